@@ -1,0 +1,75 @@
+-- How does a new config come into force?
+-- It is checked against the schema that notifier/config.py generates, stored beside all
+-- earlier ones, and every mission that it may change the view of is woken: the active
+-- ones, those that wait for a look, and those with events recent enough to be news.
+create or replace function scooters_ops.apply_config(config jsonb)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    checked jsonb;
+    missing_channel record;
+    before scooters_ops.config_in_force;
+    new_config_id bigint;
+begin
+    checked := scooters_ops.checked_json(config, scooters_ops.config_schema());
+
+    select
+        format('routes[%s].recipients[%s].type', route.n - 1, recipient.n - 1) as path,
+        recipient.value -> 'type' as channel
+    into missing_channel
+    from jsonb_array_elements(checked -> 'routes') with ordinality as route (value, n)
+    cross join lateral jsonb_array_elements(route.value -> 'recipients')
+        with ordinality as recipient (value, n)
+    where coalesce(checked -> 'channels' -> (recipient.value ->> 'type'), 'null') = 'null'
+    order by route.n, recipient.n
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                '%s: channel %s is not configured under channels',
+                missing_channel.path,
+                missing_channel.channel
+            );
+    end if;
+
+    select * into before from scooters_ops.config_in_force;
+    if before.config = checked then
+        return before.config_id;
+    end if;
+
+    insert into scooters_ops.configs (config)
+    values (checked)
+    returning config_id into new_config_id;
+
+    if before.config -> 'detection' is distinct from checked -> 'detection' then
+        insert into scooters_ops.mission_wakeups (mission_id, due_at)
+        select
+            mission_id,
+            '-infinity'
+        from (
+            select mission_id
+            from scooters_ops.missions
+            where status in ('created', 'active')
+            union
+            select mission_id
+            from scooters_ops.mission_wakeups
+            union
+            select event.mission_id
+            from scooters_ops.config_in_force as in_force
+            inner join scooters_ops.missions_history as event
+                on event.occurred_at >= coalesce(now() - in_force.notify_within, '-infinity')
+        ) as concerned;
+    end if;
+
+    notify scooters_ops;
+    return new_config_id;
+end
+$$;
+
+comment on function scooters_ops.apply_config(jsonb) is
+'Checks a config (JSON, as config.schema.json says), stores it and puts it into force with the next pass; returns its config_id, or the one in force where nothing changed. SQLSTATE 22023 names the path of the first bad key; nothing is changed then.';
+
+revoke execute on function scooters_ops.apply_config(jsonb) from public;

@@ -1,0 +1,636 @@
+-- What may a config say?
+-- Generated from notifier/config.py by "make schema"; do not edit.
+create or replace function scooters_ops.config_schema()
+returns jsonb
+language sql immutable parallel safe
+return jsonb $schema${
+  "$schema": "https://json-schema.org/draft/2020-12/schema",
+  "$defs": {
+    "Channels": {
+      "additionalProperties": false,
+      "properties": {
+        "telegram": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/TelegramSettings"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null
+        },
+        "st": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/TrackerSettings"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null
+        }
+      },
+      "title": "Channels",
+      "type": "object"
+    },
+    "Detection": {
+      "additionalProperties": false,
+      "description": "detection: when passes run, and what they call too long.",
+      "properties": {
+        "enabled": {
+          "title": "Enabled",
+          "type": "boolean"
+        },
+        "schedule": {
+          "description": "'1 second' to '59 seconds', or a cron schedule such as * * * * *",
+          "pattern": "^([1-9]|[1-5][0-9]) seconds?$|^(\\*|([0-5]?[0-9])(-([0-5]?[0-9]))?)(/[1-9][0-9]?)?(,(\\*|([0-5]?[0-9])(-([0-5]?[0-9]))?)(/[1-9][0-9]?)?)* +(\\*|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[1-9][0-9]?)?(,(\\*|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[1-9][0-9]?)?)* +(\\*|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[1-9][0-9]?)?(,(\\*|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[1-9][0-9]?)?)* +(\\*|(0?[1-9]|1[0-2]|[A-Za-z]{3})(-(0?[1-9]|1[0-2]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?(,(\\*|(0?[1-9]|1[0-2]|[A-Za-z]{3})(-(0?[1-9]|1[0-2]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?)* +(\\*|([0-7]|[A-Za-z]{3})(-([0-7]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?(,(\\*|([0-7]|[A-Za-z]{3})(-([0-7]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?)*$",
+          "title": "Schedule",
+          "type": "string"
+        },
+        "notify_within_seconds": {
+          "anyOf": [
+            {
+              "maximum": 31622400,
+              "minimum": 0,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "title": "Notify Within Seconds"
+        },
+        "timeouts": {
+          "$ref": "#/$defs/Timeouts"
+        },
+        "job_eta_seconds": {
+          "additionalProperties": {
+            "maximum": 31622400,
+            "minimum": 0,
+            "type": "number"
+          },
+          "title": "Job Eta Seconds",
+          "type": "object"
+        },
+        "default_job_eta_seconds": {
+          "maximum": 31622400,
+          "minimum": 0,
+          "title": "Default Job Eta Seconds",
+          "type": "number"
+        },
+        "stalled_after_seconds": {
+          "default": 180,
+          "description": "Without a pass for so long, detection counts as stopped.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Stalled After Seconds",
+          "type": "number"
+        }
+      },
+      "required": [
+        "enabled",
+        "schedule",
+        "notify_within_seconds",
+        "timeouts",
+        "job_eta_seconds",
+        "default_job_eta_seconds"
+      ],
+      "title": "Detection",
+      "type": "object"
+    },
+    "NotifierSettings": {
+      "additionalProperties": false,
+      "description": "notifier: how the daemon works.",
+      "properties": {
+        "locale": {
+          "enum": [
+            "en",
+            "ru"
+          ],
+          "title": "Locale",
+          "type": "string"
+        },
+        "time_zone": {
+          "default": "UTC",
+          "description": "The zone that messages write times in.",
+          "minLength": 1,
+          "title": "Time Zone",
+          "type": "string"
+        },
+        "poll_seconds": {
+          "exclusiveMinimum": 0,
+          "maximum": 3600,
+          "title": "Poll Seconds",
+          "type": "number"
+        },
+        "batch_size": {
+          "maximum": 10000,
+          "minimum": 1,
+          "title": "Batch Size",
+          "type": "integer"
+        },
+        "lease_seconds": {
+          "maximum": 86400,
+          "minimum": 1,
+          "title": "Lease Seconds",
+          "type": "number"
+        },
+        "retry": {
+          "$ref": "#/$defs/RetryPolicy"
+        }
+      },
+      "required": [
+        "locale",
+        "poll_seconds",
+        "batch_size",
+        "lease_seconds",
+        "retry"
+      ],
+      "title": "NotifierSettings",
+      "type": "object"
+    },
+    "Retention": {
+      "additionalProperties": false,
+      "description": "retention: how long the pruning job keeps what would grow without bound.",
+      "properties": {
+        "schedule": {
+          "default": "17 * * * *",
+          "description": "When the pruning job runs.",
+          "pattern": "^(\\*|([0-5]?[0-9])(-([0-5]?[0-9]))?)(/[1-9][0-9]?)?(,(\\*|([0-5]?[0-9])(-([0-5]?[0-9]))?)(/[1-9][0-9]?)?)* +(\\*|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[1-9][0-9]?)?(,(\\*|([01]?[0-9]|2[0-3])(-([01]?[0-9]|2[0-3]))?)(/[1-9][0-9]?)?)* +(\\*|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[1-9][0-9]?)?(,(\\*|(0?[1-9]|[12][0-9]|3[01])(-(0?[1-9]|[12][0-9]|3[01]))?)(/[1-9][0-9]?)?)* +(\\*|(0?[1-9]|1[0-2]|[A-Za-z]{3})(-(0?[1-9]|1[0-2]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?(,(\\*|(0?[1-9]|1[0-2]|[A-Za-z]{3})(-(0?[1-9]|1[0-2]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?)* +(\\*|([0-7]|[A-Za-z]{3})(-([0-7]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?(,(\\*|([0-7]|[A-Za-z]{3})(-([0-7]|[A-Za-z]{3}))?)(/[1-9][0-9]?)?)*$",
+          "title": "Schedule",
+          "type": "string"
+        },
+        "passes_seconds": {
+          "default": 604800,
+          "description": "Rows of detection_passes.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Passes Seconds",
+          "type": "number"
+        },
+        "cron_runs_seconds": {
+          "default": 259200,
+          "description": "Rows of cron.job_run_details of our jobs.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Cron Runs Seconds",
+          "type": "number"
+        }
+      },
+      "title": "Retention",
+      "type": "object"
+    },
+    "RetryPolicy": {
+      "additionalProperties": false,
+      "description": "notifier.retry: first, first * factor, first * factor^2, ... seconds, at most max.",
+      "properties": {
+        "first_seconds": {
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "First Seconds",
+          "type": "number"
+        },
+        "factor": {
+          "maximum": 100,
+          "minimum": 1,
+          "title": "Factor",
+          "type": "number"
+        },
+        "max_seconds": {
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Max Seconds",
+          "type": "number"
+        },
+        "give_up_after_attempts": {
+          "maximum": 1000,
+          "minimum": 1,
+          "title": "Give Up After Attempts",
+          "type": "integer"
+        }
+      },
+      "required": [
+        "first_seconds",
+        "factor",
+        "max_seconds",
+        "give_up_after_attempts"
+      ],
+      "title": "RetryPolicy",
+      "type": "object"
+    },
+    "Route": {
+      "additionalProperties": false,
+      "description": "One row of routes: whom to tell of what.",
+      "properties": {
+        "match": {
+          "additionalProperties": {
+            "anyOf": [
+              {
+                "type": "string"
+              },
+              {
+                "type": "number"
+              },
+              {
+                "type": "boolean"
+              },
+              {
+                "items": {
+                  "anyOf": [
+                    {
+                      "type": "string"
+                    },
+                    {
+                      "type": "number"
+                    },
+                    {
+                      "type": "boolean"
+                    }
+                  ]
+                },
+                "minItems": 1,
+                "type": "array"
+              }
+            ]
+          },
+          "title": "Match",
+          "type": "object"
+        },
+        "recipients": {
+          "items": {
+            "discriminator": {
+              "mapping": {
+                "st": "#/$defs/TrackerRecipient",
+                "telegram": "#/$defs/TelegramRecipient"
+              },
+              "propertyName": "type"
+            },
+            "oneOf": [
+              {
+                "$ref": "#/$defs/TelegramRecipient"
+              },
+              {
+                "$ref": "#/$defs/TrackerRecipient"
+              }
+            ]
+          },
+          "title": "Recipients",
+          "type": "array"
+        },
+        "continue": {
+          "default": false,
+          "title": "Continue",
+          "type": "boolean"
+        }
+      },
+      "required": [
+        "match",
+        "recipients"
+      ],
+      "title": "Route",
+      "type": "object"
+    },
+    "TelegramRecipient": {
+      "additionalProperties": false,
+      "description": "A chat, or one topic of a forum.",
+      "properties": {
+        "type": {
+          "const": "telegram",
+          "title": "Type",
+          "type": "string"
+        },
+        "chat_id": {
+          "anyOf": [
+            {
+              "exclusiveMaximum": 9223372036854775808,
+              "minimum": 1,
+              "type": "integer"
+            },
+            {
+              "maximum": -1,
+              "minimum": -9223372036854775808,
+              "type": "integer"
+            },
+            {
+              "pattern": "^@[A-Za-z][A-Za-z0-9_]{3,31}$",
+              "type": "string"
+            }
+          ],
+          "description": "The chat's number, negative for groups and never 0, or the @name of a public channel or group.",
+          "title": "Chat Id"
+        },
+        "message_thread_id": {
+          "anyOf": [
+            {
+              "exclusiveMaximum": 2147483648,
+              "minimum": 2,
+              "type": "integer"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "A topic of a forum. The General topic is named by leaving it out.",
+          "title": "Message Thread Id"
+        }
+      },
+      "required": [
+        "type",
+        "chat_id"
+      ],
+      "title": "TelegramRecipient",
+      "type": "object"
+    },
+    "TelegramSettings": {
+      "additionalProperties": false,
+      "description": "channels.telegram of the configuration.",
+      "properties": {
+        "base_url": {
+          "description": "An http:// or https:// URL without user, password, query or fragment.",
+          "maxLength": 2048,
+          "pattern": "^https?://[^\\s/?#@]+(/[^\\s?#@]*)?$",
+          "title": "Base Url",
+          "type": "string"
+        },
+        "timeout_seconds": {
+          "default": 30,
+          "description": "The longest that one request may take, from connecting to the end of the answer. Too short makes doubtful deliveries.",
+          "exclusiveMinimum": 0,
+          "maximum": 300,
+          "title": "Timeout Seconds",
+          "type": "number"
+        },
+        "token_env": {
+          "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+          "maxLength": 128,
+          "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+          "title": "Token Env",
+          "type": "string"
+        },
+        "proxy": {
+          "anyOf": [
+            {
+              "description": "An http, https, socks5 or socks5h URL: host and port alone.",
+              "maxLength": 2048,
+              "pattern": "^(https?|socks5h?)://[^\\s/?#@]+/?$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Proxy"
+        },
+        "proxy_auth_env": {
+          "anyOf": [
+            {
+              "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+              "maxLength": 128,
+              "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Proxy Auth Env"
+        },
+        "in_doubt": {
+          "default": "resend",
+          "description": "What becomes of a message that may have been delivered: resend repeats it, hold leaves it to a person.",
+          "enum": [
+            "resend",
+            "hold"
+          ],
+          "title": "In Doubt",
+          "type": "string"
+        }
+      },
+      "required": [
+        "base_url",
+        "token_env"
+      ],
+      "title": "TelegramSettings",
+      "type": "object"
+    },
+    "Timeout": {
+      "additionalProperties": false,
+      "description": "The rule of one timeout type: limit = greatest(eta * factor, minimum).",
+      "properties": {
+        "enabled": {
+          "title": "Enabled",
+          "type": "boolean"
+        },
+        "factor": {
+          "exclusiveMinimum": 0,
+          "maximum": 100,
+          "title": "Factor",
+          "type": "number"
+        },
+        "minimum_seconds": {
+          "maximum": 31622400,
+          "minimum": 0,
+          "title": "Minimum Seconds",
+          "type": "number"
+        }
+      },
+      "required": [
+        "enabled",
+        "factor",
+        "minimum_seconds"
+      ],
+      "title": "Timeout",
+      "type": "object"
+    },
+    "Timeouts": {
+      "additionalProperties": false,
+      "description": "detection.timeouts: a rule for each type.",
+      "properties": {
+        "timeout_in_point": {
+          "$ref": "#/$defs/Timeout"
+        },
+        "timeout_between_points": {
+          "$ref": "#/$defs/Timeout"
+        }
+      },
+      "required": [
+        "timeout_in_point",
+        "timeout_between_points"
+      ],
+      "title": "Timeouts",
+      "type": "object"
+    },
+    "TrackerRecipient": {
+      "additionalProperties": false,
+      "description": "A queue in which an issue is created.",
+      "properties": {
+        "type": {
+          "const": "st",
+          "title": "Type",
+          "type": "string"
+        },
+        "queue": {
+          "description": "The queue's key: letters and digits, beginning with a letter.",
+          "maxLength": 64,
+          "pattern": "^[A-Za-z][A-Za-z0-9]*$",
+          "title": "Queue",
+          "type": "string"
+        }
+      },
+      "required": [
+        "type",
+        "queue"
+      ],
+      "title": "TrackerRecipient",
+      "type": "object"
+    },
+    "TrackerSettings": {
+      "additionalProperties": false,
+      "description": "channels.st of the configuration.",
+      "not": {
+        "required": [
+          "org_id_env",
+          "cloud_org_id_env"
+        ]
+      },
+      "properties": {
+        "base_url": {
+          "description": "An http:// or https:// URL without user, password, query or fragment.",
+          "maxLength": 2048,
+          "pattern": "^https?://[^\\s/?#@]+(/[^\\s?#@]*)?$",
+          "title": "Base Url",
+          "type": "string"
+        },
+        "timeout_seconds": {
+          "default": 30,
+          "description": "The longest that one request may take, from connecting to the end of the answer. Too short makes doubtful deliveries.",
+          "exclusiveMinimum": 0,
+          "maximum": 300,
+          "title": "Timeout Seconds",
+          "type": "number"
+        },
+        "api_version": {
+          "default": "v3",
+          "enum": [
+            "v2",
+            "v3"
+          ],
+          "title": "Api Version",
+          "type": "string"
+        },
+        "token_env": {
+          "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+          "maxLength": 128,
+          "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+          "title": "Token Env",
+          "type": "string"
+        },
+        "auth": {
+          "default": "oauth",
+          "description": "The kind of token: OAuth, or IAM of a cloud organization.",
+          "enum": [
+            "oauth",
+            "iam"
+          ],
+          "title": "Auth",
+          "type": "string"
+        },
+        "org_id_env": {
+          "anyOf": [
+            {
+              "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+              "maxLength": 128,
+              "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Org Id Env"
+        },
+        "cloud_org_id_env": {
+          "anyOf": [
+            {
+              "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+              "maxLength": 128,
+              "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Cloud Org Id Env"
+        }
+      },
+      "required": [
+        "base_url",
+        "token_env"
+      ],
+      "title": "TrackerSettings",
+      "type": "object"
+    }
+  },
+  "additionalProperties": false,
+  "description": "The whole of config.json.",
+  "properties": {
+    "$schema": {
+      "anyOf": [
+        {
+          "type": "string"
+        },
+        {
+          "type": "null"
+        }
+      ],
+      "default": null,
+      "description": "For editors: where the schema lies.",
+      "title": "$Schema"
+    },
+    "detection": {
+      "$ref": "#/$defs/Detection"
+    },
+    "routes": {
+      "items": {
+        "$ref": "#/$defs/Route"
+      },
+      "title": "Routes",
+      "type": "array"
+    },
+    "channels": {
+      "$ref": "#/$defs/Channels"
+    },
+    "notifier": {
+      "$ref": "#/$defs/NotifierSettings"
+    },
+    "retention": {
+      "$ref": "#/$defs/Retention",
+      "default": {
+        "schedule": "17 * * * *",
+        "passes_seconds": 604800.0,
+        "cron_runs_seconds": 259200.0
+      }
+    }
+  },
+  "required": [
+    "detection",
+    "routes",
+    "channels",
+    "notifier"
+  ],
+  "title": "Config",
+  "type": "object"
+}$schema$;
+
+comment on function scooters_ops.config_schema() is
+'JSON Schema of the config, by which apply_config checks.';
+
+revoke execute on function scooters_ops.config_schema() from public;

@@ -1,0 +1,100 @@
+-- How does a planned mission come in? With its points, etas and jobs in one call.
+create or replace function scooters_ops.create_mission(mission jsonb)
+returns text
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    plan jsonb;
+    new_mission_id text;
+    culprit text;
+begin
+    plan := scooters_ops.checked_json(mission, scooters_ops.mission_schema());
+    new_mission_id := plan ->> 'mission_id';
+
+    insert into scooters_ops.missions (mission_id, performer_id, status, attributes)
+    values (
+        new_mission_id,
+        plan ->> 'performer_id',
+        plan ->> 'status',
+        plan -> 'attributes'
+    )
+    on conflict do nothing;
+    if not found then
+        raise exception using
+            errcode = 'unique_violation',
+            message = format('mission "%s" exists already', new_mission_id);
+    end if;
+
+    select
+        case
+            when point.id_count > 1 then format('point "%s" stands twice', point.point_id)
+            when point.position_count > 1
+                then format('two points have position %s', point.position)
+            when point.repeated_job_id is not null
+                then format(
+                    'job "%s" stands twice at point "%s"',
+                    point.repeated_job_id,
+                    point.point_id
+                )
+        end
+    into culprit
+    from (
+        select
+            point.value ->> 'point_id' as point_id,
+            coalesce((point.value -> 'position')::integer, point.n) as position,
+            count(*) over (partition by point.value ->> 'point_id') as id_count,
+            count(*) over (
+                partition by coalesce((point.value -> 'position')::integer, point.n)
+            ) as position_count,
+            (
+                select job.value ->> 'job_id'
+                from jsonb_array_elements(point.value -> 'jobs') as job (value)
+                group by job.value ->> 'job_id'
+                having count(*) > 1
+                limit 1
+            ) as repeated_job_id
+        from jsonb_array_elements(plan -> 'points') with ordinality as point (value, n)
+    ) as point
+    where
+        point.id_count > 1
+        or point.position_count > 1
+        or point.repeated_job_id is not null
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('mission "%s": %s', new_mission_id, culprit);
+    end if;
+
+    insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
+    select
+        new_mission_id,
+        point.value ->> 'point_id',
+        coalesce((point.value -> 'position')::integer, point.n),
+        make_interval(secs => (point.value -> 'eta_seconds')::double precision)
+    from jsonb_array_elements(plan -> 'points') with ordinality as point (value, n);
+
+    insert into scooters_ops.mission_jobs (
+        mission_id, point_id, job_id, type, eta, status
+    )
+    select
+        new_mission_id,
+        point.value ->> 'point_id',
+        job.value ->> 'job_id',
+        job.value ->> 'type',
+        make_interval(secs => (job.value ->> 'eta_seconds')::double precision),
+        job.value ->> 'status'
+    from jsonb_array_elements(plan -> 'points') as point (value)
+    cross join lateral jsonb_array_elements(point.value -> 'jobs') as job (value);
+
+    return new_mission_id;
+end
+$$;
+
+comment on function scooters_ops.create_mission(jsonb) is
+'Creates a mission with its points and jobs, all or nothing, and returns its mission_id. The shape: mission_schema(); without "position" the points are visited in the order given. SQLSTATE 22023: a bad key, a repeated point or job, two points at one position. SQLSTATE 23505: the mission exists already, hence not idempotent: a plan is changed in the tables.';
+
+revoke execute on function scooters_ops.create_mission(jsonb) from public;
+grant execute on function scooters_ops.create_mission(jsonb) to scooters_ops_writer;

@@ -1,0 +1,30 @@
+-- How are there passes more often than each minute where pg_cron knows minutes only?
+-- Before pg_cron 1.5 a job of every minute calls this: passes at a distance within its
+-- minute, each a transaction of its own, the last one early enough to end within it.
+create or replace procedure scooters_ops.detect_for_a_minute(distance interval)
+language plpgsql
+as $$
+declare
+    started_at constant timestamptz := clock_timestamp();
+    next_pass_at timestamptz := started_at;
+begin
+    if distance < interval '1 second' or distance > interval '1 minute' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('distance must be from 1 second to 1 minute, not %s', distance);
+    end if;
+    loop
+        perform scooters_ops.detect_timeouts();
+        commit;
+        next_pass_at := next_pass_at + distance;
+        exit when next_pass_at >= started_at + interval '1 minute';
+        perform pg_sleep(extract(epoch from next_pass_at - clock_timestamp()));
+        commit;
+    end loop;
+end
+$$;
+
+comment on procedure scooters_ops.detect_for_a_minute(interval) is
+'Runs detect_timeouts() now and at each distance (1 second to 1 minute) within a minute, committing each pass. SQLSTATE 22023: distance out of range.';
+
+revoke execute on procedure scooters_ops.detect_for_a_minute(interval) from public;

@@ -1,0 +1,66 @@
+-- What does create_mission take?
+create or replace function scooters_ops.mission_schema()
+returns jsonb
+language sql immutable parallel safe
+return jsonb '{
+    "type": "object",
+    "additionalProperties": false,
+    "required": ["mission_id", "performer_id", "points"],
+    "properties": {
+        "mission_id": {"type": "string", "minLength": 1},
+        "performer_id": {"type": "string", "minLength": 1},
+        "status": {
+            "type": "string",
+            "enum": ["created", "active", "completed", "cancelled"],
+            "default": "created"
+        },
+        "attributes": {"type": "object", "default": {}},
+        "points": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["point_id", "eta_seconds"],
+                "properties": {
+                    "point_id": {"type": "string", "minLength": 1},
+                    "position": {"type": "integer", "minimum": 1, "maximum": 2147483647},
+                    "eta_seconds": {"type": "number", "minimum": 0, "maximum": 31622400},
+                    "jobs": {
+                        "type": "array",
+                        "default": [],
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": false,
+                            "required": ["job_id", "type"],
+                            "properties": {
+                                "job_id": {"type": "string", "minLength": 1},
+                                "type": {"type": "string", "minLength": 1},
+                                "eta_seconds": {
+                                    "anyOf": [
+                                        {
+                                            "type": "number",
+                                            "minimum": 0,
+                                            "maximum": 31622400
+                                        },
+                                        {"type": "null"}
+                                    ]
+                                },
+                                "status": {
+                                    "type": "string",
+                                    "enum": ["planned", "completed", "skipped"],
+                                    "default": "planned"
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}';
+
+comment on function scooters_ops.mission_schema() is
+'JSON Schema of the argument of create_mission: a mission with its points and their jobs; seconds where a key ends in _seconds.';
+
+grant execute on function scooters_ops.mission_schema() to scooters_ops_writer;

@@ -1,0 +1,129 @@
+-- What happened on a mission?
+create or replace function scooters_ops.record_event(
+    mission_id text,
+    type text,
+    point_id text default null,
+    occurred_at timestamptz default now()
+)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    new_history_id bigint;
+begin
+    if not exists (
+        select
+        from scooters_ops.missions
+        where mission_id = record_event.mission_id
+    ) then
+        raise exception using
+            errcode = 'no_data_found',
+            message = format('no mission "%s"', record_event.mission_id);
+    end if;
+    if coalesce(record_event.type, '') = '' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('mission "%s": an event needs a type', record_event.mission_id);
+    end if;
+    if
+        record_event.type in ('point_arrived', 'point_completed')
+        and record_event.point_id is null
+    then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'mission "%s": %s needs a point_id',
+                record_event.mission_id,
+                record_event.type
+            );
+    end if;
+    if
+        record_event.type in ('mission_started', 'mission_completed', 'mission_cancelled')
+        and record_event.point_id is not null
+    then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'mission "%s": %s is of the whole mission and takes no point_id ("%s")',
+                record_event.mission_id,
+                record_event.type,
+                record_event.point_id
+            );
+    end if;
+    if
+        record_event.point_id is not null
+        and not exists (
+            select
+            from scooters_ops.mission_points
+            where
+                mission_id = record_event.mission_id
+                and point_id = record_event.point_id
+        )
+    then
+        raise exception using
+            errcode = 'no_data_found',
+            message = format(
+                'mission "%s" has no point "%s"',
+                record_event.mission_id,
+                record_event.point_id
+            );
+    end if;
+    if
+        record_event.occurred_at is null
+        or record_event.occurred_at < timestamptz '1970-01-01 00:00:00+00'
+        or record_event.occurred_at >= timestamptz '10000-01-01 00:00:00+00'
+    then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'mission "%s": occurred_at must be from 1970 to 9999, not %s',
+                record_event.mission_id,
+                coalesce(record_event.occurred_at::text, 'null')
+            );
+    end if;
+
+    insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
+    values (
+        record_event.mission_id,
+        record_event.point_id,
+        record_event.type,
+        record_event.occurred_at
+    )
+    returning history_id into new_history_id;
+
+    if record_event.type = 'mission_started' then
+        update scooters_ops.missions
+        set status = 'active'
+        where
+            mission_id = record_event.mission_id
+            and status = 'created';
+    elsif record_event.type in ('mission_completed', 'mission_cancelled') then
+        update scooters_ops.missions as mission
+        set status = ending.status
+        from (
+            select replace(event.type, 'mission_', '') as status
+            from scooters_ops.missions_history as event
+            where
+                event.mission_id = record_event.mission_id
+                and event.type in ('mission_completed', 'mission_cancelled')
+            order by event.occurred_at, event.history_id
+            limit 1
+        ) as ending
+        where
+            mission.mission_id = record_event.mission_id
+            and mission.status <> ending.status;
+    end if;
+    return new_history_id;
+end
+$$;
+
+comment on function scooters_ops.record_event(text, text, text, timestamptz) is
+'Appends an event to missions_history and returns its history_id; keeps the mission''s status (started: active; ended: completed or cancelled, as its earliest end says). Not idempotent, and need not be: of repeated events the earliest counts. SQLSTATE P0002: unknown mission or point. SQLSTATE 22023: a point_id that is missing or too many, an occurred_at out of range.';
+
+revoke execute on function scooters_ops.record_event(text, text, text, timestamptz)
+from public;
+grant execute on function scooters_ops.record_event(text, text, text, timestamptz)
+to scooters_ops_writer;

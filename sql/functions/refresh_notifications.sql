@@ -1,0 +1,44 @@
+-- What do "recipients" and "completed" of these notifications say now?
+-- Called by every function that writes notification_recipients, in its transaction. It
+-- locks the notifications first, so that of two recorders of one notification the later
+-- one counts what the earlier one wrote.
+create or replace function scooters_ops.refresh_notifications(notification_ids bigint [])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform
+    from scooters_ops.monitoring_notifications
+    where notification_id = any(notification_ids)
+    order by notification_id
+    for update;
+
+    update scooters_ops.monitoring_notifications as notification
+    set
+        recipients = planned.recipients,
+        completed = planned.completed
+    from (
+        select
+            asked.notification_id,
+            coalesce(bool_and(recipient.state = 'sent'), true) as completed,
+            coalesce(
+                jsonb_agg(
+                    recipient.target
+                    || jsonb_build_object('sended', recipient.state = 'sent')
+                    order by recipient.recipient_id
+                ) filter (where recipient.recipient_id is not null),
+                '[]'
+            ) as recipients
+        from unnest(notification_ids) as asked (notification_id)
+        left join scooters_ops.notification_recipients as recipient using (notification_id)
+        group by asked.notification_id
+    ) as planned
+    where notification.notification_id = planned.notification_id;
+end
+$$;
+
+comment on function scooters_ops.refresh_notifications(bigint []) is
+'Makes recipients and completed of these notifications say what notification_recipients says.';
+
+revoke execute on function scooters_ops.refresh_notifications(bigint []) from public;

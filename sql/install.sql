@@ -1,0 +1,58 @@
+-- Table of contents of all that can be rebuilt, in the order of dependency.
+-- Applied in full, in one transaction, as often as you like: psql -1 -f sql/install.sql
+-- (make migrate does so after the migrations).
+\set ON_ERROR_STOP on
+set client_min_messages = warning;
+
+\ir roles.sql
+\ir comments.sql
+
+-- Config
+\ir functions/checked_json.sql
+\ir functions/config_schema.sql
+\ir views/config_history.sql
+\ir views/config_in_force.sql
+\ir views/timeout_rules.sql
+\ir views/job_type_etas.sql
+\ir functions/apply_config.sql
+\ir functions/recipients_for.sql
+
+-- Intervals and timeouts
+\ir functions/opens_or_closes_interval.sql
+\ir views/mission_events.sql
+\ir views/mission_routes.sql
+\ir functions/mission_intervals_at.sql
+\ir views/mission_intervals.sql
+\ir views/mission_timeouts.sql
+
+-- Detection
+\ir functions/idempotency_token.sql
+\ir functions/mission_facts.sql
+\ir functions/wake_for_history.sql
+\ir functions/wake_for_plan.sql
+\ir triggers/wake_for_history.sql
+\ir triggers/wake_for_plan.sql
+\ir functions/try_detection_lock.sql
+\ir functions/detect_timeouts.sql
+\ir functions/detect_for_a_minute.sql
+\ir functions/prune.sql
+\ir views/detection_status.sql
+
+-- What the mission service calls
+\ir functions/mission_schema.sql
+\ir functions/create_mission.sql
+\ir functions/record_event.sql
+\ir functions/skip_job.sql
+
+-- Delivery
+\ir functions/wake_notifiers.sql
+\ir triggers/wake_notifiers.sql
+\ir functions/refresh_notifications.sql
+\ir functions/plan_deliveries.sql
+\ir functions/lease_deliveries.sql
+\ir functions/record_deliveries.sql
+\ir functions/retry_deliveries.sql
+\ir views/notifications.sql
+\ir views/notification_deliveries.sql
+\ir views/delivery_status.sql
+\ir functions/applied_migrations.sql

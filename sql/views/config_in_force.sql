@@ -1,0 +1,37 @@
+-- Which config holds now? One row, or none where no config was ever applied.
+create or replace view scooters_ops.config_in_force as
+select
+    config_id,
+    config,
+    applied_at,
+    applied_by,
+    (config -> 'detection' ->> 'enabled')::boolean as detection_enabled,
+    make_interval(
+        secs => (config -> 'detection' ->> 'default_job_eta_seconds')::double precision
+    ) as default_job_eta,
+    make_interval(
+        secs => (config -> 'detection' ->> 'notify_within_seconds')::double precision
+    ) as notify_within
+from scooters_ops.configs
+order by config_id desc
+limit 1;
+
+comment on view scooters_ops.config_in_force is
+'The config that holds now: the newest applied one.';
+comment on column scooters_ops.config_in_force.config_id is
+'Number of the config, rising with each change.';
+comment on column scooters_ops.config_in_force.config is
+'The whole config as applied, defaults filled in.';
+comment on column scooters_ops.config_in_force.applied_at is
+'When it was applied.';
+comment on column scooters_ops.config_in_force.applied_by is
+'The database user who applied it.';
+comment on column scooters_ops.config_in_force.detection_enabled is
+'Whether passes insert notifications.';
+comment on column scooters_ops.config_in_force.default_job_eta is
+'Planned time of a job whose type has no eta of its own (interval).';
+comment on column scooters_ops.config_in_force.notify_within is
+'An interval whose deadline is older is history, not news (interval; null: no bound).';
+
+grant select on scooters_ops.config_in_force
+to scooters_ops_analyst, scooters_ops_notifier;

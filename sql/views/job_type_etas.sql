@@ -1,0 +1,16 @@
+-- How long should a job of each type take, where the planner did not say?
+create or replace view scooters_ops.job_type_etas as
+select
+    job_type.key as type,
+    make_interval(secs => job_type.value::double precision) as eta
+from scooters_ops.config_in_force
+cross join lateral jsonb_each_text(config -> 'detection' -> 'job_eta_seconds') as job_type;
+
+comment on view scooters_ops.job_type_etas is
+'Planned time of each job type that the config in force knows.';
+comment on column scooters_ops.job_type_etas.type is
+'Type of the job, as in mission_jobs.';
+comment on column scooters_ops.job_type_etas.eta is
+'Planned time of one such job (interval).';
+
+grant select on scooters_ops.job_type_etas to scooters_ops_analyst;

@@ -1,0 +1,48 @@
+-- Where is and was every courier, since when, and how long may that last?
+create or replace view scooters_ops.mission_intervals as
+select
+    mission_id,
+    performer_id,
+    point_id,
+    type,
+    started_at,
+    finished_at,
+    eta,
+    factor,
+    time_limit,
+    deadline,
+    elapsed,
+    is_open,
+    is_overdue
+from scooters_ops.mission_intervals_at(now());
+
+comment on view scooters_ops.mission_intervals is
+'Every interval of every mission as of now: at a point, or on the way to one.';
+comment on column scooters_ops.mission_intervals.mission_id is
+'The mission.';
+comment on column scooters_ops.mission_intervals.performer_id is
+'The courier who carries it out.';
+comment on column scooters_ops.mission_intervals.point_id is
+'The point where the courier is, or to which the courier is on the way.';
+comment on column scooters_ops.mission_intervals.type is
+'timeout_in_point: at the point; timeout_between_points: on the way to it.';
+comment on column scooters_ops.mission_intervals.started_at is
+'When the event that opened the interval occurred.';
+comment on column scooters_ops.mission_intervals.finished_at is
+'When the next event closed it; null while it is open.';
+comment on column scooters_ops.mission_intervals.eta is
+'Planned duration (interval); null where there is no plan, and so no limit.';
+comment on column scooters_ops.mission_intervals.factor is
+'How many times the eta it may last, by the config in force (a number without unit).';
+comment on column scooters_ops.mission_intervals.time_limit is
+'How long it may last: greatest(eta * factor, minimum) (interval); null: no limit.';
+comment on column scooters_ops.mission_intervals.deadline is
+'started_at + time_limit; null: no limit.';
+comment on column scooters_ops.mission_intervals.elapsed is
+'How long it has lasted, until now or until it was closed (interval).';
+comment on column scooters_ops.mission_intervals.is_open is
+'Whether no event has closed it yet.';
+comment on column scooters_ops.mission_intervals.is_overdue is
+'Whether it has lasted strictly longer than its limit.';
+
+grant select on scooters_ops.mission_intervals to scooters_ops_analyst;

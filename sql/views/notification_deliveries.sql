@@ -1,0 +1,60 @@
+-- Who was told of what, and how did it go?
+create or replace view scooters_ops.notification_deliveries as
+select
+    notification.notification_id,
+    notification.idempotency_token,
+    notification.type,
+    notification.mission_id,
+    notification.point_id,
+    notification.job_id,
+    recipient.channel,
+    recipient.target,
+    recipient.state = 'sent' as sended,
+    recipient.state,
+    recipient.attempts,
+    recipient.last_error,
+    recipient.reference,
+    notification.created_at,
+    case when recipient.state = 'pending' then recipient.next_attempt_at end
+        as next_attempt_at,
+    recipient.sent_at
+from scooters_ops.notification_recipients as recipient
+inner join scooters_ops.monitoring_notifications as notification using (notification_id);
+
+comment on view scooters_ops.notification_deliveries is
+'Each recipient of each notification, and how far its delivery is.';
+comment on column scooters_ops.notification_deliveries.notification_id is
+'Number of the notification.';
+comment on column scooters_ops.notification_deliveries.idempotency_token is
+'Token of the notification: mission, point, job and type.';
+comment on column scooters_ops.notification_deliveries.type is
+'timeout_in_point, timeout_between_points or job_skipped.';
+comment on column scooters_ops.notification_deliveries.mission_id is
+'The mission.';
+comment on column scooters_ops.notification_deliveries.point_id is
+'The point.';
+comment on column scooters_ops.notification_deliveries.job_id is
+'The skipped job; null for timeouts.';
+comment on column scooters_ops.notification_deliveries.channel is
+'The channel: telegram, st, ...';
+comment on column scooters_ops.notification_deliveries.target is
+'The recipient as the routes named it (JSON object).';
+comment on column scooters_ops.notification_deliveries.sended is
+'Whether it was sent.';
+comment on column scooters_ops.notification_deliveries.state is
+'pending, sending (leased by a notifier), sent, failed (given up) or in_doubt (a person decides).';
+comment on column scooters_ops.notification_deliveries.attempts is
+'How often it was tried (a count).';
+comment on column scooters_ops.notification_deliveries.last_error is
+'Why the last attempt that failed did.';
+comment on column scooters_ops.notification_deliveries.reference is
+'What the channel calls it: id of the message, key of the ticket.';
+comment on column scooters_ops.notification_deliveries.created_at is
+'When the event was noticed.';
+comment on column scooters_ops.notification_deliveries.next_attempt_at is
+'When it is tried again, while it is pending.';
+comment on column scooters_ops.notification_deliveries.sent_at is
+'When it was sent.';
+
+grant select on scooters_ops.notification_deliveries
+to scooters_ops_analyst, scooters_ops_notifier;
