@@ -1,0 +1,1 @@
+"""The notifier: turns rows of monitoring_notifications into messages and tickets."""

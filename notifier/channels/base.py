@@ -1,0 +1,398 @@
+"""What every channel is: a message goes in, an outcome comes out.
+
+An outcome says whether trying again helps, and when:
+
+    Outcome
+    ├── Sent           the far end has it
+    ├── Failed         refused for good: trying again cannot help
+    ├── Retry          certainly not delivered, or safe to repeat: try again later
+    ├── InDoubt        it may or may not have been delivered, and nothing can tell
+    └── Misconfigured  the channel itself is refused (a revoked token, say), not this message
+
+This module holds what is the same for all: how a request is made, what a broken connection and an
+HTTP status mean in general, and how a reason is written. A channel adds only what is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import math
+import re
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+import httpx
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from notifier.secrets import Secrets
+
+# At INFO httpx logs the URL of each request, which holds Telegram's token; at DEBUG httpcore logs
+# the headers of each answer, which may repeat it.
+for _logger in ("httpx", "httpcore"):
+    logging.getLogger(_logger).setLevel(logging.WARNING)
+
+ANSWER_LIMIT_BYTES = 1 << 20
+REASON_LIMIT = 200
+DELAY_LIMIT = timedelta(days=1)
+
+
+# --- Messages and outcomes ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Message:
+    """One notification for one recipient.
+
+    token   idempotency token of the notification
+    target  the recipient as the routes named it, e.g. {"type": "telegram", "chat_id": -1001}
+    parts   the rendered template parts by name, one for each of the channel's `parts`
+    """
+
+    token: str
+    target: Mapping[str, Any]
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The far end has it. `reference` is the message's id or the ticket's key; `moved_to` is the
+    target's new form when the far end said that the old one is no longer valid."""
+
+    reference: str
+    moved_to: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Refused for good: trying again cannot help."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Certainly not delivered, or safe to repeat. `delay` is what the far end asked for."""
+
+    reason: str
+    delay: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """The far end may have it, and the channel has no means to find out."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Misconfigured:
+    """The channel itself is refused: it can send nothing until somebody mends it. The message is
+    not to blame."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Sent | Failed | Retry | InDoubt | Misconfigured
+
+
+# --- Configuration -----------------------------------------------------------------------------
+# Patterns are plain enough to mean the same to Python, Rust (pydantic) and PostgreSQL.
+
+
+class Strict(BaseModel):
+    """A model that takes exactly what it names, and never shows a refused value in an error."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+def usable_url(url: Any) -> Any:
+    """Refuses what a pattern cannot say, or cannot say clearly: a URL with a user or a password in
+    it, for configuration never holds a secret, and a host or a port that cannot be."""
+    if not isinstance(url, str):
+        return url
+    if re.match(r"[^/?#]*//[^/?#]*@", url):
+        raise ValueError("must not hold a user or a password: name a secret for them instead")
+    try:
+        parsed = httpx.URL(url)
+        usable = bool(parsed.host) and (parsed.port is None or parsed.port <= 65535)
+    except (httpx.InvalidURL, ValueError):
+        usable = False
+    if not usable:
+        raise ValueError("is not the URL of a host, or its port is not 1 to 65535")
+    return url
+
+
+SecretName: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=128,
+        description="Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY,"
+        " that holds the secret: letters, digits and _, not starting with a digit.",
+    ),
+]
+
+HttpUrl: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~%/-]*)?$",
+        max_length=2048,
+        description="An http:// or https:// URL in ASCII, without user, password, query or fragment.",
+    ),
+    BeforeValidator(usable_url),
+]
+
+
+class ChannelSettings(Strict):
+    """Settings that every channel has."""
+
+    base_url: HttpUrl
+    timeout_seconds: float = Field(
+        default=30,
+        gt=0,
+        le=300,
+        description="The longest that one request may take, from connecting to the end of the"
+        " answer. Too short makes doubtful deliveries.",
+    )
+
+    @property
+    def root(self) -> str:
+        """base_url without a slash at its end."""
+        return self.base_url.rstrip("/")
+
+
+class Recipient(Strict):
+    """Whom a route names. A channel narrows `type` to its own name and adds its fields."""
+
+    type: str
+
+
+_SettingsType: TypeAlias = type[ChannelSettings]
+_RecipientType: TypeAlias = type[Recipient]
+
+
+# --- Answers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer. `body` is the JSON value, or None when it is absent, cut off, longer than
+    1 MiB, or not JSON."""
+
+    status: int
+    headers: httpx.Headers
+    received_at: datetime
+    body: Any = None
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def is_page(self) -> bool:
+        """A web page: a gateway, proxy or captive portal speaks, not the API."""
+        return self.body is None and self.headers.get("Content-Type", "").startswith("text/html")
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """The JSON object, empty when the body is none."""
+        return as_mapping(self.body)
+
+    def reason(self, text: str = "") -> str:
+        return f"HTTP {self.status}: {text}" if text else f"HTTP {self.status}"
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON value as an object; anything that is none counts as an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def seconds(value: Any) -> timedelta | None:
+    """A number of seconds that the far end named, at most a day; None when it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    bounded = min(max(value, 0), DELAY_LIMIT.total_seconds())
+    return None if math.isnan(bounded) else timedelta(seconds=bounded)
+
+
+def retry_after(answer: Answer) -> timedelta | None:
+    """The Retry-After header, which is a number of seconds or a date (RFC 9110, 10.2.3)."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return seconds(float(text))
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return seconds((moment - answer.received_at).total_seconds())
+
+
+def refusal(
+    answer: Answer, text: str, delay: timedelta | None = None
+) -> Failed | Retry | Misconfigured:
+    """What an answer other than success means in any HTTP API.
+
+    `delay` is the wait that the body states, if it does; the Retry-After header comes second.
+    A redirect is never followed: it would carry the token to wherever it points.
+    """
+    status = answer.status
+    if answer.is_page:
+        text = "a web page instead of the API's answer"
+    if 300 <= status < 400:
+        return Misconfigured(answer.reason("a redirect, which is never followed; check base_url"))
+    if status in (401, 407) or (status == 404 and answer.is_page):
+        return Misconfigured(answer.reason(text))
+    if status in (408, 425, 429) or status >= 500 or answer.is_page:
+        return Retry(answer.reason(text), retry_after(answer) if delay is None else delay)
+    return Failed(answer.reason(text))
+
+
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+
+
+def unanswered(error: Exception) -> Retry | InDoubt | Misconfigured:
+    """What it means that a request got no answer (facts of httpx 0.28): up to the connection's
+    making nothing has been sent; from then on the far end may have read the request."""
+    if isinstance(error, httpx.ProxyError) and str(error).startswith("407"):
+        return Misconfigured(f"the proxy refuses us: {error}")
+    if isinstance(error, _NOT_SENT):
+        return Retry(f"not sent: {error or 'no connection'} ({type(error).__name__})")
+    return InDoubt(f"sent, but no answer came ({type(error).__name__})")
+
+
+# --- Channels ----------------------------------------------------------------------------------
+
+
+class Channel(ABC):
+    """A way to reach people. A subclass names its models and says how one message is sent."""
+
+    name: ClassVar[str]
+    """The `type` of its recipients and its key under `channels` in the configuration."""
+    parts: ClassVar[tuple[str, ...]]
+    """The template parts of which a message consists."""
+    html_parts: ClassVar[frozenset[str]] = frozenset()
+    """Those parts that the far end reads as HTML: facts are escaped in them."""
+    Settings: ClassVar[_SettingsType]
+    Recipient: ClassVar[_RecipientType]
+    idempotent: ClassVar[bool]
+    """True when the far end knows a message by its token, so that repeating it is harmless."""
+
+    def __init__(
+        self,
+        settings: ChannelSettings,
+        secrets: Secrets,
+        *,
+        headers: Mapping[str, str] | None = None,
+        proxy: httpx.Proxy | None = None,
+    ) -> None:
+        self._timeout_seconds = settings.timeout_seconds
+        self._secrets = secrets
+        self._client = httpx.AsyncClient(
+            headers=headers,
+            proxy=proxy,
+            verify=_tls(),
+            trust_env=False,
+            follow_redirects=False,
+            # Connecting and the TLS handshake have a third each, so that running out of the whole
+            # time means that the request has gone out.
+            timeout=httpx.Timeout(self._timeout_seconds, connect=self._timeout_seconds / 3),
+            # How much is under way at once is the notifier's to decide: no waiting in the pool.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        )
+
+    async def deliver(self, message: Message) -> Outcome:
+        """Sends the message once. Never raises for what the network or the far end does; reasons
+        are one short line without secrets."""
+        try:
+            outcome = await self._send(message)
+        except ValidationError as error:
+            outcome = Failed(f"not a recipient of {self.name}: {_first_error(error)}")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            outcome = unanswered(error)
+        if isinstance(outcome, Sent):
+            return replace(outcome, reference=self._presentable(outcome.reference))
+        if isinstance(outcome, InDoubt) and self.idempotent:
+            outcome = Retry(outcome.reason)
+        return replace(outcome, reason=self._presentable(outcome.reason))
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    @abstractmethod
+    async def _send(self, message: Message) -> Outcome:
+        """Sends the message. May raise pydantic's ValidationError for a bad target, and whatever
+        `_call` raises."""
+
+    async def _call(
+        self,
+        url: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> Answer:
+        """POSTs once. Once the status is known there is an answer, even if its body breaks off.
+
+        Raises httpx.HTTPError, httpx.InvalidURL or TimeoutError when there is no answer.
+        """
+        answer: Answer | None = None
+        try:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._client.stream("POST", url, json=json, params=params) as response,
+            ):
+                answer = Answer(response.status_code, response.headers, datetime.now(UTC))
+                answer = replace(answer, body=await _read_json(response))
+        except (httpx.HTTPError, TimeoutError):
+            if answer is None:
+                raise
+        return answer
+
+    def _presentable(self, text: str) -> str:
+        text = self._secrets.redact(text)
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        return text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
+
+
+async def _read_json(response: httpx.Response) -> Any:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > ANSWER_LIMIT_BYTES:
+            return None
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = ".".join(str(step) for step in first["loc"])
+    return f"{path}: {first['msg']}" if path else first["msg"]
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One TLS context for all channels: reading the certificates takes tens of milliseconds."""
+    return httpx.create_ssl_context(trust_env=False)

@@ -1,0 +1,204 @@
+"""Telegram: one sendMessage of the Bot API for each message.
+
+Telegram has no idempotency key and bots cannot read what was sent: a request without an answer
+stays in doubt. What each answer means is taken from the Bot API server's source; wordings may
+change, so descriptions are matched loosely.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import quote
+
+import httpx
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+from notifier.channels.base import (
+    Answer,
+    Channel,
+    ChannelSettings,
+    InDoubt,
+    Message,
+    Misconfigured,
+    Outcome,
+    Recipient,
+    SecretName,
+    Sent,
+    as_mapping,
+    refusal,
+    seconds,
+    usable_url,
+)
+from notifier.secrets import SecretMissing, Secrets
+
+TEXT_LIMIT = 4096
+"""Code points after parsing. Parsing never lengthens a text, so a raw text of that length fits."""
+
+_TAG = re.compile(
+    r"</?(?:b|strong|i|em|u|ins|s|strike|del|a|code|pre|blockquote|span|tg-[a-z]+)(?:\s[^<>]*)?>",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"""<a\s+href=["']([^"'<>]*)["']\s*>(.*?)</a>""", re.IGNORECASE | re.DOTALL)
+
+
+class TelegramSettings(ChannelSettings):
+    """channels.telegram of the configuration."""
+
+    token_env: SecretName
+    proxy: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(https?|socks5h?)://[A-Za-z0-9._:\[\]-]+/?$",
+                max_length=2048,
+                description="An http, https, socks5 or socks5h URL: host and port alone.",
+            ),
+            BeforeValidator(usable_url),
+        ]
+        | None
+    ) = None
+    proxy_auth_env: SecretName | None = None
+    in_doubt: Literal["resend", "hold"] = Field(
+        default="resend",
+        description="What becomes of a message that may have been delivered: resend repeats it,"
+        " hold leaves it to a person.",
+    )
+
+
+def _chat_id(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One error for the three forms together."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError(
+            "must be a number other than 0 (negative for groups), or @ and the name of a public"
+            " channel or group"
+        ) from None
+
+
+class TelegramRecipient(Recipient):
+    """A chat, or one topic of a forum."""
+
+    type: Literal["telegram"]
+    chat_id: Annotated[
+        Annotated[int, Field(ge=1, lt=2**63)]
+        | Annotated[int, Field(ge=-(2**63), le=-1)]
+        | Annotated[str, Field(pattern=r"^@[A-Za-z][A-Za-z0-9_]{3,31}$")],
+        WrapValidator(_chat_id),
+    ] = Field(
+        description="The chat's number, negative for groups and never 0, or the @name of a public"
+        " channel or group."
+    )
+    message_thread_id: int | None = Field(
+        default=None,
+        ge=2,
+        lt=2**31,
+        description="A topic of a forum. The General topic is named by leaving it out.",
+    )
+
+
+class Telegram(Channel):
+    """Sends HTML messages as a bot."""
+
+    name: ClassVar[str] = "telegram"
+    parts: ClassVar[tuple[str, ...]] = ("text",)
+    html_parts: ClassVar[frozenset[str]] = frozenset({"text"})
+    Settings = TelegramSettings
+    Recipient = TelegramRecipient
+    idempotent: ClassVar[bool] = False
+
+    def __init__(self, settings: TelegramSettings, secrets: Secrets) -> None:
+        token = quote(secrets.get(settings.token_env), safe=":")
+        super().__init__(settings, secrets, proxy=_proxy(settings, secrets))
+        self._url = f"{settings.root}/bot{token}/sendMessage"
+
+    async def _send(self, message: Message) -> Outcome:
+        recipient = TelegramRecipient.model_validate(dict(message.target))
+        request = _request(recipient, message.parts["text"])
+        answer = await self._call(self._url, json=request)
+        for _ in range(2):  # at most once each: to the group's new number, and as plain text
+            mended = _mended(request, answer)
+            if mended is None:
+                break
+            request = mended
+            answer = await self._call(self._url, json=request)
+        moved = request["chat_id"] != recipient.chat_id
+        moved_to = {**message.target, "chat_id": request["chat_id"]} if moved else None
+        return _outcome(answer, moved_to)
+
+
+def _proxy(settings: TelegramSettings, secrets: Secrets) -> httpx.Proxy | None:
+    if settings.proxy is None:
+        return None
+    if settings.proxy_auth_env is None:
+        return httpx.Proxy(settings.proxy)
+    user, colon, password = secrets.get(settings.proxy_auth_env).partition(":")
+    if not colon:
+        raise SecretMissing(
+            f"secret {settings.proxy_auth_env} is unusable: it must be user:password"
+        )
+    return httpx.Proxy(settings.proxy, auth=(user, password))
+
+
+def _request(recipient: TelegramRecipient, text: str) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "chat_id": recipient.chat_id,
+        "text": text,
+        "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
+    }
+    if recipient.message_thread_id is not None:
+        request["message_thread_id"] = recipient.message_thread_id
+    return request if len(text) <= TEXT_LIMIT else _as_plain_text(request)
+
+
+def _as_plain_text(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The same message without markup, cut to what Telegram takes: a message that looks poor is
+    better than none."""
+    plain = {key: value for key, value in request.items() if key != "parse_mode"}
+    plain["text"] = plain_text(request["text"])
+    return plain
+
+
+def plain_text(markup: str) -> str:
+    """Telegram's HTML as text of at most 4096 code points: links keep their address, unknown tags
+    stay visible, for they are data that somebody forgot to escape."""
+    text = html.unescape(_TAG.sub("", _LINK.sub(r"\2 (\1)", markup)))
+    return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
+
+
+def _mended(request: Mapping[str, Any], answer: Answer) -> dict[str, Any] | None:
+    """The request that the refusal asks for; None when there is no such."""
+    if answer.status != 400:
+        return None
+    new_chat_id = as_mapping(answer.fields.get("parameters")).get("migrate_to_chat_id")
+    if isinstance(new_chat_id, int) and not isinstance(new_chat_id, bool):
+        return {**request, "chat_id": new_chat_id}
+    if "parse entities" in _description(answer).lower() and "parse_mode" in request:
+        return _as_plain_text(request)
+    return None
+
+
+def _outcome(answer: Answer, moved_to: Mapping[str, Any] | None) -> Outcome:
+    if answer.is_success:
+        if answer.fields.get("ok") is not True:
+            return InDoubt(answer.reason("the answer is unreadable"))
+        message_id = as_mapping(answer.fields.get("result")).get("message_id")
+        return Sent("" if message_id is None else str(message_id), moved_to)
+    if answer.status == 404:  # Telegram knows no such method, or no such bot
+        return Misconfigured(answer.reason(_description(answer)))
+    delay = seconds(as_mapping(answer.fields.get("parameters")).get("retry_after"))
+    return refusal(answer, _description(answer), delay)
+
+
+def _description(answer: Answer) -> str:
+    return str(answer.fields.get("description", ""))

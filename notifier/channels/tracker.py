@@ -1,0 +1,163 @@
+"""Yandex Tracker: one issue for each notification.
+
+`unique` makes creating an issue idempotent: a second one with the same value is answered 409 and
+creates nothing, so a doubtful request is simply repeated, and 409 means that the issue exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from notifier.channels.base import (
+    Answer,
+    Channel,
+    ChannelSettings,
+    Message,
+    Outcome,
+    Recipient,
+    Retry,
+    SecretName,
+    Sent,
+    as_mapping,
+    refusal,
+)
+from notifier.secrets import Secrets
+
+LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)
+"""Before each look for an existing issue: how far the index lags behind is not documented."""
+
+UNIQUE_LIMIT = 255
+"""The longest `unique` that is sent as it is: Tracker's own limit is not documented."""
+
+
+class TrackerSettings(ChannelSettings):
+    """channels.st of the configuration."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["org_id_env", "cloud_org_id_env"]}}
+    )
+
+    api_version: Literal["v2", "v3"] = "v3"
+    token_env: SecretName
+    auth: Literal["oauth", "iam"] = Field(
+        default="oauth", description="The kind of token: OAuth, or IAM of a cloud organization."
+    )
+    org_id_env: SecretName | None = None
+    cloud_org_id_env: SecretName | None = None
+
+    @model_validator(mode="after")
+    def _one_organization(self) -> Self:
+        if {"org_id_env", "cloud_org_id_env"} <= self.model_fields_set:
+            raise ValueError(
+                "org_id_env and cloud_org_id_env exclude each other: name the one of Yandex 360,"
+                " or the one of Yandex Cloud, or neither for an installation of your own"
+            )
+        return self
+
+
+class TrackerRecipient(Recipient):
+    """A queue in which an issue is created."""
+
+    type: Literal["st"]
+    queue: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9]*$",
+        max_length=64,
+        description="The queue's key: letters and digits, beginning with a letter.",
+    )
+
+
+class Tracker(Channel):
+    """Creates issues."""
+
+    name: ClassVar[str] = "st"
+    parts: ClassVar[tuple[str, ...]] = ("summary", "description")
+    Settings = TrackerSettings
+    Recipient = TrackerRecipient
+    idempotent: ClassVar[bool] = True
+
+    def __init__(self, settings: TrackerSettings, secrets: Secrets) -> None:
+        super().__init__(settings, secrets, headers=_headers(settings, secrets))
+        self._timeout = settings.timeout_seconds
+        self._issues = f"{settings.root}/{settings.api_version}/issues/"
+
+    async def _send(self, message: Message) -> Outcome:
+        recipient = TrackerRecipient.model_validate(dict(message.target))
+        unique = unique_key(message.token)
+        issue = {
+            "summary": " ".join(message.parts["summary"].split()),
+            "queue": recipient.queue,
+            "description": message.parts["description"],
+            "unique": unique,
+        }
+        answer = await self._call(self._issues, json=issue)
+        key = _key(answer.body)
+        if answer.is_success and key:
+            return Sent(key)
+        if answer.is_success or answer.status == 409:
+            async with asyncio.timeout(self._timeout):
+                return await self._existing(unique, answer)
+        return refusal(answer, _explanation(answer))
+
+    async def _existing(self, unique: str, created: Answer) -> Outcome:
+        """The issue that has this `unique`. Not to find it is no failure: the index may lag, and
+        creating it again is harmless."""
+        for pause in LOOKUP_PAUSES_SECONDS:
+            await asyncio.sleep(pause)
+            for look_up in (self._find_by_unique, self._search):
+                answer = await look_up(unique)
+                if answer.is_success and (key := _key(answer.body)):
+                    return Sent(key)
+                if answer.status in (401, 429):
+                    return refusal(answer, _explanation(answer))
+        return Retry(
+            f"HTTP {created.status}: Tracker has the issue, but does not find it by `unique`"
+        )
+
+    async def _find_by_unique(self, unique: str) -> Answer:
+        # Not documented; what Tracker's own Python client does.
+        return await self._call(self._issues + "_findByUnique", params={"unique": unique})
+
+    async def _search(self, unique: str) -> Answer:
+        return await self._call(self._issues + "_search", json={"filter": {"unique": unique}})
+
+
+def unique_key(token: str) -> str:
+    """The value of `unique` for an idempotency token: the token itself. Only one that is long or
+    not printable ASCII becomes a readable beginning and its SHA-256."""
+    if len(token) <= UNIQUE_LIMIT and token.isascii() and token.isprintable():
+        return token
+    beginning = re.sub(r"[^A-Za-z0-9_]+", "-", token)[:60]
+    return f"{beginning}-{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+def _headers(settings: TrackerSettings, secrets: Secrets) -> dict[str, str]:
+    scheme = {"oauth": "OAuth", "iam": "Bearer"}[settings.auth]
+    headers = {"Authorization": f"{scheme} {secrets.get(settings.token_env)}"}
+    if settings.org_id_env is not None:
+        headers["X-Org-ID"] = secrets.get(settings.org_id_env)
+    if settings.cloud_org_id_env is not None:
+        headers["X-Cloud-Org-ID"] = secrets.get(settings.cloud_org_id_env)
+    return headers
+
+
+def _key(body: Any) -> str | None:
+    """The key of an issue, or of the only issue in a list. Of several none is trusted: a server
+    that does not know the filter would list them all."""
+    if isinstance(body, list):
+        body = body[0] if len(body) == 1 else None
+    key = as_mapping(body).get("key")
+    return key if isinstance(key, str) and key else None
+
+
+def _explanation(answer: Answer) -> str:
+    """The error body as a line: errorMessages, then errors by field; both may be absent."""
+    messages = answer.fields.get("errorMessages")
+    errors: Mapping[str, Any] = as_mapping(answer.fields.get("errors"))
+    texts = [str(text) for text in messages] if isinstance(messages, list) else []
+    return "; ".join(texts + [f"{field}: {text}" for field, text in errors.items()])

@@ -1,0 +1,235 @@
+"""The command line: notifier, or python -m notifier.
+
+Exit codes: 0 done; 1 something needs a person (status), or a result could not be recorded (run);
+2 bad input, a missing secret, or a database that cannot be used, with the culprit's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+from notifier import config as configs
+from notifier import logs
+from notifier.channels import CHANNELS
+from notifier.config import ROOT, Config, ConfigError
+from notifier.database import Database, DatabaseUnusable, DeliveryStatus, DetectionStatus
+from notifier.delivery import Notifier, NotRecorded, renderer_for
+from notifier.samples import SAMPLE_FACTS
+from notifier.secrets import SecretMissing, Secrets
+from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
+
+TEMPLATES = ROOT / "templates"
+CONFIG = ROOT / "config.json"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    secrets = Secrets()
+    logs.configure(options.log_level, secrets)
+    try:
+        return asyncio.run(_command(options, secrets))
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"notifier: {problem}", file=sys.stderr)
+    except (DatabaseUnusable, SecretMissing, TemplateError) as error:
+        print(f"notifier: {error}", file=sys.stderr)
+    except psycopg.Error as error:
+        problem = error.diag.message_primary or str(error).strip()
+        print(f"notifier: {secrets.redact(problem)}", file=sys.stderr)
+    except NotRecorded as error:
+        print(f"notifier: {error}; they will be sent again", file=sys.stderr)
+        return 1
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="notifier",
+        description="Delivers notifications of couriers' missions. The database is libpq's:"
+        " DATABASE_URL if set, else PGHOST, PGSERVICE and the rest.",
+    )
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    run = commands.add_parser("run", help="deliver, until SIGTERM")
+    run.add_argument("--once", action="store_true", help="deliver what is due, then exit")
+
+    config = commands.add_parser("config", help="check a config, put it into force, show it")
+    actions = config.add_subparsers(dest="action", required=True)
+    for action, meaning in (
+        ("check", "what is wrong with a config file"),
+        ("apply", "check it and put it into force"),
+    ):
+        subcommand = actions.add_parser(action, help=meaning)
+        subcommand.add_argument("file", nargs="?", type=Path, default=CONFIG, metavar="FILE")
+    actions.add_parser("show", help="the config in force")
+
+    preview = commands.add_parser("preview", help="what a notification looks like")
+    preview.add_argument("type", choices=NOTIFICATION_TYPES)
+    preview.add_argument("--channel", choices=list(CHANNELS), help="one channel only")
+    preview.add_argument("--locale", choices=list(LOCALES), help="else that of config.json")
+    preview.add_argument("--token", help="a real notification's, instead of sample facts")
+
+    commands.add_parser("status", help="what waits, what failed; exit 1 when a person is needed")
+
+    retry = commands.add_parser("retry", help="try failed and doubtful recipients once more")
+    what = retry.add_mutually_exclusive_group(required=True)
+    what.add_argument("token", nargs="?", help="of this notification")
+    what.add_argument("--failed", action="store_true", help="of all notifications")
+    return parser
+
+
+async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
+    match options.command:
+        case "run":
+            return await _run(secrets, once=options.once)
+        case "config":
+            return await _config(options.action, getattr(options, "file", CONFIG))
+        case "preview":
+            return await _preview(options)
+        case "status":
+            return await _status()
+        case _:
+            return await _retry(options.token)
+
+
+async def _run(secrets: Secrets, *, once: bool) -> int:
+    notifier = Notifier(TEMPLATES, secrets)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, notifier.stop)
+    await notifier.run(once=once)
+    return 0
+
+
+async def _config(action: str, file: Path) -> int:
+    if action == "show":
+        async with _database() as database:
+            in_force = await database.config()
+        if in_force is None:
+            raise ConfigError(["no config is in force: make config"])
+        print(json.dumps(in_force[1], indent=2, ensure_ascii=False))
+        return 0
+    document = configs.read_json(file)
+    _check(configs.parse(document))
+    if action == "check":
+        print(f"{file}: good")
+        return 0
+    async with _database() as database:
+        before = await database.config()
+        config_id = await database.apply_config(document)
+    if before is not None and before[0] == config_id:
+        print(f"{file}: in force already, as config {config_id}")
+        return 0
+    print(f"{file}: in force as config {config_id}")
+    if before is not None and _schedules(before[1]) != _schedules(document):
+        print("The schedule has changed: make schedule")
+    return 0
+
+
+def _check(config: Config) -> None:
+    """Besides the form: every template is there and can be rendered."""
+    renderer = renderer_for(config, TEMPLATES)
+    for name in config.channel_settings():
+        for type, facts in SAMPLE_FACTS.items():
+            renderer.render(type, CHANNELS[name], facts)
+
+
+def _schedules(document: dict[str, dict[str, object]]) -> tuple[object, object]:
+    return document["detection"]["schedule"], document.get("retention", {}).get("schedule")
+
+
+async def _preview(options: argparse.Namespace) -> int:
+    config = configs.load(CONFIG)
+    if options.locale:
+        settings = config.notifier.model_copy(update={"locale": options.locale})
+        config = config.model_copy(update={"notifier": settings})
+    facts = SAMPLE_FACTS[options.type]
+    if options.token is not None:
+        async with _database() as database:
+            notification = await database.notification(options.token)
+        if notification is None:
+            raise ConfigError([f"no notification {options.token!r}"])
+        if notification.type != options.type:
+            raise ConfigError([f"{options.token!r} is of type {notification.type}"])
+        facts = notification.facts()
+    renderer = renderer_for(config, TEMPLATES)
+    for name in [options.channel] if options.channel else CHANNELS:
+        for part, text in renderer.render(options.type, CHANNELS[name], facts).items():
+            print(f"--- {name}.{part}\n{text}\n")
+    return 0
+
+
+async def _status() -> int:
+    async with _database() as database:
+        detection = await database.detection_status()
+        deliveries = await database.delivery_status()
+    now = datetime.now(UTC)
+    print(_detection_line(detection, now))
+    print(_deliveries_table(deliveries, now))
+    advice = []
+    if detection.is_stalled:
+        advice.append("Detection has stopped: see make status for pg_cron's own account.")
+    if any(row.state == "failed" for row in deliveries):
+        advice.append("Mend what the errors name, then: notifier retry --failed")
+    if any(row.state == "in_doubt" for row in deliveries):
+        advice.append("Look whether doubtful messages arrived; to send them again: notifier retry")
+    print("\n".join(advice or ["Nothing needs a person."]))
+    return 1 if advice else 0
+
+
+def _detection_line(status: DetectionStatus, now: datetime) -> str:
+    if status.last_pass_at is None:
+        line = "no pass yet"
+    else:
+        line = (
+            f"last pass {_age(now - status.last_pass_at)} ago, "
+            f"{status.last_pass_missions} missions, {status.last_pass_inserted} inserted"
+        )
+    return f"Detection: {line}" + ("" if status.is_enabled else "; disabled by config")
+
+
+def _deliveries_table(rows: Sequence[DeliveryStatus], now: datetime) -> str:
+    if not rows:
+        return "Deliveries: nothing waits"
+    lines = [f"{'channel':<10} {'state':<10} {'count':>7} {'oldest':>8}  error"]
+    lines += [
+        f"{row.channel or '-':<10} {row.state:<10} {row.recipients:>7}"
+        f" {_age(now - row.oldest_created_at):>8}  {row.sample_error or ''}".rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+async def _retry(token: str | None) -> int:
+    async with _database() as database:
+        revived = await database.retry(token)
+    print(f"{revived} recipients will be tried again")
+    return 0
+
+
+@asynccontextmanager
+async def _database() -> AsyncIterator[Database]:
+    database = await Database.connect()
+    try:
+        yield database
+    finally:
+        await database.close()

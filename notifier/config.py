@@ -1,0 +1,341 @@
+"""The configuration: what config.json may say, and what is wrong with it when it says else.
+
+The models are the one definition. From them `python -m notifier.config` generates
+`config.schema.json`, for editors, and `sql/functions/config_schema.sql`, by which the database
+checks once more, so that psql cannot store nonsense either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
+from pydantic_core import ErrorDetails
+
+from notifier.channels import CHANNELS
+from notifier.channels.base import ChannelSettings, Recipient, Strict
+from notifier.templates import LOCALES
+
+ROOT = Path(__file__).resolve().parent.parent
+YEAR_SECONDS = 366 * 86400
+
+if TYPE_CHECKING:
+    AnyRecipient: TypeAlias = Recipient
+
+    class Channels(Strict):
+        """channels: how each channel is reached; one field per registered channel."""
+else:
+    AnyRecipient = Annotated[
+        Union[tuple(channel.Recipient for channel in CHANNELS.values())],  # noqa: UP007
+        Field(discriminator="type"),
+    ]
+    Channels = create_model(
+        "Channels",
+        __base__=Strict,
+        **{name: (channel.Settings | None, None) for name, channel in CHANNELS.items()},
+    )
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` has one line for each fault, with its path."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _match_value(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError(
+            "must be text, a number, true or false, or a list of at least one of these"
+        ) from None
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is not a time zone such as UTC or Europe/Moscow") from None
+    return name
+
+
+def _cron_field(value: str) -> str:
+    item = rf"(\*|({value})(-({value}))?)(/[1-9][0-9]?)?"
+    return f"{item}(,{item})*"
+
+
+_CRON_FIELDS = (
+    _cron_field("[0-5]?[0-9]"),
+    _cron_field("[01]?[0-9]|2[0-3]"),
+    _cron_field("0?[1-9]|[12][0-9]|3[01]"),
+    _cron_field("0?[1-9]|1[0-2]|[A-Za-z]{3}"),
+    _cron_field("[0-7]|[A-Za-z]{3}"),
+)
+
+CronSchedule: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=f"^{' +'.join(_CRON_FIELDS)}$",
+        description="a cron schedule of five fields, such as */5 * * * *",
+    ),
+]
+PassSchedule: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern=f"^([1-9]|[1-5][0-9]) seconds?$|^{' +'.join(_CRON_FIELDS)}$",
+        description="'1 second' to '59 seconds', or a cron schedule such as * * * * *",
+    ),
+]
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=YEAR_SECONDS)]
+PositiveSeconds: TypeAlias = Annotated[float, Field(gt=0, le=YEAR_SECONDS)]
+Scalar: TypeAlias = str | float | bool
+MatchValue: TypeAlias = Annotated[
+    Scalar | Annotated[list[Scalar], Field(min_length=1)], WrapValidator(_match_value)
+]
+
+
+class Timeout(Strict):
+    """The rule of one timeout type: limit = greatest(eta * factor, minimum)."""
+
+    enabled: bool
+    factor: float = Field(gt=0, le=100)
+    minimum_seconds: Seconds
+
+
+class Timeouts(Strict):
+    """detection.timeouts: a rule for each type."""
+
+    timeout_in_point: Timeout
+    timeout_between_points: Timeout
+
+
+class Detection(Strict):
+    """detection: when passes run, and what they call too long."""
+
+    enabled: bool
+    schedule: PassSchedule
+    notify_within_seconds: Seconds | None
+    timeouts: Timeouts
+    job_eta_seconds: dict[str, Seconds]
+    default_job_eta_seconds: Seconds
+    stalled_after_seconds: PositiveSeconds = Field(
+        default=180, description="Without a pass for so long, detection counts as stopped."
+    )
+
+
+class Route(Strict):
+    """One row of routes: whom to tell of what."""
+
+    match: dict[str, MatchValue]
+    recipients: list[AnyRecipient]
+    continue_: bool = Field(default=False, alias="continue")
+
+
+class RetryPolicy(Strict):
+    """notifier.retry: first, first * factor, first * factor^2, ... seconds, at most max."""
+
+    first_seconds: PositiveSeconds
+    factor: float = Field(ge=1, le=100)
+    max_seconds: PositiveSeconds
+    give_up_after_attempts: int = Field(ge=1, le=1000)
+
+
+class NotifierSettings(Strict):
+    """notifier: how the daemon works."""
+
+    locale: Literal[tuple(LOCALES)]  # type: ignore[valid-type]  # the rows of LOCALES
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        default="UTC", min_length=1, description="The zone that messages write times in."
+    )
+    poll_seconds: float = Field(gt=0, le=3600)
+    batch_size: int = Field(ge=1, le=10000)
+    lease_seconds: float = Field(ge=1, le=86400)
+    retry: RetryPolicy
+
+
+class Retention(Strict):
+    """retention: how long the pruning job keeps what would grow without bound."""
+
+    schedule: CronSchedule = Field(default="17 * * * *", description="When the pruning job runs.")
+    passes_seconds: PositiveSeconds = Field(
+        default=7 * 86400, description="Rows of detection_passes."
+    )
+    cron_runs_seconds: PositiveSeconds = Field(
+        default=3 * 86400, description="Rows of cron.job_run_details of our jobs."
+    )
+
+
+class Config(Strict):
+    """The whole of config.json."""
+
+    json_schema_url: str | None = Field(
+        default=None, alias="$schema", description="For editors: where the schema lies."
+    )
+    detection: Detection
+    routes: list[Route]
+    channels: Channels
+    notifier: NotifierSettings
+    retention: Retention = Retention()
+
+    def channel_settings(self) -> dict[str, ChannelSettings]:
+        """The settings of each configured channel, by its name."""
+        return {
+            name: settings
+            for name in CHANNELS
+            if (settings := getattr(self.channels, name)) is not None
+        }
+
+
+def load(path: Path) -> Config:
+    """The configuration in a file. Raises ConfigError."""
+    return parse(read_json(path))
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document in a file. Raises ConfigError where it is missing or broken."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            [f"{path}: not UTF-8 text: {error.reason} at byte {error.start}"]
+        ) from None
+    try:
+        return json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            [f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}"]
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"{path}: broken JSON: {error}"]) from None
+
+
+def parse(document: Any) -> Config:
+    """The configuration in a JSON document. Raises ConfigError naming the path of each bad key."""
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError([_problem(details) for details in error.errors()]) from None
+    configured = config.channel_settings()
+    problems = [
+        f"routes[{r}].recipients[{n}].type: channel {recipient.type!r}"
+        " is not configured under channels"
+        for r, route in enumerate(config.routes)
+        for n, recipient in enumerate(route.recipients)
+        if recipient.type not in configured
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated!r} stands twice in one object")
+    return mapping
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number")
+
+
+def _problem(details: ErrorDetails) -> str:
+    """One line: the path of the bad key, and what is wrong with it."""
+    path = _path(details["loc"])
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "missing":
+            return f"{path}: missing"
+        case "extra_forbidden":
+            return f"{path}: unknown key"
+        case "union_tag_invalid":
+            return f"{path}.type: {context['tag']!r} is not one of {', '.join(sorted(CHANNELS))}"
+        case "union_tag_not_found":
+            return f"{path}.type: missing; it is one of {', '.join(sorted(CHANNELS))}"
+        case "string_pattern_mismatch":
+            allowed = _allowed_by_pattern()[context["pattern"]]
+            return f"{path}: must be {allowed[0].lower()}{allowed[1:]}"
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{path}: {message.replace('Input should be', 'must be')}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """("routes", 0, "recipients", 1, "telegram", "chat_id") as routes[0].recipients[1].chat_id:
+    what stands behind a recipient's number is the tag by which pydantic chose its model."""
+    path = ""
+    for index, step in enumerate(location):
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif not (index >= 2 and location[index - 2] == "recipients" and step in CHANNELS):
+            path += f".{step}" if path else step
+    return path or "the document"
+
+
+def _allowed_by_pattern() -> Mapping[str, str]:
+    """For each pattern of the models, in words, what it allows."""
+
+    def nodes(node: Any) -> Iterator[Mapping[str, Any]]:
+        if isinstance(node, dict):
+            yield node
+            node = list(node.values())
+        if isinstance(node, list):
+            for part in node:
+                yield from nodes(part)
+
+    return {
+        node["pattern"]: node["description"]
+        for node in nodes(Config.model_json_schema())
+        if "pattern" in node and "description" in node
+    }
+
+
+def json_schema() -> Mapping[str, Any]:
+    """The JSON Schema of config.json."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(by_alias=True),
+    }
+
+
+def generated_files() -> Mapping[Path, str]:
+    """The files that follow from the models, and what must stand in them."""
+    schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
+    return {
+        ROOT / "config.schema.json": schema + "\n",
+        ROOT / "sql/functions/config_schema.sql": f"""\
+-- What may a config say?
+-- Generated from notifier/config.py by "make schema"; do not edit.
+create or replace function scooters_ops.config_schema()
+returns jsonb
+language sql immutable parallel safe
+return jsonb $schema${schema}$schema$;
+
+comment on function scooters_ops.config_schema() is
+'JSON Schema of the config, by which apply_config checks.';
+
+revoke execute on function scooters_ops.config_schema() from public;
+""",
+    }
+
+
+if __name__ == "__main__":
+    for path, text in generated_files().items():
+        path.write_text(text, "utf-8")
+        print(f"written: {path.relative_to(ROOT)}")

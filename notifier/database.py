@@ -1,0 +1,276 @@
+"""The database as the notifier sees it: a few functions and views, never tables.
+
+Where it lies is libpq's business: DATABASE_URL if set, else PGHOST, PGSERVICE and the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import class_row, scalar_row
+from psycopg.types.json import Jsonb
+
+from notifier.config import ROOT
+
+MIGRATIONS = ROOT / "migrations"
+# A server that is gone without a word is noticed within half a minute.
+LIVELINESS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25000,
+}
+NOTIFY_CHANNEL = "scooters_ops"
+
+# What tells a lost connection from a refused statement.
+CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot be used as it is; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Notification:
+    """What was noticed."""
+
+    idempotency_token: str
+    type: str
+    mission_id: str
+    point_id: str | None
+    job_id: str | None
+    details: Mapping[str, Any]
+
+    def facts(self) -> dict[str, Any]:
+        """What templates may print; see notifier.templates."""
+        facts = {
+            **self.details,
+            "token": self.idempotency_token,
+            "type": self.type,
+            "mission_id": self.mission_id,
+            "point_id": self.point_id,
+            "job_id": self.job_id,
+        }
+        for key, value in self.details.items():
+            if key.endswith("_at") and isinstance(value, str):
+                facts[key] = datetime.fromisoformat(value)
+            elif key.endswith("_seconds") and isinstance(value, int | float):
+                facts[key.removesuffix("_seconds")] = timedelta(seconds=value)
+        if {"elapsed", "limit"} <= facts.keys():
+            facts["over"] = facts["elapsed"] - facts["limit"]
+        return facts
+
+
+@dataclass(frozen=True)
+class Delivery(Notification):
+    """One leased recipient of a notification."""
+
+    recipient_id: int
+    channel: str
+    target: Mapping[str, Any]
+    attempts: int
+    """How often it was tried, this time included."""
+    is_in_doubt: bool
+    """An earlier lease ran out: the message may have been sent already."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a leased recipient.
+
+    state          sent, pending (again after delay_seconds), failed or in_doubt
+    is_attempt     False gives the attempt back: it was not the recipient's
+    reference      id of the message or key of the ticket, when sent
+    """
+
+    recipient_id: int
+    state: str
+    is_attempt: bool = True
+    delay_seconds: float = 0
+    error: str | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True)
+class DeliveryStatus:
+    """A row of the view delivery_status."""
+
+    channel: str | None
+    state: str
+    recipients: int
+    oldest_created_at: datetime
+    next_attempt_at: datetime | None
+    sample_error: str | None
+
+
+@dataclass(frozen=True)
+class DetectionStatus:
+    """The row of the view detection_status."""
+
+    is_enabled: bool
+    last_pass_at: datetime | None
+    last_pass_elapsed: timedelta | None
+    last_pass_missions: int | None
+    last_pass_inserted: int | None
+    is_stalled: bool
+
+
+def conninfo() -> str:
+    """libpq's connection string; empty: libpq's environment variables."""
+    return os.environ.get("DATABASE_URL", "")
+
+
+def known_migrations() -> list[str]:
+    """The names of this version's migrations, in order."""
+    return sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
+
+
+def version_problem(applied: Sequence[str], known: Sequence[str]) -> str | None:
+    """Why a database with these migrations does not suit a program that knows those."""
+    if newer := sorted(set(applied) - set(known)):
+        return f"a newer version migrated it ({newer[-1]}): update this program"
+    if missing := sorted(set(known) - set(applied)):
+        return f"it lacks the migration {missing[0]}: make migrate"
+    return None
+
+
+class Database:
+    """One connection. Every method may raise psycopg.Error; after CONNECTION_LOST the connection
+    is of no use any more."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def connect(cls) -> Database:
+        """Connects and checks that the database's version suits.
+
+        Raises DatabaseUnusable where it was never migrated, or by another version; psycopg.Error
+        where it cannot be reached.
+        """
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo(),
+            autocommit=True,
+            application_name="notifier",
+            **LIVELINESS,
+        )
+        try:
+            database = cls(connection)
+            await database._check_version()
+        except BaseException:
+            await connection.close()
+            raise
+        return database
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+    async def _check_version(self) -> None:
+        name = self.connection.info.dbname
+        try:
+            cursor = self.connection.cursor(row_factory=scalar_row)
+            await cursor.execute("select scooters_ops.applied_migrations()")
+            applied = await cursor.fetchall()
+        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+            raise DatabaseUnusable(f"database {name!r} was never migrated: make migrate") from None
+        if problem := version_problem(applied, known_migrations()):
+            raise DatabaseUnusable(f"database {name!r}: {problem}")
+
+    async def listen(self, wake: Callable[[], None]) -> None:
+        """From now on `wake` is called when there are new notifications or a new config, provided
+        that the connection is used, or watched by `arrivals`."""
+        self.connection.add_notify_handler(lambda _: wake())
+        await self.connection.execute(f"listen {NOTIFY_CHANNEL}")
+
+    @contextmanager
+    def arrivals(self, wake: Callable[[], None]) -> Iterator[None]:
+        """While the connection is idle: `wake` is called when anything arrives on it, be it a
+        notification or its end."""
+        loop = asyncio.get_running_loop()
+        socket = self.connection.fileno()
+        loop.add_reader(socket, wake)
+        try:
+            yield
+        finally:
+            loop.remove_reader(socket)
+
+    async def config(self) -> tuple[int, Any] | None:
+        """Number and document of the config in force; None: none was ever applied."""
+        cursor = await self.connection.execute(
+            "select config_id, config from scooters_ops.config_in_force"
+        )
+        return await cursor.fetchone()
+
+    async def config_id(self) -> int | None:
+        """Number of the config in force."""
+        found: int | None = await self._scalar("select config_id from scooters_ops.config_in_force")
+        return found
+
+    async def apply_config(self, document: Any) -> int:
+        """Puts a config into force and returns its number."""
+        return int(await self._scalar("select scooters_ops.apply_config(%s)", Jsonb(document)))
+
+    async def plan(self, batch_size: int) -> int:
+        """Decides the recipients of up to so many new notifications; returns of how many."""
+        return int(await self._scalar("select scooters_ops.plan_deliveries(%s)", batch_size))
+
+    async def lease(
+        self, worker: str, slots: Mapping[str, int], lease_seconds: float
+    ) -> list[Delivery]:
+        """Leases what is due: of each channel at most so many."""
+        cursor = self.connection.cursor(row_factory=class_row(Delivery))
+        await cursor.execute(
+            "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
+            (worker, Jsonb(slots), lease_seconds),
+        )
+        return await cursor.fetchall()
+
+    async def record(self, worker: str, results: Sequence[Result]) -> int:
+        """Records results; returns how many counted, for the others' leases were lost."""
+        return int(
+            await self._scalar(
+                "select scooters_ops.record_deliveries(%s, %s)",
+                worker,
+                Jsonb([asdict(result) for result in results]),
+            )
+        )
+
+    async def retry(self, token: str | None) -> int:
+        """Revives failed and in-doubt recipients, of one notification or of all."""
+        return int(await self._scalar("select scooters_ops.retry_deliveries(%s)", token))
+
+    async def notification(self, token: str) -> Notification | None:
+        """A notification by its token."""
+        cursor = self.connection.cursor(row_factory=class_row(Notification))
+        await cursor.execute(
+            "select idempotency_token, type, mission_id, point_id, job_id, details"
+            " from scooters_ops.notifications where idempotency_token = %s",
+            (token,),
+        )
+        return await cursor.fetchone()
+
+    async def delivery_status(self) -> list[DeliveryStatus]:
+        """What is not sent yet, by channel and state."""
+        cursor = self.connection.cursor(row_factory=class_row(DeliveryStatus))
+        await cursor.execute("select * from scooters_ops.delivery_status order by channel, state")
+        return await cursor.fetchall()
+
+    async def detection_status(self) -> DetectionStatus:
+        """Whether passes run."""
+        cursor = self.connection.cursor(row_factory=class_row(DetectionStatus))
+        await cursor.execute("select * from scooters_ops.detection_status")
+        (status,) = await cursor.fetchall()
+        return status
+
+    async def _scalar(self, query: str, *parameters: Any) -> Any:
+        cursor = self.connection.cursor(row_factory=scalar_row)
+        await cursor.execute(query, parameters)
+        return await cursor.fetchone()

@@ -1,0 +1,352 @@
+"""The daemon: notifications become messages and tickets.
+
+One loop does all that touches the database: it records results, plans, and leases as much as each
+channel has free slots; each leased recipient is sent by a task of its own. The loop runs again when
+it is woken (by NOTIFY, by a finished task, by SIGTERM), and every poll_seconds in any case.
+
+A lost connection stops the loop and nothing else: tasks go on, their results wait, and are recorded
+before anything else once the database is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from logging import ERROR, INFO, WARNING
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from notifier import config as configs
+from notifier.channels import CHANNELS
+from notifier.channels.base import (
+    Channel,
+    Failed,
+    InDoubt,
+    Message,
+    Misconfigured,
+    Outcome,
+    Sent,
+)
+from notifier.config import Config, ConfigError, RetryPolicy
+from notifier.database import CONNECTION_LOST, Database, Delivery, Result
+from notifier.logs import event
+from notifier.retry import backoff, result
+from notifier.secrets import SecretMissing, Secrets
+from notifier.templates import Renderer, TemplateError
+
+RECONNECT_SECONDS = 0.25
+RECONNECT_MAX_SECONDS = 30.0
+# A send is cut short before its lease ends, so that nobody else is sending the same meanwhile.
+LEASE_SHARE = 0.8
+
+
+class NotRecorded(Exception):
+    """The database stayed away, and what was sent could not be recorded."""
+
+
+@dataclass
+class Pause:
+    """A channel that is refused as a whole is left alone until `until` (the loop's clock)."""
+
+    failures: int = 0
+    until: float = 0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What follows from a config: the channels, opened, and the texts."""
+
+    config_id: int
+    config: Config
+    channels: dict[str, Channel]
+    renderer: Renderer
+
+    @classmethod
+    def make(cls, config_id: int, document: object, templates_dir: Path, secrets: Secrets) -> Setup:
+        """Raises ConfigError, SecretMissing or TemplateError when the config cannot be used."""
+        config = configs.parse(document)
+        renderer = renderer_for(config, templates_dir)
+        channels = {
+            name: CHANNELS[name](settings, secrets)
+            for name, settings in config.channel_settings().items()
+        }
+        return cls(config_id, config, channels, renderer)
+
+    async def close(self) -> None:
+        for channel in self.channels.values():
+            await channel.aclose()
+
+    def in_doubt(self, channel: str) -> Literal["resend", "hold"]:
+        """What becomes of a doubtful send: an idempotent channel may simply repeat it."""
+        settings = self.config.channel_settings()[channel]
+        held = getattr(settings, "in_doubt", "resend") == "hold"
+        return "hold" if held and not CHANNELS[channel].idempotent else "resend"
+
+
+def renderer_for(config: Config, templates_dir: Path) -> Renderer:
+    """The texts in the config's language and time zone.
+
+    Raises ConfigError naming each template that a configured channel lacks.
+    """
+    renderer = Renderer(templates_dir, config.notifier.locale, ZoneInfo(config.notifier.time_zone))
+    missing = renderer.missing(CHANNELS[name] for name in config.channel_settings())
+    if missing:
+        raise ConfigError([f"notifier.locale: no template {path}" for path in missing])
+    return renderer
+
+
+@dataclass
+class Notifier:
+    """Delivers until it is told to stop.
+
+    Its name in leases is the host, the process and a random part: no two notifiers share it.
+    """
+
+    templates_dir: Path
+    secrets: Secrets
+    name: str = field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{random.randbytes(4).hex()}"  # noqa: S311
+    )
+
+    def __post_init__(self) -> None:
+        self._setup: Setup  # from _start() on
+        self._is_started = False
+        self._refused_config_id: int | None = None
+        self._stopping_since: float | None = None
+        self._wake = asyncio.Event()
+        self._sending: dict[asyncio.Task[None], str] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._results: list[Result] = []
+        self._pauses: dict[str, Pause] = {}
+
+    def stop(self) -> None:
+        """Finish what is in flight, record it, and return from run()."""
+        event(INFO, "stopping", in_flight=len(self._sending))
+        self._stopping_since = asyncio.get_running_loop().time()
+        self._wake.set()
+
+    async def run(self, *, once: bool = False) -> None:
+        """Delivers until stop(); `once`: until nothing is due.
+
+        Raises what keeps it from starting: ConfigError, SecretMissing, DatabaseUnusable,
+        psycopg.Error. Once it has started, a lost database is waited for; after
+        stop() no longer than a lease, for then the results are of no use any more: NotRecorded.
+        """
+        failures = 0
+        try:
+            while True:
+                try:
+                    async with _connected() as database:
+                        if not self._is_started:
+                            await self._start(database)
+                        elif failures:
+                            event(INFO, "database_back", failures=failures)
+                            failures = 0
+                        await self._work(database, once=once)
+                        return
+                except CONNECTION_LOST as error:
+                    if once or not self._is_started:
+                        raise
+                    if not failures:
+                        event(ERROR, "database_lost", reason=error)
+                    failures += 1
+                if self._is_over():
+                    return
+                self._wake.clear()
+                await self._sleep(min(2**failures * RECONNECT_SECONDS, RECONNECT_MAX_SECONDS))
+        finally:
+            await self._close()
+
+    async def _start(self, database: Database) -> None:
+        in_force = await database.config()
+        if in_force is None:
+            raise ConfigError(["no config is in force: make config"])
+        self._setup = Setup.make(*in_force, self.templates_dir, self.secrets)
+        self._is_started = True
+        event(
+            INFO,
+            "started",
+            notifier=self.name,
+            config_id=self._setup.config_id,
+            channels=",".join(self._setup.channels),
+        )
+
+    async def _work(self, database: Database, *, once: bool) -> None:
+        """The loop, as long as the connection holds."""
+        await database.listen(self._wake.set)
+        while True:
+            self._wake.clear()
+            is_idle = await self._cycle(database)
+            if is_idle and (once or self._stopping_since is not None):
+                return
+            await self._wait(database)
+
+    async def _cycle(self, database: Database) -> bool:
+        """Records, plans, leases; True when there is nothing more to do at present."""
+        await self._record(database)
+        if self._stopping_since is not None:
+            return not self._sending and not self._results
+        setup = await self._follow_config(database)
+        settings = setup.config.notifier
+        planned = await database.plan(settings.batch_size)
+        leased = await database.lease(self.name, self._slots(setup), settings.lease_seconds)
+        for delivery in leased:
+            task = asyncio.create_task(self._deliver(setup, delivery))
+            self._sending[task] = delivery.channel
+            task.add_done_callback(self._sent)
+        if planned:
+            self._wake.set()  # there may be more
+        return not planned and not self._sending and not self._results
+
+    async def _record(self, database: Database) -> None:
+        results = tuple(self._results)
+        if results:
+            recorded = await database.record(self.name, results)
+            del self._results[: len(results)]
+            if recorded < len(results):
+                event(WARNING, "lease_lost", results=len(results) - recorded)
+
+    async def _follow_config(self, database: Database) -> Setup:
+        """The setup of the config in force. One that cannot be used is told of, and the one before
+        it stays."""
+        config_id = await database.config_id()
+        if config_id in (self._setup.config_id, self._refused_config_id):
+            return self._setup
+        in_force = await database.config()
+        if in_force is None:
+            return self._setup
+        try:
+            setup = Setup.make(*in_force, self.templates_dir, self.secrets)
+        except (ConfigError, SecretMissing, TemplateError) as error:
+            self._refused_config_id = in_force[0]
+            event(ERROR, "config_refused", config_id=in_force[0], reason=error)
+            return self._setup
+        event(INFO, "config_followed", config_id=setup.config_id)
+        retiring = asyncio.create_task(_retire(self._setup, set(self._sending)))
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        self._setup = setup
+        self._pauses.clear()
+        return setup
+
+    def _slots(self, setup: Setup) -> dict[str, int]:
+        """How many more sends each channel takes: of a paused one none."""
+        now = asyncio.get_running_loop().time()
+        in_flight = Counter(self._sending.values())
+        return {
+            name: setup.config.notifier.batch_size - in_flight[name]
+            for name in setup.channels
+            if self._pauses.get(name, Pause()).until <= now
+        }
+
+    async def _deliver(self, setup: Setup, delivery: Delivery) -> None:
+        outcome = await self._attempt(setup, delivery)
+        policy = setup.config.notifier.retry
+        jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
+        recorded = result(delivery, outcome, policy, setup.in_doubt(delivery.channel), jitter)
+        self._results.append(recorded)
+        if isinstance(outcome, Sent):
+            self._pauses.pop(delivery.channel, None)
+        elif isinstance(outcome, Misconfigured):
+            self._pause(delivery.channel, policy, outcome.reason)
+        event(
+            INFO if recorded.state == "sent" else WARNING,
+            recorded.state if recorded.state != "pending" else "retrying",
+            token=delivery.idempotency_token,
+            channel=delivery.channel,
+            attempt=delivery.attempts,
+            reference=recorded.reference,
+            delay_seconds=round(recorded.delay_seconds, 1) or None,
+            reason=recorded.error,
+            moved_to=outcome.moved_to if isinstance(outcome, Sent) else None,
+        )
+
+    async def _attempt(self, setup: Setup, delivery: Delivery) -> Outcome:
+        """One try. Never raises: whatever is wrong with one row must not stop the others."""
+        settings = setup.config.notifier
+        channel = setup.channels[delivery.channel]
+        if delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold":
+            return InDoubt("a notifier was lost while it was sending this")
+        if delivery.attempts > settings.retry.give_up_after_attempts:
+            return Failed(f"gave up: {delivery.attempts - 1} attempts never came to a result")
+        try:
+            parts = setup.renderer.render(delivery.type, type(channel), delivery.facts())
+        except (TemplateError, ValueError) as error:
+            return Failed(str(error))
+        message = Message(delivery.idempotency_token, delivery.target, parts)
+        try:
+            async with asyncio.timeout(settings.lease_seconds * LEASE_SHARE):
+                return await channel.deliver(message)
+        except TimeoutError:
+            return InDoubt("no result before the lease ends")
+        except Exception as error:
+            event(ERROR, "bug", token=delivery.idempotency_token, reason=repr(error))
+            return InDoubt(f"unexpected {type(error).__name__}")
+
+    def _pause(self, channel: str, policy: RetryPolicy, reason: str) -> None:
+        """Leaves a refused channel alone for a while. Those in flight together count once."""
+        now = asyncio.get_running_loop().time()
+        pause = self._pauses.setdefault(channel, Pause())
+        if pause.until <= now:
+            pause.failures += 1
+            seconds = backoff(policy, pause.failures, jitter=1).total_seconds()
+            pause.until = now + seconds
+            event(ERROR, "channel_paused", channel=channel, seconds=seconds, reason=reason)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        self._wake.set()
+
+    async def _wait(self, database: Database) -> None:
+        """Until something happens, or poll_seconds are over."""
+        with database.arrivals(self._wake.set):
+            await self._sleep(self._setup.config.notifier.poll_seconds)
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _is_over(self) -> bool:
+        """Without a database: whether stop() was called and nothing is left to record.
+
+        Raises NotRecorded when something is, but its lease has ended meanwhile.
+        """
+        if self._stopping_since is None:
+            return False
+        if not self._sending and not self._results:
+            return True
+        waited = asyncio.get_running_loop().time() - self._stopping_since
+        if waited > self._setup.config.notifier.lease_seconds:
+            raise NotRecorded(f"{len(self._results)} results could not be recorded")
+        return False
+
+    async def _close(self) -> None:
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, *self._retiring, return_exceptions=True)
+        if self._is_started:
+            await self._setup.close()
+
+
+@contextlib.asynccontextmanager
+async def _connected() -> AsyncIterator[Database]:
+    database = await Database.connect()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _retire(setup: Setup, sending: set[asyncio.Task[None]]) -> None:
+    """Closes the channels of an earlier config when its last message is through."""
+    if sending:
+        await asyncio.wait(sending)
+    await setup.close()

@@ -1,0 +1,54 @@
+"""What an outcome means for a recipient: sent, once more later, given up, or a person's to decide.
+
+Values in, a value out: the time, the random number and the policy are arguments.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from notifier.channels.base import Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.config import RetryPolicy
+from notifier.database import Delivery, Result
+
+
+def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:
+    """How long to wait after so many failures in a row (1 or more).
+
+    jitter, from 0 to 1, spreads those that failed together over the last fifth of the wait.
+    """
+    exponent = min(failures - 1, 1000)  # a float bears no more
+    try:
+        seconds = policy.first_seconds * policy.factor**exponent
+    except OverflowError:
+        seconds = policy.max_seconds
+    return timedelta(seconds=min(seconds, policy.max_seconds) * (0.8 + 0.2 * jitter))
+
+
+def result(
+    delivery: Delivery,
+    outcome: Outcome,
+    policy: RetryPolicy,
+    in_doubt: Literal["resend", "hold"],
+    jitter: float,
+) -> Result:
+    """What to record of a delivery that came to this outcome."""
+    id_ = delivery.recipient_id
+    match outcome:
+        case Sent(reference):
+            return Result(id_, "sent", reference=reference)
+        case Failed(reason):
+            return Result(id_, "failed", error=reason)
+        case Misconfigured(reason):
+            # The channel waits, and not this recipient: nothing is held against it.
+            return Result(id_, "pending", is_attempt=False, error=reason)
+        case InDoubt(reason) if in_doubt == "hold":
+            return Result(id_, "in_doubt", error=reason)
+        case Retry(reason) | InDoubt(reason):
+            if delivery.attempts >= policy.give_up_after_attempts:
+                error = f"gave up after {delivery.attempts} attempts: {reason}"
+                return Result(id_, "failed", error=error)
+            stated = outcome.delay if isinstance(outcome, Retry) else None
+            delay = backoff(policy, delivery.attempts, jitter) if stated is None else stated
+            return Result(id_, "pending", delay_seconds=delay.total_seconds(), error=reason)
