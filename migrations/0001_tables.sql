@@ -8,8 +8,8 @@ create type scooters_ops.monitoring_notification_type as enum (
     'job_skipped'
 );
 
--- The row of mission_intervals: a type of its own, so that it can gain columns at its end
--- while analysts' views stand on it.
+-- The row of mission_intervals: a type of its own, so that it can gain columns at its
+-- end while analysts' views stand on it.
 create type scooters_ops.mission_interval as (
     mission_id text,
     performer_id text,
@@ -112,7 +112,8 @@ create table scooters_ops.mission_wakeups (
 
 create index mission_wakeups_due_at_idx on scooters_ops.mission_wakeups (due_at);
 
-create index mission_wakeups_mission_id_idx on scooters_ops.mission_wakeups (mission_id);
+create index mission_wakeups_mission_id_idx
+on scooters_ops.mission_wakeups (mission_id);
 
 create table scooters_ops.detection_passes (
     pass_id bigint generated always as identity,
@@ -137,7 +138,8 @@ create table scooters_ops.monitoring_notifications (
     created_at timestamptz not null default now(),
     planned_at timestamptz,
     constraint monitoring_notifications_pkey primary key (notification_id),
-    constraint monitoring_notifications_idempotency_token_key unique (idempotency_token),
+    constraint monitoring_notifications_idempotency_token_key
+    unique (idempotency_token),
     constraint monitoring_notifications_recipients_check
     check (jsonb_typeof(recipients) = 'array'),
     constraint monitoring_notifications_details_check
@@ -167,7 +169,8 @@ create table scooters_ops.notification_recipients (
     constraint notification_recipients_pkey primary key (recipient_id),
     constraint notification_recipients_notification_id_target_key
     unique (notification_id, target),
-    constraint notification_recipients_notification_id_fkey foreign key (notification_id)
+    constraint notification_recipients_notification_id_fkey
+    foreign key (notification_id)
     references scooters_ops.monitoring_notifications on delete cascade,
     constraint notification_recipients_state_check
     check (state in ('pending', 'sending', 'sent', 'failed', 'in_doubt')),

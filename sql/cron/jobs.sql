@@ -1,6 +1,7 @@
--- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it.
--- Sets the psql variables detect_job, prune_job, prune_runs_job, our_database and
--- cron_database. Job names hold the database's name: one pg_cron serves a whole cluster.
+-- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it. Sets
+-- the psql variables detect_job, prune_job, prune_runs_job, our_database and
+-- cron_database. Job names hold the database's name: one pg_cron serves a whole
+-- cluster.
 do $$
 begin
     if to_regclass('scooters_ops.configs') is null then

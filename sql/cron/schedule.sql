@@ -1,6 +1,6 @@
--- How does pg_cron come to run the passes? psql -f sql/cron/schedule.sql, or make schedule.
--- In our database it reads the schedule of the config in force; in pg_cron's database it
--- makes three jobs. Jobs have names: running this again replaces them.
+-- How does pg_cron come to run the passes? psql -f sql/cron/schedule.sql, or make
+-- schedule. In our database it reads the schedule of the config in force; in pg_cron's
+-- database it makes three jobs. Jobs have names: running this again replaces them.
 \set ON_ERROR_STOP on
 \set QUIET on
 \ir jobs.sql
@@ -25,7 +25,8 @@ set client_min_messages = warning;
 create extension if not exists pg_cron;
 reset client_min_messages;
 
--- Before 1.5 pg_cron knows minutes only: each minute a job runs the passes of that minute.
+-- Before 1.5 pg_cron knows minutes only: each minute a job runs the passes of that
+-- minute.
 with pg_cron as (
     select
         string_to_array(substring(extversion, '^[0-9.]+'), '.')::int[] < array[1, 5]
@@ -61,7 +62,9 @@ jobs as (
         :'prune_runs_job' as name,
         :'prune_schedule' as schedule,
         format(
-            'delete from cron.job_run_details where end_time < now() - interval ''%s seconds'' and jobid in (select jobid from cron.job where jobname in (%L, %L, %L))',
+            'delete from cron.job_run_details'
+            || ' where end_time < now() - interval ''%s seconds'' and jobid in'
+            || ' (select jobid from cron.job where jobname in (%L, %L, %L))',
             :'cron_runs_seconds',
             :'detect_job',
             :'prune_job',

@@ -71,15 +71,16 @@ where job.jobname in (:'detect_job', :'prune_job', :'prune_runs_job')
 order by job.jobname;
 
 select
-    not exists (select from cron.job where jobname = :'detect_job') as is_unscheduled,
-    exists (
-        select
-        from cron.job
-        where
-            jobname = :'detect_job'
-            and schedule <> :'detect_schedule'
-            and position(format('%L', :'detect_schedule') in command) = 0
+    count(*) = 0 as is_unscheduled,
+    coalesce(
+        bool_or(
+            schedule <> :'detect_schedule'
+            and strpos(command, quote_literal(:'detect_schedule')) = 0
+        ),
+        false
     ) as is_outdated
+from cron.job
+where jobname = :'detect_job'
 \gset
 \if :is_unscheduled
 \echo No pass is scheduled: make schedule

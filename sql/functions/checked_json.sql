@@ -25,7 +25,8 @@ declare
     position integer := 0;
     candidates integer := 0;
 begin
-    -- A schema elsewhere, or one of several: by the tag that tells them apart, or by type.
+    -- A schema elsewhere, or one of several: by the tag that tells them apart, or by
+    -- type.
     if schema ? '$ref' then
         return scooters_ops.checked_json(
             value, known -> split_part(schema ->> '$ref', '/', 3), path, known
@@ -193,4 +194,5 @@ $$;
 comment on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb) is
 'The value with the schema''s defaults filled in. SQLSTATE 22023 at the first bad key, naming its path. definitions: the root schema''s $defs, within the recursion.';
 
-revoke execute on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb) from public;
+revoke execute on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb)
+from public;

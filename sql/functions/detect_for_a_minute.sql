@@ -18,13 +18,13 @@ begin
         commit;
         next_pass_at := next_pass_at + distance;
         exit when next_pass_at >= started_at + interval '1 minute';
-        perform pg_sleep(extract(epoch from next_pass_at - clock_timestamp()));
+        perform pg_sleep_until(next_pass_at);
         commit;
     end loop;
 end
 $$;
 
-comment on procedure scooters_ops.detect_for_a_minute(interval) is
+comment on procedure scooters_ops.detect_for_a_minute(interval) is -- noqa: LT01
 'Runs detect_timeouts() now and at each distance (1 second to 1 minute) within a minute, committing each pass. SQLSTATE 22023: distance out of range.';
 
 revoke execute on procedure scooters_ops.detect_for_a_minute(interval) from public;

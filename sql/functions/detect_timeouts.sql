@@ -1,12 +1,12 @@
 -- What is newly overdue? One pass of detection.
 --
--- Takes the wake-ups that are due, together with every other one of those missions; looks
--- at these missions, and no others, through the view; inserts what is overdue; leaves
--- each mission one wake-up: the moment at which it must be looked at again.
+-- Takes the wake-ups that are due, together with every other one of those missions;
+-- looks at these missions, and no others, through the view; inserts what is overdue;
+-- leaves each mission one wake-up: the moment at which it must be looked at again.
 --
--- The missions are looked at in a later statement than the one that takes their wake-ups:
--- its snapshot sees at least what woke them. jit is off since compiling a pass takes
--- longer than running it.
+-- The missions are looked at in a later statement than the one that takes their wake-
+-- ups: its snapshot sees at least what woke them. jit is off since compiling a pass
+-- takes longer than running it.
 create or replace function scooters_ops.detect_timeouts(as_of timestamptz default now())
 returns integer
 language plpgsql
@@ -140,7 +140,7 @@ begin
             group by mission_id
         )
 
-        select count(*)
+        select count(*)::integer
         into inserted_count
         from inserted_notifications;
     end if;

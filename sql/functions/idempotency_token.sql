@@ -1,6 +1,7 @@
 -- By which token is an event known, so that it is notified once?
--- {mission_id}_{point_id}_{job_id}_{type}, an absent part being empty. The separator and
--- the escape character are escaped within identifiers, so that no two events share one.
+-- {mission_id}_{point_id}_{job_id}_{type}, an absent part being empty. The separator
+-- and the escape character are escaped within identifiers, so that no two events share
+-- one.
 create or replace function scooters_ops.idempotency_token(
     mission_id text,
     point_id text,

@@ -1,7 +1,7 @@
 -- What may this notifier send now?
--- Each channel gives at most as many rows as it has slots, so that a crowd waiting for one
--- channel never stands in another's way. A lease that ran out comes back as in doubt:
--- whoever held it may have sent the message before it died.
+-- Each channel gives at most as many rows as it has slots, so that a crowd waiting for
+-- one channel never stands in another's way. A lease that ran out comes back as in
+-- doubt: whoever held it may have sent the message before it died.
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,

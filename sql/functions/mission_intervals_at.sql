@@ -3,8 +3,8 @@
 --
 -- Each event but the end of a mission opens an interval, and the next event closes it.
 -- Only plain SQL without settings, so that the planner sees through the function: a
--- filter on mission_id reaches the indexes of every table below. It reads views only, so
--- that whoever may ask the views may ask it.
+-- filter on mission_id reaches the indexes of every table below. It reads views only,
+-- so that whoever may ask the views may ask it.
 create or replace function scooters_ops.mission_intervals_at(as_of timestamptz)
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
@@ -40,8 +40,9 @@ with visits as (
 ),
 
 intervals as (
-    -- In a point: that point, and the planned time of its jobs. Between points: the next
-    -- point, and the planned travel from the last visited one; going back, its own eta.
+    -- In a point: that point, and the planned time of its jobs. Between points: the
+    -- next point, and the planned travel from the last visited one; going back, its own
+    -- eta.
     select
         visit.mission_id,
         case

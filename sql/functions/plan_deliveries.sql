@@ -1,6 +1,6 @@
 -- Who shall be told of the notifications that nobody has planned yet?
--- The routes of the config in force decide once, and the decision is stored. Without any
--- config nothing is planned: the notifications wait for one.
+-- The routes of the config in force decide once, and the decision is stored. Without
+-- any config nothing is planned: the notifications wait for one.
 create or replace function scooters_ops.plan_deliveries(batch_size integer)
 returns integer
 language plpgsql
@@ -64,4 +64,5 @@ comment on function scooters_ops.plan_deliveries(integer) is
 'Stores the recipients of up to batch_size notifications that have none yet, as the routes say; returns of how many. Safe to call from many notifiers at once.';
 
 revoke execute on function scooters_ops.plan_deliveries(integer) from public;
-grant execute on function scooters_ops.plan_deliveries(integer) to scooters_ops_notifier;
+grant execute on function scooters_ops.plan_deliveries(integer)
+to scooters_ops_notifier;

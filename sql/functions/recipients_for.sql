@@ -1,7 +1,7 @@
 -- Whom do the routes of the config in force name for such a notification?
 -- Routes are asked in order; the first whose match holds decides, unless it says
--- "continue". A match holds when each of its keys does: type, job_type, or an attribute of
--- the mission, equal to the value or to one of the list.
+-- "continue". A match holds when each of its keys does: type, job_type, or an attribute
+-- of the mission, equal to the value or to one of the list.
 create or replace function scooters_ops.recipients_for(
     type scooters_ops.monitoring_notification_type,
     job_type text,

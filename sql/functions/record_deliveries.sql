@@ -1,6 +1,6 @@
 -- What became of the recipients that this worker had leased?
--- A success is always recorded: it is true whoever holds the lease by now. Anything else
--- counts only while the lease is held.
+-- A success is always recorded: it is true whoever holds the lease by now. Anything
+-- else counts only while the lease is held.
 create or replace function scooters_ops.record_deliveries(worker text, results jsonb)
 returns integer
 language plpgsql
@@ -54,7 +54,7 @@ begin
 
     select
         array_agg(distinct notification_id),
-        count(*)
+        count(*)::integer
     into recorded_ids, recorded_count
     from recorded;
 

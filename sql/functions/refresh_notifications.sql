@@ -2,7 +2,7 @@
 -- Called by every function that writes notification_recipients, in its transaction. It
 -- locks the notifications first, so that of two recorders of one notification the later
 -- one counts what the earlier one wrote.
-create or replace function scooters_ops.refresh_notifications(notification_ids bigint [])
+create or replace function scooters_ops.refresh_notifications(notification_ids bigint[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ begin
 end
 $$;
 
-comment on function scooters_ops.refresh_notifications(bigint []) is
+comment on function scooters_ops.refresh_notifications(bigint[]) is
 'Makes recipients and completed of these notifications say what notification_recipients says.';
 
-revoke execute on function scooters_ops.refresh_notifications(bigint []) from public;
+revoke execute on function scooters_ops.refresh_notifications(bigint[]) from public;

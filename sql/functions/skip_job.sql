@@ -1,4 +1,5 @@
--- What happens when a courier skips a job? It is marked and notified, in one transaction.
+-- What happens when a courier skips a job? It is marked and notified, in one
+-- transaction.
 create or replace function scooters_ops.skip_job(
     mission_id text,
     point_id text,
@@ -76,4 +77,5 @@ comment on function scooters_ops.skip_job(text, text, text) is
 'Marks a job as skipped and inserts its job_skipped notification, in one transaction: true the first time, false when it was skipped already. SQLSTATE P0002: unknown job. SQLSTATE 55000: the job is completed.';
 
 revoke execute on function scooters_ops.skip_job(text, text, text) from public;
-grant execute on function scooters_ops.skip_job(text, text, text) to scooters_ops_writer;
+grant execute on function scooters_ops.skip_job(text, text, text)
+to scooters_ops_writer;

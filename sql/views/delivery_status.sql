@@ -2,7 +2,10 @@
 create or replace view scooters_ops.delivery_status as
 select
     channel,
-    case when state = 'pending' and attempts > 0 then 'retrying' else state end as state,
+    case
+        when state = 'pending' and attempts > 0 then 'retrying'
+        else state
+    end as state,
     count(*) as recipients,
     min(created_at) as oldest_created_at,
     min(next_attempt_at) as next_attempt_at,

@@ -1,5 +1,12 @@
 -- Is detection running?
 create or replace view scooters_ops.detection_status as
+with last_pass as (
+    select *
+    from scooters_ops.detection_passes
+    order by pass_id desc
+    limit 1
+)
+
 select
     coalesce(config.detection_enabled, false) as is_enabled,
     last_pass.started_at as last_pass_at,
@@ -15,14 +22,10 @@ select
         ),
         true
     ) as is_stalled
-from (select) as always_one_row
+-- One row, whatever is missing.
+from (select true as is_there) as always -- noqa: ST11
 left join scooters_ops.config_in_force as config on true
-left join lateral (
-    select *
-    from scooters_ops.detection_passes
-    order by pass_id desc
-    limit 1
-) as last_pass on true;
+left join last_pass on true;
 
 comment on view scooters_ops.detection_status is
 'One row: whether detection is enabled, its last pass, and whether passes have stopped.';

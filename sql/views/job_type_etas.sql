@@ -3,8 +3,10 @@ create or replace view scooters_ops.job_type_etas as
 select
     job_type.key as type,
     make_interval(secs => job_type.value::double precision) as eta
-from scooters_ops.config_in_force
-cross join lateral jsonb_each_text(config -> 'detection' -> 'job_eta_seconds') as job_type;
+from scooters_ops.config_in_force as in_force
+cross join lateral jsonb_each_text(
+    in_force.config -> 'detection' -> 'job_eta_seconds'
+) as job_type;
 
 comment on view scooters_ops.job_type_etas is
 'Planned time of each job type that the config in force knows.';

@@ -1,14 +1,15 @@
 -- Which events of a mission count, and in which order?
 -- Of one type at one point only the earliest counts: apps repeat themselves. Events of
--- the mission as a whole are at no point. What comes after the first event that ends the
--- mission counts for nothing. Looking only at events up to some moment gives a prefix of
--- this list, so that a view of the past may filter it by occurred_at.
+-- the mission as a whole are at no point. What comes after the first event that ends
+-- the mission counts for nothing. Looking only at events up to some moment gives a
+-- prefix of this list, so that a view of the past may filter it by occurred_at.
 create or replace view scooters_ops.mission_events as
 with counting_events as (
     select
         history_id,
         mission_id,
-        case when type in ('point_arrived', 'point_completed') then point_id end as point_id,
+        case when type in ('point_arrived', 'point_completed') then point_id end
+            as point_id,
         type,
         occurred_at,
         type in ('mission_completed', 'mission_cancelled') as ends_mission

@@ -19,7 +19,8 @@ select
         as next_attempt_at,
     recipient.sent_at
 from scooters_ops.notification_recipients as recipient
-inner join scooters_ops.monitoring_notifications as notification using (notification_id);
+inner join scooters_ops.monitoring_notifications as notification
+    using (notification_id);
 
 comment on view scooters_ops.notification_deliveries is
 'Each recipient of each notification, and how far its delivery is.';

@@ -7,8 +7,10 @@ select
     make_interval(
         secs => (rule.settings ->> 'minimum_seconds')::double precision
     ) as minimum
-from scooters_ops.config_in_force
-cross join lateral jsonb_each(config -> 'detection' -> 'timeouts') as rule (type, settings);
+from scooters_ops.config_in_force as in_force
+cross join lateral jsonb_each(
+    in_force.config -> 'detection' -> 'timeouts'
+) as rule (type, settings);
 
 comment on view scooters_ops.timeout_rules is
 'The rule of each timeout type in the config in force: limit = greatest(eta * factor, minimum).';
