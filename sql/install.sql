@@ -19,6 +19,7 @@ set client_min_messages = warning;
 
 -- Intervals and timeouts
 \ir functions/opens_or_closes_interval.sql
+\ir views/mission_overview.sql
 \ir views/mission_events.sql
 \ir views/mission_routes.sql
 \ir functions/mission_intervals_at.sql

@@ -114,7 +114,7 @@ select
         coalesce(span.finished_at, as_of) > span.started_at + allowed.time_limit, false
     ) as is_overdue
 from intervals as span
-inner join scooters_ops.missions as mission using (mission_id)
+inner join scooters_ops.mission_overview as mission using (mission_id)
 left join scooters_ops.timeout_rules as rule using (type)
 cross join lateral (
     -- In seconds: a day of an interval may have 23 or 25 hours, a limit may not.

@@ -14,13 +14,10 @@ select
     last_pass.missions as last_pass_missions,
     last_pass.inserted as last_pass_inserted,
     coalesce(config.detection_enabled, false)
-    and coalesce(
-        last_pass.started_at < now() - make_interval(
-            secs => (
-                config.config -> 'detection' ->> 'stalled_after_seconds'
-            )::double precision
-        ),
-        true
+    and greatest(last_pass.started_at, config.applied_at) < now() - make_interval(
+        secs => (
+            config.config -> 'detection' ->> 'stalled_after_seconds'
+        )::double precision
     ) as is_stalled
 -- One row, whatever is missing.
 from (select true as is_there) as always -- noqa: ST11
@@ -40,7 +37,7 @@ comment on column scooters_ops.detection_status.last_pass_missions is
 comment on column scooters_ops.detection_status.last_pass_inserted is
 'How many notifications the last pass inserted (a count).';
 comment on column scooters_ops.detection_status.is_stalled is
-'Whether detection is enabled and yet no pass started within stalled_after_seconds.';
+'Whether detection is enabled, and yet for stalled_after_seconds no pass has started and no config was applied.';
 
 grant select on scooters_ops.detection_status
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,0 +1,107 @@
+# Every habit of the project. `make help` lists them.
+#
+# The database is libpq's: DATABASE_URL if set, else PGHOST, PGSERVICE and the rest, as psql does.
+
+PYTHON ?= python3
+CONFIG ?= config.json
+
+python := .venv/bin/python
+psql := psql -X $${DATABASE_URL:+"$$DATABASE_URL"}
+psql_script := $(psql) -q -v ON_ERROR_STOP=1 -f
+pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes
+lock := build/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 \
+    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SILENT:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+export PYTHON
+
+.PHONY: help
+help: ## this list
+	echo 'make TARGET; the database is $$DATABASE_URL, else PGHOST, PGSERVICE and the rest, as for psql'
+	sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+.PHONY: demo
+demo: sandbox ## see it work: a private PostgreSQL, a small fleet, its messages and tickets
+	$(python) -m sandbox.demo
+
+.PHONY: install
+install: .venv/runtime ## what a server of the notifier needs and no more: system packages, .venv
+	echo 'Ready: make run, or $(CURDIR)/bin/notifier run'
+
+.PHONY: migrate
+migrate: .venv/runtime ## bring the database up to date: migrations, then sql/, then config
+	$(python) -m notifier.migrate
+	$(python) -m notifier config apply $(CONFIG)
+
+.PHONY: config
+config: .venv/runtime ## check config.json (or CONFIG=file) and make it the config in force
+	$(python) -m notifier config apply $(CONFIG)
+
+.PHONY: schedule
+schedule: client-packages ## let pg_cron detect, on the schedule of the config in force
+	$(psql_script) sql/cron/schedule.sql
+
+.PHONY: unschedule
+unschedule: client-packages ## stop pg_cron's passes
+	$(psql_script) sql/cron/unschedule.sql
+
+.PHONY: status
+status: .venv/runtime ## is detection alive, is delivery: exit 1 when something needs a person
+	$(psql_script) sql/cron/status.sql; detection=$$?; $(python) -m notifier status && exit $$detection
+
+.PHONY: run
+run: .venv/runtime ## the notifier, until it is told to stop
+	exec $(python) -m notifier run
+
+.PHONY: psql
+psql: client-packages ## a psql on the database
+	exec $(psql)
+
+.PHONY: test
+test: sandbox ## every test, on a private PostgreSQL; PYTEST='-k name' chooses
+	$(python) -m pytest $(PYTEST)
+
+.PHONY: lint
+lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check on every function
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
+	$(python) -m sqlfluff lint sql migrations
+	$(python) -m sandbox.plpgsql_check
+
+.PHONY: lock
+lock: client-packages ## write requirements*.txt anew from requirements*.in
+	$(PYTHON) -m venv --clear build/uv
+	build/uv/bin/python -m pip install -q --disable-pip-version-check uv
+	$(lock) -o requirements.txt requirements.in
+	$(lock) -c requirements.txt -o requirements-dev.txt requirements-dev.in
+
+.PHONY: clean
+clean: ## remove .venv and whatever else can be made again
+	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what the targets stand on ---
+
+.PHONY: sandbox sandbox-packages client-packages
+sandbox: sandbox-packages .venv/dev
+
+sandbox-packages:
+	sh sandbox/packages.sh sandbox
+
+client-packages:
+	sh sandbox/packages.sh client
+
+# Two files mark how far .venv is. Both are made under a lock: two shells at once make it once.
+.venv/runtime: requirements.txt | client-packages
+	echo 'Making .venv with what the notifier needs'
+	flock $< sh -c '[ $@ -nt $< ] || { $(PYTHON) -m venv --clear .venv && $(pip_install) -r $< \
+	    && ln -s ../../bin/notifier .venv/bin/ && touch $@; }'
+
+.venv/dev: requirements-dev.txt .venv/runtime
+	echo 'Adding to .venv what the demo, the tests and the linters need'
+	flock $< sh -c '[ $@ -nt $< ] || { $(pip_install) -r $< && touch $@; }'

@@ -1,0 +1,73 @@
+-- What do the views look like? Three missions of a morning, all of them over.
+-- For an empty, migrated database: psql -f sandbox/example.sql
+-- The limits that config.json sets: 15 minutes on the way, 7.5 minutes for a battery.
+\set ON_ERROR_STOP on
+\set QUIET on
+set timezone = 'UTC';
+\o /dev/null
+
+begin;
+
+with couriers (mission_id, performer_id, performer_name) as (
+    values
+    ('m-101', 'c-7', 'Anna'),
+    ('m-102', 'c-8', 'Boris'),
+    ('m-103', 'c-9', 'Vera')
+)
+
+select
+    scooters_ops.create_mission(
+        jsonb_build_object(
+            'mission_id', mission_id,
+            'performer_id', performer_id,
+            'attributes', jsonb_build_object(
+                'performer_name', performer_name, 'city', 'Moscow'
+            ),
+            'points', '[
+                {"point_id": "p1", "eta_seconds": 600, "jobs": [
+                    {"job_id": "j1", "type": "battery_exchange"}]},
+                {"point_id": "p2", "eta_seconds": 600, "jobs": [
+                    {"job_id": "j1", "type": "battery_exchange"}]}
+            ]'::jsonb
+        )
+    )
+from couriers;
+
+with events (mission_id, type, point_id, occurred_at) as (
+    values
+    -- Anna is on time.
+    ('m-101', 'mission_started', null, '08:00'),
+    ('m-101', 'point_arrived', 'p1', '08:11'),
+    ('m-101', 'point_completed', 'p1', '08:16'),
+    ('m-101', 'point_arrived', 'p2', '08:25'),
+    ('m-101', 'point_completed', 'p2', '08:31'),
+    ('m-101', 'mission_completed', null, '08:31'),
+    -- Boris stays half an hour at his second point.
+    ('m-102', 'mission_started', null, '08:05'),
+    ('m-102', 'point_arrived', 'p1', '08:14'),
+    ('m-102', 'point_completed', 'p1', '08:20'),
+    ('m-102', 'point_arrived', 'p2', '08:32'),
+    ('m-102', 'point_completed', 'p2', '09:02'),
+    ('m-102', 'mission_completed', null, '09:02'),
+    -- Vera takes her time to the first point, and skips the job at the second.
+    ('m-103', 'mission_started', null, '08:10'),
+    ('m-103', 'point_arrived', 'p1', '08:40'),
+    ('m-103', 'point_completed', 'p1', '08:46'),
+    ('m-103', 'mission_completed', null, '08:59')
+)
+
+select
+    scooters_ops.record_event(
+        mission_id, type, point_id, ('2026-11-23 ' || occurred_at || '+00')::timestamptz
+    )
+from events;
+
+select scooters_ops.skip_job('m-103', 'p2', 'j1');
+
+select scooters_ops.detect_timeouts('2026-11-23 09:30+00');
+
+select scooters_ops.plan_deliveries(100);
+
+commit;
+\o
+\echo Loaded: missions m-101, m-102 and m-103.

@@ -1,0 +1,174 @@
+"""One embedded PostgreSQL for the whole run; for each test a database of its own, cloned from a
+template that was migrated once."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row, scalar_row
+
+from notifier.config import ROOT
+from notifier.migrate import migrate
+from sandbox.postgres import Postgres
+
+TEMPLATE = "template_scooters"
+CONFIG: dict[str, Any] = json.loads((ROOT / "config.json").read_text("utf-8"))
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+"""The moment around which tests tell their stories."""
+
+
+def at(minutes: float) -> datetime:
+    """So many minutes after noon."""
+    return NOON + timedelta(minutes=minutes)
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """config.json with changes: a key's parts are separated by two underscores, as in
+    config(detection__timeouts__timeout_in_point__factor=2)."""
+    changed = copy.deepcopy(CONFIG)
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        place = changed
+        for parent in parents:
+            place = place[parent]
+        place[key] = value
+    return changed
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """A migrated database of its own, with config.json in force."""
+
+    __test__ = False
+    cluster: Postgres
+    name: str
+    connection: psycopg.Connection[Any]
+    """Superuser, autocommit."""
+
+    @property
+    def conninfo(self) -> str:
+        return self.cluster.conninfo(self.name)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.cluster.environment(self.name)
+
+    def connect(self, *, role: str | None = None) -> psycopg.Connection[Any]:
+        """Another connection, in autocommit; the caller closes it."""
+        connection = psycopg.connect(self.conninfo, autocommit=True)
+        if role is not None:
+            connection.execute(f"set role {role}")
+        return connection
+
+    def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a query, as dictionaries."""
+        cursor = self.connection.cursor(row_factory=dict_row)
+        return cursor.execute(query, parameters or None).fetchall()
+
+    def value(self, query: str, *parameters: Any) -> Any:
+        """The first column of a query's first row."""
+        cursor = self.connection.cursor(row_factory=scalar_row)
+        return cursor.execute(query, parameters or None).fetchone()
+
+    def values(self, query: str, *parameters: Any) -> list[Any]:
+        """The first column of a query."""
+        cursor = self.connection.cursor(row_factory=scalar_row)
+        return cursor.execute(query, parameters or None).fetchall()
+
+    def apply_config(self, **changes: Any) -> int:
+        """Puts config(**changes) into force."""
+        return int(
+            self.value("select scooters_ops.apply_config(%s)", json.dumps(config(**changes)))
+        )
+
+    def create_mission(
+        self,
+        mission_id: str = "m1",
+        points: int = 3,
+        *,
+        eta_minutes: float = 10,
+        jobs: int = 1,
+        attributes: dict[str, Any] | None = None,
+    ) -> str:
+        """A mission of points p1, p2, ... with jobs j1, ... of type battery_exchange (5 min)."""
+        mission = {
+            "mission_id": mission_id,
+            "performer_id": "c1",
+            "attributes": attributes or {},
+            "points": [
+                {
+                    "point_id": f"p{point}",
+                    "eta_seconds": eta_minutes * 60,
+                    "jobs": [
+                        {"job_id": f"j{job}", "type": "battery_exchange"}
+                        for job in range(1, jobs + 1)
+                    ],
+                }
+                for point in range(1, points + 1)
+            ],
+        }
+        return str(self.value("select scooters_ops.create_mission(%s)", json.dumps(mission)))
+
+    def record(
+        self, type: str, minutes: float, point_id: str | None = None, mission_id: str = "m1"
+    ) -> int:
+        """An event so many minutes after noon; returns its history_id."""
+        return int(
+            self.value(
+                "select scooters_ops.record_event(%s, %s, %s, %s)",
+                mission_id,
+                type,
+                point_id,
+                at(minutes),
+            )
+        )
+
+    def detect(self, minutes: float) -> int:
+        """One pass as of so many minutes after noon; returns how many it inserted."""
+        return int(self.value("select scooters_ops.detect_timeouts(%s)", at(minutes)))
+
+    def tokens(self) -> list[str]:
+        """The tokens of all notifications, in alphabetical order."""
+        return sorted(
+            self.values("select idempotency_token from scooters_ops.monitoring_notifications")
+        )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Postgres]:
+    """A running PostgreSQL with pg_cron (in the database postgres) and the template database."""
+    for name in [*os.environ]:
+        if name.startswith("PG") or name == "DATABASE_URL":
+            del os.environ[name]
+    with Postgres() as server:
+        with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
+            connection.execute(f"create database {TEMPLATE}")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", server.conninfo(TEMPLATE))
+            migrate()
+        with psycopg.connect(server.conninfo(TEMPLATE), autocommit=True) as connection:
+            connection.execute("select scooters_ops.apply_config(%s)", (json.dumps(CONFIG),))
+        yield server
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def database(cluster: Postgres) -> Iterator[TestDatabase]:
+    """A database of the test's own."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
+        with psycopg.connect(cluster.conninfo(name), autocommit=True) as connection:
+            yield TestDatabase(cluster, name, connection)
+        admin.execute(f"drop database {name} with (force)")
