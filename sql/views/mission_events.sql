@@ -44,7 +44,7 @@ select
     max(occurred_at) filter (where ends_mission)
         over (partition by mission_id) as mission_ended_at
 from ordered_events
-where endings_before = 0;
+where endings_before < 1;
 
 comment on view scooters_ops.mission_events is
 'The events of each mission that count, each once; their order is (occurred_at, history_id).';
