@@ -73,6 +73,10 @@ lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check 
 	$(python) -m sqlfluff lint sql migrations
 	$(python) -m sandbox.plpgsql_check
 
+.PHONY: schema
+schema: .venv/runtime ## write what follows from the models of notifier/config.py anew
+	$(python) -m notifier.config
+
 .PHONY: lock
 lock: client-packages ## write requirements*.txt anew from requirements*.in
 	$(PYTHON) -m venv --clear build/uv

@@ -36,6 +36,8 @@ def test_after_ctrl_c_no_process_and_no_file_is_left() -> None:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A script's background jobs inherit SIGINT ignored; the demo on a terminal does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert demo.stdout is not None
         assert demo.stderr is not None

@@ -147,7 +147,7 @@ HttpUrl: TypeAlias = Annotated[
     Field(
         pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~%/-]*)?$",
         max_length=2048,
-        description="An http:// or https:// URL in ASCII, without user, password, query or fragment.",
+        description="An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
     ),
     BeforeValidator(usable_url),
 ]

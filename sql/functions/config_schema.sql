@@ -349,9 +349,9 @@ return jsonb $schema${
       "description": "channels.telegram of the configuration.",
       "properties": {
         "base_url": {
-          "description": "An http:// or https:// URL without user, password, query or fragment.",
+          "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
           "maxLength": 2048,
-          "pattern": "^https?://[^\\s/?#@]+(/[^\\s?#@]*)?$",
+          "pattern": "^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~%/-]*)?$",
           "title": "Base Url",
           "type": "string"
         },
@@ -375,7 +375,7 @@ return jsonb $schema${
             {
               "description": "An http, https, socks5 or socks5h URL: host and port alone.",
               "maxLength": 2048,
-              "pattern": "^(https?|socks5h?)://[^\\s/?#@]+/?$",
+              "pattern": "^(https?|socks5h?)://[A-Za-z0-9._:\\[\\]-]+/?$",
               "type": "string"
             },
             {
@@ -500,9 +500,9 @@ return jsonb $schema${
       },
       "properties": {
         "base_url": {
-          "description": "An http:// or https:// URL without user, password, query or fragment.",
+          "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
           "maxLength": 2048,
-          "pattern": "^https?://[^\\s/?#@]+(/[^\\s?#@]*)?$",
+          "pattern": "^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~%/-]*)?$",
           "title": "Base Url",
           "type": "string"
         },

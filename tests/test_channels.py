@@ -1,0 +1,420 @@
+"""What every channel promises, whatever its far end does: one suite over the registry."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from notifier.channels import CHANNELS
+from notifier.channels.base import (
+    REASON_LIMIT,
+    Failed,
+    InDoubt,
+    Misconfigured,
+    Outcome,
+    Retry,
+    Sent,
+)
+from notifier.secrets import SecretMissing
+from sandbox.standins import (
+    HALF_AN_ANSWER,
+    RESET_AFTER,
+    RESET_BEFORE,
+    Fault,
+    Reply,
+    json_reply,
+    late,
+    page,
+    redirect,
+)
+from tests.channel_rigs import RIGS, Rig
+
+
+@pytest.fixture(params=sorted(CHANNELS))
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    with RIGS[request.param]() as rig:
+        yield rig
+
+
+def assert_in_doubt(rig: Rig, outcome: Outcome) -> None:
+    """Doubt is a reason to repeat where repeating is harmless."""
+    assert isinstance(outcome, Retry if rig.kind.idempotent else InDoubt)
+
+
+def refused(rig: Rig, status: int, text: str = "no", retry_after: int | None = None) -> Outcome:
+    rig.stand_in.script(rig.stand_in.refusal(status, text, retry_after))
+    return rig.deliver()
+
+
+# --- The registry ------------------------------------------------------------------------------
+
+
+def test_every_channel_has_a_rig_here() -> None:
+    assert set(RIGS) == set(CHANNELS)
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS))
+def test_a_channel_is_registered_under_its_name(name: str) -> None:
+    kind = CHANNELS[name]
+    assert kind.name == name
+    assert kind.parts
+    assert kind.html_parts <= set(kind.parts)
+    assert kind.Recipient.model_json_schema()["properties"]["type"]["const"] == name
+
+
+# --- Delivered ---------------------------------------------------------------------------------
+
+
+def test_a_message_is_delivered_with_one_request(rig: Rig) -> None:
+    outcome = rig.deliver()
+    assert isinstance(outcome, Sent)
+    assert outcome.reference
+    assert outcome.moved_to is None
+    assert len(rig.stand_in.calls) == rig.accepted() == 1
+
+
+def test_a_slash_at_the_end_of_base_url_makes_no_difference(rig: Rig) -> None:
+    assert isinstance(rig.deliver(base_url=rig.stand_in.base_url + "/"), Sent)
+
+
+def test_proxies_of_the_environment_are_not_used(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert isinstance(rig.deliver(), Sent)
+
+
+# --- No answer ---------------------------------------------------------------------------------
+
+
+def test_a_refused_connection_is_certainly_not_delivered(rig: Rig) -> None:
+    with rig.stand_in.down():
+        outcome = rig.deliver()
+    assert isinstance(outcome, Retry)
+    assert outcome.delay is None
+    assert rig.stand_in.calls == []
+    assert isinstance(rig.deliver(), Sent)
+
+
+def test_a_reset_before_the_message_was_taken_is_in_doubt(rig: Rig) -> None:
+    rig.stand_in.script(RESET_BEFORE)
+    assert_in_doubt(rig, rig.deliver())
+    assert rig.accepted() == 0
+
+
+def test_a_reset_after_the_message_was_taken_is_in_doubt(rig: Rig) -> None:
+    rig.stand_in.script(RESET_AFTER)
+    assert_in_doubt(rig, rig.deliver())
+    assert rig.accepted() == 1
+
+
+def test_an_idempotent_channel_may_repeat_what_was_in_doubt(rig: Rig) -> None:
+    rig.stand_in.script(RESET_AFTER)
+    rig.deliver()
+    assert isinstance(rig.deliver(), Sent)
+    assert rig.accepted() == (1 if rig.kind.idempotent else 2)
+
+
+def test_an_answer_that_comes_too_late_is_in_doubt(rig: Rig) -> None:
+    rig.stand_in.script(late(60))
+    assert_in_doubt(rig, rig.deliver(timeout_seconds=0.6))
+    assert rig.accepted() == 1
+
+
+@pytest.mark.parametrize("head", ["X-Endless: ", "Content-Length: 1000000\r\n\r\n"])
+def test_an_answer_that_trickles_in_is_not_waited_for(rig: Rig, head: str) -> None:
+    with trickling_server(head) as base_url:
+        started = time.monotonic()
+        assert_in_doubt(rig, rig.deliver(base_url=base_url, timeout_seconds=0.6))
+        assert time.monotonic() - started < 5
+
+
+# --- Unreadable answers ------------------------------------------------------------------------
+
+
+def test_half_an_answer_to_a_message_that_was_taken_does_not_lose_it(rig: Rig) -> None:
+    rig.stand_in.script(HALF_AN_ANSWER)
+    assert isinstance(rig.deliver(), Sent if rig.kind.idempotent else InDoubt)
+    assert rig.accepted() == 1
+
+
+def test_a_web_page_instead_of_the_answer_does_not_lose_a_message_that_was_taken(rig: Rig) -> None:
+    rig.stand_in.script(page(200, accepts=True))
+    assert isinstance(rig.deliver(), Sent if rig.kind.idempotent else InDoubt)
+    assert rig.accepted() == 1
+
+
+def test_a_web_page_instead_of_the_answer_is_no_success(rig: Rig) -> None:
+    rig.stand_in.script(page(200))
+    assert_in_doubt(rig, rig.deliver())
+
+
+UNREADABLE = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"12",
+    b"\xff\xfe",
+    b'{"ok": 1, "key": 5}',
+    b'{"ok": false, "key": ""}',
+    b"[" * 100_000,
+    b" " * (2 << 20) + b'{"ok": true, "key": "DUTY-1"}',
+]
+
+
+@pytest.mark.parametrize("body", UNREADABLE, ids=lambda body: repr(body[:12]))
+def test_a_success_that_cannot_be_read_is_in_doubt(rig: Rig, body: bytes) -> None:
+    rig.stand_in.script(Fault(reply=Reply(200, body, {"Content-Type": "application/json"})))
+    assert_in_doubt(rig, rig.deliver())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *UNREADABLE,
+        b'{"description": [], "parameters": [], "errors": [1], "errorMessages": {"a": 1}}',
+        b'{"description": null, "parameters": {"migrate_to_chat_id": true}, "errorMessages": [3]}',
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_a_refusal_that_cannot_be_read_is_judged_by_its_status(rig: Rig, body: bytes) -> None:
+    reply = {"Content-Type": "application/json"}
+    rig.stand_in.script(Fault(reply=Reply(400, body, reply)), Fault(reply=Reply(503, body, reply)))
+    assert isinstance(rig.deliver(), Failed)
+    assert isinstance(rig.deliver(), Retry)
+
+
+def test_half_of_a_refusal_is_judged_by_its_status(rig: Rig) -> None:
+    for status in (400, 429):
+        reply = rig.stand_in.refusal(status, "no").reply
+        rig.stand_in.script(Fault(reply=reply, ending="half"))
+    assert isinstance(rig.deliver(), Failed)
+    assert isinstance(rig.deliver(), Retry)
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 502, 504])
+def test_a_web_page_that_refuses_is_a_gateways_and_passes(rig: Rig, status: int) -> None:
+    rig.stand_in.script(page(status))
+    assert isinstance(rig.deliver(), Retry)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_web_page_where_the_api_should_be_is_a_wrong_address(rig: Rig, status: int) -> None:
+    rig.stand_in.script(page(status))
+    assert isinstance(rig.deliver(), Misconfigured)
+
+
+# --- Refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504, 599])
+def test_a_passing_failure_is_retried(rig: Rig, status: int) -> None:
+    assert refused(rig, status) == Retry(f"HTTP {status}: no", None)
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+def test_a_refused_message_has_failed(rig: Rig, status: int) -> None:
+    assert refused(rig, status) == Failed(f"HTTP {status}: no")
+
+
+@pytest.mark.parametrize("status", [401, 407])
+def test_a_refused_token_stops_the_channel(rig: Rig, status: int) -> None:
+    assert refused(rig, status) == Misconfigured(f"HTTP {status}: no")
+
+
+def test_a_wrong_token_stops_the_channel(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(rig.secret_name, "1:revoked")
+    assert isinstance(rig.deliver(), Misconfigured)
+    assert rig.accepted() == 0
+
+
+def test_a_flood_is_waited_out_as_long_as_the_channel_says(rig: Rig) -> None:
+    assert refused(rig, 429, "flood", 7) == Retry("HTTP 429: flood", timedelta(seconds=7))
+
+
+def test_a_flood_without_a_stated_delay_is_retried_without_one(rig: Rig) -> None:
+    assert refused(rig, 429, "flood") == Retry("HTTP 429: flood", None)
+
+
+def delay_of(rig: Rig, header: str) -> timedelta | None:
+    rig.stand_in.script(Fault(reply=json_reply(429, {}, {"Retry-After": header})))
+    outcome = rig.deliver()
+    assert isinstance(outcome, Retry)
+    return outcome.delay
+
+
+def test_retry_after_may_be_a_date(rig: Rig) -> None:
+    delay = delay_of(rig, format_datetime(datetime.now(UTC) + timedelta(minutes=5), usegmt=True))
+    assert delay is not None
+    assert timedelta(minutes=4) < delay <= timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("header", "delay"),
+    [
+        ("0", timedelta(0)),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", timedelta(0)),
+        ("9" * 400, timedelta(days=1)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", timedelta(days=1)),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+    ],
+)
+def test_a_senseless_retry_after_does_no_harm(
+    rig: Rig, header: str, delay: timedelta | None
+) -> None:
+    assert delay_of(rig, header) == delay
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(rig: Rig, status: int) -> None:
+    with RIGS[rig.kind.name]() as elsewhere:
+        rig.stand_in.script(redirect(f"{elsewhere.stand_in.base_url}/{rig.secret}", status))
+        outcome = rig.deliver()
+        assert elsewhere.stand_in.calls == []
+    assert isinstance(outcome, Misconfigured)
+    assert "redirect" in outcome.reason
+
+
+def test_a_target_that_is_none_fails_without_a_request(rig: Rig) -> None:
+    outcome = rig.deliver(target={"type": rig.kind.name, "unknown": 1})
+    assert isinstance(outcome, Failed)
+    assert "Field required" in outcome.reason
+    assert rig.stand_in.calls == []
+
+
+# --- Reasons and secrets -----------------------------------------------------------------------
+
+
+def test_a_reason_is_one_short_line(rig: Rig) -> None:
+    outcome = refused(rig, 400, "first\nsecond\x00\x1b[31m third " + "x" * 5000)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("HTTP 400: first second [31m third xxx")
+    assert len(outcome.reason) == REASON_LIMIT
+    assert outcome.reason.isprintable()
+
+
+def test_no_secret_gets_into_a_reason_or_a_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    stand_in = rig.stand_in
+    echo = f"{'x' * (REASON_LIMIT - 40)} POST /bot{rig.secret}/ with {rig.secret}"
+    stand_in.script(
+        stand_in.refusal(400, echo),
+        stand_in.refusal(401, echo),
+        stand_in.refusal(429, echo, 1),
+        redirect(f"{stand_in.base_url}/{rig.secret}"),
+        page(502),
+        RESET_BEFORE,
+        RESET_AFTER,
+        HALF_AN_ANSWER,
+        late(60),
+    )
+    outcomes = [rig.deliver(timeout_seconds=0.6) for _ in range(10)]
+    with stand_in.down():
+        outcomes.append(rig.deliver())
+    assert len(stand_in.calls) >= 9
+    shown = repr(outcomes) + caplog.text
+    for piece in (rig.secret, rig.secret[-12:], rig.secret[:12]):
+        assert piece not in shown
+
+
+@pytest.mark.parametrize("secret", ["two\nlines", "two words", "ключ"])
+def test_a_secret_that_no_request_can_carry_is_refused_at_the_start(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv(rig.secret_name, secret)
+    with pytest.raises(SecretMissing, match=rig.secret_name) as caught:
+        rig.channel()
+    assert secret not in str(caught.value)
+
+
+def test_a_missing_secret_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(rig.secret_name)
+    with pytest.raises(SecretMissing, match=rig.secret_name):
+        rig.channel()
+
+
+# --- Settings ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("unknown", 1),
+        ("timeout_seconds", 0),
+        ("timeout_seconds", -1),
+        ("timeout_seconds", 301),
+        ("timeout_seconds", "30"),
+        ("timeout_seconds", True),
+        ("timeout_seconds", math.nan),
+        ("timeout_seconds", math.inf),
+        ("token_env", ""),
+        ("token_env", "../shadow"),
+        ("token_env", "A B"),
+        ("base_url", ""),
+        ("base_url", "api.example.org"),
+        ("base_url", "ftp://api.example.org"),
+        ("base_url", "http://"),
+        ("base_url", "http://a b"),
+        ("base_url", "http://host:99999"),
+        ("base_url", "http://xn--a.b"),
+        ("base_url", "http://[::1"),
+        ("base_url", "http://host/?a=1"),
+        ("base_url", "http://host/#a"),
+        ("base_url", "http://host\n"),
+    ],
+)
+def test_bad_settings_are_refused_by_name(rig: Rig, key: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        rig.channel(**{key: value})
+    assert {error["loc"] for error in caught.value.errors()} == {(key,)}
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@host", "https://hunter2@host/path"])
+def test_a_base_url_with_credentials_is_refused_without_showing_them(rig: Rig, url: str) -> None:
+    with pytest.raises(ValidationError, match="must not hold a user or a password") as caught:
+        rig.channel(base_url=url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8081", "https://h/a/b/", "http://[::1]:80"])
+def test_a_base_url_may_have_a_port_and_a_path(rig: Rig, url: str) -> None:
+    rig.channel(base_url=url)
+
+
+# --- A server that never comes to an end -------------------------------------------------------
+
+
+@contextmanager
+def trickling_server(head: str) -> Iterator[str]:
+    """Answers a byte at a time, for ever: no single wait of the client is ever long."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + head.encode())
+                with suppress(ConnectionError):
+                    while not over.wait(0.05):
+                        connection.sendall(b"x")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        thread.join(5)

@@ -1,0 +1,273 @@
+"""The stand-ins keep their word: what they accept, what they refuse, and how they misbehave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from sandbox.standins import (
+    HALF_AN_ANSWER,
+    RESET_AFTER,
+    RESET_BEFORE,
+    Chat,
+    Entity,
+    TelegramStandIn,
+    TrackerStandIn,
+    late,
+    page,
+    parse_html,
+)
+
+BOT = "12345:token"
+
+
+@pytest.fixture
+def telegram() -> Iterator[TelegramStandIn]:
+    with TelegramStandIn(BOT, [Chat(-1001), Chat(-1002, "City", topics=frozenset({7}))]) as server:
+        yield server
+
+
+@pytest.fixture
+def tracker() -> Iterator[TrackerStandIn]:
+    with TrackerStandIn("secret", organization=("X-Org-ID", "7")) as server:
+        yield server
+
+
+@pytest.fixture
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(trust_env=False, timeout=5) as client:
+        yield client
+
+
+def send(client: httpx.Client, server: TelegramStandIn, **request: Any) -> httpx.Response:
+    body = {"chat_id": -1001, "text": "Late", **request}
+    return client.post(f"{server.base_url}/bot{BOT}/sendMessage", json=body)
+
+
+def create(client: httpx.Client, server: TrackerStandIn, **issue: Any) -> httpx.Response:
+    body = {"summary": "Late", "queue": "DUTY", **issue}
+    headers = {"Authorization": "OAuth secret", "X-Org-ID": "7"}
+    return client.post(f"{server.base_url}/v3/issues/", json=body, headers=headers)
+
+
+# A reset meets the client while it reads, or while it still sends: then it reads nothing.
+RESET = (httpx.ReadError, httpx.RemoteProtocolError)
+
+
+# --- Faults ------------------------------------------------------------------------------------
+
+
+def test_faults_come_in_order_and_then_end(client: httpx.Client, telegram: TelegramStandIn) -> None:
+    telegram.script(RESET_BEFORE, RESET_AFTER, HALF_AN_ANSWER, page(502), late(0.01))
+    with pytest.raises(RESET):
+        send(client, telegram)
+    assert telegram.messages == []
+    with pytest.raises(RESET):
+        send(client, telegram)
+    assert len(telegram.messages) == 1
+    with pytest.raises(httpx.RemoteProtocolError):
+        send(client, telegram)
+    assert len(telegram.messages) == 2
+    assert send(client, telegram).text.startswith("<html>")
+    assert len(telegram.messages) == 2
+    assert send(client, telegram).json()["ok"]
+    assert send(client, telegram).json()["result"]["message_id"] == len(telegram.messages) == 4
+
+
+def test_a_fault_waits_for_its_operation(client: httpx.Client, telegram: TelegramStandIn) -> None:
+    telegram.script(telegram.refusal(500, "no"))
+    assert client.get(f"{telegram.base_url}/bot{BOT}/getMe").json()["result"]["is_bot"]
+    assert send(client, telegram).status_code == 500
+
+
+def test_a_server_that_was_down_is_back_on_its_port_with_its_ledger(
+    client: httpx.Client, telegram: TelegramStandIn
+) -> None:
+    send(client, telegram)
+    with telegram.down(), pytest.raises(httpx.ConnectError):
+        send(httpx.Client(trust_env=False), telegram)
+    assert send(httpx.Client(trust_env=False), telegram).status_code == 200
+    assert len(telegram.messages) == 2
+
+
+def test_a_server_stops_while_an_answer_is_late(telegram: TelegramStandIn) -> None:
+    telegram.script(late(60))
+    with ThreadPoolExecutor() as pool:
+        sending = pool.submit(send, httpx.Client(trust_env=False, timeout=50), telegram)
+        while not telegram.messages:
+            pass
+        with telegram.down():
+            assert sending.exception(10) is not None or sending.result().is_success
+
+
+# --- Telegram ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [(f"bot{BOT}/sendmessage", 404), ("bot1:x/sendMessage", 401), ("sendMessage", 404), ("", 404)],
+)
+def test_telegram_refuses_an_unknown_bot_or_method(
+    client: httpx.Client, telegram: TelegramStandIn, path: str, status: int
+) -> None:
+    answer = client.post(f"{telegram.base_url}/{path}", json={"chat_id": -1001, "text": "Late"})
+    assert answer.status_code == answer.json()["error_code"] == status
+    assert answer.json()["ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("request_", "description"),
+    [
+        ({"text": ""}, "message text is empty"),
+        ({"text": " \n"}, "text must be non-empty"),
+        ({"text": "x" * 4097}, "message is too long"),
+        ({"text": "<b>x</b>" * 4097, "parse_mode": "HTML"}, "message is too long"),
+        ({"text": "я" * 16_385}, "message is too long"),
+        ({"text": "<b>", "parse_mode": "html"}, "can't parse entities"),
+        ({"parse_mode": "BBCode"}, "unsupported parse_mode"),
+        ({"chat_id": None}, "chat_id is empty"),
+        ({"chat_id": -5}, "chat not found"),
+        ({"message_thread_id": 7}, "message thread not found"),
+        ({"chat_id": -1002, "message_thread_id": 1}, "message thread not found"),
+    ],
+)
+def test_telegram_refuses_a_bad_message(
+    client: httpx.Client, telegram: TelegramStandIn, request_: dict[str, Any], description: str
+) -> None:
+    answer = send(client, telegram, **request_)
+    assert answer.status_code == 400
+    assert answer.json()["description"].startswith(f"Bad Request: {description}")
+    assert telegram.messages == []
+
+
+def test_telegram_answers_with_the_message(client: httpx.Client, telegram: TelegramStandIn) -> None:
+    answer = send(
+        client, telegram, chat_id=-1002, message_thread_id=7, text="🛴<b>L</b>", parse_mode="HTML"
+    )
+    result = answer.json()["result"]
+    assert result["message_id"] == 1
+    assert result["message_thread_id"] == 7
+    assert result["chat"] == {"id": -1002, "title": "City", "type": "supergroup"}
+    assert result["text"] == "🛴L"
+    assert result["entities"] == [{"type": "bold", "offset": 2, "length": 1}]
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("a &lt;b&gt; &amp;amp; &quot;&#33;&#x21;", 'a <b> &amp; "!!'),
+        ("&nbsp;&copy; R&D", "&nbsp;&copy; R&D"),
+        ('<a href="http://h/?a>b">x</a>', "x"),
+        ("<B>x</b >", "x"),
+        ('<span class="tg-spoiler">x</span><tg-spoiler>y</tg-spoiler>', "xy"),
+        ('<pre><code class="language-sql">x</code></pre>', "x"),
+        ("a > b", "a > b"),
+    ],
+)
+def test_telegrams_html_is_read(markup: str, text: str) -> None:
+    assert parse_html(markup)[0] == text
+
+
+def test_entities_are_counted_in_utf16_units() -> None:
+    assert parse_html("я🛴<i>x<b>🛴</b></i><u></u>")[1] == [
+        Entity("bold", 4, 2),
+        Entity("italic", 3, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("markup", "problem"),
+    [
+        ("я<br>", 'Unsupported start tag "br" at byte offset 2'),
+        ("5 < 6 and 7 > 2", 'Unsupported start tag "" at byte offset 2'),
+        ("5 < 6", "Unclosed start tag at byte offset 2"),
+        ("<b", "Unclosed start tag at byte offset 0"),
+        ("<b>x</b", "Unclosed end tag at byte offset 4"),
+        ("x</b>", "Unexpected end tag at byte offset 1"),
+        ("<b>x</i>", 'Unmatched end tag at byte offset 4, expected "</b>", found "</i>"'),
+        ("<i><b>x</i></b>", 'Unmatched end tag at byte offset 7, expected "</b>", found "</i>"'),
+        ("<b><i>x</i>", 'Can\'t find end tag corresponding to start tag "b"'),
+        ("<span>x</span>", 'Tag "span" must have class "tg-spoiler" at byte offset 0'),
+    ],
+)
+def test_telegrams_html_is_refused(markup: str, problem: str) -> None:
+    with pytest.raises(Exception, match="can't parse entities") as caught:
+        parse_html(markup)
+    assert str(caught.value) == f"can't parse entities: {problem}"
+
+
+# --- Tracker -----------------------------------------------------------------------------------
+
+
+def test_tracker_creates_one_issue_for_a_unique_however_many_ask(
+    client: httpx.Client, tracker: TrackerStandIn
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(create, client, tracker, unique="u1") for _ in range(16)]
+        statuses = [answer.result().status_code for answer in asked]
+    assert sorted(statuses) == [201] + [409] * 15
+    assert [ticket.unique for ticket in tracker.tickets] == ["u1"]
+
+
+def test_tracker_creates_an_issue_each_time_without_a_unique(
+    client: httpx.Client, tracker: TrackerStandIn
+) -> None:
+    assert [create(client, tracker).json()["key"] for _ in range(2)] == ["DUTY-1", "DUTY-2"]
+
+
+@pytest.mark.parametrize(
+    ("issue", "status", "field"),
+    [
+        ({"summary": " "}, 422, "summary"),
+        ({"queue": None}, 422, "queue"),
+        ({"unique": 5}, 422, "unique"),
+        ({"queue": "NOSUCH"}, 404, None),
+    ],
+)
+def test_tracker_refuses_a_bad_issue(
+    client: httpx.Client,
+    tracker: TrackerStandIn,
+    issue: dict[str, Any],
+    status: int,
+    field: str | None,
+) -> None:
+    answer = create(client, tracker, **issue)
+    assert answer.status_code == answer.json()["statusCode"] == status
+    assert list(answer.json()["errors"]) == ([field] if field else [])
+    assert tracker.tickets == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"X-Org-ID": "7"}, 401),
+        ({"Authorization": "Bearer secret", "X-Org-ID": "7"}, 401),
+        ({"Authorization": "OAuth secret"}, 403),
+        ({"Authorization": "OAuth secret", "X-Org-ID": "8"}, 403),
+        ({"Authorization": "OAuth secret", "X-Org-ID": "7", "X-Cloud-Org-ID": "7"}, 403),
+        ({"Authorization": "OAuth secret", "X-Org-ID": "7"}, 200),
+    ],
+)
+def test_tracker_asks_who_is_asking(
+    client: httpx.Client, tracker: TrackerStandIn, headers: dict[str, str], status: int
+) -> None:
+    answer = client.get(f"{tracker.base_url}/v3/myself", headers=headers)
+    assert answer.status_code == status
+
+
+def test_tracker_finds_an_issue_by_its_unique(
+    client: httpx.Client, tracker: TrackerStandIn
+) -> None:
+    create(client, tracker, unique="u 1")
+    client.headers = httpx.Headers({"Authorization": "OAuth secret", "X-Org-ID": "7"})
+    issues = f"{tracker.base_url}/v2/issues"
+    for unique, keys in (("u 1", ["DUTY-1"]), ("u2", [])):
+        found = client.post(f"{issues}/_findByUnique", params={"unique": unique})
+        assert found.status_code == (200 if keys else 404)
+        listed = client.post(f"{issues}/_search", json={"filter": {"unique": unique}})
+        assert [issue["key"] for issue in listed.json()] == keys
+        assert listed.headers["X-Total-Count"] == str(len(keys))

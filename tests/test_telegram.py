@@ -1,0 +1,407 @@
+"""Telegram: what goes over the wire, and what each answer of the Bot API means."""
+
+from __future__ import annotations
+
+import base64
+import html
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from notifier.channels.base import Failed, Misconfigured, Retry, Sent
+from notifier.channels.telegram import TEXT_LIMIT, TelegramRecipient, plain_text
+from notifier.secrets import SecretMissing
+from sandbox.standins import Chat, Entity, Fault, TelegramStandIn, json_reply
+from tests.channel_rigs import Rig, telegram
+
+CHATS = (
+    Chat(-1001, "Duty"),
+    Chat(-1002, "City", name="@scooters_duty", topics=frozenset({7})),
+    Chat(-3, "Old group", moved_to=-1001),
+    Chat(-4, "Closed", forbids="bot was kicked from the group chat"),
+)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with telegram(chats=CHATS) as rig:
+        yield rig
+
+
+def messages(rig: Rig) -> list[tuple[int, int | None, str]]:
+    stand_in = rig.stand_in
+    assert isinstance(stand_in, TelegramStandIn)
+    return [(m.chat_id, m.message_thread_id, m.text) for m in stand_in.messages]
+
+
+def entities(rig: Rig) -> list[Entity]:
+    assert isinstance(rig.stand_in, TelegramStandIn)
+    return [entity for message in rig.stand_in.messages for entity in message.entities]
+
+
+# --- On the wire -------------------------------------------------------------------------------
+
+
+def test_a_message_is_sent_as_html_without_a_link_preview(rig: Rig) -> None:
+    assert rig.deliver() == Sent("1")
+    call = rig.stand_in.calls[0]
+    assert (call.method, call.path) == ("POST", f"/bot{rig.secret}/sendMessage")
+    assert call.headers["Content-Type"] == "application/json"
+    assert call.body == {
+        "chat_id": -1001,
+        "text": "<b>Late</b> at Tverskaya &amp; Co",
+        "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
+    }
+    assert messages(rig) == [(-1001, None, "Late at Tverskaya & Co")]
+    assert entities(rig) == [Entity("bold", 0, 4)]
+
+
+def test_a_topic_of_a_public_forum(rig: Rig) -> None:
+    target = {"type": "telegram", "chat_id": "@scooters_duty", "message_thread_id": 7}
+    assert rig.deliver(target=target) == Sent("1")
+    assert messages(rig) == [(-1002, 7, "Late at Tverskaya & Co")]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("chat_id", 0),
+        ("chat_id", "-1001"),
+        ("chat_id", "duty"),
+        ("chat_id", "@"),
+        ("chat_id", "@duty room"),
+        ("chat_id", True),
+        ("chat_id", 1.5),
+        ("chat_id", None),
+        ("chat_id", 2**63),
+        ("message_thread_id", 1),
+        ("message_thread_id", 0),
+        ("message_thread_id", "7"),
+        ("title", "Duty"),
+        ("type", "st"),
+    ],
+)
+def test_a_bad_recipient_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TelegramRecipient.model_validate({"type": "telegram", "chat_id": -1001, field: value})
+    assert [error["loc"] for error in caught.value.errors()] == [(field,)]
+
+
+# --- Answers -----------------------------------------------------------------------------------
+
+PERMANENT = [
+    (400, "Bad Request: chat not found"),
+    (400, "Bad Request: chat_id is empty"),
+    (400, "Bad Request: group chat was upgraded to a supergroup chat"),
+    (400, "Bad Request: message thread not found"),
+    (400, "Bad Request: have no rights to send a message"),
+    (400, "Bad Request: CHAT_WRITE_FORBIDDEN"),
+    (400, "Bad Request: message is too long"),
+    (400, "Bad Request: message text is empty"),
+    (400, "Bad Request: BUTTON_URL_INVALID"),
+    (400, "Bad Request: something new"),
+    (403, "Forbidden: bot was blocked by the user"),
+    (403, "Forbidden: user is deactivated"),
+    (403, "Forbidden: bot was kicked from the supergroup chat"),
+    (403, "Forbidden: bot is not a member of the channel chat"),
+    (403, "Forbidden: the group chat was deleted"),
+    (403, "Forbidden: bot can't initiate conversation with a user"),
+    (403, "Forbidden: something new"),
+]
+
+
+@pytest.mark.parametrize(("status", "description"), PERMANENT)
+def test_a_permanent_refusal_fails_at_once_with_telegrams_words(
+    rig: Rig, status: int, description: str
+) -> None:
+    rig.stand_in.script(rig.stand_in.refusal(status, description))
+    assert rig.deliver() == Failed(f"HTTP {status}: {description}")
+    assert len(rig.stand_in.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "description"), [(401, "Unauthorized"), (404, "Not Found"), (404, "")]
+)
+def test_an_unknown_bot_or_method_stops_the_channel(
+    rig: Rig, status: int, description: str
+) -> None:
+    rig.stand_in.script(rig.stand_in.refusal(status, description))
+    outcome = rig.deliver()
+    assert isinstance(outcome, Misconfigured)
+    assert outcome.reason == f"HTTP {status}: {description}".rstrip(": ")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ({"chat_id": -9}, "HTTP 400: Bad Request: chat not found"),
+        ({"chat_id": -4}, "HTTP 403: Forbidden: bot was kicked from the group chat"),
+        (
+            {"chat_id": -1002, "message_thread_id": 8},
+            "HTTP 400: Bad Request: message thread not found",
+        ),
+    ],
+)
+def test_a_chat_that_cannot_be_reached_fails(rig: Rig, target: dict[str, Any], reason: str) -> None:
+    assert rig.deliver(target={"type": "telegram", **target}) == Failed(reason)
+    assert messages(rig) == []
+
+
+def test_the_delay_in_the_body_comes_before_that_in_the_header(rig: Rig) -> None:
+    body = {"ok": False, "parameters": {"retry_after": 35}}
+    rig.stand_in.script(Fault(reply=json_reply(429, body, {"Retry-After": "3"})))
+    assert rig.deliver() == Retry("HTTP 429", timedelta(seconds=35))
+
+
+@pytest.mark.parametrize("stated", ["soon", None, True, [], {}])
+def test_a_senseless_delay_in_the_body_yields_to_the_header(rig: Rig, stated: Any) -> None:
+    body = {"ok": False, "parameters": {"retry_after": stated}}
+    rig.stand_in.script(Fault(reply=json_reply(429, body, {"Retry-After": "3"})))
+    assert rig.deliver() == Retry("HTTP 429", timedelta(seconds=3))
+
+
+@pytest.mark.parametrize(
+    ("stated", "delay"), [(10**400, timedelta(days=1)), (-1, timedelta(0)), (float("nan"), None)]
+)
+def test_a_boundless_delay_in_the_body_is_bounded(
+    rig: Rig, stated: float, delay: timedelta | None
+) -> None:
+    body = {"ok": False, "parameters": {"retry_after": stated}}
+    rig.stand_in.script(Fault(reply=json_reply(429, body)))
+    assert rig.deliver() == Retry("HTTP 429", delay)
+
+
+@pytest.mark.parametrize("result", [{}, None, [], {"message_id": None}])
+def test_what_telegram_calls_ok_is_sent_even_without_an_id(rig: Rig, result: Any) -> None:
+    rig.stand_in.script(Fault(reply=json_reply(200, {"ok": True, "result": result})))
+    assert rig.deliver() == Sent("")
+
+
+# --- Mended and sent again ---------------------------------------------------------------------
+
+
+def test_a_group_that_became_a_supergroup_gets_the_message_under_its_new_number(rig: Rig) -> None:
+    outcome = rig.deliver(target={"type": "telegram", "chat_id": -3})
+    assert outcome == Sent("1", moved_to={"type": "telegram", "chat_id": -1001})
+    assert [body["chat_id"] for body in rig.bodies] == [-3, -1001]
+    assert len(messages(rig)) == 1
+
+
+def test_a_group_that_keeps_moving_is_not_followed_for_ever(rig: Rig) -> None:
+    body = {"ok": False, "description": "moved", "parameters": {"migrate_to_chat_id": -5}}
+    rig.stand_in.script(*[Fault(reply=json_reply(400, body))] * 5)
+    assert rig.deliver() == Failed("HTTP 400: moved")
+    assert len(rig.stand_in.calls) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<b>Late</b> 5 < 6 & <br>R&D <ivan@example.org>",
+        "<b>Late</b> 5 &lt; 6 &amp; <br>R&amp;D <ivan@example.org>",
+    ],
+)
+def test_markup_that_telegram_cannot_parse_is_sent_as_plain_text(rig: Rig, text: str) -> None:
+    assert rig.deliver(parts={"text": text}) == Sent("1")
+    assert ["parse_mode" in body for body in rig.bodies] == [True, False]
+    assert messages(rig) == [(-1001, None, "Late 5 < 6 & <br>R&D <ivan@example.org>")]
+
+
+def test_broken_markup_in_a_group_that_moved_arrives_all_the_same(rig: Rig) -> None:
+    outcome = rig.deliver(target={"type": "telegram", "chat_id": -3}, parts={"text": "<b>Late</i>"})
+    assert outcome == Sent("1", moved_to={"type": "telegram", "chat_id": -1001})
+    assert messages(rig) == [(-1001, None, "Late")]
+
+
+def test_plain_text_that_telegram_cannot_parse_either_fails(rig: Rig) -> None:
+    refusal = rig.stand_in.refusal(400, "Bad Request: can't parse entities: no")
+    rig.stand_in.script(refusal, refusal)
+    assert rig.deliver() == Failed("HTTP 400: Bad Request: can't parse entities: no")
+    assert len(rig.stand_in.calls) == 2
+
+
+def test_a_second_request_that_is_refused_decides(rig: Rig) -> None:
+    stand_in = rig.stand_in
+    stand_in.script(
+        stand_in.refusal(400, "Bad Request: can't parse entities"),
+        stand_in.refusal(429, "Too Many Requests", 4),
+    )
+    assert rig.deliver() == Retry("HTTP 429: Too Many Requests", timedelta(seconds=4))
+
+
+# --- Length ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", ["x", "я", "🛴"])
+def test_4096_code_points_are_sent_as_they_are(rig: Rig, letter: str) -> None:
+    assert rig.deliver(parts={"text": letter * TEXT_LIMIT}) == Sent("1")
+    assert messages(rig)[0][2] == letter * TEXT_LIMIT
+    assert len(rig.stand_in.calls) == 1
+
+
+def test_a_longer_text_is_cut_rather_than_lost(rig: Rig) -> None:
+    text = "<b>Late</b> &amp; " + "<i>🛴</i>" * TEXT_LIMIT
+    assert rig.deliver(parts={"text": text}) == Sent("1")
+    sent = messages(rig)[0][2]
+    assert sent == "Late & " + "🛴" * (TEXT_LIMIT - 8) + "…"
+    assert len(rig.stand_in.calls) == 1
+
+
+def test_a_text_that_only_its_markup_makes_too_long_is_not_cut(rig: Rig) -> None:
+    text = "<b>Late</b> " * 500
+    assert rig.deliver(parts={"text": text}) == Sent("1")
+    assert messages(rig)[0][2] == "Late " * 500
+
+
+def test_plain_text_keeps_the_address_of_a_link() -> None:
+    markup = 'See <a href="https://ops.example/m1?a=1&amp;b=2">mission <b>m1</b></a> &lt;b&gt;'
+    assert plain_text(markup) == "See mission m1 (https://ops.example/m1?a=1&b=2) <b>"
+
+
+@given(st.text())
+def test_plain_text_gives_back_any_text_that_was_escaped(text: str) -> None:
+    assert plain_text(f"<b>{html.escape(text)}</b>") == text
+
+
+# --- Proxy -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Proxy:
+    """A forward proxy for http:// that asks for user ops, password hunter2."""
+
+    url: str
+    targets: list[str]
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def forward_proxy() -> Iterator[Proxy]:
+    allowed = "Basic " + base64.b64encode(b"ops:hunter2").decode()
+    targets: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers["Proxy-Authorization"] != allowed:
+                self.send_response(407)
+                self.end_headers()
+                return
+            target = urlsplit(self.path)
+            targets.append(target.netloc)
+            upstream = http.client.HTTPConnection(target.netloc, timeout=5)
+            upstream.request("POST", target.path, body, {"Content-Type": "application/json"})
+            answer = upstream.getresponse()
+            self.send_response(answer.status)
+            self.end_headers()
+            self.wfile.write(answer.read())
+            upstream.close()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with serving(Handler) as url:
+        yield Proxy(url, targets)
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    monkeypatch.setenv("PROXY_AUTH", "ops:hunter2")
+    with forward_proxy() as proxy:
+        yield proxy
+
+
+def test_messages_go_through_the_proxy(rig: Rig, proxy: Proxy) -> None:
+    assert rig.deliver(proxy=proxy.url, proxy_auth_env="PROXY_AUTH") == Sent("1")
+    assert proxy.targets == [urlsplit(rig.stand_in.base_url).netloc]
+    assert len(messages(rig)) == 1
+
+
+def test_a_proxy_that_refuses_us_stops_the_channel(
+    rig: Rig, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROXY_AUTH", "ops:wrong")
+    for auth in (None, "PROXY_AUTH"):
+        assert isinstance(rig.deliver(proxy=proxy.url, proxy_auth_env=auth), Misconfigured)
+    assert rig.stand_in.calls == []
+
+
+def test_a_proxy_that_refuses_a_tunnel_stops_the_channel_or_passes(rig: Rig) -> None:
+    for status, outcome in ((407, Misconfigured), (502, Retry)):
+        with tunnel_refusing_proxy(status) as url:
+            assert isinstance(rig.deliver(proxy=url, base_url="https://127.0.0.1:1"), outcome)
+
+
+@contextmanager
+def tunnel_refusing_proxy(status: int) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_CONNECT(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with serving(Handler) as url:
+        yield url
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
+def test_a_proxy_that_is_down_is_certainly_not_delivered(rig: Rig, scheme: str) -> None:
+    outcome = rig.deliver(proxy=f"{scheme}://127.0.0.1:1")
+    assert isinstance(outcome, Retry)
+    assert rig.stand_in.calls == []
+
+
+def test_a_proxy_url_with_credentials_is_refused_without_showing_them(rig: Rig) -> None:
+    with pytest.raises(ValidationError, match="must not hold a user or a password") as caught:
+        rig.channel(proxy="http://ops:hunter2@127.0.0.1:3128")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:3128", "ftp://127.0.0.1", "http://h/path"])
+def test_a_proxy_that_is_no_proxy_url_is_refused(rig: Rig, url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        rig.channel(proxy=url)
+    assert [error["loc"] for error in caught.value.errors()] == [("proxy",)]
+
+
+@pytest.mark.parametrize(("secret", "problem"), [("hunter2", "user:password"), ("", "missing")])
+def test_proxy_credentials_that_are_none_are_refused_without_showing_them(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, secret: str, problem: str
+) -> None:
+    monkeypatch.setenv("PROXY_AUTH", secret)
+    with pytest.raises(SecretMissing, match=problem) as caught:
+        rig.channel(proxy="http://127.0.0.1:3128", proxy_auth_env="PROXY_AUTH")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("in_doubt", ["resend", "hold"])
+def test_in_doubt_is_resend_or_hold(rig: Rig, in_doubt: str) -> None:
+    rig.channel(in_doubt=in_doubt)
+    with pytest.raises(ValidationError):
+        rig.channel(in_doubt=in_doubt + "s")
