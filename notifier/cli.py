@@ -44,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (DatabaseUnusable, SecretMissing, TemplateError) as error:
         print(f"notifier: {error}", file=sys.stderr)
     except psycopg.Error as error:
-        problem = error.diag.message_primary or str(error).strip()
-        print(f"notifier: {secrets.redact(problem)}", file=sys.stderr)
+        problem = error.diag.message_primary or f"no database: {error}"
+        print(f"notifier: {' '.join(secrets.redact(problem).split())}", file=sys.stderr)
     except NotRecorded as error:
         print(f"notifier: {error}; they will be sent again", file=sys.stderr)
         return 1

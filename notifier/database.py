@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
@@ -30,8 +32,13 @@ LIVELINESS: dict[str, Any] = {
 }
 NOTIFY_CHANNEL = "scooters_ops"
 
-# What tells a lost connection from a refused statement.
-CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+# What tells a lost connection from a refused statement. A server that only reads is a standby: the
+# primary is elsewhere, or will be here soon.
+CONNECTION_LOST = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 
 
 class DatabaseUnusable(Exception):
@@ -124,8 +131,26 @@ class DetectionStatus:
 
 
 def conninfo() -> str:
-    """libpq's connection string; empty: libpq's environment variables."""
-    return os.environ.get("DATABASE_URL", "")
+    """libpq's connection string; empty: libpq's environment variables.
+
+    Raises DatabaseUnusable where libpq could not read it, or would take part of its password for
+    something else: libpq's own message would repeat that.
+    """
+    text = os.environ.get("DATABASE_URL", "")
+    try:
+        options = conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        options = None
+    if (
+        options is None
+        or any("@" in str(options.get(name, "")) for name in ("host", "dbname"))
+        or not re.fullmatch(r"[0-9,]*", str(options.get("port", "")))
+    ):
+        raise DatabaseUnusable(
+            "DATABASE_URL is no connection string that libpq can read"
+            " (in a URL the password's special characters must be percent-encoded)"
+        )
+    return text
 
 
 def known_migrations() -> list[str]:

@@ -41,8 +41,7 @@ from notifier.retry import backoff, result
 from notifier.secrets import SecretMissing, Secrets
 from notifier.templates import Renderer, TemplateError
 
-RECONNECT_SECONDS = 0.25
-RECONNECT_MAX_SECONDS = 30.0
+RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
 # A send is cut short before its lease ends, so that nobody else is sending the same meanwhile.
 LEASE_SHARE = 0.8
 
@@ -96,7 +95,7 @@ def renderer_for(config: Config, templates_dir: Path) -> Renderer:
     Raises ConfigError naming each template that a configured channel lacks.
     """
     renderer = Renderer(templates_dir, config.notifier.locale, ZoneInfo(config.notifier.time_zone))
-    missing = renderer.missing(CHANNELS[name] for name in config.channel_settings())
+    missing = renderer.missing([CHANNELS[name] for name in config.channel_settings()])
     if missing:
         raise ConfigError([f"notifier.locale: no template {path}" for path in missing])
     return renderer
@@ -120,6 +119,8 @@ class Notifier:
         self._is_started = False
         self._refused_config_id: int | None = None
         self._stopping_since: float | None = None
+        self._lost_since: float | None = None
+        self._vain_attempts = 0
         self._wake = asyncio.Event()
         self._sending: dict[asyncio.Task[None], str] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -136,31 +137,26 @@ class Notifier:
         """Delivers until stop(); `once`: until nothing is due.
 
         Raises what keeps it from starting: ConfigError, SecretMissing, DatabaseUnusable,
-        psycopg.Error. Once it has started, a lost database is waited for; after
-        stop() no longer than a lease, for then the results are of no use any more: NotRecorded.
+        psycopg.Error. Once it has started, a lost database is waited for; after stop(), and with
+        `once`, only as long as there are results to record, and no longer than a lease, for then
+        they are of no use any more: NotRecorded.
         """
-        failures = 0
         try:
             while True:
                 try:
                     async with _connected() as database:
                         if not self._is_started:
                             await self._start(database)
-                        elif failures:
-                            event(INFO, "database_back", failures=failures)
-                            failures = 0
                         await self._work(database, once=once)
                         return
                 except CONNECTION_LOST as error:
-                    if once or not self._is_started:
+                    if not self._is_started or (once and not self._is_anything_unrecorded()):
                         raise
-                    if not failures:
-                        event(ERROR, "database_lost", reason=error)
-                    failures += 1
-                if self._is_over():
+                    self._lost(error)
+                if self._is_over(once=once):
                     return
                 self._wake.clear()
-                await self._sleep(min(2**failures * RECONNECT_SECONDS, RECONNECT_MAX_SECONDS))
+                await self._sleep(backoff(RECONNECT, self._vain_attempts, jitter=1).total_seconds())
         finally:
             await self._close()
 
@@ -184,15 +180,28 @@ class Notifier:
         while True:
             self._wake.clear()
             is_idle = await self._cycle(database)
+            self._found()
             if is_idle and (once or self._stopping_since is not None):
                 return
             await self._wait(database)
+
+    def _lost(self, error: Exception) -> None:
+        """Told of once, however long it takes."""
+        if self._lost_since is None:
+            self._lost_since = asyncio.get_running_loop().time()
+            event(ERROR, "database_lost", reason=error)
+        self._vain_attempts += 1
+
+    def _found(self) -> None:
+        if self._lost_since is not None:
+            event(INFO, "database_back", attempts=self._vain_attempts)
+            self._lost_since, self._vain_attempts = None, 0
 
     async def _cycle(self, database: Database) -> bool:
         """Records, plans, leases; True when there is nothing more to do at present."""
         await self._record(database)
         if self._stopping_since is not None:
-            return not self._sending and not self._results
+            return not self._is_anything_unrecorded()
         setup = await self._follow_config(database)
         settings = setup.config.notifier
         planned = await database.plan(settings.batch_size)
@@ -203,7 +212,10 @@ class Notifier:
             task.add_done_callback(self._sent)
         if planned:
             self._wake.set()  # there may be more
-        return not planned and not self._sending and not self._results
+        return not planned and not self._is_anything_unrecorded()
+
+    def _is_anything_unrecorded(self) -> bool:
+        return bool(self._sending or self._results)
 
     async def _record(self, database: Database) -> None:
         results = tuple(self._results)
@@ -212,6 +224,8 @@ class Notifier:
             del self._results[: len(results)]
             if recorded < len(results):
                 event(WARNING, "lease_lost", results=len(results) - recorded)
+            for delay_seconds in {each.delay_seconds for each in results if each.delay_seconds}:
+                self._wake_after(delay_seconds)
 
     async def _follow_config(self, database: Database) -> Setup:
         """The setup of the config in force. One that cannot be used is told of, and the one before
@@ -241,7 +255,7 @@ class Notifier:
         now = asyncio.get_running_loop().time()
         in_flight = Counter(self._sending.values())
         return {
-            name: setup.config.notifier.batch_size - in_flight[name]
+            name: max(setup.config.notifier.batch_size - in_flight[name], 0)
             for name in setup.channels
             if self._pauses.get(name, Pause()).until <= now
         }
@@ -278,8 +292,10 @@ class Notifier:
             return Failed(f"gave up: {delivery.attempts - 1} attempts never came to a result")
         try:
             parts = setup.renderer.render(delivery.type, type(channel), delivery.facts())
-        except (TemplateError, ValueError) as error:
-            return Failed(str(error))
+        except TemplateError as error:
+            return Failed(error.reason)
+        except (ArithmeticError, TypeError, ValueError) as error:
+            return Failed(f"unreadable details: {error}")
         message = Message(delivery.idempotency_token, delivery.target, parts)
         try:
             async with asyncio.timeout(settings.lease_seconds * LEASE_SHARE):
@@ -298,6 +314,7 @@ class Notifier:
             pause.failures += 1
             seconds = backoff(policy, pause.failures, jitter=1).total_seconds()
             pause.until = now + seconds
+            self._wake_after(seconds)
             event(ERROR, "channel_paused", channel=channel, seconds=seconds, reason=reason)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
@@ -314,16 +331,21 @@ class Notifier:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    def _is_over(self) -> bool:
-        """Without a database: whether stop() was called and nothing is left to record.
+    def _wake_after(self, seconds: float) -> None:
+        """The loop runs again when something is due, and not at the next poll after that."""
+        asyncio.get_running_loop().call_later(seconds, self._wake.set)
+
+    def _is_over(self, *, once: bool) -> bool:
+        """Without a database: whether it is to end, and nothing is left to record.
 
         Raises NotRecorded when something is, but its lease has ended meanwhile.
         """
-        if self._stopping_since is None:
+        ending_since = self._lost_since if once else self._stopping_since
+        if ending_since is None:
             return False
-        if not self._sending and not self._results:
+        if not self._is_anything_unrecorded():
             return True
-        waited = asyncio.get_running_loop().time() - self._stopping_since
+        waited = asyncio.get_running_loop().time() - ending_since
         if waited > self._setup.config.notifier.lease_seconds:
             raise NotRecorded(f"{len(self._results)} results could not be recorded")
         return False

@@ -29,9 +29,13 @@ class EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = getattr(record, "fields", {})
-        parts = [super().format(record)]
-        parts += [f"{key}={_value(value)}" for key, value in fields.items() if value is not None]
-        return " ".join(self._secrets.redact(" ".join(parts)).split("\n"))
+        parts = [_printable(self._secrets.redact(super().format(record)))]
+        parts += [
+            f"{key}={_value(self._secrets.redact(str(value)))}"
+            for key, value in fields.items()
+            if value is not None
+        ]
+        return " ".join(parts)
 
 
 def configure(level: str, secrets: Secrets) -> None:
@@ -41,7 +45,11 @@ def configure(level: str, secrets: Secrets) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def _value(value: object) -> str:
-    text = str(value)
+def _value(text: str) -> str:
     plain = text.isprintable() and text and not any(c in text for c in ' "=')
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else _printable(json.dumps(text, ensure_ascii=False))
+
+
+def _printable(text: str) -> str:
+    """Whatever could end a line or steer a terminal becomes an escape, as in \\n or \\u2028."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

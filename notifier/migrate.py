@@ -45,8 +45,8 @@ class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no ty
 def migrate() -> list[str]:
     """Applies what is missing; returns the names of the migrations that it applied.
 
-    Raises psycopg.Error, and DatabaseUnusable where a newer version migrated the database or
-    sql/install.sql fails; each migration is a transaction, and so is install.sql.
+    Raises psycopg.Error, and DatabaseUnusable where a newer version migrated the database, or a
+    migration or sql/install.sql fails; each migration is a transaction, and so is install.sql.
     """
     with psycopg.connect(conninfo(), autocommit=True) as connection, _locked(connection):
         connection.execute("create schema if not exists scooters_ops")
@@ -56,11 +56,19 @@ def migrate() -> list[str]:
             backend.break_lock()  # whoever left one is gone: ours is held
             missing = backend.to_apply(read_migrations(str(MIGRATIONS)))
             _refuse_newer(connection)
-            backend.apply_migrations(missing)
+            for migration in missing:
+                _apply(backend, migration)
         finally:
             backend.connection.close()
         _install()
     return [migration.id for migration in missing]
+
+
+def _apply(backend: Backend, migration: Any) -> None:
+    try:
+        backend.apply_one(migration)
+    except psycopg.Error as error:
+        raise DatabaseUnusable(f"migration {migration.id} failed: {str(error).strip()}") from None
 
 
 def _refuse_newer(connection: psycopg.Connection[Any]) -> None:

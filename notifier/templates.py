@@ -31,7 +31,7 @@ message stays below Telegram's 4,096 characters whatever the facts hold, and no 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
@@ -126,7 +126,7 @@ class Renderer:
                 raise TemplateError(self._reason(name, error)) from error
         return texts
 
-    def missing(self, channels: Iterable[type[Channel]]) -> list[str]:
+    def missing(self, channels: Collection[type[Channel]]) -> list[str]:
         """Which templates of these channels do not exist: paths within the directory."""
         paths = (
             f"{self._locale}/{_template_name(type, channel, part)}"

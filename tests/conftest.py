@@ -7,6 +7,7 @@ import copy
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -163,12 +164,20 @@ def cluster() -> Iterator[Postgres]:
 _numbers = count(1)
 
 
-@pytest.fixture
-def database(cluster: Postgres) -> Iterator[TestDatabase]:
-    """A database of the test's own."""
+@contextmanager
+def shared_database(cluster: Postgres) -> Iterator[TestDatabase]:
+    """A database for the tests of a whole module, whose set-up is worth sharing: let each test
+    roll back what it changes."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
         with psycopg.connect(cluster.conninfo(name), autocommit=True) as connection:
             yield TestDatabase(cluster, name, connection)
         admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database(cluster: Postgres) -> Iterator[TestDatabase]:
+    """A database of the test's own."""
+    with shared_database(cluster) as own:
+        yield own

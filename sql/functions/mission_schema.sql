@@ -63,4 +63,5 @@ return jsonb '{
 comment on function scooters_ops.mission_schema() is
 'JSON Schema of the argument of create_mission: a mission with its points and their jobs; seconds where a key ends in _seconds.';
 
+revoke execute on function scooters_ops.mission_schema() from public;
 grant execute on function scooters_ops.mission_schema() to scooters_ops_writer;

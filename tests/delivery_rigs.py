@@ -1,0 +1,252 @@
+"""A database beside stand-ins of both channels, and a notifier that may do no more than its role."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from notifier.config import ROOT
+from notifier.delivery import Notifier
+from notifier.secrets import Secrets
+from sandbox.standins import Chat, TelegramStandIn, TrackerStandIn
+from tests.conftest import TestDatabase, config
+
+SECRETS = {
+    "TELEGRAM_BOT_TOKEN": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0",
+    "TRACKER_TOKEN": "y0_AgAAAABVN3SYAADLWwAAAADPb5V3XQ",
+    "TRACKER_ORG_ID": "8017263",
+}
+GROUP, OTHER_GROUP, LOST_GROUP = -1001, -1002, -1003
+KICKED = "Forbidden: bot was kicked from the group chat"
+LOGIN = "duty_notifier"
+"""A user that is a scooters_ops_notifier and nothing else."""
+
+TELEGRAM = {"type": "telegram", "chat_id": GROUP}
+TICKET = {"type": "st", "queue": "DUTY"}
+
+
+@dataclass(frozen=True)
+class House:
+    """What a notifier works with: the database and the channels' servers."""
+
+    database: TestDatabase
+    telegram: TelegramStandIn
+    tracker: TrackerStandIn
+
+    @property
+    def conninfo(self) -> str:
+        """The database as the notifier's user."""
+        return make_conninfo(self.database.conninfo, user=LOGIN)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a notifier's process finds: the database and the secrets."""
+        return self.database.environment | SECRETS | {"PGUSER": LOGIN}
+
+    def document(self, *recipients: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+        """A config that leads to the stand-ins; `recipients` get every notification."""
+        to_stand_ins = {
+            "channels__telegram__base_url": self.telegram.base_url,
+            "channels__st__base_url": self.tracker.base_url,
+        }
+        if recipients:
+            to_stand_ins["routes"] = [{"match": {}, "recipients": list(recipients)}]
+        return config(**{**to_stand_ins, **changes})
+
+    def configure(self, *recipients: Mapping[str, Any], **changes: Any) -> int:
+        """Puts such a config into force; returns its number."""
+        document = json.dumps(self.document(*recipients, **changes))
+        return int(self.database.value("select scooters_ops.apply_config(%s)", document))
+
+    def skip(self, mission_id: str = "m1", **attributes: Any) -> str:
+        """A job is skipped in a new mission; returns the notification's token."""
+        self.database.create_mission(mission_id, 1, attributes={"city": "Moscow", **attributes})
+        self.database.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", mission_id)
+        return f"{mission_id}_p1_j1_job_skipped"
+
+    def skip_many(self, count: int) -> list[str]:
+        """A job is skipped in each of so many new missions, all at one moment."""
+        with self.database.connection.transaction():
+            return [self.skip(f"m{number}") for number in range(1, count + 1)]
+
+    def deliveries(self, channel: str | None = None) -> list[dict[str, Any]]:
+        """The rows of notification_deliveries, in order of mission and channel."""
+        return self.database.rows(
+            "select * from scooters_ops.notification_deliveries"
+            " where channel = coalesce(%s, channel) order by notification_id, channel desc",
+            channel,
+        )
+
+    def delivery(self, channel: str) -> dict[str, Any]:
+        """The only row of the channel."""
+        (row,) = self.deliveries(channel)
+        return row
+
+    def states(self, channel: str | None = None) -> list[str]:
+        """The states of the deliveries."""
+        return [row["state"] for row in self.deliveries(channel)]
+
+    def is_sent(self, channel: str | None = None) -> bool:
+        """Whether there are deliveries, and all of them are sent."""
+        return set(self.states(channel)) == {"sent"}
+
+    def make_due(self) -> None:
+        """What waits for its next attempt need not wait any longer."""
+        self.database.connection.execute(
+            "update scooters_ops.notification_recipients set next_attempt_at = now()"
+            " where state = 'pending'"
+        )
+
+    def lease(self, worker: str, channel: str, seconds: float) -> list[dict[str, Any]]:
+        """Leases everything due of a channel, as a notifier of that name would."""
+        return self.database.rows(
+            "select * from scooters_ops.lease_deliveries(%s, jsonb_build_object(%s::text, 100), %s)",
+            worker,
+            channel,
+            seconds,
+        )
+
+    def cut_connections(self) -> int:
+        """Ends every connection of a notifier; returns how many."""
+        return len(
+            self.database.values(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and application_name = 'notifier'"
+            )
+        )
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Within, notifiers lose their connections and get no others."""
+        self._allow_connections(False)
+        self.cut_connections()
+        try:
+            yield
+        finally:
+            self._allow_connections(True)
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """Within, notifiers lose their connections, and others that they make can only read."""
+        self.database.connection.execute(
+            f"alter role {LOGIN} set default_transaction_read_only = on"
+        )
+        self.cut_connections()
+        try:
+            yield
+        finally:
+            self.database.connection.execute(f"alter role {LOGIN} reset all")
+            self.cut_connections()
+
+    def _allow_connections(self, allowed: bool) -> None:
+        with psycopg.connect(self.database.cluster.conninfo("postgres"), autocommit=True) as admin:
+            admin.execute(f"alter database {self.database.name} allow_connections {allowed}")
+
+    def run_once(self, templates_dir: Path = ROOT / "templates") -> None:
+        """notifier run --once, in this process."""
+        asyncio.run(Notifier(templates_dir, Secrets()).run(once=True))
+
+    def cli(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+        """`notifier ARGUMENTS` as a process of its own. `changes` to its environment; None: without
+        that variable. `cwd`: another checkout."""
+        cwd = changes.pop("cwd", ROOT)
+        environment = {
+            key: value for key, value in (self.environment | changes).items() if value is not None
+        }
+        return subprocess.run(
+            command(*arguments),
+            env=environment,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of `notifier ARGUMENTS`."""
+    return [sys.executable, "-m", "notifier", *arguments]
+
+
+@contextmanager
+def make_house(database: TestDatabase) -> Iterator[House]:
+    """Both stand-ins, the notifier's user, and a config that leads there."""
+    database.connection.execute(
+        f"do $$ begin create role {LOGIN} login in role scooters_ops_notifier;"
+        " exception when duplicate_object then null; end $$"
+    )
+    chats = (Chat(GROUP), Chat(OTHER_GROUP), Chat(LOST_GROUP, forbids=KICKED.partition(": ")[2]))
+    with (
+        TelegramStandIn(SECRETS["TELEGRAM_BOT_TOKEN"], chats) as telegram,
+        TrackerStandIn(
+            SECRETS["TRACKER_TOKEN"], organization=("X-Org-ID", SECRETS["TRACKER_ORG_ID"])
+        ) as tracker,
+    ):
+        house = House(database, telegram, tracker)
+        house.configure()
+        yield house
+
+
+@dataclass
+class Daemon:
+    """A notifier that runs as a task."""
+
+    notifier: Notifier
+    task: asyncio.Task[None]
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
+        """Waits for a condition. Fails when the notifier ends, or after so many seconds."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                if self.task.done():
+                    await self.task
+                    raise AssertionError("the notifier has ended")
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        """Stops it, and waits for its end."""
+        self.notifier.stop()
+        async with asyncio.timeout(10):
+            await self.task
+
+
+@asynccontextmanager
+async def running(templates_dir: Path = ROOT / "templates") -> AsyncIterator[Daemon]:
+    """A daemon; stopped at the end, unless it has ended."""
+    notifier = Notifier(templates_dir, Secrets())
+    daemon = Daemon(notifier, asyncio.create_task(notifier.run()))
+    try:
+        yield daemon
+        if not daemon.task.done():
+            await daemon.stop()
+    finally:
+        daemon.task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await daemon.task
+
+
+def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
+    """The fields of each event of that name that was logged."""
+    return [
+        record.__dict__["fields"]
+        for record in caplog.records
+        if record.name == "notifier" and record.msg == name
+    ]
+
+
+def at_info(caplog: pytest.LogCaptureFixture) -> None:
+    """Lets caplog see events of level info."""
+    caplog.set_level(logging.INFO, logger="notifier")

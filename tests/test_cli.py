@@ -1,0 +1,529 @@
+"""The command line, as processes of their own: what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifier.config import ROOT
+from notifier.samples import SAMPLE_FACTS
+from sandbox.standins import RESET_AFTER, late
+from tests.conftest import CONFIG, TestDatabase
+from tests.delivery_rigs import (
+    KICKED,
+    LOST_GROUP,
+    TELEGRAM,
+    TICKET,
+    House,
+    command,
+    make_house,
+)
+
+Finished = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def house(database: TestDatabase) -> Iterator[House]:
+    with make_house(database) as made:
+        yield made
+
+
+@pytest.fixture
+def superuser(house: House) -> dict[str, str]:
+    """The environment's changes for whoever may apply a config."""
+    return {"PGUSER": house.database.environment["PGUSER"]}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the notifier runs from."""
+    for folder in ("notifier", "templates", "migrations"):
+        shutil.copytree(
+            ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    shutil.copy(ROOT / "config.json", tmp_path)
+    return tmp_path
+
+
+def assert_done(finished: Finished) -> None:
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+def assert_refused(finished: Finished, *culprits: str) -> None:
+    """Exit code 2, and one line that names the culprit."""
+    assert finished.returncode == 2, finished
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("notifier: ")
+    for culprit in culprits:
+        assert culprit in line
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+# --- run ---------------------------------------------------------------------------------------
+
+
+def test_run_once_delivers_what_is_due_and_exits(house: House) -> None:
+    token = house.skip()
+    finished = house.cli("run", "--once")
+    assert (finished.returncode, finished.stdout) == (0, "")
+    assert house.states() == ["sent", "sent"]
+    assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
+    started, *sent = finished.stderr.splitlines()
+    assert " INFO started notifier=" in started
+    assert sorted(line.split(" ", 1)[1] for line in sent) == [
+        f"INFO sent token={token} channel=st attempt=1 reference=DUTY-1",
+        f"INFO sent token={token} channel=telegram attempt=1 reference=1",
+    ]
+
+
+def test_run_once_exits_0_though_a_recipient_failed(house: House) -> None:
+    house.configure({"type": "telegram", "chat_id": LOST_GROUP})
+    house.skip()
+    finished = house.cli("run", "--once", "--log-level", "warning")
+    assert finished.returncode == 2, "options of the whole command stand before its name"
+    finished = house.cli("--log-level", "warning", "run", "--once")
+    assert finished.returncode == 0
+    (line,) = finished.stderr.splitlines()
+    assert " WARNING failed " in line
+    assert line.endswith(f'reason="HTTP 403: {KICKED}"')
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_run_finish_what_is_in_flight_and_exit_0(
+    house: House, number: signal.Signals
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    house.skip()
+    house.telegram.script(late(0.5))
+    with subprocess.Popen(
+        command("run"), env=house.environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            wait_until(lambda: bool(house.telegram.messages))
+            assert house.states() == ["sending"]
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert house.states() == ["sent"]
+    assert [line.split()[2] for line in errors.splitlines()] == ["started", "stopping", "sent"]
+
+
+def test_run_says_that_results_could_not_be_recorded(house: House) -> None:
+    house.configure(TELEGRAM, notifier__lease_seconds=1)
+    house.skip()
+    house.telegram.script(late(0.3))
+    with subprocess.Popen(
+        command("--log-level", "error", "run"),
+        env=house.environment,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            wait_until(lambda: bool(house.telegram.messages))
+            with house.without_database():
+                process.terminate()
+                _, errors = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    lost, last = errors.splitlines()
+    assert " ERROR database_lost " in lost
+    assert last == "notifier: 1 results could not be recorded; they will be sent again"
+
+
+# --- config ------------------------------------------------------------------------------------
+
+
+def test_config_check_says_that_the_projects_own_config_is_good(house: House) -> None:
+    finished = house.cli("config", "check")
+    assert_done(finished)
+    assert finished.stdout == f"{ROOT / 'config.json'}: good\n"
+
+
+def test_a_config_is_applied_once_and_shown(
+    house: House, superuser: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "new.json"
+    document = house.document(TELEGRAM, notifier__locale="ru")
+    file.write_text(json.dumps(document))
+
+    finished = house.cli("config", "apply", str(file), **superuser)
+    assert_done(finished)
+    config_id = house.database.value("select config_id from scooters_ops.config_in_force")
+    assert finished.stdout == f"{file}: in force as config {config_id}\n"
+
+    finished = house.cli("config", "apply", str(file), **superuser)
+    assert_done(finished)
+    assert finished.stdout == f"{file}: in force already, as config {config_id}\n"
+
+    document["detection"]["schedule"] = "30 seconds"
+    file.write_text(json.dumps(document))
+    finished = house.cli("config", "apply", str(file), **superuser)
+    assert_done(finished)
+    assert finished.stdout.splitlines()[1] == "The schedule has changed: make schedule"
+
+    finished = house.cli("config", "show")
+    assert_done(finished)
+    shown = json.loads(finished.stdout)
+    assert shown["detection"] == document["detection"]
+    assert shown["routes"] == [{"match": {}, "recipients": [TELEGRAM], "continue": False}]
+
+
+def test_who_may_not_apply_a_config_is_told_so(house: House) -> None:
+    assert_refused(house.cli("config", "apply"), "permission denied", "apply_config")
+
+
+def _bad(**changes: Any) -> str:
+    document = json.loads(json.dumps(CONFIG))
+    for path, value in changes.items():
+        *parents, key = path.split("__")
+        place = document
+        for parent in parents:
+            place = place[int(parent) if isinstance(place, list) else parent]
+        place[key] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "culprits"),
+    [
+        (_bad(detection__speed=1), ["detection.speed", "unknown key"]),
+        (
+            _bad(detection__timeouts__timeout_in_point__factor=-1),
+            ["detection.timeouts.timeout_in_point.factor"],
+        ),
+        (
+            _bad(detection__timeouts__timeout_in_point__factor="NaN"),
+            ["detection.timeouts.timeout_in_point.factor"],
+        ),
+        (
+            _bad(detection__timeouts__timeout_in_point__factor=float("nan")),
+            ["broken JSON", "NaN"],
+        ),
+        (
+            _bad(routes__1__recipients=[{"type": "pigeon"}]),
+            ["routes[1].recipients[0].type", "'pigeon'"],
+        ),
+        (
+            _bad(routes__1__recipients=[{"type": "telegram"}]),
+            ["routes[1].recipients[0].chat_id", "missing"],
+        ),
+        (
+            _bad(routes__0__recipients=[{"type": "st"}]),
+            ["routes[0].recipients[0].queue", "missing"],
+        ),
+        (_bad(channels__st=None), ["routes[0].recipients[1].type", "'st'"]),
+        (_bad(notifier__locale="tlh"), ["notifier.locale"]),
+        ('{"detection": ', ["broken JSON", "line 1, column 15"]),
+        ("[]", ["the document"]),
+    ],
+)
+def test_a_bad_config_is_refused_by_the_path_of_its_key_and_nothing_changes(
+    house: House,
+    superuser: dict[str, str],
+    tmp_path: Path,
+    text: str,
+    culprits: list[str],
+) -> None:
+    before = house.database.values("select config_id from scooters_ops.configs")
+    file = tmp_path / "bad.json"
+    file.write_text(text)
+    assert_refused(house.cli("config", "apply", str(file), **superuser), *culprits)
+    assert house.database.values("select config_id from scooters_ops.configs") == before
+
+
+def test_each_fault_of_a_config_has_its_line(house: House, tmp_path: Path) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text(_bad(detection__speed=1, notifier__batch_size=0))
+    finished = house.cli("config", "check", str(file))
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.splitlines() == [
+        "notifier: detection.speed: unknown key",
+        "notifier: notifier.batch_size: must be greater than or equal to 1",
+    ]
+
+
+def test_a_config_file_that_is_not_there_is_named(house: House) -> None:
+    assert_refused(house.cli("config", "check", "/nowhere.json"), "/nowhere.json: No such file")
+
+
+def test_without_a_config_in_force_commands_say_what_to_do(house: House) -> None:
+    house.database.connection.execute("delete from scooters_ops.configs")
+    for arguments in (["run", "--once"], ["config", "show"]):
+        assert_refused(house.cli(*arguments), "no config is in force: make config")
+
+
+def test_a_missing_template_is_named_by_all_who_would_need_it(
+    house: House, superuser: dict[str, str], checkout: Path
+) -> None:
+    house.skip()
+    (checkout / "templates/en/job_skipped/st.summary.j2").unlink()
+    for arguments in (["config", "check"], ["config", "apply"], ["run", "--once"]):
+        finished = house.cli(*arguments, cwd=checkout, **superuser)
+        assert_refused(finished, "no template en/job_skipped/st.summary.j2")
+    assert house.telegram.calls == []
+
+
+def test_a_broken_template_is_refused_before_it_is_needed(house: House, checkout: Path) -> None:
+    path = checkout / "templates/en/job_skipped/telegram.text.j2"
+    path.write_text("{{ courier_name }}")
+    assert_refused(
+        house.cli("config", "check", cwd=checkout),
+        "en/job_skipped/telegram.text.j2: line 1",
+        "'courier_name' is undefined",
+    )
+
+
+# --- preview -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("locale", "courier"), [("en", "Courier: "), ("ru", "Курьер: ")])
+@pytest.mark.parametrize("type", SAMPLE_FACTS)
+def test_preview_shows_each_type_for_each_channel_in_each_language(
+    house: House, type: str, locale: str, courier: str
+) -> None:
+    finished = house.cli("preview", type, "--locale", locale)
+    assert_done(finished)
+    headings = [line for line in finished.stdout.splitlines() if line.startswith("--- ")]
+    assert headings == ["--- telegram.text", "--- st.summary", "--- st.description"]
+    assert finished.stdout.count("Ivan Petrov") == 3
+    assert finished.stdout.count(courier) == 2
+    assert finished.stdout.count(str(SAMPLE_FACTS[type]["token"])) == 2
+
+
+def test_preview_needs_neither_a_database_nor_secrets(house: House) -> None:
+    finished = house.cli(
+        "preview", "job_skipped", "--channel", "st", PGHOST="/nowhere", TRACKER_TOKEN=None
+    )
+    assert_done(finished)
+    assert "--- telegram" not in finished.stdout
+
+
+def test_preview_of_a_real_notification_shows_its_facts(house: House) -> None:
+    token = house.skip(performer_name="Anna Nowak")
+    finished = house.cli("preview", "job_skipped", "--token", token)
+    assert_done(finished)
+    assert finished.stdout.count("Anna Nowak") == 3
+
+
+@pytest.mark.parametrize(
+    ("type", "token", "culprit"),
+    [
+        ("timeout_in_point", "m1_p1_j1_job_skipped", "is of type job_skipped"),
+        ("job_skipped", "m9_p1_j1_job_skipped", "no notification 'm9_p1_j1_job_skipped'"),
+        ("job_skipped", "", "no notification ''"),
+    ],
+)
+def test_preview_of_another_type_or_an_unknown_token_is_refused(
+    house: House, type: str, token: str, culprit: str
+) -> None:
+    house.skip()
+    assert_refused(house.cli("preview", type, "--token", token), culprit)
+
+
+# --- status ------------------------------------------------------------------------------------
+
+
+def test_status_is_0_when_nothing_needs_a_person(house: House) -> None:
+    house.database.value("select scooters_ops.detect_timeouts()")
+    finished = house.cli("status")
+    assert_done(finished)
+    detection, *rest = finished.stdout.splitlines()
+    assert detection.startswith("Detection: last pass ")
+    assert detection.endswith(" s ago, 0 missions, 0 inserted")
+    assert rest == ["Deliveries: nothing waits", "Nothing needs a person."]
+
+
+def test_status_shows_what_waits_and_that_nobody_is_needed(house: House) -> None:
+    house.configure(TELEGRAM, detection__enabled=False)
+    house.skip("m1")
+    house.telegram.script(house.telegram.refusal(500, "Internal Server Error"))
+    assert house.cli("run", "--once").returncode == 0
+    house.skip("m2")
+    finished = house.cli("status")
+    assert_done(finished)
+    detection, heading, *rows, last = finished.stdout.splitlines()
+    assert detection == "Detection: no pass yet; disabled by config"
+    assert heading.split() == ["channel", "state", "count", "oldest", "error"]
+    assert [row.split()[:3] for row in rows] == [
+        ["telegram", "retrying", "1"],
+        ["-", "unplanned", "1"],
+    ]
+    assert rows[0].endswith("HTTP 500: Internal Server Error")
+    assert last == "Nothing needs a person."
+
+
+def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
+    house.configure(
+        {"type": "telegram", "chat_id": LOST_GROUP}, channels__telegram__in_doubt="hold"
+    )
+    house.skip()
+    assert house.cli("run", "--once").returncode == 0
+    house.configure(TELEGRAM, channels__telegram__in_doubt="hold")
+    house.skip("m2")
+    house.telegram.script(RESET_AFTER)
+    assert house.cli("run", "--once").returncode == 0
+    house.database.connection.execute(
+        "update scooters_ops.configs set applied_at = now() - interval '4 min'"
+    )
+
+    finished = house.cli("status")
+
+    assert (finished.returncode, finished.stderr) == (1, "")
+    assert finished.stdout.splitlines()[0] == "Detection: no pass yet"
+    rows = [line.split(maxsplit=5) for line in finished.stdout.splitlines()[2:4]]
+    assert [(row[:3], row[-1]) for row in rows] == [
+        (["telegram", "failed", "1"], f"HTTP 403: {KICKED}"),
+        (["telegram", "in_doubt", "1"], "sent, but no answer came (ReadError)"),
+    ]
+    assert finished.stdout.splitlines()[4:] == [
+        "Detection has stopped: see make status for pg_cron's own account.",
+        "Mend what the errors name, then: notifier retry --failed",
+        "Look whether doubtful messages arrived; to send them again: notifier retry",
+    ]
+
+
+def test_status_is_1_when_passes_have_stopped(house: House) -> None:
+    house.database.value("select scooters_ops.detect_timeouts()")
+    house.database.connection.execute(
+        "update scooters_ops.detection_passes set started_at = now() - interval '4 min'"
+    )
+    house.database.connection.execute(
+        "update scooters_ops.configs set applied_at = now() - interval '1 day'"
+    )
+    finished = house.cli("status")
+    assert finished.returncode == 1
+    assert "Detection: last pass 4 min ago" in finished.stdout
+    assert "Detection has stopped" in finished.stdout
+
+
+# --- retry -------------------------------------------------------------------------------------
+
+
+def test_retry_revives_one_or_all(house: House) -> None:
+    house.configure(TELEGRAM, TICKET)
+    tokens = house.skip_many(2)
+    house.telegram.script(*[house.telegram.refusal(403, KICKED)] * 2)
+    assert house.cli("run", "--once").returncode == 0
+    assert house.states() == ["failed", "sent"] * 2
+
+    finished = house.cli("retry", tokens[1])
+    assert_done(finished)
+    assert finished.stdout == "1 recipients will be tried again\n"
+    assert house.cli("run", "--once").returncode == 0
+    assert house.states() == ["failed", "sent", "sent", "sent"]
+
+    assert house.cli("retry", "--failed").stdout == "1 recipients will be tried again\n"
+    assert house.cli("run", "--once").returncode == 0
+    assert house.is_sent()
+    assert (len(house.telegram.messages), len(house.tracker.tickets)) == (2, 2)
+
+
+def test_retry_of_an_unknown_token_is_refused(house: House) -> None:
+    assert_refused(house.cli("retry", "m9_p1_j1_job_skipped"), 'no notification "m9_p1_j1_job_')
+
+
+# --- Bad input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["deliver"], ["retry"], ["retry", "t", "--failed"], ["preview", "late"]]
+)
+def test_an_unknown_command_shows_the_usage(house: House, arguments: list[str]) -> None:
+    finished = house.cli(*arguments)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr.startswith("usage: notifier ")
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run"], ["run", "--once"], ["status"], ["retry", "--failed"], ["config", "show"]],
+    ids=" ".join,
+)
+def test_no_database_is_one_line(house: House, arguments: list[str]) -> None:
+    assert_refused(house.cli(*arguments, PGPORT="1"), "no database", "port 1", "refused")
+
+
+@pytest.mark.parametrize(
+    ("url", "culprit"),
+    [
+        ("host=127.0.0.1,127.0.0.2 port=1", "Connection refused"),
+        ("postgresq://127.0.0.1/db", "DATABASE_URL"),
+        ("postgresql://127.0.0.1:port/db", "DATABASE_URL"),
+        ("dbname=no_such_database", 'database "no_such_database" does not exist'),
+    ],
+)
+def test_a_database_url_that_leads_nowhere_is_one_line(
+    house: House, url: str, culprit: str
+) -> None:
+    assert_refused(house.cli("status", DATABASE_URL=url), culprit)
+
+
+def test_database_url_wins_over_the_rest(house: House) -> None:
+    finished = house.cli("config", "show", DATABASE_URL=house.conninfo, PGPORT="1")
+    assert_done(finished)
+
+
+def test_a_database_that_was_never_migrated_is_named(house: House) -> None:
+    for arguments in (["run", "--once"], ["status"]):
+        assert_refused(
+            house.cli(*arguments, PGDATABASE="postgres"),
+            "database 'postgres' was never migrated: make migrate",
+        )
+
+
+def test_a_database_that_a_newer_version_migrated_is_refused(house: House) -> None:
+    house.skip()
+    house.database.connection.execute(
+        "insert into scooters_ops._yoyo_migration (migration_hash, migration_id)"
+        " values ('9', '9999_of_tomorrow')"
+    )
+    for arguments in (["run", "--once"], ["status"], ["retry", "--failed"]):
+        assert_refused(house.cli(*arguments), house.database.name, "newer", "9999_of_tomorrow")
+    assert house.telegram.calls == []
+
+
+def test_a_database_that_lacks_a_migration_is_refused(house: House, checkout: Path) -> None:
+    (checkout / "migrations/9999_of_today.sql").write_text("select 1;\n")
+    assert_refused(
+        house.cli("run", "--once", cwd=checkout),
+        house.database.name,
+        "lacks the migration 9999_of_today: make migrate",
+    )
+
+
+@pytest.mark.parametrize("name", ["TELEGRAM_BOT_TOKEN", "TRACKER_TOKEN", "TRACKER_ORG_ID"])
+@pytest.mark.parametrize("value", [None, " "], ids=["unset", "blank"])
+def test_a_missing_secret_is_named_and_nothing_is_sent(
+    house: House, name: str, value: str | None
+) -> None:
+    house.skip()
+    assert_refused(house.cli("run", "--once", **{name: value}), f"secret {name} is missing")
+    assert house.states() == []
+
+
+def test_who_is_no_notifier_is_refused(house: House) -> None:
+    house.database.connection.execute(
+        "do $$ begin create role nobody_special login;"
+        " exception when duplicate_object then null; end $$"
+    )
+    assert_refused(house.cli("run", "--once", PGUSER="nobody_special"), "permission denied")

@@ -1,0 +1,708 @@
+"""The config: what is refused, by the notifier and by the database, and what is in force then."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notifier import cli
+from notifier.channels import CHANNELS
+from notifier.config import (
+    ROOT,
+    ConfigError,
+    generated_files,
+    json_schema,
+    load,
+    parse,
+    read_json,
+)
+from sandbox.postgres import Postgres
+from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config
+
+Path_ = tuple[str | int, ...]
+"""Keys and positions from the top of a document."""
+REMOVED = object()
+
+APPLY = "select scooters_ops.apply_config(%s)"
+
+# The example of the design, as it stands there: what is left out has a default.
+EXAMPLE = """
+{
+  "detection": {
+    "enabled": true,
+    "schedule": "10 seconds",
+    "notify_within_seconds": 86400,
+    "timeouts": {
+      "timeout_in_point":       {"enabled": true, "factor": 1.5, "minimum_seconds": 0},
+      "timeout_between_points": {"enabled": true, "factor": 1.5, "minimum_seconds": 0}
+    },
+    "job_eta_seconds": {"battery_exchange": 300, "pickup": 180, "dropoff": 120},
+    "default_job_eta_seconds": 300
+  },
+  "routes": [
+    {"match": {"type": ["job_skipped"], "city": "Moscow"},
+     "recipients": [{"type": "telegram", "chat_id": -1001}, {"type": "st", "queue": "DUTY"}]},
+    {"match": {}, "recipients": [{"type": "telegram", "chat_id": -1001}]}
+  ],
+  "channels": {
+    "telegram": {"base_url": "https://api.telegram.org", "token_env": "TELEGRAM_BOT_TOKEN"},
+    "st": {"base_url": "https://api.tracker.yandex.net", "token_env": "TRACKER_TOKEN",
+           "org_id_env": "TRACKER_ORG_ID"}
+  },
+  "notifier": {"locale": "en", "poll_seconds": 5, "batch_size": 100, "lease_seconds": 60,
+               "retry": {"first_seconds": 5, "factor": 2, "max_seconds": 900,
+                         "give_up_after_attempts": 12}}
+}
+"""
+
+
+def changed(path: Path_, value: Any) -> dict[str, Any]:
+    """config.json with another value at a path, or (REMOVED) without it."""
+    document = copy.deepcopy(CONFIG)
+    place: Any = document
+    for step in path[:-1]:
+        place = place[step]
+    if value is REMOVED:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return document
+
+
+def written(path: Path_) -> str:
+    """A path as messages write it: routes[0].recipients[1].queue."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).lstrip(".")
+
+
+# --- Refused, by both ---------------------------------------------------------------------------
+
+FACTOR = ("detection", "timeouts", "timeout_in_point", "factor")
+TELEGRAM = ("routes", 0, "recipients", 0)
+TRACKER = ("routes", 0, "recipients", 1)
+
+# A change, and the path that the message must name where it is not the changed one.
+BAD: list[tuple[Path_, Any, Path_ | None]] = [
+    (("detcetion",), {}, None),
+    (("detection", "enabeld"), True, None),
+    (("detection", "timeouts", "timeout_at_home"), CONFIG["detection"]["timeouts"], None),
+    (("detection", "timeouts", "timeout_in_point", "faktor"), 1, None),
+    (("routes", 0, "contniue"), True, None),
+    ((*TELEGRAM, "chatid"), 1, None),
+    (("channels", "sms"), {}, None),
+    (("channels", "telegram", "token"), "123:abc", None),
+    (("notifier", "retry", "forever"), True, None),
+    (("detection",), REMOVED, None),
+    (("routes",), REMOVED, None),
+    (("detection", "timeouts", "timeout_between_points"), REMOVED, None),
+    (FACTOR, REMOVED, None),
+    (FACTOR, -1, None),
+    (FACTOR, 0, None),
+    (FACTOR, 101, None),
+    (FACTOR, "NaN", None),
+    (FACTOR, "1.5", None),
+    (FACTOR, None, None),
+    (FACTOR, True, None),
+    (FACTOR, [1.5], None),
+    (("detection", "timeouts", "timeout_in_point", "minimum_seconds"), -0.001, None),
+    (("detection", "enabled"), "yes", None),
+    (("detection", "enabled"), 1, None),
+    (("detection", "notify_within_seconds"), -1, None),
+    (("detection", "notify_within_seconds"), "a day", None),
+    (("detection", "notify_within_seconds"), REMOVED, None),
+    (("detection", "schedule"), "10 minutes", None),
+    (("detection", "schedule"), "60 seconds", None),
+    (("detection", "schedule"), "0 seconds", None),
+    (("detection", "schedule"), "* * * *", None),
+    (("detection", "schedule"), "61 * * * *", None),
+    (("detection", "schedule"), "'; drop table x; --", None),
+    (("detection", "schedule"), "10 seconds\n", None),
+    (("detection", "stalled_after_seconds"), 0, None),
+    (("detection", "job_eta_seconds", "pickup"), -180, None),
+    (("detection", "job_eta_seconds"), [], None),
+    (("detection", "default_job_eta_seconds"), 1e9, None),
+    (("routes",), {}, None),
+    (("routes", 0), "all", None),
+    (("routes", 0, "match"), REMOVED, None),
+    (("routes", 0, "match"), [], None),
+    (("routes", 0, "match", "city"), None, None),
+    (("routes", 0, "match", "city"), [], None),
+    (("routes", 0, "match", "city"), {"not": "Moscow"}, None),
+    (("routes", 0, "match", "city"), ["Moscow", None], None),
+    (("routes", 0, "continue"), "true", None),
+    (("routes", 0, "recipients"), REMOVED, None),
+    (("routes", 0, "recipients"), {"type": "telegram", "chat_id": 1}, None),
+    (TELEGRAM, "-1001", None),
+    ((*TELEGRAM, "type"), "sms", None),
+    ((*TELEGRAM, "type"), None, None),
+    ((*TELEGRAM, "type"), REMOVED, None),
+    ((*TELEGRAM, "chat_id"), REMOVED, None),
+    ((*TELEGRAM, "chat_id"), 0, None),
+    ((*TELEGRAM, "chat_id"), 1.5, None),
+    ((*TELEGRAM, "chat_id"), "1001", None),
+    ((*TELEGRAM, "chat_id"), 2**63, None),
+    ((*TELEGRAM, "message_thread_id"), 0, None),
+    ((*TRACKER, "queue"), REMOVED, None),
+    ((*TRACKER, "queue"), "", None),
+    ((*TRACKER, "queue"), "two words", None),
+    ((*TRACKER, "queue"), 7, None),
+    (("channels", "telegram"), REMOVED, (*TELEGRAM, "type")),
+    (("channels", "telegram"), None, (*TELEGRAM, "type")),
+    (("channels", "st"), REMOVED, (*TRACKER, "type")),
+    (("channels", "telegram", "base_url"), REMOVED, None),
+    (("channels", "telegram", "base_url"), "api.telegram.org", None),
+    (("channels", "telegram", "base_url"), "ftp://api.telegram.org", None),
+    (("channels", "telegram", "token_env"), "123456:AAE-token", None),
+    (("channels", "telegram", "timeout_seconds"), 0, None),
+    (("channels", "telegram", "in_doubt"), "perhaps", None),
+    (("channels", "st", "cloud_org_id_env"), "CLOUD_ORG", ("channels", "st")),
+    (("channels", "st", "auth"), "basic", None),
+    (("notifier", "locale"), "xx", None),
+    (("notifier", "batch_size"), 0, None),
+    (("notifier", "batch_size"), 10.5, None),
+    (("notifier", "poll_seconds"), 0, None),
+    (("notifier", "retry", "factor"), 0.5, None),
+    (("notifier", "retry", "give_up_after_attempts"), 0, None),
+    (("retention", "schedule"), "10 seconds", None),
+    (("retention", "passes_seconds"), 0, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "culprit"),
+    [
+        pytest.param(
+            path,
+            value,
+            culprit or path,
+            id=f"{written(path)}={'removed' if value is REMOVED else json.dumps(value)[:30]}",
+        )
+        for path, value, culprit in BAD
+    ],
+)
+def test_a_bad_key_is_refused_with_its_path(path: Path_, value: Any, culprit: Path_) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse(changed(path, value))
+    assert refusal.value.problems[0].startswith(f"{written(culprit)}: ")
+    assert len(refusal.value.problems) == 1 or culprit != path
+
+
+def test_the_database_refuses_the_same_with_the_same_path_and_changes_nothing(
+    database: TestDatabase,
+) -> None:
+    """Or with the path of a part of it: of a list of values to match, it names the bad one."""
+    database.create_mission()
+    state = (
+        "select (select count(*) from scooters_ops.configs),"
+        " (select count(*) from scooters_ops.mission_wakeups)"
+    )
+    before = database.rows(state)
+    for path, value, culprit in BAD:
+        with pytest.raises(psycopg.Error) as refusal:
+            database.value(APPLY, json.dumps(changed(path, value)))
+        assert refusal.value.sqlstate == "22023", (path, value)
+        message = refusal.value.diag.message_primary
+        assert message is not None
+        bad_path, _, _ = message.partition(": ")
+        assert bad_path.startswith(written(culprit or path)), (path, value)
+    assert database.rows(state) == before
+
+
+@pytest.mark.parametrize("document", [None, [], "config", 7, True])
+def test_what_is_no_object_is_no_config(database: TestDatabase, document: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^the document: "):
+        parse(document)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^the document: "):
+        database.value(APPLY, json.dumps(document))
+
+
+def test_the_database_refuses_to_apply_nothing(database: TestDatabase) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^the document: "):
+        database.value("select scooters_ops.apply_config(null)")
+
+
+def test_every_bad_key_is_named_at_once() -> None:
+    document = changed(FACTOR, -1)
+    document["detcetion"] = {}
+    del document["routes"][0]["recipients"][1]["queue"]
+    with pytest.raises(ConfigError) as refusal:
+        parse(document)
+    assert sorted(problem.partition(":")[0] for problem in refusal.value.problems) == [
+        "detcetion",
+        "detection.timeouts.timeout_in_point.factor",
+        "routes[0].recipients[1].queue",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("notifier", "time_zone"), "Mars/Olympus"),
+        (("notifier", "time_zone"), "../../etc/passwd"),
+        (("channels", "telegram", "base_url"), "https://bot:secret@api.telegram.org"),
+        (("channels", "telegram", "proxy"), "socks5://user:secret@127.0.0.1:1080"),
+        (("channels", "st", "base_url"), "https://127.0.0.1:99999"),
+    ],
+)
+def test_what_a_schema_cannot_say_is_refused_by_the_notifier(path: Path_, value: Any) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        parse(changed(path, value))
+    (problem,) = refusal.value.problems
+    assert problem.startswith(f"{written(path)}: ")
+    assert "secret@" not in problem
+
+
+def test_a_refused_value_is_not_repeated() -> None:
+    """It may be a secret that somebody wrote where its name belongs."""
+    document = changed(("channels", "telegram", "token_env"), "123456:AAE-secret")
+    document["channels"]["telegram"]["token"] = "123456:AAE-secret"
+    with pytest.raises(ConfigError) as refusal:
+        parse(document)
+    assert "AAE-secret" not in str(refusal.value)
+
+
+def test_the_database_does_not_repeat_a_refused_value_either(database: TestDatabase) -> None:
+    for path in (("channels", "telegram", "token_env"), ("channels", "telegram", "token")):
+        with pytest.raises(psycopg.Error) as refusal:
+            database.value(APPLY, json.dumps(changed(path, "123456:AAE-secret")))
+        assert refusal.value.diag.message_primary is not None
+        assert "AAE-secret" not in refusal.value.diag.message_primary
+
+
+# --- Files --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{\n  "detection": {\n    "enabled": true,,\n', r"broken JSON at line 3, column 21: "),
+        ("", r"broken JSON at line 1, column 1: "),
+        ('{"a": NaN}', r"broken JSON: NaN is no number$"),
+        ('{"a": -Infinity}', r"broken JSON: -Infinity is no number$"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', r"'c'.*twice"),
+        ("[" * 100_000, r"broken JSON"),
+        ("// comment\n{}", r"broken JSON at line 1, column 1"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_name_and_place(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(file))}: .*{problem}"):
+        read_json(file)
+
+
+def test_a_file_that_is_missing_unreadable_or_no_text_is_refused_with_its_name(
+    tmp_path: Path,
+) -> None:
+    latin = tmp_path / "latin.json"
+    latin.write_bytes('{"city": "Zürich"}'.encode("latin-1"))
+    for file, problem in (
+        (tmp_path / "nowhere.json", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+        (latin, "not UTF-8 text: invalid start byte at byte 11"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{re.escape(str(file))}: {problem}$"):
+            load(file)
+
+
+@pytest.fixture
+def command(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """notifier ARGUMENTS, on the test's database; returns exit code, output and errors."""
+    monkeypatch.setenv("DATABASE_URL", database.conninfo)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main(arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize("action", ["check", "apply"])
+def test_the_command_names_each_problem_and_changes_nothing(
+    command: Any, database: TestDatabase, tmp_path: Path, action: str
+) -> None:
+    file = tmp_path / "config.json"
+    document = changed(FACTOR, -1)
+    document["detcetion"] = {}
+    file.write_text(json.dumps(document))
+    code, output, errors = command("config", action, str(file))
+    assert (code, output) == (2, "")
+    assert errors.splitlines() == [
+        "notifier: detection.timeouts.timeout_in_point.factor: must be greater than 0",
+        "notifier: detcetion: unknown key",
+    ]
+    assert database.value("select count(*) from scooters_ops.configs") == 1
+
+
+@pytest.mark.parametrize("action", ["check", "apply"])
+def test_a_missing_template_is_named_and_nothing_is_changed(
+    command: Any,
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    action: str,
+) -> None:
+    templates = tmp_path / "templates"
+    shutil.copytree(ROOT / "templates", templates)
+    (templates / "ru/job_skipped/st.summary.j2").unlink()
+    monkeypatch.setattr(cli, "TEMPLATES", templates)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config(notifier__locale="ru")))
+    code, output, errors = command("config", action, str(file))
+    assert (code, output) == (2, "")
+    assert "ru/job_skipped/st.summary.j2" in errors
+    assert database.value("select count(*) from scooters_ops.configs") == 1
+
+
+def test_the_command_applies_shows_and_says_when_nothing_changes(
+    command: Any, database: TestDatabase, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(changed(FACTOR, 2)))
+    assert command("config", "check", str(file)) == (0, f"{file}: good\n", "")
+    assert database.value("select count(*) from scooters_ops.configs") == 1
+    assert command("config", "apply", str(file)) == (0, f"{file}: in force as config 2\n", "")
+    assert command("config", "apply", str(file)) == (
+        0,
+        f"{file}: in force already, as config 2\n",
+        "",
+    )
+    code, output, _ = command("config", "show")
+    assert code == 0
+    assert parse(json.loads(output)) == parse(changed(FACTOR, 2))
+
+
+def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config(detection__schedule="30 seconds")))
+    _, output, _ = command("config", "apply", str(file))
+    assert output.endswith("The schedule has changed: make schedule\n")
+    file.write_text(json.dumps(config(detection__schedule="30 seconds", notifier__batch_size=7)))
+    _, output, _ = command("config", "apply", str(file))
+    assert "make schedule" not in output
+
+
+# --- In force -----------------------------------------------------------------------------------
+
+
+def test_the_config_of_the_repository_is_good_and_so_is_the_designs_example() -> None:
+    load(ROOT / "config.json")
+    parse(json.loads(EXAMPLE))
+
+
+def test_defaults_are_filled_in_and_are_the_same_in_python_and_in_the_database(
+    database: TestDatabase,
+) -> None:
+    database.value(APPLY, EXAMPLE)
+    stored = database.value("select config from scooters_ops.config_in_force")
+    assert stored["detection"]["stalled_after_seconds"] == 180
+    assert stored["routes"][0]["continue"] is False
+    assert stored["channels"]["telegram"]["in_doubt"] == "resend"
+    assert stored["channels"]["st"]["api_version"] == "v3"
+    assert stored["notifier"]["time_zone"] == "UTC"
+    assert stored["retention"] == {
+        "schedule": "17 * * * *",
+        "passes_seconds": 604800,
+        "cron_runs_seconds": 259200,
+    }
+    assert parse(stored) == parse(json.loads(EXAMPLE))
+
+
+def test_applying_the_same_config_twice_makes_no_new_row_and_wakes_nobody(
+    database: TestDatabase,
+) -> None:
+    database.create_mission()
+    first = database.apply_config(detection__enabled=False)
+    wakeups = database.value("select count(*) from scooters_ops.mission_wakeups")
+    assert database.apply_config(detection__enabled=False) == first
+    assert database.value("select max(config_id) from scooters_ops.config_history") == first
+    assert database.value("select count(*) from scooters_ops.mission_wakeups") == wakeups
+    assert database.apply_config() > first
+    assert database.value("select count(*) from scooters_ops.config_history") == 3
+
+
+def test_the_history_keeps_who_and_when(database: TestDatabase) -> None:
+    database.connection.execute("create role dba_of_configs login superuser")
+    try:
+        with psycopg.connect(database.conninfo, user="dba_of_configs", autocommit=True) as dba:
+            dba.execute("set role scooters_ops_notifier; reset role")
+            dba.execute(APPLY, (json.dumps(changed(FACTOR, 3)),))
+        rows = database.rows("select * from scooters_ops.config_history order by config_id")
+        assert [row["applied_by"] for row in rows] == ["postgres", "dba_of_configs"]
+        assert datetime.now(UTC) - rows[1]["applied_at"] < timedelta(minutes=1)
+        assert [
+            row["config"]["detection"]["timeouts"]["timeout_in_point"]["factor"] for row in rows
+        ] == [1.5, 3]
+        assert database.value("select applied_by from scooters_ops.config_in_force") == (
+            "dba_of_configs"
+        )
+    finally:
+        database.connection.execute("drop role dba_of_configs")
+
+
+def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
+    database.apply_config(
+        detection__enabled=False,
+        detection__notify_within_seconds=90,
+        detection__default_job_eta_seconds=0.5,
+        detection__job_eta_seconds={"pickup": 61},
+        detection__timeouts__timeout_in_point={
+            "enabled": False,
+            "factor": 1.25,
+            "minimum_seconds": 30,
+        },
+    )
+    assert database.rows(
+        "select detection_enabled, default_job_eta, notify_within from scooters_ops.config_in_force"
+    ) == [
+        {
+            "detection_enabled": False,
+            "default_job_eta": timedelta(seconds=0.5),
+            "notify_within": timedelta(seconds=90),
+        }
+    ]
+    assert database.rows("select * from scooters_ops.job_type_etas") == [
+        {"type": "pickup", "eta": timedelta(seconds=61)}
+    ]
+    (rule,) = database.rows(
+        "select * from scooters_ops.timeout_rules where type = 'timeout_in_point'"
+    )
+    assert (rule["is_enabled"], float(rule["factor"]), rule["minimum"]) == (
+        False,
+        1.25,
+        timedelta(seconds=30),
+    )
+
+
+# --- The generated schema -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", generated_files(), ids=lambda file: file.name)
+def test_generated_files_are_current(file: Path) -> None:
+    assert file.read_text("utf-8") == generated_files()[file], "python -m notifier.config"
+
+
+ANNOTATIONS = {"$schema", "title", "description", "default"}
+
+
+def schema_nodes(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A schema and every schema within it."""
+    yield schema
+    for key in ("$defs", "properties"):
+        for part in schema.get(key, {}).values():
+            yield from schema_nodes(part)
+    for key in ("anyOf", "oneOf"):
+        for part in schema.get(key, []):
+            yield from schema_nodes(part)
+    for key in ("items", "additionalProperties", "not"):
+        if isinstance(schema.get(key), dict):
+            yield from schema_nodes(schema[key])
+
+
+@pytest.mark.parametrize("source", ["config", "mission"])
+def test_every_keyword_of_the_schemas_is_one_that_the_database_checks(
+    database: TestDatabase, source: str
+) -> None:
+    schema = (
+        json_schema()
+        if source == "config"
+        else database.value("select scooters_ops.mission_schema()")
+    )
+    keywords = {key for node in schema_nodes(schema) for key in node} - ANNOTATIONS
+    checker = (ROOT / "sql/functions/checked_json.sql").read_text("utf-8")
+    assert {
+        key for key in keywords if f"'{key}'" not in checker and f"'{{{key}," not in checker
+    } <= {"oneOf"}
+    for node in schema_nodes(schema):
+        checked = node.keys() - ANNOTATIONS - {"$defs"}
+        # These decide alone: the database does not look at what stands beside them.
+        if "oneOf" in node:
+            assert checked == {"oneOf", "discriminator"}
+            assert set(node["discriminator"]["mapping"].values()) == {
+                option["$ref"] for option in node["oneOf"]
+            }
+        for alone in ("$ref", "anyOf"):
+            assert alone not in node or checked == {alone}
+        if "not" in node:
+            assert node["not"].keys() == {"required"}
+        if "additionalProperties" in node:
+            assert node["additionalProperties"] is not True
+
+
+def test_the_databases_schema_is_the_notifiers(database: TestDatabase) -> None:
+    assert database.value("select scooters_ops.config_schema()") == json.loads(
+        json.dumps(json_schema())
+    )
+
+
+# --- Both agree, whatever the document ----------------------------------------------------------
+
+# What JSON Schema cannot say: only the notifier refuses these.
+ONLY_THE_NOTIFIER_CAN_TELL = re.compile(
+    r"channels\.\w+\.(base_url|proxy): (must not hold a user|is not the URL of a host)"
+    r"|notifier\.time_zone: is not a time zone"
+)
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.sampled_from(
+        [-1, 0, 1, 2, 59, 60, 2**31 - 1, 2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1]
+    ),
+    st.integers(-(10**6), 10**6),
+    # jsonb keeps no trace of an exponent: 1e16 is a whole number to it, and none to Python.
+    st.floats(-1e6, 1e6, allow_nan=False),
+    st.sampled_from(
+        [
+            "",
+            "NaN",
+            "10 seconds",
+            "1 second",
+            "10 seconds\n",
+            "*/5 * * * *",
+            "1-5,7 0-23/2 * jan mon-fri",
+            "* * * * * *",
+            "telegram",
+            "st",
+            "resend",
+            "hold",
+            "en",
+            "ru",
+            "v2",
+            "iam",
+            "DUTY",
+            "@moscow",
+            "TOKEN_1",
+            "1TOKEN",
+            "UTC",
+            "Europe/Moscow",
+            "http://127.0.0.1:8080/a/b",
+            "https://[::1]",
+            "https://пример.рф",
+            "http://a b",
+            "http://a\n",
+            "socks5://127.0.0.1:1080",
+            "\u212aELVIN",
+            "٣ seconds",
+        ]
+    ),
+    # jsonb cannot hold U+0000.
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda values: (
+        st.lists(values, max_size=2)
+        | st.dictionaries(st.text("ab", min_size=1, max_size=1), values, max_size=2)
+    ),
+    max_leaves=4,
+)
+ROUTES: list[Any] = [
+    {"match": {}, "recipients": []},
+    {"match": {"a": [1, True, "x"]}, "recipients": [], "continue": True},
+    {"type": "telegram", "chat_id": "@moscow", "message_thread_id": 7},
+    {"type": "st", "queue": "DUTY"},
+]
+
+
+def containers(document: Any) -> Iterator[dict[str, Any] | list[Any]]:
+    """Every object and array of a document."""
+    if isinstance(document, dict | list):
+        yield document
+        for part in document.values() if isinstance(document, dict) else document:
+            yield from containers(part)
+
+
+@st.composite
+def mutated_configs(draw: st.DrawFn) -> dict[str, Any]:
+    """config.json, or the least that is one, with a few things removed, replaced or added."""
+    document: dict[str, Any] = copy.deepcopy(draw(st.sampled_from([CONFIG, json.loads(EXAMPLE)])))
+    keys = sorted(
+        {key for node in schema_nodes(json_schema()) for key in node.get("properties", {})}
+    )
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.sampled_from(list(containers(document))))
+        value = draw(VALUES | st.sampled_from(ROUTES).map(copy.deepcopy))
+        action = draw(st.sampled_from(["remove", "replace", "add"]))
+        if isinstance(place, dict):
+            old = st.sampled_from(sorted(place)) if place else st.nothing()
+            new = st.sampled_from(keys) | st.text("aб", min_size=1, max_size=2)
+            key = draw(new if action == "add" or not place else old)
+            if action == "remove":
+                place.pop(key, None)
+            else:
+                place[key] = value
+        elif action == "add" or not place:
+            place.append(value)
+        else:
+            position = draw(st.integers(0, len(place) - 1))
+            place[position : position + 1] = [] if action == "remove" else [value]
+    return document
+
+
+@pytest.fixture(scope="module")
+def connection(cluster: Postgres) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database of this module's own; each example is rolled back."""
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f"create database configs template {TEMPLATE} strategy file_copy")
+        with psycopg.connect(cluster.conninfo("configs")) as connection:
+            yield connection
+        admin.execute("drop database configs with (force)")
+
+
+@settings(
+    max_examples=400,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(document=mutated_configs())
+def test_the_notifier_and_the_database_accept_the_same_configs_and_understand_the_same(
+    connection: psycopg.Connection[Any], document: dict[str, Any]
+) -> None:
+    try:
+        understood = parse(document)
+        problems = []
+    except ConfigError as refusal:
+        problems = refusal.problems
+
+    refused_with, stored = None, None
+    with connection.transaction(force_rollback=True):
+        try:
+            with connection.transaction():
+                connection.execute(APPLY, (json.dumps(document),))
+                (stored,) = connection.execute(
+                    "select config from scooters_ops.config_in_force"
+                ).fetchone() or (None,)
+        except psycopg.errors.InvalidParameterValue as refusal:
+            refused_with = refusal.diag.message_primary
+
+    if not problems:
+        assert refused_with is None
+        assert parse(stored) == understood
+    elif not all(map(ONLY_THE_NOTIFIER_CAN_TELL.match, problems)):
+        assert refused_with is not None, problems
+        paths = tuple(problem.partition(": ")[0] for problem in problems)
+        assert refused_with.startswith(paths), problems
+
+
+def test_every_channel_has_settings_in_the_schema() -> None:
+    assert json_schema()["$defs"]["Channels"]["properties"].keys() == CHANNELS.keys()

@@ -1,0 +1,682 @@
+"""The notifier against real servers and a real database: nothing lost, nothing twice where the
+channel allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from notifier.config import ROOT
+from notifier.delivery import Notifier, NotRecorded
+from notifier.secrets import Secrets
+from sandbox.standins import HALF_AN_ANSWER, RESET_AFTER, RESET_BEFORE, Fault, late, page
+from tests.conftest import TestDatabase
+from tests.delivery_rigs import (
+    GROUP,
+    KICKED,
+    LOST_GROUP,
+    OTHER_GROUP,
+    SECRETS,
+    TELEGRAM,
+    TICKET,
+    House,
+    at_info,
+    events,
+    make_house,
+    running,
+)
+
+QUICK_RETRY = {
+    "first_seconds": 0.02,
+    "factor": 2,
+    "max_seconds": 0.1,
+    "give_up_after_attempts": 12,
+}
+SLOW_RETRY = {**QUICK_RETRY, "first_seconds": 60, "max_seconds": 900}
+
+
+@pytest.fixture
+def house(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[House]:
+    at_info(caplog)
+    with make_house(database) as made:
+        monkeypatch.setenv("DATABASE_URL", made.conninfo)
+        for name, secret in SECRETS.items():
+            monkeypatch.setenv(name, secret)
+        yield made
+
+
+# --- What arrives ------------------------------------------------------------------------------
+
+
+def test_a_skipped_job_becomes_a_message_and_a_ticket(house: House) -> None:
+    token = house.skip(performer_name="Ivan <Petrov>")
+
+    house.run_once()
+
+    (call,) = house.telegram.calls
+    assert (call.method, call.path) == (
+        "POST",
+        f"/bot{SECRETS['TELEGRAM_BOT_TOKEN']}/sendMessage",
+    )
+    assert call.headers["Content-Type"] == "application/json"
+    assert call.body["chat_id"] == GROUP
+    assert call.body["parse_mode"] == "HTML"
+    assert "Ivan &lt;Petrov&gt;" in call.body["text"]
+    (message,) = house.telegram.messages
+    assert "Ivan <Petrov>" in message.text
+
+    (call,) = house.tracker.calls
+    assert (call.method, call.path) == ("POST", "/v3/issues/")
+    assert call.headers["Authorization"] == f"OAuth {SECRETS['TRACKER_TOKEN']}"
+    assert call.headers["X-Org-ID"] == SECRETS["TRACKER_ORG_ID"]
+    assert {"queue": "DUTY", "unique": token}.items() <= call.body.items()
+    (ticket,) = house.tracker.tickets
+    assert "battery_exchange" in ticket.summary
+    assert token in ticket.description
+
+    assert house.database.rows(
+        "select completed, recipients from scooters_ops.monitoring_notifications"
+    ) == [
+        {
+            "completed": True,
+            "recipients": [TELEGRAM | {"sended": True}, TICKET | {"sended": True}],
+        }
+    ]
+    assert [(row["channel"], row["reference"], row["attempts"]) for row in house.deliveries()] == [
+        ("telegram", "1", 1),
+        ("st", "DUTY-1", 1),
+    ]
+
+
+def test_both_kinds_of_timeout_are_delivered_too(house: House) -> None:
+    house.configure(TELEGRAM, TICKET)
+    house.database.create_mission()
+    house.database.record("mission_started", 0)
+    house.database.record("point_arrived", 30, "p1")
+    house.database.detect(60)
+
+    house.run_once()
+
+    assert house.is_sent()
+    assert [ticket.unique for ticket in house.tracker.tickets] == [
+        "m1_p1__timeout_between_points",
+        "m1_p1__timeout_in_point",
+    ] or [ticket.unique for ticket in house.tracker.tickets] == [
+        "m1_p1__timeout_in_point",
+        "m1_p1__timeout_between_points",
+    ]
+    assert len(house.telegram.messages) == 2
+
+
+def test_once_delivers_all_that_is_due_however_small_the_batches(house: House) -> None:
+    house.configure(TELEGRAM, notifier__batch_size=2)
+    house.skip_many(7)
+    house.run_once()
+    assert house.states() == ["sent"] * 7
+    assert len(house.telegram.messages) == 7
+
+
+def test_what_was_sent_is_not_sent_again(house: House) -> None:
+    house.skip()
+    house.run_once()
+    house.run_once()
+    assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
+
+
+def test_two_notifiers_at_once_share_the_work_and_repeat_nothing(house: House) -> None:
+    house.configure(TELEGRAM, TICKET, notifier__batch_size=5)
+    tokens = house.skip_many(40)
+
+    async def both() -> None:
+        notifiers = [Notifier(ROOT / "templates", Secrets()) for _ in range(2)]
+        await asyncio.gather(*(notifier.run(once=True) for notifier in notifiers))
+        await notifiers[0].run(once=True)  # what the other still held when this one looked
+
+    asyncio.run(both())
+
+    assert house.is_sent()
+    assert sorted(ticket.unique or "" for ticket in house.tracker.tickets) == sorted(tokens)
+    assert len(house.telegram.messages) == len(tokens)
+
+
+# --- What goes wrong with one recipient --------------------------------------------------------
+
+
+def test_one_channels_failure_never_repeats_the_others_message(house: House) -> None:
+    house.configure(TELEGRAM, TICKET, notifier__retry=SLOW_RETRY)
+    house.skip()
+    house.telegram.script(*[house.telegram.refusal(500, "Internal Server Error")] * 2)
+
+    for states in (["pending", "sent"], ["pending", "sent"], ["sent", "sent"]):
+        house.run_once()
+        assert house.states() == states
+        house.make_due()
+
+    assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
+    assert len(house.tracker.calls) == 1
+    assert house.database.value("select completed from scooters_ops.monitoring_notifications")
+
+
+def test_a_template_that_lacks_a_fact_fails_that_row_alone(house: House, tmp_path: Path) -> None:
+    house.configure(TELEGRAM, TICKET)
+    templates = tmp_path / "templates"
+    shutil.copytree(ROOT / "templates", templates)
+    (templates / "en/job_skipped/telegram.text.j2").write_text("{{ attributes.zone }}\n")
+    house.skip("m1")
+    house.skip("m2", zone="North")
+
+    house.run_once(templates)
+
+    assert house.states() == ["failed", "sent", "sent", "sent"]
+    assert [message.text for message in house.telegram.messages] == ["North"]
+    failed = house.deliveries("telegram")[0]
+    assert failed["attempts"] == 1
+    assert "en/job_skipped/telegram.text.j2: line 1: " in failed["last_error"]
+    assert "zone" in failed["last_error"]
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"skipped_at": "yesterday"},
+        {"skipped_at": None},
+        {"elapsed_seconds": 1e300},
+        {"elapsed_seconds": 5, "limit": "long"},
+        {"attributes": None},
+    ],
+    ids=json.dumps,
+)
+def test_facts_that_cannot_be_read_fail_that_row_alone(
+    house: House, poison: dict[str, Any]
+) -> None:
+    house.configure(TELEGRAM)
+    bad, _ = house.skip_many(2)
+    house.database.connection.execute(
+        "update scooters_ops.monitoring_notifications set details = details || %s"
+        " where idempotency_token = %s",
+        (json.dumps(poison), bad),
+    )
+    house.run_once()
+    assert house.states() == ["failed", "sent"]
+    assert house.deliveries()[0]["last_error"]
+
+
+def test_a_permanent_error_fails_at_once(house: House) -> None:
+    house.configure({"type": "telegram", "chat_id": LOST_GROUP})
+    house.skip()
+    house.run_once()
+    row = house.delivery("telegram")
+    assert (row["state"], row["attempts"]) == ("failed", 1)
+    assert row["last_error"] == f"HTTP 403: {KICKED}"
+    house.run_once()
+    assert len(house.telegram.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [RESET_BEFORE, page(502), Fault(reply=page(503).reply)], ids=["reset", "502", "503"]
+)
+def test_a_transient_error_backs_off_and_then_succeeds(house: House, fault: Fault) -> None:
+    house.configure(TICKET, notifier__retry=QUICK_RETRY, notifier__poll_seconds=3600)
+    house.skip()
+    house.tracker.script(fault, fault)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    row = house.delivery("st")
+    assert (row["attempts"], row["reference"]) == (3, "DUTY-1")
+    assert len(house.tracker.tickets) == 1
+
+
+def test_a_stated_delay_is_kept(house: House) -> None:
+    house.configure(TELEGRAM, notifier__retry=QUICK_RETRY)
+    house.skip()
+    house.telegram.script(house.telegram.refusal(429, "Too Many Requests: retry after 77", 77))
+    house.run_once()
+    assert house.delivery("telegram")["state"] == "pending"
+    assert (
+        70
+        < house.database.value(
+            "select extract(epoch from next_attempt_at - now())::float"
+            " from scooters_ops.notification_deliveries"
+        )
+        <= 77
+    )
+
+
+def test_too_many_attempts_end_in_failure_with_the_last_reason(house: House) -> None:
+    retry = {**QUICK_RETRY, "give_up_after_attempts": 3}
+    house.configure(TELEGRAM, notifier__retry=retry, notifier__poll_seconds=3600)
+    house.skip()
+    house.telegram.script(*[house.telegram.refusal(500, "Internal Server Error")] * 9)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: house.states() == ["failed"])
+
+    asyncio.run(story())
+    row = house.delivery("telegram")
+    assert row["attempts"] == 3
+    assert row["last_error"] == "gave up after 3 attempts: HTTP 500: Internal Server Error"
+    assert len(house.telegram.calls) == 3
+
+
+# --- In doubt ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", [RESET_AFTER, page(200, accepts=True)], ids=["reset", "page"])
+def test_a_doubtful_message_is_sent_again_where_config_says_resend(
+    house: House, fault: Fault
+) -> None:
+    house.configure(TELEGRAM, notifier__retry=SLOW_RETRY)
+    house.skip()
+    house.telegram.script(fault)
+    house.run_once()
+    assert house.states() == ["pending"]
+    house.make_due()
+    house.run_once()
+    assert house.states() == ["sent"]
+    assert len(house.telegram.messages) == 2
+
+
+def test_a_doubtful_message_waits_for_a_person_where_config_says_hold(house: House) -> None:
+    house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__retry=QUICK_RETRY)
+    token = house.skip()
+    house.telegram.script(RESET_AFTER)
+    for _ in range(2):
+        house.run_once()
+        assert house.states() == ["in_doubt"]
+        house.make_due()
+    assert len(house.telegram.messages) == 1
+    assert not house.database.value("select completed from scooters_ops.monitoring_notifications")
+
+    house.database.value("select scooters_ops.retry_deliveries(%s)", token)
+    house.run_once()
+    assert house.states() == ["sent"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [RESET_AFTER, HALF_AN_ANSWER, page(502, accepts=True), page(201, accepts=True)],
+    ids=["reset", "half", "502", "201"],
+)
+def test_a_doubtful_ticket_is_created_once(house: House, fault: Fault) -> None:
+    house.configure(TICKET, notifier__retry=SLOW_RETRY)
+    house.skip()
+    house.tracker.script(fault)
+    house.run_once()
+    house.make_due()
+    house.run_once()
+    assert house.states() == ["sent"]
+    assert house.delivery("st")["reference"] == "DUTY-1"
+    assert [ticket.key for ticket in house.tracker.tickets] == ["DUTY-1"]
+
+
+def test_a_send_that_outlasts_its_lease_is_cut_short_in_doubt(house: House) -> None:
+    house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__lease_seconds=1)
+    house.skip()
+    house.telegram.script(late(20))
+    house.run_once()
+    row = house.delivery("telegram")
+    assert (row["state"], row["last_error"]) == ("in_doubt", "no result before the lease ends")
+
+
+@pytest.mark.parametrize(("in_doubt", "state"), [("resend", "sent"), ("hold", "in_doubt")])
+def test_a_killed_notifiers_row_is_taken_over_when_its_lease_has_ended(
+    house: House, in_doubt: str, state: str
+) -> None:
+    house.configure(TELEGRAM, channels__telegram__in_doubt=in_doubt)
+    house.skip()
+    house.database.value("select scooters_ops.plan_deliveries(10)")
+    assert house.lease("killed", "telegram", 3600)
+    house.run_once()
+    assert house.states() == ["sending"]
+
+    house.database.connection.execute(
+        "update scooters_ops.notification_recipients set next_attempt_at = now()"
+    )
+    house.run_once()
+
+    row = house.delivery("telegram")
+    assert (row["state"], row["attempts"]) == (state, 2)
+    assert len(house.telegram.messages) == (1 if state == "sent" else 0)
+
+
+def test_a_row_that_kills_every_notifier_is_given_up(house: House) -> None:
+    retry = {**QUICK_RETRY, "give_up_after_attempts": 3}
+    house.configure(TELEGRAM, notifier__retry=retry)
+    house.skip()
+    house.database.value("select scooters_ops.plan_deliveries(10)")
+    for _ in range(3):
+        assert house.lease("killed", "telegram", 0)
+    house.run_once()
+    row = house.delivery("telegram")
+    assert row["state"] == "failed"
+    assert row["last_error"] == "gave up: 3 attempts never came to a result"
+    assert house.telegram.calls == []
+
+
+# --- A channel that is refused -----------------------------------------------------------------
+
+
+def test_a_revoked_token_pauses_its_channel_alone_until_it_works_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    retry = {**QUICK_RETRY, "give_up_after_attempts": 1}
+    house.configure(TELEGRAM, TICKET, notifier__retry=retry, notifier__poll_seconds=3600)
+    token, house.telegram.token = house.telegram.token, "110201543:another"
+    house.skip_many(5)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: len(events(caplog, "channel_paused")) >= 2)
+            await daemon.until(lambda: house.is_sent("st"))
+            assert set(house.states("telegram")) <= {"pending", "sending"}
+            house.telegram.token = token
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    assert (len(house.telegram.messages), len(house.tracker.tickets)) == (5, 5)
+    # It was not the recipients' fault: nothing is held against them.
+    assert [row["attempts"] for row in house.deliveries("telegram")] == [1] * 5
+    assert events(caplog, "channel_paused")[0] == {
+        "channel": "telegram",
+        "seconds": 0.02,
+        "reason": "HTTP 401: Unauthorized",
+    }
+
+
+def test_once_leaves_a_refused_channel_alone_after_one_try(house: House) -> None:
+    house.configure(TELEGRAM, notifier__batch_size=2, notifier__retry=SLOW_RETRY)
+    house.telegram.token = "110201543:another"
+    house.skip_many(6)
+    house.run_once()
+    assert house.states() == ["pending"] * 6
+    assert len(house.telegram.calls) == 2
+
+
+# --- The daemon --------------------------------------------------------------------------------
+
+
+def test_the_daemon_is_woken_by_the_commit_and_not_by_its_poll(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            for number in range(1, 4):
+                house.skip(f"m{number}")
+                await daemon.until(lambda n=number: len(house.telegram.messages) == n, 2)  # type: ignore[misc]
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+
+
+def test_a_new_config_is_followed_without_a_restart(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip("m1")
+            await daemon.until(house.is_sent)
+            config_id = house.configure(
+                {"type": "telegram", "chat_id": OTHER_GROUP},
+                notifier__poll_seconds=3600,
+                notifier__locale="ru",
+            )
+            await daemon.until(lambda: bool(events(caplog, "config_followed")))
+            assert events(caplog, "config_followed") == [{"config_id": config_id}]
+            house.skip("m2")
+            await daemon.until(lambda: len(house.telegram.messages) == 2)
+
+    asyncio.run(story())
+    english, russian = house.telegram.messages
+    assert (english.chat_id, russian.chat_id) == (GROUP, OTHER_GROUP)
+    assert "Courier" in english.text
+    assert "Курьер" in russian.text
+
+
+def test_a_config_that_cannot_be_used_is_refused_once_and_the_old_one_stays(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            config_id = house.configure(
+                TELEGRAM, notifier__poll_seconds=3600, channels__telegram__token_env="NO_SUCH"
+            )
+            await daemon.until(lambda: bool(events(caplog, "config_refused")))
+            house.skip()
+            await daemon.until(house.is_sent)
+            (refused,) = events(caplog, "config_refused")
+            assert refused["config_id"] == config_id
+            assert "NO_SUCH" in str(refused["reason"])
+
+            house.configure(TELEGRAM, notifier__poll_seconds=3599)
+            await daemon.until(lambda: bool(events(caplog, "config_followed")))
+
+    asyncio.run(story())
+
+
+def test_a_config_with_smaller_batches_is_followed_while_more_is_in_flight(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    house.skip_many(3)
+    house.telegram.script(*[late(0.4)] * 3)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: len(house.telegram.messages) == 3)
+            house.configure(TELEGRAM, notifier__poll_seconds=3600, notifier__batch_size=1)
+            await daemon.until(lambda: bool(events(caplog, "config_followed")))
+            assert house.states() == ["sending"] * 3
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+
+
+def test_stopping_finishes_what_is_in_flight_and_begins_nothing(house: House) -> None:
+    house.configure(TELEGRAM, notifier__batch_size=1, notifier__poll_seconds=3600)
+    house.skip_many(2)
+    house.telegram.script(late(0.4))
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: len(house.telegram.messages) == 1)
+            assert house.states() == ["sending", "pending"]
+            await daemon.stop()
+
+    asyncio.run(story())
+    assert house.states() == ["sent", "pending"]
+    assert len(house.telegram.messages) == 1
+
+
+def test_an_idle_daemon_stops_at_once(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            await daemon.stop()
+
+    asyncio.run(story())
+
+
+# --- The database goes away --------------------------------------------------------------------
+
+
+def test_a_cut_connection_is_made_again_and_deliveries_go_on(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip("m1")
+            await daemon.until(house.is_sent)
+            assert house.cut_connections() == 1
+            await daemon.until(lambda: bool(events(caplog, "database_back")))
+            house.skip("m2")
+            await daemon.until(lambda: house.states() == ["sent"] * 2, 3)
+
+    asyncio.run(story())
+    assert len(events(caplog, "database_lost")) == 1
+    assert len(house.telegram.messages) == 2
+
+
+def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_again(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, TICKET, notifier__poll_seconds=3600)
+    house.telegram.script(late(0.3))
+    house.tracker.script(late(0.3))
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip("m1")
+            await daemon.until(lambda: bool(house.telegram.messages and house.tracker.tickets))
+            with house.without_database():
+                await daemon.until(lambda: len(events(caplog, "sent")) == 2)
+                assert house.states() == ["sending", "sending"]
+                await asyncio.sleep(0.8)  # long enough for more than one vain attempt
+            await daemon.until(house.is_sent)
+            house.skip("m2")
+            await daemon.until(lambda: house.states() == ["sent"] * 4)
+
+    asyncio.run(story())
+    assert (len(house.telegram.messages), len(house.tracker.tickets)) == (2, 2)
+    assert len(events(caplog, "database_lost")) == 1
+    (back,) = events(caplog, "database_back")
+    assert back["attempts"] > 1
+
+
+def test_a_database_that_only_reads_is_waited_for_too(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    house.telegram.script(late(0.2))
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip()
+            await daemon.until(lambda: bool(house.telegram.messages))
+            with house.read_only():
+                await daemon.until(lambda: daemon.notifier._vain_attempts >= 2)
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    assert len(house.telegram.messages) == 1
+    assert len(events(caplog, "database_lost")) == len(events(caplog, "database_back")) == 1
+
+
+def test_once_too_records_what_it_sent_before_it_sends_more(house: House) -> None:
+    house.configure(TELEGRAM, notifier__batch_size=1)
+    house.skip_many(2)
+    house.telegram.script(late(0.2))
+
+    async def story() -> None:
+        once = asyncio.create_task(Notifier(ROOT / "templates", Secrets()).run(once=True))
+        while not house.telegram.messages:
+            await asyncio.sleep(0.01)
+        assert house.cut_connections() == 1
+        await once
+
+    asyncio.run(story())
+    assert house.states() == ["sent", "sent"]
+    assert len(house.telegram.messages) == 2
+
+
+def test_once_gives_the_database_up_when_its_lease_has_ended(house: House) -> None:
+    house.configure(TELEGRAM, notifier__lease_seconds=1)
+    house.skip()
+    house.telegram.script(late(0.2))
+
+    async def story() -> None:
+        once = asyncio.create_task(Notifier(ROOT / "templates", Secrets()).run(once=True))
+        while not house.telegram.messages:
+            await asyncio.sleep(0.01)
+        with house.without_database():
+            await once
+
+    with pytest.raises(NotRecorded, match="1 results could not be recorded"):
+        asyncio.run(story())
+
+
+def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(
+    house: House,
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    house.telegram.script(late(0.3))
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip()
+            await daemon.until(lambda: bool(house.telegram.messages))
+            with house.without_database():
+                daemon.notifier.stop()
+                await daemon.until(lambda: bool(daemon.notifier._results))
+            async with asyncio.timeout(10):
+                await daemon.task
+
+    asyncio.run(story())
+    assert house.states() == ["sent"]
+
+
+def test_a_stopped_notifier_waits_for_the_database_no_longer_than_a_lease(house: House) -> None:
+    house.configure(TELEGRAM, notifier__lease_seconds=1)
+    house.telegram.script(late(0.2))
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip()
+            await daemon.until(lambda: bool(house.telegram.messages))
+            with (
+                house.without_database(),
+                pytest.raises(NotRecorded, match="1 results could not be recorded"),
+            ):
+                await daemon.stop()
+
+    asyncio.run(story())
+
+
+def test_an_outage_may_last_for_any_number_of_attempts(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            with house.without_database():
+                await daemon.until(lambda: daemon.notifier._vain_attempts == 1)
+                daemon.notifier._vain_attempts = 5000
+                await daemon.until(lambda: daemon.notifier._vain_attempts == 5001)
+            await daemon.stop()  # which cuts the wait for the next attempt short
+
+    asyncio.run(story())
+    assert events(caplog, "database_back") == [{"attempts": 5001}]
+
+
+def test_a_database_that_is_not_there_at_the_start_is_said_at_once(house: House) -> None:
+    async def start() -> None:
+        with house.without_database():
+            await Notifier(ROOT / "templates", Secrets()).run()
+
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        asyncio.run(start())

@@ -1,0 +1,674 @@
+"""The functions of delivery: plan, lease, record, retry, and the views that show how far it is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from tests.conftest import TestDatabase
+
+TELEGRAM = {"type": "telegram", "chat_id": -1001}
+OTHER_CHAT = {"type": "telegram", "chat_id": -1002}
+TICKET = {"type": "st", "queue": "DUTY"}
+BOTH = {"telegram": 100, "st": 100}
+NOTIFIER = "scooters_ops_notifier"
+
+
+class Sender:
+    """What a notifier does, as its role, on a connection of its own."""
+
+    def __init__(self, database: TestDatabase) -> None:
+        self.database = database
+        self.connection = database.connect(role=NOTIFIER)
+
+    def route(self, *recipients: dict[str, Any], **changes: Any) -> None:
+        """Everything is told to these recipients."""
+        routes = [{"match": {}, "recipients": list(recipients)}]
+        self.database.apply_config(routes=routes, **changes)
+
+    def skip(self, count: int = 1, city: str = "Moscow") -> list[str]:
+        """A job is skipped in each of so many missions; returns the notifications' tokens."""
+        for number in range(1, count + 1):
+            self.database.create_mission(f"m{number}", 1, attributes={"city": city})
+            self.database.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", f"m{number}")
+        return [f"m{number}_p1_j1_job_skipped" for number in range(1, count + 1)]
+
+    def plan(self, batch_size: int = 100) -> int:
+        return int(self.call("plan_deliveries", batch_size)[0]["plan_deliveries"])
+
+    def lease(
+        self, slots: dict[str, int] = BOTH, seconds: float = 60, worker: str = "w1"
+    ) -> list[dict[str, Any]]:
+        return self.call("lease_deliveries", worker, json.dumps(slots), seconds)
+
+    def record(self, *results: dict[str, Any], worker: str = "w1") -> int:
+        (row,) = self.call("record_deliveries", worker, json.dumps(results))
+        return int(row["record_deliveries"])
+
+    def retry(self, token: str | None = None) -> int:
+        return int(self.call("retry_deliveries", token)[0]["retry_deliveries"])
+
+    def call(self, function: str, *parameters: Any) -> list[dict[str, Any]]:
+        marks = ", ".join(["%s"] * len(parameters))
+        cursor = self.connection.cursor(row_factory=dict_row)
+        return cursor.execute(
+            f"select * from scooters_ops.{function}({marks})", parameters
+        ).fetchall()
+
+    def told(self) -> list[tuple[bool, list[dict[str, Any]]]]:
+        """completed and recipients of each notification."""
+        rows = self.database.rows(
+            "select completed, recipients from scooters_ops.monitoring_notifications"
+            " order by notification_id"
+        )
+        return [(row["completed"], row["recipients"]) for row in rows]
+
+    def recipients(self) -> list[dict[str, Any]]:
+        return self.database.rows(
+            "select * from scooters_ops.notification_recipients order by recipient_id"
+        )
+
+    def recipient(self) -> dict[str, Any]:
+        (row,) = self.recipients()
+        return row
+
+    def wait_seconds(self) -> float:
+        """How long until the only recipient is due."""
+        return float(
+            self.database.value(
+                "select extract(epoch from next_attempt_at - now())"
+                " from scooters_ops.notification_recipients"
+            )
+        )
+
+
+@pytest.fixture
+def sender(database: TestDatabase) -> Iterator[Sender]:
+    made = Sender(database)
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def other(database: TestDatabase) -> Iterator[Sender]:
+    """A second notifier."""
+    made = Sender(database)
+    yield made
+    made.connection.close()
+
+
+def result(row: dict[str, Any], state: str, **fields: Any) -> dict[str, Any]:
+    """A result as notifier.database.Result has it."""
+    defaults = {"is_attempt": True, "delay_seconds": 0, "error": None, "reference": None}
+    return {"recipient_id": row["recipient_id"], "state": state, **defaults, **fields}
+
+
+@contextmanager
+def waiting_for(database: TestDatabase, blocked: int) -> Iterator[None]:
+    """Ends when so many connections to the database wait for a lock."""
+    yield
+    while (
+        database.value(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        < blocked
+    ):
+        pass
+
+
+# --- Plan --------------------------------------------------------------------------------------
+
+
+def test_a_plan_stores_exactly_the_recipients_that_the_routes_name(sender: Sender) -> None:
+    topic = {**TELEGRAM, "message_thread_id": 7}
+    sender.route(TICKET, topic, TELEGRAM)
+    sender.skip()
+    assert sender.plan() == 1
+    assert sender.told() == [
+        (False, [{**each, "sended": False} for each in (TICKET, topic, TELEGRAM)])
+    ]
+    assert [(row["channel"], row["target"], row["state"]) for row in sender.recipients()] == [
+        ("st", TICKET, "pending"),
+        ("telegram", topic, "pending"),
+        ("telegram", TELEGRAM, "pending"),
+    ]
+
+
+def test_the_plan_follows_type_job_type_and_attributes(sender: Sender) -> None:
+    sender.database.apply_config(
+        routes=[
+            {
+                "match": {"type": "job_skipped", "job_type": "battery_exchange", "city": "Kazan"},
+                "recipients": [TICKET],
+            },
+            {"match": {}, "recipients": [TELEGRAM]},
+        ]
+    )
+    sender.skip(city="Kazan")
+    sender.database.create_mission("m2")
+    sender.database.value("select scooters_ops.skip_job('m2', 'p1', 'j1')")
+    assert sender.plan() == 2
+    assert [row["target"] for row in sender.recipients()] == [TICKET, TELEGRAM]
+
+
+def test_a_plan_is_made_once_whatever_config_says_later(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    assert sender.plan() == 1
+    sender.route(TICKET)
+    assert sender.plan() == 0
+    assert [row["target"] for row in sender.recipients()] == [TELEGRAM]
+
+
+def test_a_plan_takes_no_more_than_a_batch_the_oldest_first(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    tokens = sender.skip(5)
+    assert sender.plan(2) == 2
+    assert [row["idempotency_token"] for row in sender.lease()] == tokens[:2]
+    assert [sender.plan(2), sender.plan(2), sender.plan(2)] == [2, 1, 0]
+
+
+@pytest.mark.parametrize("routes", [[], [{"match": {}, "recipients": []}]])
+def test_a_notification_without_recipients_is_completed_at_once(
+    sender: Sender, routes: list[Any]
+) -> None:
+    sender.database.apply_config(routes=routes)
+    sender.skip()
+    assert sender.told() == [(False, [])]
+    assert sender.plan() == 1
+    assert sender.told() == [(True, [])]
+    assert sender.plan() == 0
+
+
+def test_without_a_config_notifications_wait_for_one(sender: Sender) -> None:
+    sender.database.connection.execute("delete from scooters_ops.configs")
+    sender.skip()
+    assert sender.plan() == 0
+    sender.route(TELEGRAM)
+    assert sender.plan() == 1
+    assert sender.told() == [(False, [{**TELEGRAM, "sended": False}])]
+
+
+def test_two_planners_at_once_plan_each_notification_once_and_never_wait(
+    sender: Sender, other: Sender
+) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip(5)
+    with sender.connection.transaction():
+        assert sender.plan(3) == 3
+        other.connection.execute("set statement_timeout = '5s'")
+        assert other.plan() == 2
+    assert other.plan() == 0
+    assert len(sender.recipients()) == 10
+
+
+def test_many_planners_at_once_plan_each_notification_once(sender: Sender) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip(40)
+
+    def plan(_: int) -> int:
+        with sender.database.connect(role=NOTIFIER) as connection:
+            counts = []
+            while not counts or counts[-1]:
+                row = connection.execute("select scooters_ops.plan_deliveries(3)").fetchone()
+                assert row is not None
+                counts.append(row[0])
+            return sum(counts)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(plan, range(4))) == 40
+    assert len(sender.recipients()) == 80
+
+
+# --- Lease -------------------------------------------------------------------------------------
+
+
+def test_a_lease_names_the_recipient_and_the_notification(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    (token,) = sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    assert (row["channel"], row["target"], row["attempts"]) == ("telegram", TELEGRAM, 1)
+    assert row["is_in_doubt"] is False
+    assert row["idempotency_token"] == token
+    assert (row["type"], row["mission_id"], row["point_id"], row["job_id"]) == (
+        "job_skipped",
+        "m1",
+        "p1",
+        "j1",
+    )
+    assert row["details"]["attributes"] == {"city": "Moscow"}
+    leased = sender.recipient()
+    assert (leased["state"], leased["leased_by"], leased["attempts"]) == ("sending", "w1", 1)
+    assert 59 < sender.wait_seconds() <= 60
+
+
+def test_each_channel_gives_no_more_than_its_slots(sender: Sender) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip(4)
+    sender.plan()
+    assert [row["channel"] for row in sender.lease({"telegram": 1, "st": 3})].count("st") == 3
+    assert len(sender.lease({"telegram": 0, "st": 0})) == 0
+    assert [row["channel"] for row in sender.lease({"telegram": 2})] == ["telegram"] * 2
+    assert sender.lease({}) == []
+    assert sender.lease({"pigeon": 5}) == []
+
+
+def test_a_crowd_that_waits_for_one_channel_never_blocks_another(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    sender.database.connection.execute(
+        "insert into scooters_ops.notification_recipients"
+        " (notification_id, channel, target, next_attempt_at)"
+        " select notification_id, 'st', to_jsonb(n), now() - interval '1 day'"
+        " from scooters_ops.monitoring_notifications cross join generate_series(1, 5000) as n"
+    )
+    assert [row["target"] for row in sender.lease({"st": 0, "telegram": 10})] == [TELEGRAM]
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set state = 'pending', leased_by = null where channel = 'telegram'"
+    )
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set next_attempt_at = now() where channel = 'telegram'"
+    )
+    leased = sender.lease({"st": 10, "telegram": 10})
+    assert [row["channel"] for row in leased].count("telegram") == 1
+    assert len(leased) == 11
+
+
+def test_the_longest_due_come_first(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(3)
+    sender.plan()
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set next_attempt_at = now() - recipient_id * interval '1 minute'"
+    )
+    leased = [sender.lease({"telegram": 1})[0]["mission_id"] for _ in range(3)]
+    assert leased == ["m3", "m2", "m1"]
+
+
+def test_two_lessees_at_once_get_different_rows_and_never_wait(
+    sender: Sender, other: Sender
+) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(6)
+    sender.plan()
+    other.connection.execute("set statement_timeout = '5s'")
+    with sender.connection.transaction():
+        mine = sender.lease({"telegram": 4}, worker="w1")
+        theirs = other.lease({"telegram": 4}, worker="w2")
+    assert (len(mine), len(theirs)) == (4, 2)
+    assert len({row["recipient_id"] for row in mine + theirs}) == 6
+
+
+def test_a_lease_holds_until_its_time_is_over_and_then_comes_back_in_doubt(
+    sender: Sender, other: Sender
+) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    assert len(sender.lease(seconds=60)) == 1
+    assert other.lease(worker="w2") == []
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients set next_attempt_at = now()"
+    )
+    (row,) = other.lease(worker="w2")
+    assert (row["is_in_doubt"], row["attempts"]) == (True, 2)
+    assert sender.recipient()["leased_by"] == "w2"
+
+
+def test_what_is_due_later_is_not_leased(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    sender.record(result(row, "pending", delay_seconds=60, error="HTTP 500"))
+    assert sender.lease() == []
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients set next_attempt_at = now()"
+    )
+    (row,) = sender.lease()
+    assert (row["is_in_doubt"], row["attempts"]) == (False, 2)
+
+
+@pytest.mark.parametrize("state", ["sent", "failed", "in_doubt"])
+def test_what_is_settled_is_not_leased(sender: Sender, state: str) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    assert sender.record(result(row, state)) == 1
+    assert sender.lease() == []
+
+
+def test_leasing_reads_the_index_of_what_is_due(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    sender.database.connection.execute(
+        "insert into scooters_ops.notification_recipients"
+        " (notification_id, channel, target, state, sent_at)"
+        " select notification_id, 'telegram', to_jsonb(n), 'sent', now()"
+        " from scooters_ops.monitoring_notifications cross join generate_series(1, 5000) as n"
+    )
+    sender.database.connection.execute("analyze scooters_ops.notification_recipients")
+    plan = "\n".join(
+        sender.database.values(
+            "explain select recipient_id from scooters_ops.notification_recipients"
+            " where channel = 'telegram' and state in ('pending', 'sending')"
+            " and next_attempt_at <= now() order by next_attempt_at limit 10"
+            " for update skip locked"
+        )
+    )
+    assert "notification_recipients_due_idx" in plan
+    assert "Sort" not in plan
+
+
+# --- Record ------------------------------------------------------------------------------------
+
+
+def test_a_success_is_recorded_with_all_that_follows_from_it(sender: Sender) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip()
+    sender.plan()
+    message, ticket = sender.lease()
+
+    assert sender.record(result(message, "sent", reference="99")) == 1
+    assert sender.told() == [(False, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": False}])]
+    sent = sender.recipients()[0]
+    assert (sent["state"], sent["reference"], sent["leased_by"]) == ("sent", "99", None)
+    assert sent["sent_at"] == sender.database.value(
+        "select sent_at from scooters_ops.notification_recipients where sent_at <= now()"
+    )
+
+    assert sender.record(result(ticket, "sent", reference="DUTY-1")) == 1
+    assert sender.told() == [(True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])]
+
+
+def test_a_record_is_all_or_nothing(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    with sender.connection.transaction(force_rollback=True):
+        sender.record(result(row, "sent"))
+    assert sender.told() == [(False, [{**TELEGRAM, "sended": False}])]
+    assert sender.recipient()["state"] == "sending"
+
+
+def test_a_transient_error_waits_as_long_as_it_says(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    assert sender.record(result(row, "pending", delay_seconds=90.5, error="HTTP 500")) == 1
+    waiting = sender.recipient()
+    assert (waiting["state"], waiting["attempts"]) == ("pending", 1)
+    assert (waiting["last_error"], waiting["leased_by"]) == ("HTTP 500", None)
+    assert 89 < sender.wait_seconds() <= 90.5
+
+
+def test_an_attempt_that_was_none_is_given_back(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    sender.record(result(row, "pending", is_attempt=False, error="HTTP 401"))
+    assert sender.recipient()["attempts"] == 0
+    assert sender.lease()[0]["attempts"] == 1
+
+
+@pytest.mark.parametrize("state", ["failed", "in_doubt"])
+def test_a_failure_keeps_the_notification_incomplete(sender: Sender, state: str) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip()
+    sender.plan()
+    message, ticket = sender.lease()
+    sender.record(result(message, state, error="why"), result(ticket, "sent"))
+    assert sender.told() == [(False, [{**TELEGRAM, "sended": False}, {**TICKET, "sended": True}])]
+    assert sender.recipients()[0]["last_error"] == "why"
+
+
+@pytest.mark.parametrize("state", ["pending", "failed", "in_doubt"])
+def test_who_has_lost_the_lease_changes_nothing(sender: Sender, state: str) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease(seconds=0, worker="slow")
+    sender.lease(worker="quick")
+    before = sender.recipient()
+    assert sender.record(result(row, state, error="late"), worker="slow") == 0
+    assert sender.recipient() == before
+
+
+def test_who_has_lost_the_lease_is_believed_that_it_was_sent(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease(seconds=0, worker="slow")
+    sender.lease(worker="quick")
+    assert sender.record(result(row, "sent", reference="1"), worker="slow") == 1
+    assert sender.told() == [(True, [{**TELEGRAM, "sended": True}])]
+    for state in ("sent", "pending", "failed"):
+        assert sender.record(result(row, state, reference="2"), worker="quick") == 0
+    assert sender.recipient()["reference"] == "1"
+
+
+def test_a_failed_recipient_that_was_sent_after_all_is_sent(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease(seconds=0, worker="slow")
+    sender.lease(worker="quick")
+    sender.record(result(row, "failed", error="gave up"), worker="quick")
+    assert sender.record(result(row, "sent", reference="1"), worker="slow") == 1
+    assert sender.recipient()["state"] == "sent"
+
+
+def test_recording_the_same_twice_is_harmless(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    for recorded in (1, 0):
+        assert sender.record(result(row, "pending", delay_seconds=60)) == recorded
+    assert sender.recipient()["attempts"] == 1
+    assert sender.record() == 0
+
+
+def test_of_two_recorders_of_one_notification_the_later_sees_the_earlier(
+    sender: Sender, other: Sender
+) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip()
+    sender.plan()
+    message, ticket = sender.lease()
+    later = threading.Thread(target=lambda: other.record(result(ticket, "sent")))
+    with sender.connection.transaction():
+        sender.record(result(message, "sent"))
+        with waiting_for(sender.database, 1):
+            later.start()
+    later.join()
+    assert sender.told() == [(True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])]
+
+
+def test_recorders_of_the_same_rows_in_opposite_orders_do_not_deadlock(
+    sender: Sender,
+) -> None:
+    sender.route(TELEGRAM, TICKET, OTHER_CHAT)
+    sender.skip(30)
+    sender.plan()
+    rows = sender.lease()
+
+    def record(part: list[dict[str, Any]]) -> int:
+        with sender.database.connect(role=NOTIFIER) as connection:
+            row = connection.execute(
+                "select scooters_ops.record_deliveries('w1', %s)",
+                (json.dumps([result(each, "sent") for each in part]),),
+            ).fetchone()
+            assert row is not None
+            return int(row[0])
+
+    parts = [rows[0::3], rows[1::3][::-1], rows[2::3], rows[::-1]]
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(record, parts)) == 90
+    assert all(completed for completed, _ in sender.told())
+
+
+# --- Retry -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(sender: Sender) -> Sender:
+    """m1: the message failed, the ticket is sent. m2: the message is in doubt, the ticket failed."""
+    sender.route(TELEGRAM, TICKET)
+    sender.skip(2)
+    sender.plan()
+    states = ["failed", "sent", "in_doubt", "failed"]
+    sender.record(
+        *(
+            result(row, state, error=None if state == "sent" else f"was {state}")
+            for row, state in zip(sender.lease(), states, strict=True)
+        )
+    )
+    return sender
+
+
+def states(sender: Sender) -> list[tuple[str, int]]:
+    return [(row["state"], row["attempts"]) for row in sender.recipients()]
+
+
+def test_one_notification_is_revived_and_what_was_sent_stays(mixed: Sender) -> None:
+    assert mixed.retry("m1_p1_j1_job_skipped") == 1
+    assert states(mixed) == [("pending", 0), ("sent", 1), ("in_doubt", 1), ("failed", 1)]
+    assert [row["target"] for row in mixed.lease()] == [TELEGRAM]
+
+
+def test_all_are_revived(mixed: Sender) -> None:
+    assert mixed.retry() == 3
+    assert states(mixed) == [("pending", 0), ("sent", 1), ("pending", 0), ("pending", 0)]
+    assert mixed.retry() == 0
+    # The reason is still there for whoever asks why it was not sent.
+    assert mixed.recipients()[0]["last_error"] == "was failed"
+
+
+def test_what_is_being_sent_or_waits_is_not_revived(sender: Sender) -> None:
+    sender.route(TELEGRAM, TICKET)
+    sender.skip()
+    sender.plan()
+    message, _ = sender.lease()
+    sender.record(result(message, "pending", delay_seconds=60))
+    assert sender.retry("m1_p1_j1_job_skipped") == 0
+    assert states(sender) == [("pending", 1), ("sending", 1)]
+    assert sender.lease() == []
+
+
+def test_an_unknown_token_is_refused_by_its_name(mixed: Sender) -> None:
+    with pytest.raises(psycopg.errors.NoDataFound) as refusal:
+        mixed.retry("m9_p1__timeout_in_point")
+    assert refusal.value.diag.message_primary == 'no notification "m9_p1__timeout_in_point"'
+    assert states(mixed)[0] == ("failed", 1)
+
+
+# --- Views -------------------------------------------------------------------------------------
+
+
+def test_the_view_of_deliveries_shows_each_recipient(mixed: Sender) -> None:
+    mixed.retry("m1_p1_j1_job_skipped")
+    with mixed.database.connect(role="scooters_ops_analyst") as analyst:
+        rows = (
+            analyst.cursor(row_factory=dict_row)
+            .execute(
+                "select * from scooters_ops.notification_deliveries"
+                " order by mission_id, channel desc"
+            )
+            .fetchall()
+        )
+    assert [
+        (row["mission_id"], row["channel"], row["state"], row["sended"], row["last_error"])
+        for row in rows
+    ] == [
+        ("m1", "telegram", "pending", False, "was failed"),
+        ("m1", "st", "sent", True, None),
+        ("m2", "telegram", "in_doubt", False, "was in_doubt"),
+        ("m2", "st", "failed", False, "was failed"),
+    ]
+    assert [row["next_attempt_at"] is not None for row in rows] == [True, False, False, False]
+    assert [row["sent_at"] is not None for row in rows] == [False, True, False, False]
+    assert rows[1]["target"] == TICKET
+
+
+def test_the_view_of_status_counts_what_is_not_sent(mixed: Sender) -> None:
+    mixed.database.create_mission("m3", 1)
+    mixed.database.create_mission("m4", 1)
+    mixed.database.value("select scooters_ops.skip_job('m3', 'p1', 'j1')")
+    mixed.plan()
+    (row,) = mixed.lease({"telegram": 1})
+    mixed.record(result(row, "pending", delay_seconds=60, error="HTTP 500"))
+    mixed.lease({"st": 1})
+    mixed.database.value("select scooters_ops.skip_job('m4', 'p1', 'j1')")
+    with mixed.database.connect(role=NOTIFIER) as notifier:
+        rows = notifier.execute(
+            "select channel, state, recipients, sample_error from scooters_ops.delivery_status"
+            " order by channel, state"
+        ).fetchall()
+    assert rows == [
+        ("st", "failed", 1, "was failed"),
+        ("st", "sending", 1, None),
+        ("telegram", "failed", 1, "was failed"),
+        ("telegram", "in_doubt", 1, "was in_doubt"),
+        ("telegram", "retrying", 1, "HTTP 500"),
+        (None, "unplanned", 1, None),
+    ]
+
+
+def test_the_view_of_status_is_empty_when_all_is_sent(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    sender.record(*(result(row, "sent") for row in sender.lease()))
+    assert sender.database.rows("select * from scooters_ops.delivery_status") == []
+
+
+# --- Wake-up -----------------------------------------------------------------------------------
+
+
+def test_notifiers_are_woken_by_what_concerns_them_and_by_nothing_else(
+    mixed: Sender,
+) -> None:
+    with mixed.database.connect(role=NOTIFIER) as listener:
+        listener.execute("listen scooters_ops")
+
+        def is_woken() -> bool:
+            return bool(list(listener.notifies(timeout=0.05)))
+
+        mixed.database.create_mission("m3")
+        mixed.database.record("mission_started", 0, mission_id="m3")
+        assert not is_woken()
+
+        with mixed.database.connection.transaction():
+            mixed.database.value("select scooters_ops.skip_job('m3', 'p1', 'j1')")
+            assert not is_woken()
+        assert is_woken()
+
+        mixed.database.detect(600)
+        assert len(mixed.database.tokens()) == 4
+        assert is_woken()
+
+        mixed.retry()
+        assert is_woken()
+
+        mixed.database.apply_config(notifier__locale="ru")
+        assert is_woken()

@@ -1,0 +1,1254 @@
+"""detect_timeouts: whatever happens to history, plan and config, the next pass notifies of each
+overdue interval, once.
+
+The missions here have points p1, p2, ... with 10 minutes of travel to each and one job of
+5 minutes at each; the factor is 1.5. So travel may last 15 minutes, and a stay 7.5.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import TestDatabase, at, config
+
+MOMENT = 1 / 60_000_000
+"""A microsecond, in minutes."""
+TRAVEL_TO_P1 = "m1_p1__timeout_between_points"
+TRAVEL_TO_P2 = "m1_p2__timeout_between_points"
+TRAVEL_TO_P3 = "m1_p3__timeout_between_points"
+STAY_AT_P1 = "m1_p1__timeout_in_point"
+STAY_AT_P2 = "m1_p2__timeout_in_point"
+APPLY_CONFIG = "select scooters_ops.apply_config(%s)"
+DETECT = "select scooters_ops.detect_timeouts(%s)"
+ADD_EVENTS = (
+    "insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at) values "
+)
+
+
+def started(database: TestDatabase, mission_id: str = "m1", minutes: float = 0) -> None:
+    """A mission that started so many minutes after noon."""
+    database.create_mission(mission_id)
+    database.record("mission_started", minutes, mission_id=mission_id)
+
+
+def wakeups(database: TestDatabase) -> list[tuple[str, datetime | str]]:
+    """Mission and due_at of every wake-up; -infinity and infinity as text."""
+    rows = database.rows(
+        "select mission_id, due_at::text from scooters_ops.mission_wakeups as wakeup"
+        " order by mission_id, wakeup.due_at"
+    )
+    return [
+        (
+            row["mission_id"],
+            row["due_at"] if "inf" in row["due_at"] else datetime.fromisoformat(row["due_at"]),
+        )
+        for row in rows
+    ]
+
+
+@contextmanager
+def held_open(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
+    """A connection whose transaction is open as long as the block; it is rolled back then, unless
+    the block has committed it."""
+    connection = psycopg.connect(database.conninfo)
+    try:
+        yield connection
+    finally:
+        connection.rollback()
+        connection.close()
+
+
+# --- What is overdue, and when ------------------------------------------------------------------
+
+
+def test_an_open_interval_is_noticed_when_its_deadline_has_passed(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(1) == 0
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_nothing_is_overdue_at_its_deadline_and_all_is_a_moment_later(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(15) == 0
+    assert database.detect(15 + MOMENT) == 1
+
+
+def test_a_stay_closed_at_its_deadline_was_in_time_and_a_moment_later_was_not(
+    database: TestDatabase,
+) -> None:
+    for mission_id, stay in (("m1", 7.5), ("m2", 7.5 + MOMENT)):
+        started(database, mission_id)
+        database.record("point_arrived", 10, "p1", mission_id)
+        database.record("point_completed", 10 + stay, "p1", mission_id)
+    assert database.detect(20) == 1
+    assert database.tokens() == ["m2_p1__timeout_in_point"]
+
+
+def test_an_interval_that_was_closed_too_late_between_two_passes_is_noticed(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(14) == 0
+    database.record("point_arrived", 16, "p1")
+    assert database.detect(17) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_a_mission_that_starts_and_ends_between_two_passes_is_still_noticed(
+    database: TestDatabase,
+) -> None:
+    assert database.detect(-1) == 0
+    started(database)
+    database.record("point_arrived", 16, "p1")
+    database.record("point_completed", 24, "p1")
+    database.record("point_arrived", 26, "p2")
+    database.record("mission_completed", 27)
+    assert database.detect(60) == 2
+    assert database.tokens() == [TRAVEL_TO_P1, STAY_AT_P1]
+
+
+def test_missions_are_noticed_each_for_itself(database: TestDatabase) -> None:
+    for number in range(20):
+        started(database, f"m{number}", minutes=number)
+    assert database.detect(25) == 10  # those that started before the 10th minute
+    assert database.detect(40) == 10
+    assert database.detect(60) == 0
+
+
+# --- Once ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_noticed_twice_as_the_interval_lasts_and_when_it_is_closed(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(16) == 1
+    assert database.detect(16) == 0
+    assert database.detect(30) == 0
+    database.record("point_arrived", 40, "p1")
+    assert database.detect(41) == 0
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_what_was_noticed_stays_when_it_turns_out_to_have_been_in_time(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(16) == 1
+    database.record("point_arrived", 14, "p1")
+    assert database.detect(17) == 0
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_a_pass_as_of_an_earlier_moment_adds_only_what_was_overdue_then(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(10) == 0
+    database.record("point_arrived", 11, "p1")
+    assert database.detect(5) == 0
+    assert database.detect(30) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+# --- Whatever happens to history ----------------------------------------------------------------
+
+
+def test_a_late_event_that_closes_an_interval_before_its_deadline_prevents_the_notification(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(14) == 0
+    database.record("point_arrived", 13, "p1")  # told after the pass at 14
+    assert database.detect(16) == 0
+    assert database.detect(20.5) == 0
+    assert database.detect(20.5 + MOMENT) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_a_late_event_that_opens_an_interval_long_overdue_is_noticed(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    database.record("point_completed", 12, "p1")
+    assert database.detect(13) == 0
+    database.record("point_arrived", 2, "p1")  # the stay was 10 minutes
+    assert database.detect(14) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_events_told_in_the_wrong_order_count_in_the_order_in_which_they_occurred(
+    database: TestDatabase,
+) -> None:
+    database.create_mission()
+    database.record("mission_completed", 40)
+    database.record("point_arrived", 16, "p1")
+    database.record("point_completed", 20, "p1")
+    assert database.detect(41) == 1  # the way from p1 on
+    database.record("mission_started", 0)
+    assert database.detect(42) == 1
+    assert database.tokens() == [TRAVEL_TO_P1, TRAVEL_TO_P2]
+
+
+def test_of_repeated_events_the_earliest_counts(database: TestDatabase) -> None:
+    started(database)
+    database.record("point_arrived", 14, "p1")
+    database.record("point_arrived", 19, "p1")
+    database.record("point_completed", 21, "p1")
+    database.record("point_completed", 30, "p1")
+    assert database.detect(31) == 0
+    database.record("mission_started", -5)
+    assert database.detect(32) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "set occurred_at = occurred_at - interval '5 minutes' where type = 'mission_started'",
+        "set occurred_at = occurred_at + interval '5 minutes' where type = 'point_arrived'",
+        "set mission_id = 'm0' where type = 'point_arrived'",
+        "set type = 'point_left' where type = 'point_arrived'",
+    ],
+)
+def test_an_edited_event_is_looked_at_again(database: TestDatabase, edit: str) -> None:
+    started(database)
+    database.record("point_arrived", 12, "p1")
+    database.record("point_completed", 18, "p1")
+    assert database.detect(19) == 0
+    database.connection.execute(f"update scooters_ops.missions_history {edit}")
+    assert database.detect(20) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_an_event_edited_into_one_that_counts_and_moved_to_another_mission_is_looked_at(
+    database: TestDatabase,
+) -> None:
+    started(database, "m1")
+    started(database, "m2")
+    database.record("point_arrived", 14, "p1", "m1")
+    database.record("seen_by_gps", 14, "p1", "m2")
+    assert database.detect(15) == 0
+    database.connection.execute(
+        "update scooters_ops.missions_history set type = 'point_arrived', occurred_at = %s"
+        " where mission_id = 'm2' and type = 'seen_by_gps'",
+        (at(1),),
+    )
+    assert database.detect(15) == 1
+    database.connection.execute(
+        "update scooters_ops.missions_history set mission_id = 'm2'"
+        " where mission_id = 'm1' and type = 'point_arrived'"
+    )
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_in_point"]
+
+
+def test_a_deleted_event_is_looked_at_again(database: TestDatabase) -> None:
+    started(database)
+    database.record("point_arrived", 14, "p1")
+    assert database.detect(16) == 0
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where type = 'point_arrived'"
+    )
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_an_event_still_to_come_counts_when_its_time_has_come(database: TestDatabase) -> None:
+    started(database)
+    database.record("point_arrived", 10, "p1")
+    assert database.detect(5) == 0
+    assert wakeups(database) == [("m1", at(10))]
+    assert database.detect(10) == 0
+    assert database.detect(17.5) == 0
+    assert database.detect(18) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_an_event_still_to_come_does_not_hide_an_earlier_deadline(database: TestDatabase) -> None:
+    started(database)
+    database.record("point_arrived", 20, "p1")
+    assert database.detect(5) == 0
+    assert wakeups(database) == [("m1", at(15))]
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+    assert wakeups(database) == [("m1", at(20))]
+
+
+def test_a_mission_that_starts_in_the_future_is_noticed_then(database: TestDatabase) -> None:
+    started(database, minutes=30)
+    assert database.detect(0) == 0
+    assert database.detect(44) == 0
+    assert database.detect(46) == 1
+
+
+def test_a_mission_completed_by_a_clock_ahead_is_watched_until_that_moment(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    database.record("mission_completed", 60)
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_events_of_other_types_neither_wake_nor_count(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(1) == 0
+    before = wakeups(database)
+    database.record("battery_low", 2, "p1")
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = %s where type = 'battery_low'",
+        (at(3),),
+    )
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where type = 'battery_low'"
+    )
+    assert wakeups(database) == before
+
+
+def test_history_of_a_mission_that_is_not_known_yet_counts_when_it_is(
+    database: TestDatabase,
+) -> None:
+    database.connection.execute(ADD_EVENTS + "('m1', null, 'mission_started', %s)", (at(0),))
+    assert database.detect(20) == 0
+    database.create_mission()
+    assert database.detect(20) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_a_writer_that_commits_long_after_it_wrote_is_not_missed(database: TestDatabase) -> None:
+    database.create_mission()
+    with held_open(database) as writer:
+        writer.execute(
+            "select scooters_ops.record_event('m1', 'mission_started', null, %s)", (at(0),)
+        )
+        for minutes in (1, 16, 30):
+            assert database.detect(minutes) == 0
+        started(database, "m2", 20)  # a later writer commits earlier
+        assert database.detect(31) == 0
+        writer.commit()
+    assert database.detect(31) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+    assert database.detect(36) == 1
+
+
+def test_a_writer_that_rolls_back_has_changed_nothing(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(14) == 0
+    with held_open(database) as writer:
+        writer.execute(
+            "select scooters_ops.record_event('m1', 'point_arrived', 'p1', %s)", (at(13),)
+        )
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_copied_events_wake_their_missions(database: TestDatabase) -> None:
+    for mission_id in ("m1", "m2"):
+        database.create_mission(mission_id)
+    assert database.detect(-1) == 0
+    with (
+        database.connection.cursor() as cursor,
+        cursor.copy(
+            "copy scooters_ops.missions_history (mission_id, type, occurred_at) from stdin"
+        ) as copy,
+    ):
+        for mission_id in ("m1", "m2"):
+            copy.write_row((mission_id, "mission_started", at(0)))
+    assert database.detect(16) == 2
+
+
+@pytest.mark.parametrize(
+    "resolution",
+    ["do nothing", "do update set occurred_at = excluded.occurred_at"],
+)
+def test_events_inserted_on_conflict_wake_their_missions(
+    database: TestDatabase, resolution: str
+) -> None:
+    started(database, "m1", minutes=10)
+    database.create_mission("m2")
+    database.connection.execute("delete from scooters_ops.mission_wakeups")
+    database.connection.execute(
+        "insert into scooters_ops.missions_history (history_id, mission_id, type, occurred_at)"
+        " select history_id, 'm1', 'mission_started', %(zero)s from scooters_ops.missions_history"
+        " union all"
+        " select 1000, 'm2', 'mission_started', %(zero)s"
+        f" on conflict (history_id) {resolution}",
+        {"zero": at(0)},
+    )
+    woken = {mission_id for mission_id, _ in wakeups(database)}
+    assert woken == ({"m2"} if resolution == "do nothing" else {"m1", "m2"})
+    assert database.detect(16) == len(woken)
+
+
+def test_merged_events_wake_their_missions(database: TestDatabase) -> None:
+    started(database, "m1", minutes=10)
+    database.create_mission("m2")
+    assert database.detect(11) == 0
+    database.connection.execute(
+        "merge into scooters_ops.missions_history as event"
+        " using (values ('m1'), ('m2')) as told (mission_id)"
+        " on event.mission_id = told.mission_id"
+        " when matched then update set occurred_at = %(zero)s"
+        " when not matched then insert (mission_id, type, occurred_at)"
+        "     values (told.mission_id, 'mission_started', %(zero)s)",
+        {"zero": at(0)},
+    )
+    assert database.detect(16) == 2
+
+
+# --- A plan changed mid-mission -----------------------------------------------------------------
+
+SHORTENED_ETA = "update scooters_ops.mission_points set eta = '5 minutes' where point_id = 'p1'"
+NEW_FIRST_POINT = """
+    update scooters_ops.mission_points set position = position + 1;
+    insert into scooters_ops.mission_points values ('m1', 'p0', 1, '5 minutes')
+"""
+REMOVED_POINT = """
+    update scooters_ops.mission_points set eta = '5 minutes' where point_id = 'p2';
+    delete from scooters_ops.mission_points where point_id = 'p1'
+"""
+REORDERED_POINTS = """
+    update scooters_ops.mission_points
+    set position = 4 - position, eta = position * interval '5 minutes'
+"""
+REPLACED_PLAN = """
+    delete from scooters_ops.mission_points where mission_id = 'm1';
+    insert into scooters_ops.mission_points values
+        ('m1', 'q1', 1, '5 minutes'),
+        ('m1', 'q2', 2, '10 minutes')
+"""
+SKIPPED_JOB = """
+    update scooters_ops.mission_points set eta = '4 minutes' where point_id = 'p1';
+    update scooters_ops.mission_points set eta = '1 minutes' where point_id = 'p2';
+    update scooters_ops.mission_jobs set status = 'skipped' where point_id = 'p1'
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "point_id"),
+    [
+        pytest.param(SHORTENED_ETA, "p1", id="shortened eta"),
+        pytest.param(NEW_FIRST_POINT, "p0", id="new point"),
+        pytest.param(REMOVED_POINT, "p2", id="removed point"),
+        pytest.param(REORDERED_POINTS, "p3", id="reordered points"),
+        pytest.param(REPLACED_PLAN, "q1", id="replaced plan"),
+        pytest.param(SKIPPED_JOB, "p2", id="wholly skipped point"),
+    ],
+)
+def test_a_changed_plan_makes_the_way_overdue_at_once(
+    database: TestDatabase, change: str, point_id: str
+) -> None:
+    started(database)
+    assert database.detect(14) == 0
+    with database.connection.transaction():
+        database.connection.execute(change)
+    expected = 1 if point_id != "p3" else 0  # the new first point p3 may take 22.5 minutes
+    assert database.detect(14) == expected
+    assert database.detect(23) == 1 - expected
+    assert database.tokens() == [f"m1_{point_id}__timeout_between_points"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update scooters_ops.mission_jobs set eta = '1 minute' where point_id = 'p1'",
+        "update scooters_ops.mission_jobs set type = 'dropoff' where point_id = 'p1'",
+        "delete from scooters_ops.mission_jobs where point_id = 'p1' and job_id = 'j2'",
+    ],
+)
+def test_changed_jobs_make_a_stay_overdue_at_once(database: TestDatabase, change: str) -> None:
+    database.create_mission(jobs=2)  # 10 minutes: 15
+    database.record("mission_started", 0)
+    database.record("point_arrived", 5, "p1")
+    assert database.detect(19) == 0
+    database.connection.execute(change)
+    assert database.detect(19) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_a_longer_plan_moves_the_deadline(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(1) == 0
+    database.connection.execute(
+        "update scooters_ops.mission_points set eta = '20 minutes' where point_id = 'p1'"
+    )
+    assert database.detect(16) == 0
+    assert wakeups(database) == [("m1", at(30))]
+    assert database.detect(31) == 1
+
+
+def test_a_changed_plan_makes_a_closed_interval_overdue(database: TestDatabase) -> None:
+    started(database)
+    database.record("point_arrived", 14, "p1")
+    database.record("mission_completed", 15)
+    assert database.detect(16) == 0
+    database.connection.execute(SHORTENED_ETA)
+    assert database.detect(17) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_a_mission_reopened_is_watched_again(database: TestDatabase) -> None:
+    started(database)
+    database.connection.execute("update scooters_ops.missions set status = 'cancelled'")
+    assert database.detect(16) == 0
+    assert wakeups(database) == []
+    database.connection.execute("update scooters_ops.missions set status = 'active'")
+    assert database.detect(17) == 1
+
+
+def test_a_deleted_mission_is_looked_at_no_more(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(1) == 0
+    database.connection.execute("delete from scooters_ops.missions")
+    assert database.detect(20) == 0
+    assert wakeups(database) == []
+
+
+def test_a_mission_renamed_is_watched_by_its_new_name(database: TestDatabase) -> None:
+    database.connection.execute(
+        "insert into scooters_ops.missions (mission_id, performer_id) values ('m0', 'c1')"
+    )
+    database.connection.execute(
+        "insert into scooters_ops.mission_points values ('m0', 'p1', 1, '10 minutes')"
+    )
+    database.record("mission_started", 0, mission_id="m0")
+    database.create_mission("m1", points=1)
+    assert database.detect(1) == 0
+    database.connection.execute("update scooters_ops.missions_history set mission_id = 'm1'")
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+# --- A changed config ---------------------------------------------------------------------------
+# apply_config asks the database's own clock which missions are recent: these tests' stories end
+# now.
+
+
+def minutes_ago(minutes: float) -> datetime:
+    """So many minutes before now."""
+    return datetime.now(UTC) - timedelta(minutes=minutes)
+
+
+def play(database: TestDatabase, mission_id: str, *events: tuple[str, str | None, float]) -> None:
+    """A mission with (type, point, minutes ago)."""
+    database.create_mission(mission_id)
+    for type, point_id, minutes in events:
+        database.value(
+            "select scooters_ops.record_event(%s, %s, %s, %s)",
+            mission_id,
+            type,
+            point_id,
+            minutes_ago(minutes),
+        )
+
+
+def detect_now(database: TestDatabase) -> int:
+    return int(database.value("select scooters_ops.detect_timeouts()"))
+
+
+def play_one_open_one_closed_and_one_old(database: TestDatabase) -> None:
+    """Three ways of 12 minutes, of 10 planned; m3's was three hours ago."""
+    play(database, "m1", ("mission_started", None, 12))
+    for mission_id, ago in (("m2", 20.0), ("m3", 180.0)):
+        play(
+            database,
+            mission_id,
+            ("mission_started", None, ago),
+            ("point_arrived", "p1", ago - 12),
+            ("mission_completed", None, ago - 13),
+        )
+
+
+def test_a_lowered_factor_tells_of_open_intervals_and_of_recent_closed_ones(
+    database: TestDatabase,
+) -> None:
+    hour = {"detection__notify_within_seconds": 3600}
+    database.apply_config(**hour)
+    play_one_open_one_closed_and_one_old(database)
+    assert detect_now(database) == 0
+    database.apply_config(detection__timeouts__timeout_between_points__factor=1.1, **hour)
+    assert detect_now(database) == 2
+    assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_between_points"]
+
+
+def test_a_lowered_factor_tells_of_everything_where_there_is_no_bound(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__notify_within_seconds=None)
+    play_one_open_one_closed_and_one_old(database)
+    assert detect_now(database) == 0
+    database.apply_config(
+        detection__notify_within_seconds=None,
+        detection__timeouts__timeout_between_points__factor=1.1,
+    )
+    assert detect_now(database) == 3
+
+
+def test_a_longer_notify_within_makes_news_of_history(database: TestDatabase) -> None:
+    database.apply_config(
+        detection__notify_within_seconds=60,
+        detection__timeouts__timeout_between_points__factor=1.0,
+    )
+    play_one_open_one_closed_and_one_old(database)
+    assert detect_now(database) == 0
+    for within, inserted in ((60 * 60, 2), (4 * 60 * 60, 1)):
+        database.apply_config(
+            detection__notify_within_seconds=within,
+            detection__timeouts__timeout_between_points__factor=1.0,
+        )
+        assert detect_now(database) == inserted
+
+
+def test_an_open_interval_that_was_history_is_news_by_a_longer_notify_within(
+    database: TestDatabase,
+) -> None:
+    """Its start is older than that, and nobody would have looked at it any more."""
+    database.apply_config(detection__notify_within_seconds=60 * 60)
+    play(database, "m1", ("mission_started", None, 200))  # due 185 minutes ago
+    assert detect_now(database) == 0
+    assert wakeups(database) == []
+    database.apply_config(detection__notify_within_seconds=190 * 60)
+    assert detect_now(database) == 1
+
+
+def test_changed_etas_of_job_types_wake_too(database: TestDatabase) -> None:
+    play(database, "m1", ("mission_started", None, 12), ("point_arrived", "p1", 6))
+    assert detect_now(database) == 0
+    database.apply_config(detection__job_eta_seconds={"battery_exchange": 60})
+    assert detect_now(database) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_a_raised_factor_gives_more_time(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(14) == 0
+    database.apply_config(detection__timeouts__timeout_between_points__factor=2)
+    assert database.detect(16) == 0
+    assert database.detect(21) == 1
+
+
+def test_a_minimum_gives_time_to_short_etas(database: TestDatabase) -> None:
+    database.apply_config(detection__timeouts__timeout_between_points__minimum_seconds=1200)
+    started(database)
+    assert database.detect(20) == 0
+    assert database.detect(20 + MOMENT) == 1
+
+
+def test_a_changed_config_that_says_nothing_of_detection_wakes_nobody(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    assert database.detect(1) == 0
+    before = wakeups(database)
+    database.apply_config(notifier__poll_seconds=7)
+    assert wakeups(database) == before
+
+
+def test_a_config_applied_while_a_pass_is_at_work_takes_effect_with_the_next(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    with held_open(database) as passing:
+        passing.execute(DETECT, (at(12),))
+        database.connection.execute("set lock_timeout = '500ms'")
+        database.apply_config(detection__timeouts__timeout_between_points__factor=1.1)
+        passing.commit()
+    assert database.detect(12) == 1
+
+
+# --- What is history, not news ------------------------------------------------------------------
+
+
+def test_an_interval_whose_deadline_is_just_recent_enough_is_news_and_an_older_one_history(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__notify_within_seconds=3600)
+    started(database, "m1", 0)  # due at 15: news until 75
+    started(database, "m2", -MOMENT)
+    assert database.detect(75) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
+def test_without_a_bound_everything_is_news(database: TestDatabase) -> None:
+    database.apply_config(detection__notify_within_seconds=None)
+    started(database, minutes=-1_000_000)
+    assert database.detect(0) == 1
+
+
+def test_with_a_bound_of_nothing_a_pass_at_the_right_moment_alone_could_tell(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__notify_within_seconds=0)
+    started(database)
+    assert database.detect(15) == 0
+    assert database.detect(15 + MOMENT) == 0
+
+
+# --- Disabled, and enabled again ----------------------------------------------------------------
+
+
+def test_detection_disabled_notifies_of_nothing_and_enabled_again_catches_up(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__enabled=False)
+    started(database)
+    started(database, "m2")
+    database.record("point_arrived", 16, "p1", "m2")
+    database.record("mission_completed", 17, mission_id="m2")
+    for minutes in (1, 16, 30):
+        assert database.detect(minutes) == 0
+    assert database.tokens() == []
+    database.apply_config(detection__enabled=True)
+    assert database.detect(31) == 2
+    assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_between_points"]
+
+
+def test_a_deadline_known_before_detection_was_disabled_is_kept(database: TestDatabase) -> None:
+    started(database)
+    assert database.detect(1) == 0
+    database.apply_config(detection__enabled=False)
+    assert database.detect(20) == 0
+    database.apply_config(detection__enabled=True)
+    assert database.detect(21) == 1
+
+
+def test_one_type_disabled_is_silent_while_the_other_speaks_and_catches_up(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__timeouts__timeout_in_point__enabled=False)
+    started(database)
+    database.record("point_arrived", 16, "p1")
+    assert database.detect(24) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+    database.apply_config()
+    assert database.detect(25) == 1
+    assert database.tokens() == [TRAVEL_TO_P1, STAY_AT_P1]
+
+
+@pytest.mark.parametrize("start", [0, -1_000_000])
+def test_one_type_enabled_again_catches_up_with_a_mission_that_ended_meanwhile(
+    database: TestDatabase, start: float
+) -> None:
+    """Also where passes are as of long ago."""
+    database.apply_config(detection__timeouts__timeout_in_point__enabled=False)
+    started(database, minutes=start)
+    database.record("point_arrived", start + 5, "p1")
+    assert database.detect(start + 13) == 0
+    database.record("point_completed", start + 14, "p1")
+    database.record("mission_completed", start + 15)
+    assert database.detect(start + 20) == 0
+    assert database.detect(start + 1000) == 0
+    database.apply_config()
+    assert database.detect(start + 1001) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_an_overdue_interval_of_a_disabled_type_is_parked_as_long_as_it_is_news(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(
+        detection__timeouts__timeout_between_points__enabled=False,
+        detection__notify_within_seconds=3600,
+    )
+    started(database)
+    database.record("point_arrived", 16, "p1")
+    database.record("mission_completed", 17)
+    assert database.detect(20) == 0
+    assert wakeups(database) == [("m1", at(75))]
+    assert database.detect(74) == 0
+    assert wakeups(database) == [("m1", at(75))]
+    assert database.detect(75 + MOMENT) == 0
+    assert wakeups(database) == []
+
+
+def test_an_overdue_interval_of_a_disabled_type_without_bound_is_parked_until_config_changes(
+    database: TestDatabase,
+) -> None:
+    disabled = {
+        "detection__timeouts__timeout_between_points__enabled": False,
+        "detection__notify_within_seconds": None,
+    }
+    database.apply_config(**disabled)
+    started(database)
+    database.record("point_arrived", 16, "p1")
+    database.record("mission_completed", 17)
+    assert database.detect(20) == 0
+    assert wakeups(database) == [("m1", "infinity")]
+    assert database.detect(1_000_000) == 0
+    database.apply_config(detection__notify_within_seconds=None)
+    assert database.detect(1_000_000) == 1
+
+
+def test_a_parked_mission_is_woken_for_its_next_deadline_all_the_same(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__timeouts__timeout_between_points__enabled=False)
+    started(database)
+    database.record("point_arrived", 16, "p1")
+    assert database.detect(17) == 0
+    assert wakeups(database) == [("m1", at(23.5))]
+    assert database.detect(24) == 1
+    assert database.tokens() == [STAY_AT_P1]
+    assert wakeups(database) == [("m1", at(15 + 24 * 60))]
+
+
+def test_without_any_config_nothing_is_noticed_and_nothing_lost(database: TestDatabase) -> None:
+    database.connection.execute("delete from scooters_ops.configs")
+    started(database)
+    assert database.detect(16) == 0
+    database.apply_config()
+    assert database.detect(17) == 1
+
+
+# --- Passes at once, and beside writers ---------------------------------------------------------
+
+
+def test_a_second_pass_returns_0_at_once_and_nothing_is_lost(database: TestDatabase) -> None:
+    started(database)
+    with held_open(database) as passing:
+        assert passing.execute(DETECT, (at(16),)).fetchone() == (1,)
+        started(database, "m2")
+        with database.connect() as second:
+            second.execute("set statement_timeout = '1s'")
+            assert second.execute(DETECT, (at(16),)).fetchone() == (0,)
+        assert database.tokens() == []
+        passing.commit()
+    assert database.tokens() == [TRAVEL_TO_P1]
+    assert database.detect(16) == 1
+    assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_between_points"]
+
+
+def test_a_pass_that_is_rolled_back_loses_nothing(database: TestDatabase) -> None:
+    started(database)
+    with held_open(database) as passing:
+        assert passing.execute(DETECT, (at(16),)).fetchone() == (1,)
+    assert database.tokens() == []
+    assert database.detect(16) == 1
+
+
+def test_what_is_written_while_a_pass_is_at_work_is_for_the_next(database: TestDatabase) -> None:
+    started(database)
+    with held_open(database) as passing:
+        assert passing.execute(DETECT, (at(14),)).fetchone() == (0,)
+        database.record("point_arrived", 2, "p1")
+        passing.commit()
+    assert database.detect(14) == 1
+    assert database.tokens() == [STAY_AT_P1]
+
+
+def test_passes_and_writers_at_once_lose_nothing_and_tell_nothing_twice(
+    database: TestDatabase,
+) -> None:
+    missions = [f"m{number}" for number in range(60)]
+
+    def write(mission_id: str) -> None:
+        with database.connect() as connection, connection.transaction():
+            connection.execute(
+                "select scooters_ops.create_mission(%s)",
+                (
+                    json.dumps(
+                        {
+                            "mission_id": mission_id,
+                            "performer_id": "c1",
+                            "points": [{"point_id": "p1", "eta_seconds": 600}],
+                        }
+                    ),
+                ),
+            )
+            connection.execute(
+                "select scooters_ops.record_event(%s, 'mission_started', null, %s)",
+                (mission_id, at(0)),
+            )
+
+    def detect(_: int) -> int:
+        with database.connect() as connection:
+            row = connection.execute(DETECT, (at(16),)).fetchone()
+            assert row is not None
+            return int(row[0])
+
+    with ThreadPoolExecutor(8) as pool:
+        writes = [pool.submit(write, mission_id) for mission_id in missions]
+        passes = [pool.submit(detect, number) for number in range(60)]
+        for written in writes:
+            written.result()
+        inserted = sum(passed.result() for passed in passes)
+    inserted += database.detect(16)
+    assert inserted == len(missions)
+    assert database.tokens() == sorted(f"{m}_p1__timeout_between_points" for m in missions)
+
+
+def test_a_pass_never_makes_writers_wait(database: TestDatabase) -> None:
+    for mission_id in ("m1", "m2"):
+        started(database, mission_id)
+    with held_open(database) as passing:
+        assert passing.execute(DETECT, (at(16),)).fetchone() == (2,)
+        database.connection.execute("set lock_timeout = '500ms'")
+        database.record("point_arrived", 17, "p1")
+        database.record("mission_completed", 18, mission_id="m2")
+        database.create_mission("m3")
+        assert database.value("select scooters_ops.skip_job('m1', 'p2', 'j1')") is True
+        database.connection.execute(
+            ADD_EVENTS + "('m1', 'p1', 'point_completed', %s), ('m3', null, 'mission_started', %s)",
+            (at(18), at(18)),
+        )
+        database.connection.execute("update scooters_ops.mission_points set eta = eta * 2")
+        database.connection.execute("delete from scooters_ops.missions where mission_id = 'm2'")
+        database.value("select scooters_ops.plan_deliveries(10)")
+        database.value("select scooters_ops.prune()")
+        passing.commit()
+
+
+def test_a_writer_never_makes_a_pass_wait(database: TestDatabase) -> None:
+    started(database)
+    with held_open(database) as writer:
+        writer.execute(
+            "select scooters_ops.record_event('m1', 'mission_completed', null, %s)", (at(30),)
+        )
+        writer.execute("select scooters_ops.skip_job('m1', 'p1', 'j1')")
+        writer.execute("update scooters_ops.mission_points set eta = eta * 2")
+        database.connection.execute("set lock_timeout = '500ms'")
+        assert database.detect(16) == 1
+
+
+def test_two_writers_of_the_same_missions_in_opposite_orders_do_not_wait_for_each_other(
+    database: TestDatabase,
+) -> None:
+    missions = [f"m{number}" for number in range(10)]
+    for mission_id in missions:
+        database.create_mission(mission_id)
+    batch = ADD_EVENTS + ", ".join(["(%s, null, 'mission_started', %s)"] * len(missions))
+    with (
+        held_open(database) as passing,
+        held_open(database) as first,
+        held_open(database) as second,
+    ):
+        passing.execute(DETECT, (at(-1),))
+        for writer, order in ((first, missions), (second, missions[::-1])):
+            writer.execute("set lock_timeout = '500ms'")
+            writer.execute(batch, [part for name in order for part in (name, at(0))])
+        for writer, order in ((first, missions[::-1]), (second, missions)):
+            writer.execute(batch, [part for name in order for part in (name, at(1))])
+        for connection in (passing, first, second):
+            connection.commit()
+    assert database.detect(16) == len(missions)
+
+
+# --- The wake-ups that a pass leaves ------------------------------------------------------------
+
+
+def test_a_pass_leaves_one_wakeup_at_the_deadline_of_the_open_interval(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    database.record("point_arrived", 8, "p1")
+    assert len(wakeups(database)) > 1
+    database.detect(9)
+    assert wakeups(database) == [("m1", at(15.5))]
+
+
+def test_a_mission_is_not_looked_at_before_it_is_due(database: TestDatabase) -> None:
+    started(database)
+    database.detect(1)
+    database.detect(14)
+    database.detect(15)
+    assert database.values(
+        "select missions from scooters_ops.detection_passes order by pass_id"
+    ) == [1, 0, 1]
+
+
+def test_a_pass_leaves_no_wakeup_where_nothing_can_become_overdue(database: TestDatabase) -> None:
+    database.create_mission("not_started")
+    started(database, "ended")
+    database.record("mission_completed", 5, mission_id="ended")
+    started(database, "told")
+    database.create_mission("at_the_last_point", points=1)
+    database.record("mission_started", 0, mission_id="at_the_last_point")
+    database.record("point_arrived", 1, "p1", "at_the_last_point")
+    database.record("point_completed", 2, "p1", "at_the_last_point")
+    database.detect(16)
+    assert database.tokens() == ["told_p1__timeout_between_points"]
+    assert wakeups(database) == []
+
+
+def test_a_wakeup_too_many_is_harmless(database: TestDatabase) -> None:
+    started(database)
+    database.connection.execute(
+        "insert into scooters_ops.mission_wakeups"
+        " select mission_id, due_at from (values ('m1'), ('nobody')) as mission (mission_id)"
+        " cross join (values (timestamptz '-infinity'), (%s), (%s)) as due (due_at)",
+        (at(0), at(10_000)),
+    )
+    assert database.detect(16) == 1
+    assert wakeups(database) == []
+
+
+@pytest.mark.parametrize("as_of", [None, "infinity", "-infinity"])
+def test_a_pass_as_of_no_moment_is_refused_and_changes_nothing(
+    database: TestDatabase, as_of: str | None
+) -> None:
+    started(database)
+    before = wakeups(database)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="as_of must be a moment, not"):
+        database.value("select scooters_ops.detect_timeouts(%s::timestamptz)", as_of)
+    assert wakeups(database) == before
+    assert database.detect(16) == 1
+
+
+# --- What a notification says -------------------------------------------------------------------
+
+
+def test_the_details_of_an_open_interval_are_the_facts_at_detection(
+    database: TestDatabase,
+) -> None:
+    database.create_mission(attributes={"city": "Moscow", "zone": 7})
+    database.record("mission_started", 0)
+    database.record("point_arrived", 5, "p1")
+    database.record("point_completed", 10, "p1")
+    assert database.detect(26) == 1
+    database.apply_config(detection__timeouts__timeout_between_points__factor=3)
+    database.connection.execute("update scooters_ops.missions set attributes = '{}'")
+    database.detect(27)
+    (notification,) = database.rows("select * from scooters_ops.monitoring_notifications")
+    details = notification["details"]
+    for key in ("started_at", "detected_at"):
+        details[key] = datetime.fromisoformat(details[key])
+    assert details == {
+        "performer_id": "c1",
+        "attributes": {"city": "Moscow", "zone": 7},
+        "point_position": 2,
+        "points_total": 3,
+        "started_at": at(10),
+        "finished_at": None,
+        "eta_seconds": 600,
+        "factor": 1.5,
+        "minimum_seconds": 0,
+        "limit_seconds": 900,
+        "elapsed_seconds": 960,
+        "detected_at": at(26),
+    }
+    del notification["details"], notification["created_at"], notification["notification_id"]
+    assert notification == {
+        "idempotency_token": TRAVEL_TO_P2,
+        "mission_id": "m1",
+        "point_id": "p2",
+        "job_id": None,
+        "type": "timeout_between_points",
+        "completed": False,
+        "recipients": [],
+        "planned_at": None,
+    }
+
+
+def test_the_details_of_a_closed_interval_say_when_it_ended_and_how_long_it_was(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__timeouts__timeout_in_point__minimum_seconds=480)
+    started(database)
+    database.record("point_arrived", 5, "p1")
+    database.record("point_completed", 13.5, "p1")
+    assert database.detect(20) == 1
+    details = database.value("select details from scooters_ops.monitoring_notifications")
+    assert datetime.fromisoformat(details["finished_at"]) == at(13.5)
+    assert {key: details[key] for key in details if key.endswith("_seconds")} == {
+        "eta_seconds": 300,
+        "minimum_seconds": 480,
+        "limit_seconds": 480,
+        "elapsed_seconds": 510,
+    }
+    assert datetime.fromisoformat(details["detected_at"]) == at(20)
+
+
+def test_a_point_that_is_no_longer_planned_has_no_position(database: TestDatabase) -> None:
+    started(database)
+    database.record("point_arrived", 5, "p1")
+    database.connection.execute("delete from scooters_ops.mission_points where point_id = 'p1'")
+    assert database.detect(20) == 1
+    details = database.value("select details from scooters_ops.monitoring_notifications")
+    assert details["point_position"] is None
+    assert details["points_total"] == 2
+
+
+def test_identifiers_with_separators_have_tokens_of_their_own(database: TestDatabase) -> None:
+    for mission_id, point_id in (("a_b", "c"), ("a", "b_c"), ("a\\", "b"), ("a", "\\b")):
+        database.connection.execute(
+            "insert into scooters_ops.missions (mission_id, performer_id) values (%s, 'c1')"
+            " on conflict do nothing",
+            (mission_id,),
+        )
+        database.connection.execute(
+            ADD_EVENTS + "(%s, %s, 'point_arrived', %s)", (mission_id, point_id, at(0))
+        )
+    assert database.detect(20) == 3  # of ('a', ...) the first stay is over in no time
+    assert len(set(database.tokens())) == 3
+
+
+# --- What is kept of passes ---------------------------------------------------------------------
+
+
+def test_each_pass_leaves_a_row_of_what_it_did(database: TestDatabase) -> None:
+    started(database)
+    started(database, "m2", 10)
+    database.detect(16)
+    database.detect(17)
+    rows = database.rows(
+        "select as_of, missions, inserted, started_at <= clock_timestamp() as is_past, elapsed"
+        " from scooters_ops.detection_passes order by pass_id"
+    )
+    assert [(row["as_of"], row["missions"], row["inserted"]) for row in rows] == [
+        (at(16), 2, 1),
+        (at(17), 0, 0),
+    ]
+    assert all(row["is_past"] and row["elapsed"] > timedelta(0) for row in rows)
+
+
+def test_a_pass_that_did_not_look_leaves_no_row(database: TestDatabase) -> None:
+    with held_open(database) as passing:
+        passing.execute(DETECT, (at(1),))
+        database.detect(2)
+        passing.commit()
+    database.apply_config(detection__enabled=False)
+    database.detect(3)
+    assert database.values("select as_of from scooters_ops.detection_passes") == [at(1)]
+
+
+def is_stalled(database: TestDatabase) -> bool:
+    return bool(database.value("select is_stalled from scooters_ops.detection_status"))
+
+
+def set_ages(database: TestDatabase, *, config: float, passes: float) -> None:
+    """Lets configs have been applied, and passes have started, so many seconds ago."""
+    database.connection.execute(
+        "update scooters_ops.configs set applied_at = now() - make_interval(secs => %s)", (config,)
+    )
+    database.connection.execute(
+        "update scooters_ops.detection_passes set started_at = now() - make_interval(secs => %s)",
+        (passes,),
+    )
+
+
+def test_detection_is_stalled_without_a_recent_pass(database: TestDatabase) -> None:
+    database.detect(0)
+    set_ages(database, config=1000, passes=179)
+    assert not is_stalled(database)
+    set_ages(database, config=1000, passes=181)
+    assert is_stalled(database)
+    database.detect(1)
+    assert not is_stalled(database)
+
+
+def test_detection_is_stalled_where_there_never_was_a_pass(database: TestDatabase) -> None:
+    set_ages(database, config=179, passes=0)
+    assert not is_stalled(database)
+    set_ages(database, config=181, passes=0)
+    assert is_stalled(database)
+
+
+def test_detection_enabled_just_now_has_time_for_its_first_pass(database: TestDatabase) -> None:
+    database.detect(0)
+    database.apply_config(detection__enabled=False)
+    set_ages(database, config=1000, passes=1000)
+    assert not is_stalled(database)
+    database.apply_config()
+    assert not is_stalled(database)
+
+
+def test_config_says_after_how_long_detection_is_stalled(database: TestDatabase) -> None:
+    database.detect(0)
+    database.apply_config(detection__stalled_after_seconds=600)
+    set_ages(database, config=1000, passes=599)
+    assert not is_stalled(database)
+    set_ages(database, config=1000, passes=601)
+    assert is_stalled(database)
+
+
+def test_detection_that_is_disabled_or_has_no_config_is_not_stalled(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(detection__enabled=False)
+    assert not is_stalled(database)
+    database.connection.execute("delete from scooters_ops.configs")
+    assert database.rows("select is_enabled, is_stalled from scooters_ops.detection_status") == [
+        {"is_enabled": False, "is_stalled": False}
+    ]
+
+
+def test_detection_status_tells_of_the_last_pass(database: TestDatabase) -> None:
+    started(database)
+    database.detect(1)
+    database.detect(16)
+    (status,) = database.rows("select * from scooters_ops.detection_status")
+    assert status["is_enabled"] is True
+    assert (status["last_pass_missions"], status["last_pass_inserted"]) == (1, 1)
+    assert datetime.now(UTC) - status["last_pass_at"] < timedelta(minutes=1)
+    assert status["last_pass_elapsed"] < timedelta(seconds=10)
+
+
+# --- Pruning ------------------------------------------------------------------------------------
+
+
+def test_pruning_keeps_of_each_mission_the_earliest_wakeup(database: TestDatabase) -> None:
+    database.connection.execute("delete from scooters_ops.mission_wakeups")
+    database.connection.execute(
+        "insert into scooters_ops.mission_wakeups values"
+        " ('m1', %(soon)s), ('m1', '-infinity'), ('m1', '-infinity'), ('m1', 'infinity'),"
+        " ('m2', %(late)s), ('m2', %(soon)s), ('m3', 'infinity')",
+        {"soon": at(1), "late": at(2)},
+    )
+    database.value("select scooters_ops.prune()")
+    assert wakeups(database) == [("m1", "-infinity"), ("m2", at(1)), ("m3", "infinity")]
+
+
+def test_pruning_loses_nothing_that_a_pass_would_find(database: TestDatabase) -> None:
+    database.apply_config(detection__enabled=False)
+    started(database)
+    for minutes in range(1, 30):
+        database.record("point_arrived", minutes + 16, "p1")
+    assert len(wakeups(database)) > 30
+    database.value("select scooters_ops.prune()")
+    assert wakeups(database) == [("m1", "-infinity")]
+    database.apply_config()
+    assert database.detect(18) == 1
+
+
+def test_pruning_leaves_wakeups_alone_while_a_pass_is_at_work(database: TestDatabase) -> None:
+    started(database)
+    with held_open(database) as passing:
+        passing.execute(DETECT, (at(1),))
+        database.record("point_arrived", 2, "p1")
+        database.record("point_arrived", 2, "p1")
+        database.connection.execute("set lock_timeout = '500ms'")
+        before = wakeups(database)
+        database.value("select scooters_ops.prune()")
+        assert wakeups(database) == before
+        passing.commit()
+    assert database.detect(16) == 1
+
+
+def test_pruning_deletes_rows_of_passes_that_are_older_than_config_says(
+    database: TestDatabase,
+) -> None:
+    assert config()["retention"]["passes_seconds"] == 7 * 86400
+    database.connection.execute(
+        "insert into scooters_ops.detection_passes"
+        " (as_of, started_at, elapsed, missions, inserted)"
+        " select now(), now() - age, '1 second', 0, 0"
+        " from unnest(array[interval '8 days', '6 days', '2 hours', '0']) as age"
+    )
+    count = "select count(*) from scooters_ops.detection_passes"
+    database.value("select scooters_ops.prune()")
+    assert database.value(count) == 3
+    database.apply_config(retention__passes_seconds=3600)
+    database.value("select scooters_ops.prune()")
+    assert database.value(count) == 1

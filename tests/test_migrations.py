@@ -1,0 +1,397 @@
+"""make migrate: as often as you like, from as many shells as you like, and nothing half done."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from notifier.config import ROOT
+from notifier.database import known_migrations
+from sandbox.postgres import Postgres
+from tests.conftest import TEMPLATE
+
+PASSWORD = "correct-horse-battery"
+SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
+FIRST = "migrated: " + ", ".join(known_migrations()) + "; sql/ installed\n"
+AGAIN = "migrated: nothing to apply; sql/ installed\n"
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A database of the test's own."""
+
+    cluster: Postgres
+    name: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.cluster.environment(self.name)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.cluster.conninfo(self.name), autocommit=True) as connection:
+            return connection.execute(query).fetchall()
+
+    def execute(self, query: str) -> None:
+        with psycopg.connect(self.cluster.conninfo(self.name), autocommit=True) as connection:
+            connection.execute(query)
+
+    def contents(self) -> str:
+        """All that pg_dump can tell of the database, but for what differs from dump to dump and
+        for yoyo's own diary."""
+        dump = subprocess.run(
+            [
+                self.cluster.programs / "pg_dump",
+                "--exclude-table-data=scooters_ops._yoyo_log",
+                "--exclude-table-data=scooters_ops.yoyo_lock",
+            ],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        return "\n".join(line for line in dump.splitlines() if "restrict " not in line)
+
+
+_numbers = count(1)
+
+
+@contextmanager
+def scratch(cluster: Postgres, template: str) -> Iterator[Scratch]:
+    name = f"scratch_{next(_numbers)}"
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template} strategy file_copy")
+        yield Scratch(cluster, name)
+        admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def empty(cluster: Postgres) -> Iterator[Scratch]:
+    """A database in which nothing has been migrated yet."""
+    with scratch(cluster, "template0") as database:
+        yield database
+
+
+@pytest.fixture
+def migrated(cluster: Postgres) -> Iterator[Scratch]:
+    """A migrated database, with config.json in force."""
+    with scratch(cluster, TEMPLATE) as database:
+        yield database
+
+
+@pytest.fixture
+def other_version(tmp_path: Path) -> Path:
+    """A copy of the project, to be changed: another version of it."""
+    copy = tmp_path / "other_version"
+    for part in ("notifier", "sql", "migrations", "templates"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "config.json", copy)
+    return copy
+
+
+def run(
+    *arguments: str, environment: Mapping[str, str], project: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    """python -m ARGUMENTS, of this project or of a copy of it."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def migrate(database: Scratch, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return run("notifier.migrate", environment=database.environment, project=project)
+
+
+def test_migrating_twice_is_harmless(empty: Scratch) -> None:
+    first = migrate(empty)
+    assert (first.returncode, first.stdout, first.stderr) == (0, FIRST, "")
+    contents = empty.contents()
+
+    again = migrate(empty)
+    assert (again.returncode, again.stdout, again.stderr) == (0, AGAIN, "")
+    assert empty.contents() == contents
+
+
+def test_migrating_from_three_shells_at_once_applies_each_migration_once(
+    empty: Scratch,
+) -> None:
+    shells = [
+        subprocess.Popen(
+            [sys.executable, "-m", "notifier.migrate"],
+            cwd=ROOT,
+            env=empty.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = [shell.communicate(timeout=60) for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0, 0]
+    assert sorted(said) == [(FIRST, ""), (AGAIN, ""), (AGAIN, "")]
+    assert empty.rows("select migration_id from scooters_ops._yoyo_migration") == [
+        (name,) for name in known_migrations()
+    ]
+
+
+def test_a_lock_that_a_killed_migration_left_is_broken(migrated: Scratch) -> None:
+    migrated.execute("insert into scooters_ops.yoyo_lock (locked, ctime, pid) values (1, now(), 1)")
+    assert migrate(migrated).returncode == 0
+
+
+def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(
+    cluster: Postgres, empty: Scratch
+) -> None:
+    empty.execute("create role dba_of_this_test login")
+    try:
+        empty.execute(f"alter database {empty.name} owner to dba_of_this_test")
+        finished = run(
+            "notifier.migrate", environment=empty.environment | {"PGUSER": "dba_of_this_test"}
+        )
+        assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
+    finally:
+        empty.execute("drop schema if exists scooters_ops cascade")
+        empty.execute("reassign owned by dba_of_this_test to current_user")
+        empty.execute("drop owned by dba_of_this_test")
+        empty.execute("drop role dba_of_this_test")
+
+
+# --- Upgrades -----------------------------------------------------------------------------------
+
+ANALYSTS_VIEWS = """
+    create schema analysts;
+    create view analysts.timeouts_per_courier as
+    select performer_id, count(*) from scooters_ops.mission_timeouts group by performer_id;
+    create view analysts.everything as select * from scooters_ops.mission_intervals;
+    create view analysts.yesterday as
+    select mission_id, is_open from scooters_ops.mission_intervals_at(now() - interval '1 day');
+    create materialized view analysts.deliveries as
+    select * from scooters_ops.notification_deliveries;
+    insert into scooters_ops.missions (mission_id, performer_id) values ('m1', 'c1');
+    insert into scooters_ops.mission_points values ('m1', 'p1', 1, '10 minutes');
+    insert into scooters_ops.missions_history (mission_id, type, occurred_at)
+    values ('m1', 'mission_started', now() - interval '2 days')
+"""
+
+
+def assert_analysts_views_work(database: Scratch) -> None:
+    assert database.rows("select mission_id from analysts.everything") == [("m1",)]
+    assert database.rows("select * from analysts.yesterday") == [("m1", True)]
+    assert database.rows("select * from analysts.deliveries") == []
+    assert database.rows("select * from analysts.timeouts_per_courier") in ([], [("c1", 1)])
+
+
+def test_an_analysts_own_views_survive_a_migrate(migrated: Scratch) -> None:
+    migrated.execute(ANALYSTS_VIEWS)
+    contents = migrated.contents()
+    assert migrate(migrated).returncode == 0
+    assert migrated.contents() == contents
+    assert_analysts_views_work(migrated)
+
+
+def replace_in(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert text.count(old) == 1, f"{path}: {old!r} stands {text.count(old)} times"
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
+    migrated: Scratch, other_version: Path
+) -> None:
+    migrated.execute(ANALYSTS_VIEWS)
+    (other_version / "migrations/9000_seen_by.sql").write_text(
+        "alter type scooters_ops.mission_interval add attribute seen_by text;\n"
+    )
+    sql = other_version / "sql"
+    replace_in(
+        sql / "functions/mission_intervals_at.sql",
+        "    ) as is_overdue\nfrom intervals",
+        "    ) as is_overdue,\n    'gps' as seen_by\nfrom intervals",
+    )
+    for view in ("mission_intervals", "mission_timeouts"):
+        replace_in(
+            sql / f"views/{view}.sql", "    is_overdue\nfrom", "    is_overdue,\n    seen_by\nfrom"
+        )
+
+    finished = migrate(migrated, other_version)
+
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == "migrated: 9000_seen_by; sql/ installed\n"
+    assert_analysts_views_work(migrated)
+    assert migrated.rows("select seen_by from scooters_ops.mission_intervals") == [("gps",)]
+    assert migrated.rows("select count(*) from scooters_ops.mission_intervals_at(now())") == [(1,)]
+
+
+def test_a_database_that_a_newer_version_migrated_is_refused_and_not_touched(
+    migrated: Scratch,
+) -> None:
+    migrated.execute(
+        "insert into scooters_ops._yoyo_migration (migration_hash, migration_id, applied_at_utc)"
+        " values ('hash', '9000_from_the_future', now());"
+        " comment on view scooters_ops.mission_timeouts is 'A view of the future.'"
+    )
+    contents = migrated.contents()
+    newer = "a newer version migrated it (9000_from_the_future)"
+
+    refused = migrate(migrated)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"database '{migrated.name}': {newer}" in refused.stderr
+    for arguments in (("status",), ("run", "--once"), ("config", "apply")):
+        refused = run("notifier", *arguments, environment=migrated.environment | SECRETS)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert migrated.name in refused.stderr
+        assert newer in refused.stderr
+    assert migrated.contents() == contents
+
+
+def test_a_database_that_lacks_a_migration_is_refused_by_the_notifier(
+    migrated: Scratch, other_version: Path
+) -> None:
+    (other_version / "migrations/9000_new.sql").write_text("select 1;\n")
+    refused = run("notifier", "status", environment=migrated.environment, project=other_version)
+    assert refused.returncode == 2
+    assert "it lacks the migration 9000_new: make migrate" in refused.stderr
+
+
+# --- What goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_broken_migration_leaves_the_state_before_it(
+    migrated: Scratch, other_version: Path
+) -> None:
+    migrations = other_version / "migrations"
+    (migrations / "9000_good.sql").write_text("create table scooters_ops.good (id int);\n")
+    (migrations / "9001_broken.sql").write_text(
+        "create table scooters_ops.half (id int);\nselect 1 / 0;\n"
+    )
+    (migrations / "9002_unreached.sql").write_text("create table scooters_ops.later (id int);\n")
+
+    refused = migrate(migrated, other_version)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "9001_broken" in refused.stderr
+    assert "division by zero" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    tables = (
+        "select to_regclass('scooters_ops.' || name)::text"
+        " from unnest(array['good', 'half', 'later']) as name"
+    )
+    assert migrated.rows(tables) == [("scooters_ops.good",), (None,), (None,)]
+    assert migrated.rows("select max(migration_id) from scooters_ops._yoyo_migration") == [
+        ("9000_good",)
+    ]
+
+    (migrations / "9001_broken.sql").write_text("create table scooters_ops.half (id int);\n")
+    mended = migrate(migrated, other_version)
+    assert mended.stdout == "migrated: 9001_broken, 9002_unreached; sql/ installed\n"
+
+
+def test_a_broken_file_of_sql_leaves_all_of_it_as_it_was(
+    migrated: Scratch, other_version: Path
+) -> None:
+    contents = migrated.contents()
+    replace_in(
+        other_version / "sql/views/mission_timeouts.sql",
+        "'The intervals that are overdue:",
+        "'Other intervals that are overdue:",
+    )
+    with (other_version / "sql/functions/skip_job.sql").open("a") as file:
+        file.write("select nonsense;\n")
+
+    refused = migrate(migrated, other_version)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "skip_job.sql" in refused.stderr
+    assert "nonsense" in refused.stderr
+    assert migrated.contents() == contents
+
+
+def test_a_database_that_was_never_migrated_is_refused_by_the_notifier(
+    empty: Scratch,
+) -> None:
+    contents = empty.contents()
+    for arguments in (("status",), ("run", "--once"), ("config", "apply")):
+        refused = run("notifier", *arguments, environment=empty.environment | SECRETS)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert empty.name in refused.stderr
+        assert "make migrate" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert empty.contents() == contents
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("notifier.migrate",),
+        ("notifier", "--log-level", "debug", "status"),
+        ("notifier", "--log-level", "debug", "config", "apply"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(
+    cluster: Postgres, arguments: tuple[str, ...]
+) -> None:
+    for place in ("127.0.0.1:1/nowhere", f"127.0.0.1:{cluster.port}/nowhere"):
+        refused = run(
+            *arguments,
+            environment=cluster.environment()
+            | {"DATABASE_URL": f"postgresql://postgres:{PASSWORD}@{place}"},
+        )
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "127.0.0.1" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert PASSWORD not in refused.stderr
+
+
+def test_an_unreadable_database_url_is_refused_without_its_password(cluster: Postgres) -> None:
+    for url in (f"postgresql://postgres:{PASSWORD}@[oops", f"password={PASSWORD} nonsense"):
+        for arguments in (("notifier.migrate",), ("notifier", "status")):
+            refused = run(*arguments, environment=cluster.environment() | {"DATABASE_URL": url})
+            assert (refused.returncode, refused.stdout) == (2, "")
+            assert refused.stderr
+            assert "Traceback" not in refused.stderr
+            assert PASSWORD not in refused.stderr
+
+
+def test_a_migration_shows_the_password_neither_to_readers_nor_to_neighbours(
+    empty: Scratch, tmp_path: Path
+) -> None:
+    """Whoever has an account on the machine may read the arguments of its processes."""
+    real_psql = shutil.which("psql")
+    seen = tmp_path / "arguments"
+    shim = tmp_path / "psql"
+    shim.write_text(f'#!/bin/sh\necho "$0 $@" >> {seen}\nexec {real_psql} "$@"\n')
+    shim.chmod(0o755)
+    environment = empty.environment
+    url = (
+        f"postgresql://{environment['PGUSER']}:{PASSWORD}@{environment['PGHOST']}"
+        f":{environment['PGPORT']}/{empty.name}"
+    )
+    finished = run(
+        "notifier.migrate",
+        environment=empty.cluster.environment("no_such_database")
+        | {"DATABASE_URL": url, "PATH": f"{tmp_path}:{environment['PATH']}"},
+    )
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
+    assert "install.sql" in seen.read_text()
+    assert PASSWORD not in seen.read_text()
+
+
+def test_a_machine_without_psql_is_told_so(migrated: Scratch, tmp_path: Path) -> None:
+    refused = run("notifier.migrate", environment=migrated.environment | {"PATH": str(tmp_path)})
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "migrate: there is no psql: make install\n"

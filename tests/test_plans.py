@@ -1,0 +1,224 @@
+"""How the database finds things: each index is for a query, and that query uses it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.postgres import Postgres
+from tests.conftest import TestDatabase, shared_database
+
+MISSIONS = 4000
+"""m1, m2, ...; of five points each with two jobs; every tenth is under way, the others are over."""
+
+FLEET = f"""
+insert into scooters_ops.missions (mission_id, performer_id, status)
+select 'm' || m, 'c' || m, case when m % 10 = 7 then 'active' else 'completed' end
+from generate_series(1, {MISSIONS}) as m;
+
+insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
+select 'm' || m, 'p' || p, p, interval '10 minutes'
+from generate_series(1, {MISSIONS}) as m, generate_series(1, 5) as p;
+
+insert into scooters_ops.mission_jobs (mission_id, point_id, job_id, type)
+select 'm' || m, 'p' || p, 'j' || j, 'pickup'
+from
+    generate_series(1, {MISSIONS}) as m, generate_series(1, 5) as p, generate_series(1, 2) as j;
+
+-- Mission after mission, an hour apart and until now.
+insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
+select
+    'm' || m,
+    case when e between 1 and 10 then 'p' || (e + 1) / 2 end,
+    case
+        when e = 0 then 'mission_started'
+        when e = 11 then 'mission_completed'
+        when e % 2 = 1 then 'point_arrived'
+        else 'point_completed'
+    end,
+    now() - interval '1 hour' * ({MISSIONS} - m) - interval '5 minutes' * (11 - e)
+from generate_series(1, {MISSIONS}) as m, generate_series(0, 11) as e
+where m % 10 <> 7 or e < 6
+order by m, e;
+
+-- Nothing is due but mission m77.
+delete from scooters_ops.mission_wakeups;
+insert into scooters_ops.mission_wakeups
+select 'm' || m, now() + interval '1 hour' from generate_series(1, {MISSIONS}) as m;
+insert into scooters_ops.mission_wakeups values ('m77', '-infinity'), ('m77', 'infinity');
+
+-- Notified and told long ago, but for one of each state and ten that nobody has planned.
+insert into scooters_ops.monitoring_notifications
+    (idempotency_token, mission_id, point_id, job_id, type, planned_at)
+select
+    'm' || m || '_p' || p || '_j' || j || '_job_skipped',
+    'm' || m,
+    'p' || p,
+    'j' || j,
+    'job_skipped',
+    case when m < {MISSIONS} then now() end
+from
+    generate_series(1, {MISSIONS}) as m, generate_series(1, 5) as p, generate_series(1, 2) as j
+where m <> 77
+order by m, p, j;
+insert into scooters_ops.notification_recipients
+    (notification_id, channel, target, state, sent_at, leased_by)
+select
+    notification_id,
+    'telegram',
+    '{{"type": "telegram", "chat_id": -1001}}',
+    case notification_id when 1 then 'pending' when 2 then 'sending' when 3 then 'failed'
+        else 'sent' end,
+    case when notification_id > 3 then now() end,
+    case notification_id when 2 then 'somebody' end
+from scooters_ops.monitoring_notifications
+where planned_at is not null
+order by notification_id;
+
+insert into scooters_ops.configs (config)
+select config from scooters_ops.configs, generate_series(1, 200);
+insert into scooters_ops.detection_passes (as_of, started_at, elapsed, missions, inserted)
+select now(), now() - interval '10 s' * n, '0', 0, 0 from generate_series(1, 5000) as n;
+
+vacuum analyze;
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(cluster: Postgres) -> Iterator[TestDatabase]:
+    """A database with the fleet and what it left behind."""
+    with shared_database(cluster) as database:
+        for statement in FLEET.split(";\n"):
+            database.connection.execute(statement)
+        yield database
+
+
+@pytest.fixture
+def fleet(filled: TestDatabase) -> Iterator[TestDatabase]:
+    with filled.connection.transaction(force_rollback=True):
+        yield filled
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan's node with all below it."""
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["mission_intervals", "mission_timeouts", "mission_intervals_at(now() - interval '1 day')"],
+)
+def test_a_filter_on_mission_id_reaches_the_indexes(fleet: TestDatabase, source: str) -> None:
+    fleet.connection.execute("set local role scooters_ops_analyst")
+    explained = fleet.value(
+        "explain (analyze, buffers, format json)"
+        f" select * from scooters_ops.{source} where mission_id = 'm77'"
+    )
+    plan = explained[0]["Plan"]
+    reads: dict[str, set[str]] = {}
+    for node in nodes(plan):
+        if "Relation Name" in node:
+            reads.setdefault(node["Relation Name"], set()).add(node["Node Type"])
+
+    by_index = {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
+    for table in ("missions", "mission_points", "mission_jobs", "missions_history"):
+        assert reads[table] <= by_index, json.dumps(plan, indent=2)
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 80, json.dumps(plan, indent=2)
+
+
+DETECT = "select scooters_ops.detect_timeouts()"
+CHANGE_CONFIG = """
+select scooters_ops.apply_config(
+    jsonb_set(config, '{detection,timeouts,timeout_in_point,factor}', '3')
+)
+from scooters_ops.config_in_force
+"""
+LEASE = """select * from scooters_ops.lease_deliveries('somebody', '{"telegram": 5}', 60)"""
+RECORD = """
+select scooters_ops.record_deliveries(
+    'somebody',
+    '[{"recipient_id": 2, "state": "failed", "is_attempt": true, "delay_seconds": 0}]'
+)
+"""
+
+QUERY_OF_INDEX = {
+    "missions_pkey": "select * from scooters_ops.mission_intervals where mission_id = 'm77'",
+    "missions_active_idx": CHANGE_CONFIG,
+    "mission_points_pkey": "select scooters_ops.mission_facts('m77', 'p4')",
+    "mission_points_mission_id_position_key": (
+        "select * from scooters_ops.mission_routes where mission_id = 'm77'"
+    ),
+    "mission_jobs_pkey": "select scooters_ops.skip_job('m77', 'p4', 'j1')",
+    "missions_history_pkey": "delete from scooters_ops.missions_history where history_id = 77",
+    "missions_history_mission_id_occurred_at_idx": DETECT,
+    "missions_history_occurred_at_idx": CHANGE_CONFIG,
+    "configs_pkey": "select * from scooters_ops.config_in_force",
+    "mission_wakeups_due_at_idx": DETECT,
+    "mission_wakeups_mission_id_idx": DETECT,
+    "detection_passes_pkey": "select * from scooters_ops.detection_status",
+    "monitoring_notifications_pkey": LEASE,
+    "monitoring_notifications_idempotency_token_key": (
+        "select scooters_ops.retry_deliveries('m7_p4_j1_job_skipped')"
+    ),
+    "monitoring_notifications_unplanned_idx": "select scooters_ops.plan_deliveries(5)",
+    "monitoring_notifications_mission_id_idx": (
+        "select * from scooters_ops.notification_deliveries where mission_id = 'm77'"
+    ),
+    "notification_recipients_pkey": RECORD,
+    "notification_recipients_notification_id_target_key": (
+        "select scooters_ops.refresh_notifications('{77}')"
+    ),
+    "notification_recipients_due_idx": LEASE,
+    "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
+}
+"""As the index's comment names it."""
+
+
+def scans(database: TestDatabase) -> dict[str, int]:
+    """How often this connection has scanned each index of ours, and each table in full."""
+    rows = database.rows(
+        "select relname, pg_stat_get_xact_numscans(oid) as scans from pg_catalog.pg_class"
+        " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'i')"
+    )
+    return {row["relname"]: row["scans"] for row in rows}
+
+
+def scanned(database: TestDatabase, statement: str) -> set[str]:
+    """The indexes that a statement scans, and the tables that it scans in full, those of the
+    functions that it calls included."""
+    before = scans(database)
+    database.connection.execute(statement)
+    return {name for name, count in scans(database).items() if count > before[name]}
+
+
+@pytest.mark.parametrize("index", QUERY_OF_INDEX)
+def test_an_index_is_used_by_the_query_that_it_is_for(fleet: TestDatabase, index: str) -> None:
+    assert index in scanned(fleet, QUERY_OF_INDEX[index])
+
+
+def test_every_index_says_which_query_it_is_for_and_is_tested(fleet: TestDatabase) -> None:
+    comments = {
+        row["relname"]: row["comment"]
+        for row in fleet.rows(
+            "select relname, obj_description(oid, 'pg_class') as comment from pg_catalog.pg_class"
+            " where relnamespace = 'scooters_ops'::regnamespace and relkind = 'i'"
+            " and relname !~ 'yoyo'"
+        )
+    }
+    for name, comment in comments.items():
+        assert (comment or "").startswith("For: "), name
+    assert comments.keys() == QUERY_OF_INDEX.keys()
+
+
+def test_a_pass_scans_no_large_table_in_full(fleet: TestDatabase) -> None:
+    small = {"configs", "detection_passes"}
+    tables = set(
+        fleet.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+    )
+    assert scanned(fleet, DETECT) & tables <= small
+    assert fleet.value("select missions from scooters_ops.detection_passes order by 1 desc") == 1

@@ -1,0 +1,223 @@
+"""Four days of real events (../shared/realdata/flights, see the README there): every interval and
+every notification equals the recorded answer."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+from notifier.config import ROOT
+from sandbox.postgres import Postgres
+from tests import reference
+from tests.conftest import TestDatabase, config, shared_database
+from tests.reference import BETWEEN_POINTS, IN_POINT
+
+FLIGHTS = ROOT.parent / "shared" / "realdata" / "flights"
+AS_OF = datetime(2030, 1, 1, tzinfo=UTC)
+DEFAULT_JOB_ETA = timedelta(seconds=config()["detection"]["default_job_eta_seconds"])
+
+pytestmark = pytest.mark.skipif(not FLIGHTS.is_dir(), reason=f"{FLIGHTS} is not there")
+
+
+class Timeout(NamedTuple):
+    mission_id: str
+    point_id: str
+    type: str
+    started_at: datetime
+    finished_at: datetime | None
+    limit_seconds: float
+
+
+def recorded(table: str) -> Iterator[dict[str, str]]:
+    """The rows of one of the files."""
+    with gzip.open(FLIGHTS / f"{table}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def seconds(text: str) -> timedelta:
+    return timedelta(seconds=int(text))
+
+
+def expected(factor: float) -> Counter[Timeout]:
+    """The recorded answer."""
+    return Counter(
+        Timeout(
+            row["mission_id"],
+            row["point_id"],
+            row["type"],
+            datetime.fromisoformat(row["started_at"]),
+            datetime.fromisoformat(row["finished_at"]) if row["finished_at"] else None,
+            float(row["limit_seconds"]),
+        )
+        for row in recorded("expected")
+        if float(row["factor"]) == factor
+    )
+
+
+@cache
+def fleet() -> list[tuple[reference.Mission, list[reference.Event]]]:
+    """The recorded missions with their events, for the reference."""
+    jobs = defaultdict(list)
+    for row in recorded("jobs"):
+        eta = seconds(row["eta_seconds"]) if row["eta_seconds"] else None
+        jobs[row["mission_id"], row["point_id"]].append(reference.Job(row["type"], eta))
+    points = defaultdict(list)
+    for row in recorded("points"):
+        points[row["mission_id"]].append(
+            reference.Point(
+                row["point_id"],
+                int(row["position"]),
+                seconds(row["eta_seconds"]),
+                tuple(jobs[row["mission_id"], row["point_id"]]),
+            )
+        )
+    histories = defaultdict(list)
+    for row in sorted(recorded("history"), key=lambda row: int(row["history_id"])):
+        histories[row["mission_id"]].append(
+            reference.Event(
+                row["type"],
+                row["point_id"] or None,
+                datetime.fromisoformat(row["occurred_at"]),
+            )
+        )
+    missions = [
+        reference.Mission(row["mission_id"], tuple(points[row["mission_id"]]), row["status"])
+        for row in recorded("missions")
+    ]
+    return [(mission, histories[mission.mission_id]) for mission in missions]
+
+
+def computed(factor: float) -> Counter[Timeout]:
+    """What the reference says of the recorded events."""
+    rule = reference.Rule(factor)
+    rules = reference.Config({IN_POINT: rule, BETWEEN_POINTS: rule}, {}, DEFAULT_JOB_ETA)
+    return Counter(
+        Timeout(
+            interval.mission_id,
+            interval.point_id,
+            interval.type,
+            interval.started_at,
+            interval.finished_at,
+            interval.limit.total_seconds(),
+        )
+        for mission, history in fleet()
+        for interval in reference.intervals(mission, history, rules, AS_OF)
+        if interval.is_overdue and interval.limit is not None
+    )
+
+
+LOAD = """
+insert into scooters_ops.missions (mission_id, performer_id, status, created_at)
+select mission_id, performer_id, status, created_at from missions;
+insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
+select mission_id, point_id, position, make_interval(secs => eta_seconds) from points;
+insert into scooters_ops.mission_jobs (mission_id, point_id, job_id, type, eta)
+select mission_id, point_id, job_id, type, make_interval(secs => eta_seconds) from jobs;
+insert into scooters_ops.missions_history (history_id, mission_id, point_id, type, occurred_at)
+select history_id, mission_id, point_id, type, occurred_at from history;
+"""
+COLUMN_TYPES = {
+    "position": "int",
+    "eta_seconds": "int",
+    "history_id": "bigint",
+    "created_at": "timestamptz",
+    "occurred_at": "timestamptz",
+}
+
+
+def load(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """The whole set into the tables."""
+    with connection.transaction(), connection.cursor() as cursor:
+        for table in ("missions", "points", "jobs", "history"):
+            with gzip.open(FLIGHTS / f"{table}.csv.gz") as file:
+                names = file.readline().decode().strip().split(",")
+                columns = ", ".join(f"{name} {COLUMN_TYPES.get(name, 'text')}" for name in names)
+                cursor.execute(f"create temp table {table} ({columns}) on commit drop")
+                with cursor.copy(f"copy {table} from stdin (format csv)") as copy:
+                    while block := file.read(1 << 20):
+                        copy.write(block)
+        cursor.execute(LOAD)
+
+
+@pytest.fixture(scope="module")
+def loaded(cluster: Postgres) -> Iterator[TestDatabase]:
+    """A database with the whole set, for tests that roll back what they change."""
+    with shared_database(cluster) as database:
+        load(database.connection)
+        yield database
+
+
+@pytest.fixture
+def flights(loaded: TestDatabase) -> Iterator[TestDatabase]:
+    """The whole set, freshly loaded."""
+    with loaded.connection.transaction(force_rollback=True):
+        yield loaded
+
+
+def apply_factor(database: TestDatabase, factor: float) -> None:
+    """One factor for both types; everything is news."""
+    database.apply_config(
+        detection__notify_within_seconds=None,
+        detection__timeouts__timeout_in_point__factor=factor,
+        detection__timeouts__timeout_between_points__factor=factor,
+    )
+
+
+def tokens(timeouts: Counter[Timeout]) -> list[str]:
+    """The tokens of these, by DESIGN.md; no identifier of the set holds a character to escape."""
+    return sorted(
+        f"{timeout.mission_id}_{timeout.point_id}__{timeout.type}" for timeout in timeouts
+    )
+
+
+@pytest.mark.parametrize(("factor", "count"), [(1.5, 6239), (2.0, 2404)])
+def test_the_view_gives_each_recorded_timeout_and_no_other(
+    flights: TestDatabase, factor: float, count: int
+) -> None:
+    apply_factor(flights, factor)
+    seen = Counter(
+        Timeout(**row)
+        for row in flights.rows(
+            "select mission_id, point_id, type::text, started_at, finished_at,"
+            " extract(epoch from time_limit)::float8 as limit_seconds"
+            " from scooters_ops.mission_timeouts"
+        )
+    )
+    answer = expected(factor)
+    assert answer.total() == count
+    assert seen == answer
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.0])
+def test_the_reference_gives_each_recorded_timeout_and_no_other(factor: float) -> None:
+    assert computed(factor) == expected(factor)
+
+
+def test_a_pass_notifies_each_recorded_timeout_once_and_a_lower_factor_adds_the_rest(
+    flights: TestDatabase,
+) -> None:
+    apply_factor(flights, 1.5)
+    answer = tokens(expected(1.5))
+
+    assert pass_over(flights) == len(answer)
+    assert flights.tokens() == answer
+
+    assert pass_over(flights) == 0
+
+    apply_factor(flights, 1.2)
+    answer_now = tokens(computed(1.2))
+    assert set(answer) < set(answer_now)
+    assert pass_over(flights) == len(answer_now) - len(answer)
+    assert flights.tokens() == answer_now
+
+
+def pass_over(database: TestDatabase) -> int:
+    return int(database.value("select scooters_ops.detect_timeouts(%s)", AS_OF))

@@ -1,0 +1,407 @@
+"""Who may do what: everything there is, asked of PostgreSQL's own catalog, so that nothing new can
+be forgotten here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import TestDatabase, at
+
+ANALYST, NOTIFIER, WRITER = "scooters_ops_analyst", "scooters_ops_notifier", "scooters_ops_writer"
+ROLES = (ANALYST, NOTIFIER, WRITER)
+
+# Who may call what; the owner may call everything. Nobody else may call anything.
+CALLERS: dict[str, set[str]] = {
+    # Config, detection and what serves them: the owner's, and pg_cron's in the owner's name.
+    "apply_config": set(),
+    "checked_json": set(),
+    "config_schema": set(),
+    "detect_for_a_minute": set(),
+    "detect_timeouts": set(),
+    "mission_facts": set(),
+    "prune": set(),
+    "refresh_notifications": set(),
+    "try_detection_lock": set(),
+    "wake_for_history": set(),
+    "wake_for_plan": set(),
+    "wake_notifiers": set(),
+    # The mission service
+    "create_mission": {WRITER},
+    "mission_schema": {WRITER},
+    "record_event": {WRITER},
+    "skip_job": {WRITER},
+    # The notifier
+    "lease_deliveries": {NOTIFIER},
+    "plan_deliveries": {NOTIFIER},
+    "record_deliveries": {NOTIFIER},
+    "retry_deliveries": {NOTIFIER},
+    # Questions
+    "applied_migrations": {ANALYST, NOTIFIER, WRITER},
+    "idempotency_token": {ANALYST},
+    "mission_intervals_at": {ANALYST},
+    "opens_or_closes_interval": {ANALYST},
+    "recipients_for": {ANALYST, NOTIFIER},
+}
+
+# What the notifier reads; analysts read every view.
+VIEWS_OF_THE_NOTIFIER = {
+    "config_in_force",
+    "delivery_status",
+    "detection_status",
+    "notification_deliveries",
+    "notifications",
+}
+
+MISSION = {
+    "mission_id": "m1",
+    "performer_id": "c1",
+    "points": [
+        {
+            "point_id": "p1",
+            "eta_seconds": 600,
+            "jobs": [{"job_id": "j1", "type": "pickup"}],
+        }
+    ],
+}
+
+
+@contextmanager
+def acting_as(database: TestDatabase, role: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of somebody who has this role and no other."""
+    with database.connect(role=role) as connection:
+        yield connection
+
+
+def relations(database: TestDatabase, *kinds: str) -> list[str]:
+    """The names of our tables (r), views (v, m), sequences (S) and so on."""
+    return database.values(
+        "select relname::text from pg_class"
+        " where relnamespace = 'scooters_ops'::regnamespace and relkind = any(%s) order by 1",
+        list(kinds),
+    )
+
+
+# --- The catalog --------------------------------------------------------------------------------
+
+
+def test_each_function_may_be_called_by_those_listed_here_and_by_nobody_else(
+    database: TestDatabase,
+) -> None:
+    rows = database.rows(
+        "select"
+        "     proname::text as name,"
+        "     array("
+        "         select case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end"
+        "         from aclexplode(coalesce(proacl, acldefault('f', proowner))) as acl"
+        "         where acl.privilege_type = 'EXECUTE' and acl.grantee <> proowner"
+        "     ) as callers"
+        " from pg_proc where pronamespace = 'scooters_ops'::regnamespace"
+    )
+    assert {row["name"]: set(row["callers"]) for row in rows} == CALLERS
+    assert len(rows) == len(CALLERS), "a function has several forms"
+
+
+def test_relations_are_granted_to_those_listed_here_and_to_nobody_else(
+    database: TestDatabase,
+) -> None:
+    grants = database.rows(
+        "select"
+        "     relname::text as relation,"
+        "     case acl.grantee when 0 then 'public' else acl.grantee::regrole::text end as grantee,"
+        "     acl.privilege_type as privilege"
+        " from pg_class, aclexplode(relacl) as acl"
+        " where relnamespace = 'scooters_ops'::regnamespace and acl.grantee <> relowner"
+    )
+    views = relations(database, "v", "m")
+    assert {tuple(grant.values()) for grant in grants} == {
+        (view, ANALYST, "SELECT") for view in views
+    } | {(view, NOTIFIER, "SELECT") for view in VIEWS_OF_THE_NOTIFIER}
+
+
+def test_no_column_is_granted_by_itself(database: TestDatabase) -> None:
+    assert (
+        database.values(
+            "select attrelid::regclass::text from pg_attribute"
+            " join pg_class on pg_class.oid = attrelid"
+            " where relnamespace = 'scooters_ops'::regnamespace and attacl is not null"
+        )
+        == []
+    )
+
+
+def test_the_schema_may_be_used_by_the_three_roles_alone_and_filled_by_none(
+    database: TestDatabase,
+) -> None:
+    grants = database.rows(
+        "select acl.grantee::regrole::text as grantee, acl.privilege_type as privilege"
+        " from pg_namespace, aclexplode(nspacl) as acl"
+        " where nspname = 'scooters_ops' and acl.grantee <> nspowner"
+    )
+    assert {tuple(grant.values()) for grant in grants} == {(role, "USAGE") for role in ROLES}
+
+
+def test_the_roles_can_do_nothing_beyond_what_is_granted(database: TestDatabase) -> None:
+    rows = database.rows(
+        "select rolname::text, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb,"
+        " rolreplication, rolbypassrls from pg_roles where rolname like 'scooters\\_ops%'"
+    )
+    assert {row.pop("rolname") for row in rows} == set(ROLES)
+    assert not any(any(row.values()) for row in rows)
+    assert (
+        database.values(
+            "select roleid::regrole::text from pg_auth_members"
+            " where member::regrole::text = any(%s)",
+            list(ROLES),
+        )
+        == []
+    )
+
+
+def test_every_security_definer_function_pins_its_search_path(database: TestDatabase) -> None:
+    rows = database.rows(
+        "select proname::text, proconfig from pg_proc"
+        " where pronamespace = 'scooters_ops'::regnamespace and prosecdef"
+    )
+    assert {row["proname"] for row in rows} == {
+        "applied_migrations",
+        "create_mission",
+        "lease_deliveries",
+        "plan_deliveries",
+        "record_deliveries",
+        "record_event",
+        "retry_deliveries",
+        "skip_job",
+        "wake_for_history",
+        "wake_for_plan",
+    }
+    assert all(row["proconfig"] == ["search_path=pg_catalog, pg_temp"] for row in rows)
+
+
+def test_every_view_reads_with_its_owners_rights(database: TestDatabase) -> None:
+    """Else analysts would need select on the tables."""
+    assert (
+        database.values(
+            "select relname::text from pg_class where relnamespace = 'scooters_ops'::regnamespace"
+            " and relkind = 'v' and reloptions::text like '%security_invoker%'"
+        )
+        == []
+    )
+
+
+# --- What each role can really do ---------------------------------------------------------------
+
+
+def story(database: TestDatabase) -> None:
+    """A late courier and a skipped job."""
+    database.create_mission()
+    database.record("mission_started", 0)
+    database.detect(20)
+    database.value("select scooters_ops.skip_job('m1', 'p2', 'j1')")
+
+
+def test_an_analyst_reads_every_view(database: TestDatabase) -> None:
+    story(database)
+    with acting_as(database, ANALYST) as analyst:
+        for view in relations(database, "v", "m"):
+            analyst.execute(f"select * from scooters_ops.{view}")
+        assert len(analyst.execute("select from scooters_ops.notifications").fetchall()) == 2
+
+
+def test_an_analyst_asks_of_any_moment_and_of_routes_and_tokens(database: TestDatabase) -> None:
+    story(database)
+    with acting_as(database, ANALYST) as analyst:
+        assert analyst.execute(
+            "select is_overdue from scooters_ops.mission_intervals_at(%s)", (at(20),)
+        ).fetchall() == [(True,)]
+        assert analyst.execute(
+            "select scooters_ops.recipients_for('timeout_in_point', null, '{}')"
+        ).fetchone() == ([{"type": "telegram", "chat_id": -1001}],)
+        assert analyst.execute(
+            "select scooters_ops.idempotency_token('m_1', 'p1', null, 'timeout_in_point')"
+        ).fetchone() == (r"m\_1_p1__timeout_in_point",)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_reaches_a_table(database: TestDatabase, role: str) -> None:
+    tables = relations(database, "r", "p", "S")
+    assert {"missions", "missions_history", "_yoyo_migration", "configs"} <= set(tables)
+    with acting_as(database, role) as connection:
+        for table in tables:
+            for statement in (
+                f"select * from scooters_ops.{table}",
+                f"insert into scooters_ops.{table} default values",
+                f"delete from scooters_ops.{table}",
+                f"truncate scooters_ops.{table}",
+            ):
+                if table in relations(database, "S") and not statement.startswith("select"):
+                    continue
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_changes_config_detects_or_prunes(database: TestDatabase, role: str) -> None:
+    with acting_as(database, role) as connection:
+        for call in (
+            "select scooters_ops.apply_config('{}')",
+            "select scooters_ops.detect_timeouts()",
+            "call scooters_ops.detect_for_a_minute('10 seconds')",
+            "select scooters_ops.prune()",
+            "select scooters_ops.refresh_notifications('{1}')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(call)
+
+
+def test_the_mission_service_creates_records_and_skips_and_that_is_all(
+    database: TestDatabase,
+) -> None:
+    with acting_as(database, WRITER) as writer:
+        writer.execute("select scooters_ops.create_mission(%s)", (json.dumps(MISSION),))
+        writer.execute(
+            "select scooters_ops.record_event('m1', 'mission_started', null, %s)", (at(0),)
+        )
+        assert writer.execute("select scooters_ops.skip_job('m1', 'p1', 'j1')").fetchone() == (
+            True,
+        )
+        for statement in (
+            "select * from scooters_ops.mission_intervals",
+            "select * from scooters_ops.config_in_force",
+            "select * from scooters_ops.mission_intervals_at(now())",
+            "select scooters_ops.plan_deliveries(1)",
+            "select scooters_ops.retry_deliveries()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                writer.execute(statement)
+    assert database.tokens() == ["m1_p1_j1_job_skipped"]
+
+
+def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
+    database: TestDatabase,
+) -> None:
+    story(database)
+    with acting_as(database, NOTIFIER) as notifier:
+        for view in VIEWS_OF_THE_NOTIFIER:
+            notifier.execute(f"select * from scooters_ops.{view}")
+        notifier.execute("listen scooters_ops")
+        assert notifier.execute("select scooters_ops.plan_deliveries(10)").fetchone() == (2,)
+        leased = notifier.execute(
+            "select recipient_id from scooters_ops.lease_deliveries('n1', '{\"telegram\": 9}', 60)"
+        ).fetchall()
+        assert len(leased) == 2
+        results = [
+            {
+                "recipient_id": recipient_id,
+                "state": state,
+                "is_attempt": True,
+                "delay_seconds": 0,
+                "reference": "7",
+            }
+            for (recipient_id,), state in zip(leased, ("sent", "failed"), strict=True)
+        ]
+        assert notifier.execute(
+            "select scooters_ops.record_deliveries('n1', %s)", (json.dumps(results),)
+        ).fetchone() == (2,)
+        assert notifier.execute("select scooters_ops.retry_deliveries()").fetchone() == (1,)
+        for statement in (
+            "select * from scooters_ops.mission_intervals",
+            "select * from scooters_ops.config_history",
+            "select scooters_ops.create_mission('{}')",
+            "select scooters_ops.record_event('m1', 'mission_started')",
+            "select scooters_ops.skip_job('m1', 'p1', 'j1')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                notifier.execute(statement)
+
+
+# --- Others, with rights of their own -----------------------------------------------------------
+
+
+@pytest.fixture
+def somebody(database: TestDatabase) -> Iterator[str]:
+    """A user of the database without any role of ours."""
+    role = f"somebody_in_{database.name}"
+    database.connection.execute(f"create role {role} login")
+    yield role
+    database.connection.execute(f"drop owned by {role}")
+    database.connection.execute(f"drop role {role}")
+
+
+def test_whoever_has_no_role_of_ours_can_do_nothing(database: TestDatabase, somebody: str) -> None:
+    with acting_as(database, somebody) as connection:
+        for statement in (
+            "select * from scooters_ops.mission_timeouts",
+            "select scooters_ops.mission_schema()",
+            "select scooters_ops.record_event('m1', 'mission_started')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_a_user_with_a_role_of_ours_has_its_rights(database: TestDatabase, somebody: str) -> None:
+    database.connection.execute(f"grant {ANALYST} to {somebody}")
+    with psycopg.connect(database.conninfo, user=somebody) as connection:
+        assert connection.execute("select * from scooters_ops.mission_timeouts").fetchall() == []
+    database.connection.execute(f"revoke {ANALYST} from {somebody}")
+
+
+def test_whoever_may_only_insert_history_wakes_detection_all_the_same(
+    database: TestDatabase, somebody: str
+) -> None:
+    database.create_mission()
+    assert database.detect(-1) == 0
+    database.connection.execute(f"grant usage on schema scooters_ops to {somebody}")
+    database.connection.execute(f"grant insert on scooters_ops.missions_history to {somebody}")
+    with acting_as(database, somebody) as connection:
+        connection.execute(
+            "insert into scooters_ops.missions_history (mission_id, type, occurred_at)"
+            " values ('m1', 'mission_started', %s)",
+            (at(0),),
+        )
+    assert database.detect(16) == 1
+
+
+def test_whoever_may_only_change_the_plan_wakes_detection_all_the_same(
+    database: TestDatabase, somebody: str
+) -> None:
+    database.create_mission()
+    database.record("mission_started", 0)
+    assert database.detect(1) == 0
+    database.connection.execute(f"grant usage on schema scooters_ops to {somebody}")
+    database.connection.execute(f"grant update (eta) on scooters_ops.mission_points to {somebody}")
+    with acting_as(database, somebody) as connection:
+        connection.execute("update scooters_ops.mission_points set eta = '1 minute'")
+    assert database.detect(2) == 1
+
+
+def test_objects_in_a_callers_own_schema_do_not_deceive_our_functions(
+    database: TestDatabase, somebody: str
+) -> None:
+    database.connection.execute(f"grant {WRITER} to {somebody}")
+    database.connection.execute(f"create schema authorization {somebody}")
+    with psycopg.connect(database.conninfo, user=somebody, autocommit=True) as connection:
+        for name, arguments, result in (
+            ("jsonb_typeof", "jsonb", "text"),
+            ("now", "", "timestamptz"),
+            ("concat_ws", "text, variadic text[]", "text"),
+        ):
+            connection.execute(
+                f"create function {name}({arguments}) returns {result} language plpgsql"
+                f" as $$ begin raise '{name} of %', current_user; end $$"
+            )
+        connection.execute(f'set search_path = "{somebody}", pg_catalog')
+        with pytest.raises(psycopg.errors.RaiseException, match="now of "):
+            connection.execute("select now()")
+        connection.execute("select scooters_ops.create_mission(%s)", (json.dumps(MISSION),))
+        connection.execute(
+            "select scooters_ops.record_event('m1', 'mission_started', null, %s)", (at(0),)
+        )
+        connection.execute("select scooters_ops.skip_job('m1', 'p1', 'j1')")
+    database.connection.execute(f"revoke {WRITER} from {somebody}")
+    assert database.tokens() == ["m1_p1_j1_job_skipped"]
