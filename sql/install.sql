@@ -22,6 +22,9 @@ set client_min_messages = warning;
 \ir views/mission_overview.sql
 \ir views/mission_events.sql
 \ir views/mission_routes.sql
+\ir views/mission_stops.sql
+\ir views/mission_skipped_points.sql
+\ir functions/mission_intervals_of.sql
 \ir functions/mission_intervals_at.sql
 \ir views/mission_intervals.sql
 \ir views/mission_timeouts.sql

@@ -1,4 +1,4 @@
-"""A database beside stand-ins of both channels, and a notifier that may do no more than its role."""
+"""A database beside stand-ins of both channels, and a notifier with its role's rights alone."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class House:
 
     def document(self, *recipients: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
         """A config that leads to the stand-ins; `recipients` get every notification."""
-        to_stand_ins = {
+        to_stand_ins: dict[str, Any] = {
             "channels__telegram__base_url": self.telegram.base_url,
             "channels__st__base_url": self.tracker.base_url,
         }
@@ -112,9 +112,9 @@ class House:
     def lease(self, worker: str, channel: str, seconds: float) -> list[dict[str, Any]]:
         """Leases everything due of a channel, as a notifier of that name would."""
         return self.database.rows(
-            "select * from scooters_ops.lease_deliveries(%s, jsonb_build_object(%s::text, 100), %s)",
+            "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
             worker,
-            channel,
+            json.dumps({channel: 100}),
             seconds,
         )
 
@@ -202,7 +202,7 @@ def make_house(database: TestDatabase) -> Iterator[House]:
 
 @dataclass
 class Daemon:
-    """A notifier that runs as a task."""
+    """A notifier that runs as a task; with `once` it ends by itself."""
 
     notifier: Notifier
     task: asyncio.Task[None]
@@ -224,10 +224,10 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running(templates_dir: Path = ROOT / "templates") -> AsyncIterator[Daemon]:
+async def running(*, once: bool = False) -> AsyncIterator[Daemon]:
     """A daemon; stopped at the end, unless it has ended."""
-    notifier = Notifier(templates_dir, Secrets())
-    daemon = Daemon(notifier, asyncio.create_task(notifier.run()))
+    notifier = Notifier(ROOT / "templates", Secrets())
+    daemon = Daemon(notifier, asyncio.create_task(notifier.run(once=once)))
     try:
         yield daemon
         if not daemon.task.done():

@@ -397,13 +397,36 @@ def test_a_revoked_token_pauses_its_channel_alone_until_it_works_again(
     }
 
 
-def test_once_leaves_a_refused_channel_alone_after_one_try(house: House) -> None:
+def test_a_channel_that_worked_in_between_is_paused_as_briefly_as_the_first_time(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__retry=QUICK_RETRY, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.telegram.script(*[house.telegram.refusal(401, "Unauthorized")] * 3)
+            house.skip("m1")
+            await daemon.until(house.is_sent)
+            house.telegram.script(house.telegram.refusal(401, "Unauthorized"))
+            house.skip("m2")
+            await daemon.until(lambda: house.states() == ["sent", "sent"])
+
+    asyncio.run(story())
+    pauses = [pause["seconds"] for pause in events(caplog, "channel_paused")]
+    assert pauses == [0.02, 0.04, 0.08, 0.02]
+
+
+def test_once_leaves_a_refused_channel_alone_after_one_try(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
     house.configure(TELEGRAM, notifier__batch_size=2, notifier__retry=SLOW_RETRY)
     house.telegram.token = "110201543:another"
     house.skip_many(6)
     house.run_once()
     assert house.states() == ["pending"] * 6
     assert len(house.telegram.calls) == 2
+    # Those in flight together count once.
+    assert [pause["seconds"] for pause in events(caplog, "channel_paused")] == [60]
 
 
 # --- The daemon --------------------------------------------------------------------------------
@@ -556,7 +579,7 @@ def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_agai
             with house.without_database():
                 await daemon.until(lambda: len(events(caplog, "sent")) == 2)
                 assert house.states() == ["sending", "sending"]
-                await asyncio.sleep(0.8)  # long enough for more than one vain attempt
+                await daemon.until(lambda: daemon.notifier._vain_attempts > 1)
             await daemon.until(house.is_sent)
             house.skip("m2")
             await daemon.until(lambda: house.states() == ["sent"] * 4)
@@ -593,11 +616,10 @@ def test_once_too_records_what_it_sent_before_it_sends_more(house: House) -> Non
     house.telegram.script(late(0.2))
 
     async def story() -> None:
-        once = asyncio.create_task(Notifier(ROOT / "templates", Secrets()).run(once=True))
-        while not house.telegram.messages:
-            await asyncio.sleep(0.01)
-        assert house.cut_connections() == 1
-        await once
+        async with running(once=True) as daemon:
+            await daemon.until(lambda: bool(house.telegram.messages))
+            assert house.cut_connections() == 1
+            await daemon.task
 
     asyncio.run(story())
     assert house.states() == ["sent", "sent"]
@@ -610,14 +632,15 @@ def test_once_gives_the_database_up_when_its_lease_has_ended(house: House) -> No
     house.telegram.script(late(0.2))
 
     async def story() -> None:
-        once = asyncio.create_task(Notifier(ROOT / "templates", Secrets()).run(once=True))
-        while not house.telegram.messages:
-            await asyncio.sleep(0.01)
-        with house.without_database():
-            await once
+        async with running(once=True) as daemon:
+            await daemon.until(lambda: bool(house.telegram.messages))
+            with (
+                house.without_database(),
+                pytest.raises(NotRecorded, match="1 results could not be recorded"),
+            ):
+                await daemon.task
 
-    with pytest.raises(NotRecorded, match="1 results could not be recorded"):
-        asyncio.run(story())
+    asyncio.run(story())
 
 
 def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(

@@ -217,7 +217,7 @@ def test_many_planners_at_once_plan_each_notification_once(sender: Sender) -> No
 
     def plan(_: int) -> int:
         with sender.database.connect(role=NOTIFIER) as connection:
-            counts = []
+            counts: list[int] = []
             while not counts or counts[-1]:
                 row = connection.execute("select scooters_ops.plan_deliveries(3)").fetchone()
                 assert row is not None
@@ -532,7 +532,7 @@ def test_recorders_of_the_same_rows_in_opposite_orders_do_not_deadlock(
 
 @pytest.fixture
 def mixed(sender: Sender) -> Sender:
-    """m1: the message failed, the ticket is sent. m2: the message is in doubt, the ticket failed."""
+    """m1: message failed, ticket sent. m2: message in doubt, ticket failed."""
     sender.route(TELEGRAM, TICKET)
     sender.skip(2)
     sender.plan()

@@ -118,6 +118,18 @@ def test_a_mission_that_starts_and_ends_between_two_passes_is_still_noticed(
     assert database.tokens() == [TRAVEL_TO_P1, STAY_AT_P1]
 
 
+@pytest.mark.parametrize("end", ["mission_completed", "mission_cancelled"])
+def test_an_interval_that_the_end_of_its_mission_closed_too_late_is_noticed(
+    database: TestDatabase, end: str
+) -> None:
+    started(database, "m1")
+    started(database, "m2")
+    database.record(end, 16, mission_id="m1")
+    database.record(end, 14, mission_id="m2")
+    assert database.detect(30) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
 def test_missions_are_noticed_each_for_itself(database: TestDatabase) -> None:
     for number in range(20):
         started(database, f"m{number}", minutes=number)
@@ -699,19 +711,21 @@ def test_with_a_bound_of_nothing_a_pass_at_the_right_moment_alone_could_tell(
 # --- Disabled, and enabled again ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("start", [0, -1_000_000])
 def test_detection_disabled_notifies_of_nothing_and_enabled_again_catches_up(
-    database: TestDatabase,
+    database: TestDatabase, start: float
 ) -> None:
+    """Also where passes are as of long ago."""
     database.apply_config(detection__enabled=False)
-    started(database)
-    started(database, "m2")
-    database.record("point_arrived", 16, "p1", "m2")
-    database.record("mission_completed", 17, mission_id="m2")
+    started(database, "m1", start)
+    started(database, "m2", start)
+    database.record("point_arrived", start + 16, "p1", "m2")
+    database.record("mission_completed", start + 17, mission_id="m2")
     for minutes in (1, 16, 30):
-        assert database.detect(minutes) == 0
+        assert database.detect(start + minutes) == 0
     assert database.tokens() == []
     database.apply_config(detection__enabled=True)
-    assert database.detect(31) == 2
+    assert database.detect(start + 31) == 2
     assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_between_points"]
 
 

@@ -219,7 +219,7 @@ def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
     )
     sql = other_version / "sql"
     replace_in(
-        sql / "functions/mission_intervals_at.sql",
+        sql / "functions/mission_intervals_of.sql",
         "    ) as is_overdue\nfrom intervals",
         "    ) as is_overdue,\n    'gps' as seen_by\nfrom intervals",
     )

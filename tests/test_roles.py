@@ -45,6 +45,7 @@ CALLERS: dict[str, set[str]] = {
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
     "idempotency_token": {ANALYST},
     "mission_intervals_at": {ANALYST},
+    "mission_intervals_of": {ANALYST},
     "opens_or_closes_interval": {ANALYST},
     "recipients_for": {ANALYST, NOTIFIER},
 }

@@ -2,21 +2,27 @@
 --
 -- Takes the wake-ups that are due, together with every other one of those missions;
 -- looks at these missions, and no others, through the view; inserts what is overdue;
--- leaves each mission one wake-up: the moment at which it must be looked at again.
+-- leaves each mission one wake-up: the moment at which it must be looked at again. All
+-- that is due is done, batch by batch.
 --
--- The missions are looked at in a later statement than the one that takes their wake-
--- ups: its snapshot sees at least what woke them. jit is off since compiling a pass
--- takes longer than running it.
+-- The missions are looked at in a later statement than the one that takes their
+-- wake-ups: its snapshot sees at least what woke them. A plan is made for each batch,
+-- since only for a known list of missions do the filters reach the indexes; jit is off
+-- since compiling such a plan takes longer than running it.
 create or replace function scooters_ops.detect_timeouts(as_of timestamptz default now())
 returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
 set jit = off
 as $$
 declare
+    batch_size constant integer := 5000;
     pass_started_at constant timestamptz := clock_timestamp();
     due_mission_ids text[];
-    inserted_count integer := 0;
+    batch_mission_ids text[];
+    inserted_count integer;
+    total_inserted integer := 0;
 begin
     if as_of is null or not isfinite(as_of) then
         raise exception using
@@ -43,31 +49,23 @@ begin
         returning wakeup.mission_id
     )
 
-    select array_agg(distinct mission_id)
+    select coalesce(array_agg(distinct mission_id), '{}')
     into due_mission_ids
     from taken_wakeups;
 
-    if due_mission_ids is not null then
-        with due_missions as (
-            select unnest(due_mission_ids) as mission_id
-        ),
+    for n in 1..cardinality(due_mission_ids) by batch_size loop
+        batch_mission_ids := due_mission_ids[n:n + batch_size - 1];
 
-        -- "offset 0" keeps the planner from joining all intervals: mission by mission.
-        current_intervals as materialized (
+        with current_intervals as materialized (
             select
                 span.*,
                 rule.is_enabled,
                 rule.minimum,
                 span.deadline + config.notify_within as news_until
-            from due_missions
-            cross join lateral (
-                select mission_interval.*
-                from scooters_ops.mission_intervals_at(as_of) as mission_interval
-                where mission_interval.mission_id = due_missions.mission_id
-                offset 0
-            ) as span
+            from scooters_ops.mission_intervals_of(batch_mission_ids, as_of) as span
             inner join scooters_ops.timeout_rules as rule using (type)
             cross join scooters_ops.config_in_force as config
+            where span.is_open or span.is_overdue
         ),
 
         news as (
@@ -102,30 +100,30 @@ begin
             returning 1
         ),
 
-        -- News of a disabled type keep their mission awake as long as they are news.
+        -- The first moment at which more is overdue. News of a disabled type keep their
+        -- mission awake as long as they are news.
         next_looks as (
             select
                 mission_id,
-                min(deadline) filter (where is_open and not is_overdue) as due_at
+                deadline as due_at
             from current_intervals
-            group by mission_id
+            where is_open and not is_overdue
             union all
             select
                 mission_id,
-                min(coalesce(news_until, 'infinity')) as due_at
+                coalesce(news_until, 'infinity') as due_at
             from news
             where not is_enabled
-            group by mission_id
             union all
             select
-                due_missions.mission_id,
+                due_mission.mission_id,
                 next_event.occurred_at as due_at
-            from due_missions
+            from unnest(batch_mission_ids) as due_mission (mission_id)
             cross join lateral (
                 select min(event.occurred_at) as occurred_at
                 from scooters_ops.missions_history as event
                 where
-                    event.mission_id = due_missions.mission_id
+                    event.mission_id = due_mission.mission_id
                     and event.occurred_at > as_of
             ) as next_event
         ),
@@ -143,7 +141,9 @@ begin
         select count(*)::integer
         into inserted_count
         from inserted_notifications;
-    end if;
+
+        total_inserted := total_inserted + inserted_count;
+    end loop;
 
     insert into scooters_ops.detection_passes (
         as_of, started_at, elapsed, missions, inserted
@@ -152,10 +152,10 @@ begin
         as_of,
         pass_started_at,
         clock_timestamp() - pass_started_at,
-        coalesce(cardinality(due_mission_ids), 0),
-        inserted_count
+        cardinality(due_mission_ids),
+        total_inserted
     );
-    return inserted_count;
+    return total_inserted;
 end
 $$;
 

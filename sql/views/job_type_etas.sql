@@ -4,9 +4,11 @@ select
     job_type.key as type,
     make_interval(secs => job_type.value::double precision) as eta
 from scooters_ops.config_in_force as in_force
-cross join lateral jsonb_each_text(
-    in_force.config -> 'detection' -> 'job_eta_seconds'
-) as job_type;
+cross join
+    jsonb_each_text(in_force.config -> 'detection' -> 'job_eta_seconds')
+        as job_type
+-- Computed once for each type, not once for each job that is joined to it.
+offset 0; -- noqa: AM09
 
 comment on view scooters_ops.job_type_etas is
 'Planned time of each job type that the config in force knows.';

@@ -8,9 +8,11 @@ select
         secs => (rule.settings ->> 'minimum_seconds')::double precision
     ) as minimum
 from scooters_ops.config_in_force as in_force
-cross join lateral jsonb_each(
-    in_force.config -> 'detection' -> 'timeouts'
-) as rule (type, settings);
+cross join
+    jsonb_each(in_force.config -> 'detection' -> 'timeouts')
+        as rule (type, settings)
+-- Computed once for each rule, not once for each interval that is joined to it.
+offset 0; -- noqa: AM09
 
 comment on view scooters_ops.timeout_rules is
 'The rule of each timeout type in the config in force: limit = greatest(eta * factor, minimum).';

@@ -1,0 +1,197 @@
+-- Where were these couriers at some moment, since when, and how long may that last?
+-- The one definition of an interval and of a timeout; everything else asks it.
+--
+-- Each event but the end of a mission opens an interval, and the next event closes it.
+-- Only plain SQL without settings, so that the planner sees through the function: a
+-- filter on mission_id reaches the indexes of every table below, and so does the list,
+-- which is repeated for each of them since only "=" spreads through joins by itself. It
+-- reads views only, so that whoever may ask the views may ask it.
+create or replace function scooters_ops.mission_intervals_of(
+    mission_ids text[],
+    as_of timestamptz
+)
+returns setof scooters_ops.mission_interval
+language sql stable parallel safe
+as $$
+with events as (
+    -- Apps repeat themselves: of one type at one point the earliest counts.
+    select distinct on (mission_id, type, point_id) *
+    from scooters_ops.mission_events
+    where
+        occurred_at <= as_of
+        and (mission_ids is null or mission_id = any(mission_ids))
+    order by mission_id, type, point_id, occurred_at, history_id
+),
+
+visits as (
+    -- Each event up to as_of: what the plan says of its point, which positions were
+    -- visited until then, and what came next.
+    select
+        event.mission_id,
+        event.point_id,
+        event.type,
+        event.occurred_at,
+        planned.position,
+        planned.route_eta,
+        stop.dwell_eta,
+        array_agg(planned.position) filter (where planned.position is not null)
+            over so_far as visited_positions,
+        count(*) filter (where event.ends_mission) over so_far as endings,
+        lead(event.occurred_at) over so_far as next_occurred_at,
+        lead(event.point_id) over so_far as next_point_id,
+        lead(planned.position) over so_far as next_position,
+        lead(planned.eta) over so_far as next_eta,
+        lead(planned.route_eta) over so_far as next_route_eta
+    from events as event
+    left join scooters_ops.mission_routes as planned
+        on
+            event.mission_id = planned.mission_id
+            and event.point_id = planned.point_id
+            and (mission_ids is null or planned.mission_id = any(mission_ids))
+    left join scooters_ops.mission_stops as stop
+        on
+            event.mission_id = stop.mission_id
+            and event.point_id = stop.point_id
+            and (mission_ids is null or stop.mission_id = any(mission_ids))
+    window so_far as (
+        partition by event.mission_id
+        order by event.occurred_at, event.history_id
+        rows unbounded preceding
+    )
+),
+
+intervals as (
+    -- In a point: that point, and the planned time of its jobs. Between points: the next
+    -- point, and the planned travel from the last visited one; going back, its own eta.
+    select
+        visit.mission_id,
+        case
+            when visit.type = 'point_arrived' then visit.point_id
+            else coalesce(visit.next_point_id, ahead.point_id)
+        end as point_id,
+        case
+            when visit.type = 'point_arrived'
+                then 'timeout_in_point'::scooters_ops.monitoring_notification_type
+            else 'timeout_between_points'::scooters_ops.monitoring_notification_type
+        end as type,
+        visit.occurred_at as started_at,
+        visit.next_occurred_at as finished_at,
+        case
+            when visit.type = 'point_arrived'
+                then coalesce(visit.dwell_eta, config_in_force.default_job_eta)
+            when target.position > last_visited.position
+                then target.route_eta - last_visited.route_eta
+            else target.eta
+        end as eta
+    from visits as visit
+    left join scooters_ops.config_in_force on true
+    -- Where no next event names a point: the first one that nobody has visited yet.
+    left join lateral (
+        select
+            planned.point_id,
+            planned.position,
+            planned.eta,
+            planned.route_eta
+        from scooters_ops.mission_routes as planned
+        where
+            visit.type <> 'point_arrived'
+            and visit.next_point_id is null
+            and planned.mission_id = visit.mission_id
+            and planned.position <> all (coalesce(visit.visited_positions, '{}'))
+            and (
+                select skipped.point_id
+                from scooters_ops.mission_skipped_points as skipped
+                where
+                    skipped.mission_id = planned.mission_id
+                    and skipped.point_id = planned.point_id
+            ) is null
+        order by planned.position
+        limit 1
+    ) as ahead on true
+    cross join lateral (
+        select
+            coalesce(visit.next_position, ahead.position) as position,
+            coalesce(visit.next_eta, ahead.eta) as eta,
+            coalesce(visit.next_route_eta, ahead.route_eta) as route_eta
+    ) as target
+    -- Where the plan does not know the point of this event: the last one that it knows.
+    left join lateral (
+        select
+            planned.position,
+            planned.route_eta
+        from scooters_ops.mission_routes as planned
+        where
+            visit.position is null
+            and visit.visited_positions is not null
+            and planned.mission_id = visit.mission_id
+            and planned.position
+            = visit.visited_positions[cardinality(visit.visited_positions)]
+        limit 1
+    ) as earlier on true
+    cross join lateral (
+        select
+            coalesce(visit.position, earlier.position, 0) as position,
+            coalesce(visit.route_eta, earlier.route_eta, interval '0') as route_eta
+    ) as last_visited
+    -- What comes after the end counts for nothing.
+    where visit.endings = 0
+)
+
+select
+    span.mission_id,
+    mission.performer_id,
+    span.point_id,
+    span.type,
+    span.started_at,
+    span.finished_at,
+    span.eta,
+    rule.factor,
+    allowed.time_limit,
+    span.started_at + allowed.time_limit as deadline,
+    coalesce(span.finished_at, as_of) - span.started_at as elapsed,
+    span.finished_at is null as is_open,
+    coalesce(
+        coalesce(span.finished_at, as_of) > span.started_at + allowed.time_limit, false
+    ) as is_overdue
+from intervals as span
+inner join scooters_ops.mission_overview as mission
+    on
+        span.mission_id = mission.mission_id
+        and (mission_ids is null or mission.mission_id = any(mission_ids))
+left join scooters_ops.timeout_rules as rule using (type)
+cross join lateral (
+    -- In seconds: a day of an interval may have 23 or 25 hours, a limit may not.
+    select
+        case
+            when span.eta is not null
+                then greatest(
+                    make_interval(
+                        secs => date_part('epoch', span.eta) * rule.factor::float8
+                    ),
+                    rule.minimum
+                )
+        end as time_limit
+) as allowed
+where
+    span.point_id is not null
+    -- A mission that is over has nothing open, unless at that moment its end lay ahead.
+    and (
+        span.finished_at is not null
+        or mission.status not in ('completed', 'cancelled')
+        or exists (
+            select
+            from scooters_ops.mission_events as event
+            where
+                event.mission_id = span.mission_id
+                and event.ends_mission
+        )
+    )
+$$;
+
+comment on function scooters_ops.mission_intervals_of(text[], timestamptz) is
+'Every interval of these missions (null: of all) as of a moment, seeing only events up to it; columns as in mission_intervals.';
+
+revoke execute on function scooters_ops.mission_intervals_of(text[], timestamptz)
+from public;
+grant execute on function scooters_ops.mission_intervals_of(text[], timestamptz)
+to scooters_ops_analyst;
