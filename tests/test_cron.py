@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from notifier.config import ROOT
+from notifier.migrate import migrate
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase
+from tests.conftest import TestDatabase, config
 
 # Before pg_cron 1.5 jobs start at full minutes.
 PATIENCE_SECONDS = 75.0
@@ -133,6 +136,49 @@ def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
     assert "differs from the config in force: make schedule" in (
         psql("status", database.environment).stdout
     )
+
+
+def test_status_counts_the_failures_of_each_job_and_shows_the_last_message(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    assert psql("schedule", database.environment).returncode == 0
+    cron.execute(
+        "insert into cron.job_run_details (jobid, runid, status, return_message, start_time)"
+        " select jobid, 1000 + n, run.status, run.message, timestamptz '2020-02-02 02:02:00Z'"
+        " from cron.job, (values (1, 'failed', 'ERROR: no luck'), (2, 'failed', 'ERROR: again'),"
+        " (3, 'succeeded', '1 row')) as run (n, status, message)"
+        " where jobname like 'scooters\\_ops\\_prune@%'"
+    )
+    shown = psql("status", database.environment).stdout
+    (line,) = [line for line in shown.splitlines() if f"scooters_ops_prune@{database.name}" in line]
+    _, _, _, run_at, status, message, failures, failed_at = map(str.strip, line.split("|"))
+    assert (status, message, failures) == ("succeeded", "1 row", "2")
+    assert run_at == failed_at == "2020-02-02 02:02:00+00"
+
+
+def test_pg_cron_may_live_in_our_own_database_whatever_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = 'Scooters\' "own" database'
+    with Postgres(cron_database=name) as server:
+        with psycopg.connect(server.conninfo("postgres"), autocommit=True) as admin:
+            admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        monkeypatch.setenv("DATABASE_URL", server.conninfo(name))
+        migrate()
+        with psycopg.connect(server.conninfo(name), autocommit=True) as connection:
+            connection.execute("select scooters_ops.apply_config(%s)", (json.dumps(config()),))
+            environment = server.environment(name)
+            assert f"pg_cron has no tables in database {name}" in psql("status", environment).stdout
+            assert psql("unschedule", environment).returncode == 0
+            for script in ("schedule", "schedule", "status"):
+                finished = psql(script, environment)
+                assert finished.returncode == 0, finished.stderr
+            rows = connection.execute("select jobname, database from cron.job").fetchall()
+            assert len(rows) == 3
+            assert {database for _, database in rows} == {name}
+            assert all(job.endswith(f"@{name}") for job, _ in rows)
+            assert psql("unschedule", environment).returncode == 0
+            assert connection.execute("select from cron.job").fetchall() == []
 
 
 def test_scheduling_needs_a_config(database: TestDatabase, cron: psycopg.Connection[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -395,3 +396,13 @@ def test_a_machine_without_psql_is_told_so(migrated: Scratch, tmp_path: Path) ->
     refused = run("notifier.migrate", environment=migrated.environment | {"PATH": str(tmp_path)})
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == "migrate: there is no psql: make install\n"
+
+
+def test_the_table_of_contents_names_every_file_once() -> None:
+    named = re.findall(r"^\\ir (\S+)$", (ROOT / "sql/install.sql").read_text("utf-8"), re.MULTILINE)
+    files = (ROOT / "sql").rglob("*.sql")
+    assert sorted(named) == sorted(
+        str(file.relative_to(ROOT / "sql"))
+        for file in files
+        if file.parent.name != "cron" and file.name != "install.sql"
+    )

@@ -20,7 +20,7 @@ select
 from scooters_ops.config_in_force
 \gset
 
-\connect :cron_database
+\connect :"cron_database"
 set client_min_messages = warning;
 create extension if not exists pg_cron;
 reset client_min_messages;

@@ -36,7 +36,7 @@ select
     ) as detect_schedule
 \gset
 
-\connect :cron_database
+\connect :"cron_database"
 select to_regclass('cron.job') is not null as has_pg_cron
 \gset
 \if :has_pg_cron

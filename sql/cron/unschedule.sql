@@ -4,7 +4,7 @@
 \set QUIET on
 \ir jobs.sql
 
-\connect :cron_database
+\connect :"cron_database"
 select to_regclass('cron.job') is not null as has_pg_cron
 \gset
 \if :has_pg_cron
