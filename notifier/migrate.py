@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import psycopg
@@ -41,6 +41,11 @@ class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no ty
         self.schema = "scooters_ops"
         return psycopg.connect(conninfo(), autocommit=True)
 
+    def copy(self) -> AbstractContextManager[Backend]:
+        """yoyo would do a migration on one connection and note it on another: a crash between the
+        two would leave it done and not noted. On one connection one transaction holds both."""
+        return nullcontext(self)
+
 
 def migrate() -> list[str]:
     """Applies what is missing; returns the names of the migrations that it applied.
@@ -66,7 +71,8 @@ def migrate() -> list[str]:
 
 def _apply(backend: Backend, migration: Any) -> None:
     try:
-        backend.apply_one(migration)
+        with backend.transaction():
+            backend.apply_one(migration)
     except psycopg.Error as error:
         raise DatabaseUnusable(f"migration {migration.id} failed: {str(error).strip()}") from None
 

@@ -16,8 +16,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from notifier import migrate as migrations
 from notifier.config import ROOT
-from notifier.database import known_migrations
+from notifier.database import DatabaseUnusable, known_migrations
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE
 
@@ -300,6 +301,22 @@ def test_a_broken_migration_leaves_the_state_before_it(
     (migrations / "9001_broken.sql").write_text("create table scooters_ops.half (id int);\n")
     mended = migrate(migrated, other_version)
     assert mended.stdout == "migrated: 9001_broken, 9002_unreached; sql/ installed\n"
+
+
+def test_a_crash_before_a_migration_is_noted_undoes_it(
+    empty: Scratch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError("gone")
+
+    for name, value in empty.environment.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations.Backend, "mark_one", crash)
+        with pytest.raises(DatabaseUnusable, match="0001_tables failed: gone"):
+            migrations.migrate()
+    assert empty.rows("select to_regclass('scooters_ops.missions')::text") == [(None,)]
+    assert migrations.migrate()[0] == "0001_tables"
 
 
 def test_a_broken_file_of_sql_leaves_all_of_it_as_it_was(
