@@ -35,7 +35,8 @@ create table scooters_ops.missions (
     attributes jsonb not null default '{}',
     created_at timestamptz not null default now(),
     constraint missions_pkey primary key (mission_id),
-    constraint missions_mission_id_check check (mission_id <> ''),
+    constraint missions_mission_id_check
+    check (octet_length(mission_id) between 1 and 255),
     constraint missions_status_check
     check (status in ('created', 'active', 'completed', 'cancelled')),
     constraint missions_attributes_check check (jsonb_typeof(attributes) = 'object')
@@ -54,7 +55,8 @@ create table scooters_ops.mission_points (
     deferrable initially immediate,
     constraint mission_points_mission_id_fkey foreign key (mission_id)
     references scooters_ops.missions on delete cascade,
-    constraint mission_points_point_id_check check (point_id <> ''),
+    constraint mission_points_point_id_check
+    check (octet_length(point_id) between 1 and 255),
     constraint mission_points_position_check check (position >= 1),
     constraint mission_points_eta_check
     check (eta between interval '0' and interval '366 days')
@@ -70,7 +72,8 @@ create table scooters_ops.mission_jobs (
     constraint mission_jobs_pkey primary key (mission_id, point_id, job_id),
     constraint mission_jobs_mission_id_point_id_fkey foreign key (mission_id, point_id)
     references scooters_ops.mission_points on delete cascade,
-    constraint mission_jobs_job_id_check check (job_id <> ''),
+    constraint mission_jobs_job_id_check
+    check (octet_length(job_id) between 1 and 255),
     constraint mission_jobs_eta_check
     check (eta between interval '0' and interval '366 days'),
     constraint mission_jobs_status_check
@@ -88,6 +91,8 @@ create table scooters_ops.missions_history (
     type text collate "C" not null,
     occurred_at timestamptz not null,
     constraint missions_history_pkey primary key (history_id),
+    constraint missions_history_length_check
+    check (octet_length(mission_id) <= 255 and octet_length(point_id) <= 255),
     constraint missions_history_point_id_check
     check (point_id is not null or type not in ('point_arrived', 'point_completed')),
     constraint missions_history_occurred_at_check

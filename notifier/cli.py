@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(options.log_level, secrets)
     try:
         return asyncio.run(_command(options, secrets))
+    except BrokenPipeError:  # notifier preview ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ConfigError as error:
         for problem in error.problems:
             print(f"notifier: {problem}", file=sys.stderr)
@@ -128,12 +132,13 @@ async def _config(action: str, file: Path) -> int:
     async with _database() as database:
         before = await database.config()
         config_id = await database.apply_config(document)
+        after = await database.config()
     if before is not None and before[0] == config_id:
         print(f"{file}: in force already, as config {config_id}")
         return 0
     print(f"{file}: in force as config {config_id}")
-    if before is not None and _schedules(before[1]) != _schedules(document):
-        print("The schedule has changed: make schedule")
+    if before is not None and after is not None and _jobs(before[1]) != _jobs(after[1]):
+        print("What pg_cron runs, or when, has changed: make schedule")
     return 0
 
 
@@ -145,8 +150,11 @@ def _check(config: Config) -> None:
             renderer.render(type, CHANNELS[name], facts)
 
 
-def _schedules(document: dict[str, dict[str, object]]) -> tuple[object, object]:
-    return document["detection"]["schedule"], document.get("retention", {}).get("schedule")
+def _jobs(document: Mapping[str, Mapping[str, object]]) -> tuple[object, ...]:
+    """What sql/cron/schedule.sql makes jobs of, in a config that has its defaults filled in."""
+    retention = document["retention"]
+    schedules = document["detection"]["schedule"], retention["schedule"]
+    return *schedules, retention["cron_runs_seconds"]
 
 
 async def _preview(options: argparse.Namespace) -> int:
@@ -174,12 +182,25 @@ async def _status() -> int:
     async with _database() as database:
         detection = await database.detection_status()
         deliveries = await database.delivery_status()
+        in_force = await database.config()
     now = datetime.now(UTC)
     print(_detection_line(detection, now))
     print(_deliveries_table(deliveries, now))
     advice = []
     if detection.is_stalled:
         advice.append("Detection has stopped: see make status for pg_cron's own account.")
+    if in_force is None:
+        advice.append("No config is in force: make config")
+    else:
+        try:
+            configs.parse(in_force[1])
+        except ConfigError as error:
+            advice.append(f"No notifier can use the config in force: {error.problems[0]}")
+    if any(row.is_stuck for row in deliveries):
+        advice.append(
+            "Nobody takes what is due: is a notifier running, is the channel configured, and does"
+            " its log speak of a pause?"
+        )
     if any(row.state == "failed" for row in deliveries):
         advice.append("Mend what the errors name, then: notifier retry --failed")
     if any(row.state == "in_doubt" for row in deliveries):

@@ -163,6 +163,9 @@ class NotifierSettings(Strict):
     poll_seconds: float = Field(gt=0, le=3600)
     batch_size: int = Field(ge=1, le=10000)
     lease_seconds: float = Field(ge=1, le=86400)
+    stuck_after_seconds: PositiveSeconds = Field(
+        default=300, description="What is due for so long, and nobody takes it, needs a person."
+    )
     retry: RetryPolicy
 
 

@@ -116,6 +116,8 @@ class DeliveryStatus:
     oldest_created_at: datetime
     next_attempt_at: datetime | None
     sample_error: str | None
+    is_stuck: bool
+    """Due for long, and nobody takes it."""
 
 
 @dataclass(frozen=True)

@@ -183,13 +183,13 @@ def _demo() -> int:
             config = demo_config(telegram.base_url, tracker.base_url)
             connection.execute("select scooters_ops.apply_config(%s)", (json.dumps(config),))
             _psql(server, "sql/cron/schedule.sql")
-            with _notifier(server) as log:
+            with _notifier(server) as (notifier, log):
                 _say("Playing the fleet: ", end="")
                 for courier in fleet():
                     play(connection, courier)
                     print(f"{courier.name} ", end="", flush=True)
                 print()
-                _await_messages(connection, log)
+                _await_messages(connection, notifier, log)
             with psycopg.connect(server.conninfo("postgres"), autocommit=True) as cron:
                 _show(connection, cron, server, telegram, tracker)
     print("\nThe private PostgreSQL is gone again; nothing is left behind.")
@@ -244,7 +244,7 @@ def play(connection: psycopg.Connection[Any], courier: Courier) -> None:
 
 
 @contextmanager
-def _notifier(server: Postgres) -> Iterator[IO[bytes]]:
+def _notifier(server: Postgres) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
     """The notifier as ops run it; at the end it is asked to stop, as systemd does."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -254,7 +254,7 @@ def _notifier(server: Postgres) -> Iterator[IO[bytes]]:
             stderr=log,
         )
         try:
-            yield log
+            yield process, log
             process.terminate()
             if process.wait(30) != 0:
                 raise DemoFailed(f"the notifier ended with {process.returncode}:\n{_text(log)}")
@@ -264,13 +264,17 @@ def _notifier(server: Postgres) -> Iterator[IO[bytes]]:
                 process.wait()
 
 
-def _await_messages(connection: psycopg.Connection[Any], log: IO[bytes]) -> None:
+def _await_messages(
+    connection: psycopg.Connection[Any], notifier: subprocess.Popen[bytes], log: IO[bytes]
+) -> None:
     """Until everything that the stories lead to has been noticed and sent."""
     started = time.monotonic()
     progress = Progress()
     done: set[str] = set()
     while not done >= set(EXPECTED_TOKENS):
         waited = time.monotonic() - started
+        if notifier.poll() is not None:
+            raise DemoFailed(f"the notifier ended with {notifier.returncode}:\n{_text(log)}")
         if waited > PATIENCE_SECONDS:
             missing = ", ".join(sorted(set(EXPECTED_TOKENS) - done))
             raise DemoFailed(f"not sent after {waited:.0f} s: {missing}\n{_text(log)}")

@@ -168,7 +168,7 @@ def test_a_config_is_checked_applied_and_shown(
     config_id = house.database.value("select config_id from scooters_ops.config_in_force")
     assert finished.stdout.splitlines() == [
         f"{file}: in force as config {config_id}",
-        "The schedule has changed: make schedule",
+        "What pg_cron runs, or when, has changed: make schedule",
     ]
 
     finished = house.cli("config", "show")

@@ -392,7 +392,7 @@ def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config(detection__schedule="30 seconds")))
     _, output, _ = command("config", "apply", str(file))
-    assert output.endswith("The schedule has changed: make schedule\n")
+    assert output.endswith("What pg_cron runs, or when, has changed: make schedule\n")
     file.write_text(json.dumps(config(detection__schedule="30 seconds", notifier__batch_size=7)))
     _, output, _ = command("config", "apply", str(file))
     assert "make schedule" not in output

@@ -14,10 +14,20 @@ begin
 end
 $$;
 
+-- Before pg_cron 1.5 a job's name has at most 63 bytes.
+with names as (
+    select
+        case
+            when octet_length(current_database()) <= 39 then current_database()::text
+            else left(current_database(), 6) || '_' || md5(current_database())
+        end as suffix
+)
+
 select
-    format('scooters_ops_detect@%s', current_database()) as detect_job,
-    format('scooters_ops_prune@%s', current_database()) as prune_job,
-    format('scooters_ops_prune_runs@%s', current_database()) as prune_runs_job,
+    'scooters_ops_detect@' || names.suffix as detect_job,
+    'scooters_ops_prune@' || names.suffix as prune_job,
+    'scooters_ops_prune_runs@' || names.suffix as prune_runs_job,
     current_database() as our_database,
     current_setting('cron.database_name') as cron_database
+from names
 \gset

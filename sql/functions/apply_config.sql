@@ -35,6 +35,19 @@ begin
             );
     end if;
 
+    if not exists (
+        select
+        from pg_catalog.pg_timezone_names
+        where name = checked -> 'notifier' ->> 'time_zone'
+    ) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'notifier.time_zone: %s is not a time zone such as UTC or Europe/Moscow',
+                checked -> 'notifier' -> 'time_zone'
+            );
+    end if;
+
     select * into before from scooters_ops.config_in_force;
     if before.config = checked then
         return before.config_id;

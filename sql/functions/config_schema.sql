@@ -137,6 +137,14 @@ return jsonb $schema${
           "title": "Lease Seconds",
           "type": "number"
         },
+        "stuck_after_seconds": {
+          "default": 300,
+          "description": "What is due for so long, and nobody takes it, needs a person.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Stuck After Seconds",
+          "type": "number"
+        },
         "retry": {
           "$ref": "#/$defs/RetryPolicy"
         }

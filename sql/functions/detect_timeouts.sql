@@ -36,22 +36,13 @@ begin
         return 0;
     end if;
 
-    with due_missions as (
-        select distinct mission_id
-        from scooters_ops.mission_wakeups
-        where due_at <= as_of
-    ),
-
-    taken_wakeups as (
-        delete from scooters_ops.mission_wakeups as wakeup
-        using due_missions
-        where wakeup.mission_id = due_missions.mission_id
-        returning wakeup.mission_id
-    )
-
     select coalesce(array_agg(distinct mission_id), '{}')
     into due_mission_ids
-    from taken_wakeups;
+    from scooters_ops.mission_wakeups
+    where due_at <= as_of;
+
+    delete from scooters_ops.mission_wakeups
+    where mission_id = any(due_mission_ids);
 
     for n in 1..cardinality(due_mission_ids) by batch_size loop
         batch_mission_ids := due_mission_ids[n:n + batch_size - 1];

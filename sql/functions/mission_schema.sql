@@ -7,7 +7,7 @@ return jsonb '{
     "additionalProperties": false,
     "required": ["mission_id", "performer_id", "points"],
     "properties": {
-        "mission_id": {"type": "string", "minLength": 1},
+        "mission_id": {"type": "string", "minLength": 1, "maxLength": 255},
         "performer_id": {"type": "string", "minLength": 1},
         "status": {
             "type": "string",
@@ -23,7 +23,7 @@ return jsonb '{
                 "additionalProperties": false,
                 "required": ["point_id", "eta_seconds"],
                 "properties": {
-                    "point_id": {"type": "string", "minLength": 1},
+                    "point_id": {"type": "string", "minLength": 1, "maxLength": 255},
                     "position": {"type": "integer", "minimum": 1, "maximum": 2147483647},
                     "eta_seconds": {"type": "number", "minimum": 0, "maximum": 31622400},
                     "jobs": {
@@ -34,7 +34,7 @@ return jsonb '{
                             "additionalProperties": false,
                             "required": ["job_id", "type"],
                             "properties": {
-                                "job_id": {"type": "string", "minLength": 1},
+                                "job_id": {"type": "string", "minLength": 1, "maxLength": 255},
                                 "type": {"type": "string", "minLength": 1},
                                 "eta_seconds": {
                                     "anyOf": [

@@ -9,7 +9,14 @@ select
     count(*) as recipients,
     min(created_at) as oldest_created_at,
     min(next_attempt_at) as next_attempt_at,
-    max(last_error) as sample_error
+    max(last_error) as sample_error,
+    min(next_attempt_at) < now() - make_interval(
+        secs => (
+            select (in_force.config #>> '{notifier,stuck_after_seconds}')::float8
+            from scooters_ops.config_in_force as in_force
+        )
+    )
+    and min(state) in ('pending', 'sending') as is_stuck
 from scooters_ops.notification_recipients
 where state <> 'sent'
 group by 1, 2
@@ -20,7 +27,13 @@ select
     count(*) as recipients,
     min(created_at) as oldest_created_at,
     null as next_attempt_at,
-    null as sample_error
+    null as sample_error,
+    min(created_at) < now() - make_interval(
+        secs => (
+            select (in_force.config #>> '{notifier,stuck_after_seconds}')::float8
+            from scooters_ops.config_in_force as in_force
+        )
+    ) as is_stuck
 from scooters_ops.monitoring_notifications
 where planned_at is null
 having count(*) > 0;
@@ -39,6 +52,8 @@ comment on column scooters_ops.delivery_status.next_attempt_at is
 'When the next of them is tried.';
 comment on column scooters_ops.delivery_status.sample_error is
 'The last error of one of them.';
+comment on column scooters_ops.delivery_status.is_stuck is
+'Whether one of them has been due for longer than notifier.stuck_after_seconds: nobody takes it.';
 
 grant select on scooters_ops.delivery_status
 to scooters_ops_analyst, scooters_ops_notifier;
