@@ -706,3 +706,9 @@ def test_the_notifier_and_the_database_accept_the_same_configs_and_understand_th
 
 def test_every_channel_has_settings_in_the_schema() -> None:
     assert json_schema()["$defs"]["Channels"]["properties"].keys() == CHANNELS.keys()
+
+
+def test_the_database_knows_which_time_zones_there_are(database: TestDatabase) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"notifier\.time_zone: .Mars/X"):
+        database.apply_config(notifier__time_zone="Mars/X")
+    database.apply_config(notifier__time_zone="Europe/Moscow")

@@ -672,3 +672,24 @@ def test_notifiers_are_woken_by_what_concerns_them_and_by_nothing_else(
 
         mixed.database.apply_config(notifier__locale="ru")
         assert is_woken()
+
+
+def test_what_nobody_plans_or_takes_counts_as_stuck(database: TestDatabase) -> None:
+    def stuck() -> list[tuple[str, bool]]:
+        rows = database.rows("select state, is_stuck from scooters_ops.delivery_status")
+        return [(row["state"], row["is_stuck"]) for row in rows]
+
+    def wait_in_vain(table: str, column: str) -> None:
+        database.connection.execute(
+            f"update scooters_ops.{table} set {column} = {column} - interval '301 seconds'"
+        )
+
+    database.create_mission()
+    database.value("select scooters_ops.skip_job('m1', 'p1', 'j1')")
+    assert stuck() == [("unplanned", False)]
+    wait_in_vain("monitoring_notifications", "created_at")
+    assert stuck() == [("unplanned", True)]
+    database.value("select scooters_ops.plan_deliveries(10)")
+    assert stuck() == [("pending", False)]
+    wait_in_vain("notification_recipients", "next_attempt_at")
+    assert stuck() == [("pending", True)]

@@ -382,3 +382,16 @@ def test_what_planners_change_themselves_is_checked_too(
     create(database, MISSION)
     with pytest.raises(psycopg.IntegrityError):
         database.connection.execute(statement)
+
+
+@pytest.mark.parametrize("column", ["mission_id", "point_id"])
+def test_an_identifier_too_long_for_a_token_never_reaches_a_pass(
+    database: TestDatabase, column: str
+) -> None:
+    names = {"mission_id": "m1", "point_id": "p1"} | {column: "x" * 256}
+    with pytest.raises(psycopg.errors.CheckViolation, match="missions_history_length_check"):
+        database.connection.execute(
+            "insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)"
+            " values (%(mission_id)s, %(point_id)s, 'point_arrived', now())",
+            names,
+        )

@@ -81,3 +81,10 @@ def test_secrets_that_were_given_out_are_blotted_out(monkeypatch: pytest.MonkeyP
         secrets.get(name)
     text = "POST /bot12:abc/d/x, 12:abc, 12%3Aabc%2Fd, 12%3Aabc."
     assert secrets.redact(text) == "POST /bot***/x, ***, ***, ***."
+
+
+def test_a_secret_too_short_to_hide_tears_no_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORGANIZATION", "99")
+    secrets = Secrets()
+    assert secrets.get("ORGANIZATION") == "99"
+    assert secrets.redact("14:05:99 DUTY-99") == "14:05:99 DUTY-99"

@@ -11,7 +11,10 @@ select
     ) as default_job_eta,
     make_interval(
         secs => (config -> 'detection' ->> 'notify_within_seconds')::double precision
-    ) as notify_within
+    ) as notify_within,
+    make_interval(
+        secs => (config -> 'notifier' ->> 'stuck_after_seconds')::double precision
+    ) as stuck_after
 from scooters_ops.configs
 order by config_id desc
 limit 1;
@@ -32,6 +35,8 @@ comment on column scooters_ops.config_in_force.default_job_eta is
 'Planned time of a job whose type has no eta of its own (interval).';
 comment on column scooters_ops.config_in_force.notify_within is
 'An interval whose deadline is older is history, not news (interval; null: no bound).';
+comment on column scooters_ops.config_in_force.stuck_after is
+'What is due for so long, and nobody takes it, needs a person (interval).';
 
 grant select on scooters_ops.config_in_force
 to scooters_ops_analyst, scooters_ops_notifier;

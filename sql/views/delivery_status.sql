@@ -10,11 +10,8 @@ select
     min(created_at) as oldest_created_at,
     min(next_attempt_at) as next_attempt_at,
     max(last_error) as sample_error,
-    min(next_attempt_at) < now() - make_interval(
-        secs => (
-            select (in_force.config #>> '{notifier,stuck_after_seconds}')::float8
-            from scooters_ops.config_in_force as in_force
-        )
+    min(next_attempt_at) < now() - (
+        select in_force.stuck_after from scooters_ops.config_in_force as in_force
     )
     and min(state) in ('pending', 'sending') as is_stuck
 from scooters_ops.notification_recipients
@@ -28,11 +25,8 @@ select
     min(created_at) as oldest_created_at,
     null as next_attempt_at,
     null as sample_error,
-    min(created_at) < now() - make_interval(
-        secs => (
-            select (in_force.config #>> '{notifier,stuck_after_seconds}')::float8
-            from scooters_ops.config_in_force as in_force
-        )
+    min(created_at) < now() - (
+        select in_force.stuck_after from scooters_ops.config_in_force as in_force
     ) as is_stuck
 from scooters_ops.monitoring_notifications
 where planned_at is null
