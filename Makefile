@@ -73,6 +73,10 @@ lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check 
 	$(python) -m sqlfluff lint sql migrations
 	$(python) -m sandbox.plpgsql_check
 
+.PHONY: bench
+bench: sandbox ## what passes and views cost, as ratios; SCALE=full takes longer, SCALE=1k,10k less
+	$(python) -m sandbox.bench $(if $(SCALE),--scale $(SCALE))
+
 .PHONY: schema
 schema: .venv/runtime ## write what follows from the models of notifier/config.py anew
 	$(python) -m notifier.config

@@ -131,6 +131,12 @@ class Detection(Strict):
     timeouts: Timeouts
     job_eta_seconds: dict[str, Seconds]
     default_job_eta_seconds: Seconds
+    batch_size: int = Field(
+        default=5000,
+        ge=1,
+        le=1_000_000,
+        description="How many missions one pass looks at, at most, before it commits.",
+    )
     stalled_after_seconds: PositiveSeconds = Field(
         default=180, description="Without a pass for so long, detection counts as stopped."
     )

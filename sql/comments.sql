@@ -68,7 +68,7 @@ comment on column scooters_ops.missions_history.occurred_at is
 comment on index scooters_ops.missions_history_pkey is
 'For: editing or deleting one event by hand.';
 comment on index scooters_ops.missions_history_mission_id_occurred_at_idx is
-'For: the events of a mission, in mission_events; its first event to come, in detect_timeouts.';
+'For: the events of a mission, in mission_events; its first event to come, in detect_timeouts_of.';
 comment on index scooters_ops.missions_history_occurred_at_idx is
 'For: the missions with recent events, in apply_config.';
 
@@ -92,9 +92,9 @@ comment on column scooters_ops.mission_wakeups.mission_id is
 comment on column scooters_ops.mission_wakeups.due_at is
 'When to look; -infinity: at the next pass; infinity: when config changes.';
 comment on index scooters_ops.mission_wakeups_due_at_idx is
-'For: what is due, in detect_timeouts.';
+'For: what is due, in due_missions.';
 comment on index scooters_ops.mission_wakeups_mission_id_idx is
-'For: every other wake-up of the missions that are due, in detect_timeouts.';
+'For: every other wake-up of the missions that are due, in detect_timeouts_of.';
 
 comment on table scooters_ops.detection_passes is
 'What each pass of detection did; prune() deletes old ones.';
@@ -110,6 +110,10 @@ comment on column scooters_ops.detection_passes.missions is
 'How many missions it looked at (a count).';
 comment on column scooters_ops.detection_passes.inserted is
 'How many notifications it inserted (a count).';
+comment on column scooters_ops.detection_passes.still_due is
+'How many missions were due and left to the next pass (a count).';
+comment on index scooters_ops.detection_passes_started_at_idx is
+'For: the last hour, in recent_detection_passes; what is old, in prune.';
 comment on index scooters_ops.detection_passes_pkey is
 'For: the last pass, in detection_status.';
 

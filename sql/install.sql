@@ -37,10 +37,14 @@ set client_min_messages = warning;
 \ir triggers/wake_for_history.sql
 \ir triggers/wake_for_plan.sql
 \ir functions/try_detection_lock.sql
+\ir functions/due_missions.sql
+\ir functions/detect_timeouts_of.sql
 \ir functions/detect_timeouts.sql
+\ir functions/detect_in_batches.sql
 \ir functions/detect_for_a_minute.sql
 \ir functions/prune.sql
 \ir views/detection_status.sql
+\ir views/recent_detection_passes.sql
 
 -- What the mission service calls
 \ir functions/mission_schema.sql

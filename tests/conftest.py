@@ -7,7 +7,8 @@ import copy
 import json
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,17 @@ TEMPLATE = "template_scooters"
 CONFIG: dict[str, Any] = json.loads((ROOT / "config.json").read_text("utf-8"))
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 """The moment around which tests tell their stories."""
+
+
+PATIENCE_SECONDS = 75.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for a condition; fails when it does not come about."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
 
 
 def at(minutes: float) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,10 +15,9 @@ from psycopg import sql
 from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase, config
+from tests.conftest import TestDatabase, config, until
 
 # Before pg_cron 1.5 jobs start at full minutes.
-PATIENCE_SECONDS = 75.0
 
 
 def psql(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -72,7 +70,7 @@ def test_scheduling_makes_three_jobs_and_again_replaces_them(
         "scooters_ops_prune_runs",
     }
     assert scheduled["scooters_ops_detect"] == (
-        ("10 seconds", "select scooters_ops.detect_timeouts()", database.name)
+        ("10 seconds", "call scooters_ops.detect_in_batches()", database.name)
         if knows_seconds(cron)
         else ("* * * * *", "call scooters_ops.detect_for_a_minute('10 seconds')", database.name)
     )
@@ -91,7 +89,7 @@ def test_a_schedule_of_minutes_runs_plain_passes(
     assert psql("schedule", database.environment).returncode == 0
     assert jobs(cron)["scooters_ops_detect"][:2] == (
         "*/2 * * * *",
-        "select scooters_ops.detect_timeouts()",
+        "call scooters_ops.detect_in_batches()",
     )
 
 
@@ -274,11 +272,3 @@ def test_pg_cron_alone_notices_an_overdue_courier(
         ).fetchall()
         == []
     )
-
-
-def until(condition: Any) -> None:
-    """Waits for a condition; fails when it does not come about."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)

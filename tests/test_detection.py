@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import TestDatabase, at, config
+from tests.conftest import TestDatabase, at, config, until
 
 MOMENT = 1 / 60_000_000
 """A microsecond, in minutes."""
@@ -1207,6 +1207,101 @@ def test_detection_status_tells_of_the_last_pass(database: TestDatabase) -> None
     assert (status["last_pass_missions"], status["last_pass_inserted"]) == (1, 1)
     assert datetime.now(UTC) - status["last_pass_at"] < timedelta(minutes=1)
     assert status["last_pass_elapsed"] < timedelta(seconds=10)
+
+
+# --- Passes of a bounded size -------------------------------------------------------------------
+
+DETECT_IN_BATCHES = "call scooters_ops.detect_in_batches()"
+
+
+def five_due(database: TestDatabase) -> None:
+    """Missions m1 to m5, overdue, in passes of two missions."""
+    database.apply_config(detection__batch_size=2, detection__notify_within_seconds=None)
+    for number in range(1, 6):
+        started(database, f"m{number}", -600)
+
+
+def passes(database: TestDatabase) -> list[tuple[int, int, int]]:
+    """Missions, inserted and still_due of every pass, in their order."""
+    rows = database.rows("select * from scooters_ops.recent_detection_passes order by pass_id")
+    return [(row["missions"], row["inserted"], row["still_due"]) for row in rows]
+
+
+def test_called_by_hand_detection_does_all_that_is_due(database: TestDatabase) -> None:
+    five_due(database)
+    assert database.detect(16) == 5
+    assert passes(database) == [(2, 2, 3), (2, 2, 1), (1, 1, 0)]
+
+
+def test_called_by_pg_cron_each_pass_is_committed_on_its_own(database: TestDatabase) -> None:
+    five_due(database)
+    with held_open(database) as elsewhere, database.connect() as caller:
+        elsewhere.execute(
+            "insert into scooters_ops.monitoring_notifications"
+            " (idempotency_token, mission_id, type)"
+            " values ('m3_p1__timeout_between_points', 'm3', 'timeout_between_points')"
+        )
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(caller.execute, DETECT_IN_BATCHES)
+            try:
+                until(lambda: len(database.tokens()) >= 2)
+                assert not call.done()
+                assert passes(database) == [(2, 2, 3)]
+                assert len(wakeups(database)) >= 3
+            finally:
+                elsewhere.rollback()
+            call.result()
+    assert passes(database) == [(2, 2, 3), (2, 2, 1), (1, 1, 0)]
+    assert len(database.tokens()) == 5
+
+
+def test_what_a_failed_pass_had_taken_is_taken_by_the_next(database: TestDatabase) -> None:
+    five_due(database)
+    database.connection.execute(
+        "alter table scooters_ops.monitoring_notifications"
+        " add constraint broken check (mission_id <> 'm3')"
+    )
+    with pytest.raises(psycopg.errors.CheckViolation):
+        database.connection.execute(DETECT_IN_BATCHES)
+    assert len(database.tokens()) == 2
+    database.connection.execute(
+        "alter table scooters_ops.monitoring_notifications drop constraint broken"
+    )
+    database.connection.execute(DETECT_IN_BATCHES)
+    assert len(database.tokens()) == 5
+
+
+def test_a_pass_with_nothing_due_tells_that_it_was_there(database: TestDatabase) -> None:
+    database.connection.execute(DETECT_IN_BATCHES)
+    assert passes(database) == [(0, 0, 0)]
+
+
+def test_of_two_passes_of_pg_cron_at_once_the_second_ends(database: TestDatabase) -> None:
+    five_due(database)
+    with held_open(database) as passing:
+        passing.execute(DETECT, (at(1),))
+        database.connection.execute(DETECT_IN_BATCHES)
+    assert passes(database) == []
+
+
+def test_batches_cannot_run_within_a_transaction(database: TestDatabase) -> None:
+    with (
+        pytest.raises(psycopg.errors.InvalidTransactionTermination),
+        database.connection.transaction(),
+    ):
+        database.connection.execute(DETECT_IN_BATCHES)
+
+
+def test_when_passes_run_and_how_large_they_are_wakes_nobody(database: TestDatabase) -> None:
+    database.create_mission()
+    database.detect(1)
+    assert wakeups(database) == []
+    database.apply_config(
+        detection__batch_size=7,
+        detection__schedule="5 seconds",
+        detection__stalled_after_seconds=60,
+    )
+    assert wakeups(database) == []
 
 
 # --- Pruning ------------------------------------------------------------------------------------

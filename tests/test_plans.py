@@ -160,6 +160,7 @@ QUERY_OF_INDEX = {
     "configs_pkey": "select * from scooters_ops.config_in_force",
     "mission_wakeups_due_at_idx": DETECT,
     "mission_wakeups_mission_id_idx": DETECT,
+    "detection_passes_started_at_idx": "select * from scooters_ops.recent_detection_passes",
     "detection_passes_pkey": "select * from scooters_ops.detection_status",
     "monitoring_notifications_pkey": LEASE,
     "monitoring_notifications_idempotency_token_key": (

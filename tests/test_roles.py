@@ -23,7 +23,10 @@ CALLERS: dict[str, set[str]] = {
     "checked_json": set(),
     "config_schema": set(),
     "detect_for_a_minute": set(),
+    "detect_in_batches": set(),
     "detect_timeouts": set(),
+    "detect_timeouts_of": set(),
+    "due_missions": set(),
     "mission_facts": set(),
     "prune": set(),
     "refresh_notifications": set(),
@@ -253,6 +256,7 @@ def test_no_role_changes_config_detects_or_prunes(database: TestDatabase, role: 
             "select scooters_ops.apply_config('{}')",
             "select scooters_ops.detect_timeouts()",
             "call scooters_ops.detect_for_a_minute('10 seconds')",
+            "call scooters_ops.detect_in_batches()",
             "select scooters_ops.prune()",
             "select scooters_ops.refresh_notifications('{1}')",
         ):

@@ -47,7 +47,7 @@ jobs as (
                 then format(
                     'call scooters_ops.detect_for_a_minute(%L)', :'detect_schedule'
                 )
-            else 'select scooters_ops.detect_timeouts()'
+            else 'call scooters_ops.detect_in_batches()'
         end as command,
         :'our_database' as database
     from pg_cron

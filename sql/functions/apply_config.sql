@@ -8,6 +8,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- When passes run and how large they are changes nothing of what they find.
+    keys_of_passes constant text[] := '{schedule,batch_size,stalled_after_seconds}';
     checked jsonb;
     missing_channel record;
     before scooters_ops.config_in_force;
@@ -57,7 +59,10 @@ begin
     values (checked)
     returning config_id into new_config_id;
 
-    if before.config -> 'detection' is distinct from checked -> 'detection' then
+    if
+        (before.config -> 'detection') - keys_of_passes
+        is distinct from (checked -> 'detection') - keys_of_passes
+    then
         insert into scooters_ops.mission_wakeups (mission_id, due_at)
         select
             mission_id,

@@ -80,6 +80,14 @@ return jsonb $schema${
           "title": "Default Job Eta Seconds",
           "type": "number"
         },
+        "batch_size": {
+          "default": 5000,
+          "description": "How many missions one pass looks at, at most, before it commits.",
+          "maximum": 1000000,
+          "minimum": 1,
+          "title": "Batch Size",
+          "type": "integer"
+        },
         "stalled_after_seconds": {
           "default": 180,
           "description": "Without a pass for so long, detection counts as stopped.",

@@ -1,6 +1,6 @@
 -- How are there passes more often than each minute where pg_cron knows minutes only?
 -- Before pg_cron 1.5 a job of every minute calls this: passes at a distance within its
--- minute, each a transaction of its own, the last one early enough to end within it.
+-- minute, each committed on its own, the last one early enough to end within it.
 create or replace procedure scooters_ops.detect_for_a_minute(distance interval)
 language plpgsql
 as $$
@@ -14,8 +14,7 @@ begin
             message = format('distance must be from 1 second to 1 minute, not %s', distance);
     end if;
     loop
-        perform scooters_ops.detect_timeouts();
-        commit;
+        call scooters_ops.detect_in_batches();
         next_pass_at := next_pass_at + distance;
         exit when next_pass_at >= started_at + interval '1 minute';
         perform pg_sleep_until(next_pass_at);
@@ -25,6 +24,6 @@ end
 $$;
 
 comment on procedure scooters_ops.detect_for_a_minute(interval) is -- noqa: LT01
-'Runs detect_timeouts() now and at each distance (1 second to 1 minute) within a minute, committing each pass. SQLSTATE 22023: distance out of range.';
+'Calls detect_in_batches() now and at each distance (1 second to 1 minute) within a minute. SQLSTATE 22023: distance out of range.';
 
 revoke execute on procedure scooters_ops.detect_for_a_minute(interval) from public;

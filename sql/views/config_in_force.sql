@@ -14,7 +14,8 @@ select
     ) as notify_within,
     make_interval(
         secs => (config -> 'notifier' ->> 'stuck_after_seconds')::double precision
-    ) as stuck_after
+    ) as stuck_after,
+    (config -> 'detection' ->> 'batch_size')::integer as detection_batch_size
 from scooters_ops.configs
 order by config_id desc
 limit 1;
@@ -37,6 +38,8 @@ comment on column scooters_ops.config_in_force.notify_within is
 'An interval whose deadline is older is history, not news (interval; null: no bound).';
 comment on column scooters_ops.config_in_force.stuck_after is
 'What is due for so long, and nobody takes it, needs a person (interval).';
+comment on column scooters_ops.config_in_force.detection_batch_size is
+'How many missions one pass looks at, at most (a count).';
 
 grant select on scooters_ops.config_in_force
 to scooters_ops_analyst, scooters_ops_notifier;

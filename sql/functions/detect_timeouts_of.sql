@@ -1,0 +1,139 @@
+-- What is newly overdue in these missions? One pass over them.
+--
+-- Takes all their wake-ups; looks at these missions, and no others, through the view;
+-- inserts what is overdue; leaves each mission one wake-up: the moment at which it must
+-- be looked at again; tells in detection_passes what it did.
+--
+-- The missions are looked at in a later statement than the one that takes their
+-- wake-ups: its snapshot sees at least what woke them. The statement is planned each
+-- time, since only for a known list of missions do the filters reach the indexes; jit
+-- is off since compiling such a plan takes longer than running it; and the planner is
+-- kept from reading whole tables, since before their first ANALYZE it takes any list of
+-- missions for half of them.
+create or replace function scooters_ops.detect_timeouts_of(
+    mission_ids text[],
+    as_of timestamptz,
+    still_due integer
+)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    pass_started_at constant timestamptz := clock_timestamp();
+    inserted_count integer := 0;
+begin
+    if cardinality(mission_ids) > 0 then
+        delete from scooters_ops.mission_wakeups
+        where mission_id = any(mission_ids);
+
+        with current_intervals as materialized (
+            select
+                span.*,
+                rule.is_enabled,
+                rule.minimum,
+                span.deadline + config.notify_within as news_until
+            from scooters_ops.mission_intervals_of(mission_ids, as_of) as span
+            inner join scooters_ops.timeout_rules as rule using (type)
+            cross join scooters_ops.config_in_force as config
+            where span.is_open or span.is_overdue
+        ),
+
+        news as (
+            select *
+            from current_intervals
+            where is_overdue and as_of <= coalesce(news_until, 'infinity')
+        ),
+
+        inserted_notifications as (
+            insert into scooters_ops.monitoring_notifications (
+                idempotency_token, mission_id, point_id, type, details
+            )
+            select
+                scooters_ops.idempotency_token(mission_id, point_id, null, type),
+                mission_id,
+                point_id,
+                type,
+                scooters_ops.mission_facts(mission_id, point_id) || jsonb_build_object(
+                    'started_at', started_at,
+                    'finished_at', finished_at,
+                    'eta_seconds', extract(epoch from eta),
+                    'factor', factor,
+                    'minimum_seconds', extract(epoch from minimum),
+                    'limit_seconds', extract(epoch from time_limit),
+                    'elapsed_seconds', extract(epoch from elapsed),
+                    'detected_at', as_of
+                )
+            from news
+            where is_enabled
+            order by started_at
+            on conflict (idempotency_token) do nothing
+            returning 1
+        ),
+
+        -- The first moment at which more is overdue. News of a disabled type keep their
+        -- mission awake as long as they are news.
+        next_looks as (
+            select
+                mission_id,
+                deadline as due_at
+            from current_intervals
+            where is_open and not is_overdue
+            union all
+            select
+                mission_id,
+                coalesce(news_until, 'infinity') as due_at
+            from news
+            where not is_enabled
+            union all
+            select
+                due_mission.mission_id,
+                next_event.occurred_at as due_at
+            from unnest(mission_ids) as due_mission (mission_id)
+            cross join lateral (
+                select min(event.occurred_at) as occurred_at
+                from scooters_ops.missions_history as event
+                where
+                    event.mission_id = due_mission.mission_id
+                    and event.occurred_at > as_of
+            ) as next_event
+        ),
+
+        left_wakeups as (
+            insert into scooters_ops.mission_wakeups (mission_id, due_at)
+            select
+                mission_id,
+                min(due_at)
+            from next_looks
+            where due_at is not null
+            group by mission_id
+        )
+
+        select count(*)::integer
+        into inserted_count
+        from inserted_notifications;
+    end if;
+
+    insert into scooters_ops.detection_passes (
+        as_of, started_at, elapsed, missions, inserted, still_due
+    )
+    values (
+        as_of,
+        pass_started_at,
+        clock_timestamp() - pass_started_at,
+        cardinality(mission_ids),
+        inserted_count,
+        still_due
+    );
+    return inserted_count;
+end
+$$;
+
+comment on function scooters_ops.detect_timeouts_of(text[], timestamptz, integer) is
+'One pass over these missions as of a moment; returns how many notifications it inserted. still_due: how many missions it leaves to the next pass, for the record. The caller holds the lock of detection.';
+
+revoke execute on function
+scooters_ops.detect_timeouts_of(text[], timestamptz, integer) from public;

@@ -1,0 +1,28 @@
+-- Which missions must be looked at by now, those that have waited longest first?
+-- The planner is kept from reading the whole table: what it knows of wake-ups is always
+-- out of date, and few of them are due.
+create or replace function scooters_ops.due_missions(as_of timestamptz)
+returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+begin
+    return (
+        select coalesce(array_agg(due.mission_id order by due.due_at, due.mission_id), '{}')
+        from (
+            select
+                mission_id,
+                min(due_at) as due_at
+            from scooters_ops.mission_wakeups
+            where due_at <= as_of
+            group by mission_id
+        ) as due
+    );
+end
+$$;
+
+comment on function scooters_ops.due_missions(timestamptz) is
+'Identifiers of the missions with a wake-up due at that moment, in the order in which they fell due.';
+
+revoke execute on function scooters_ops.due_missions(timestamptz) from public;
