@@ -132,6 +132,8 @@ def test_a_filter_on_mission_id_reaches_the_indexes(fleet: TestDatabase, source:
 
 
 DETECT = "select scooters_ops.detect_timeouts()"
+ONE_MISSION = "select * from scooters_ops.mission_intervals where mission_id = 'm77'"
+DELIVERY_STATUS = "select * from scooters_ops.delivery_status"
 CHANGE_CONFIG = """
 select scooters_ops.apply_config(
     jsonb_set(config, '{detection,timeouts,timeout_in_point,factor}', '3')
@@ -147,7 +149,7 @@ select scooters_ops.record_deliveries(
 """
 
 QUERY_OF_INDEX = {
-    "missions_pkey": "select * from scooters_ops.mission_intervals where mission_id = 'm77'",
+    "missions_pkey": ONE_MISSION,
     "missions_active_idx": CHANGE_CONFIG,
     "mission_points_pkey": "select scooters_ops.mission_facts('m77', 'p4')",
     "mission_points_mission_id_position_key": (
@@ -216,10 +218,86 @@ def test_every_index_says_which_query_it_is_for_and_is_tested(fleet: TestDatabas
     assert comments.keys() == QUERY_OF_INDEX.keys()
 
 
-def test_a_pass_scans_no_large_table_in_full(fleet: TestDatabase) -> None:
-    small = {"configs", "detection_passes"}
-    tables = set(
-        fleet.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+# --- How much is read, whatever is known of the tables ------------------------------------------
+
+
+def forget_statistics(database: TestDatabase) -> None:
+    """As just after a bulk load, before the first ANALYZE."""
+    tables = (
+        "(select oid from pg_catalog.pg_class"
+        " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'i'))"
     )
-    assert scanned(fleet, DETECT) & tables <= small
-    assert fleet.value("select missions from scooters_ops.detection_passes order by 1 desc") == 1
+    for statement in (
+        f"delete from pg_catalog.pg_statistic where starelid in {tables}",
+        "delete from pg_catalog.pg_statistic_ext_data where stxoid in"
+        f" (select oid from pg_catalog.pg_statistic_ext where stxrelid in {tables})",
+        "update pg_catalog.pg_class set reltuples = -1, relpages = 0, relallvisible = 0"
+        f" where oid in {tables}",
+    ):
+        database.connection.execute(statement)
+
+
+@pytest.fixture(params=["analyzed", "before the first analyze"])
+def known(request: pytest.FixtureRequest, fleet: TestDatabase) -> TestDatabase:
+    if request.param != "analyzed":
+        forget_statistics(fleet)
+    return fleet
+
+
+def buffers(database: TestDatabase, statement: str) -> int:
+    """How many pages a statement reads, its functions' included, but not what the session must
+    read of the catalog when it does so for the first time."""
+    with database.connection.transaction(force_rollback=True):
+        database.connection.execute(statement)
+    plan = database.value(f"explain (analyze, buffers, format json) {statement}")[0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+def make_due(database: TestDatabase, missions: int) -> None:
+    """So many missions under way have something overdue, and nobody else is to be looked at."""
+    database.apply_config(detection__notify_within_seconds=None)
+    database.connection.execute(
+        "update scooters_ops.mission_wakeups set due_at = 'infinity' where due_at < now()"
+    )
+    database.connection.execute(
+        "insert into scooters_ops.mission_wakeups"
+        " select mission_id, '-infinity' from scooters_ops.missions"
+        " where status = 'active' and mission_id <> 'm77' order by mission_id limit %s",
+        (missions,),
+    )
+
+
+@pytest.mark.parametrize("missions", [1, 100])
+def test_a_pass_scans_no_table_that_grows_in_full(known: TestDatabase, missions: int) -> None:
+    make_due(known, missions)
+    tables = set(
+        known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+    )
+    assert scanned(known, DETECT) & tables <= {"configs"}
+    assert known.value("select max(missions) from scooters_ops.detection_passes") == missions
+
+
+@pytest.mark.parametrize(("missions", "ceiling"), [(0, 100), (1, 300), (100, 8000)])
+def test_a_pass_reads_no_more_than_what_is_due_takes(
+    known: TestDatabase, missions: int, ceiling: int
+) -> None:
+    make_due(known, missions)
+    assert buffers(known, DETECT) <= ceiling
+    assert known.rows(
+        "select missions, inserted from scooters_ops.detection_passes order by pass_id desc limit 1"
+    ) == [{"missions": missions, "inserted": missions}]
+
+
+@pytest.mark.parametrize(
+    ("statement", "ceiling"),
+    [
+        pytest.param(ONE_MISSION, 80, id="one mission's intervals"),
+        pytest.param(LEASE, 60, id="lease"),
+        pytest.param(DELIVERY_STATUS, 60, id="delivery status"),
+        pytest.param("select * from scooters_ops.detection_status", 20, id="detection status"),
+    ],
+)
+def test_what_is_asked_often_reads_little(
+    known: TestDatabase, statement: str, ceiling: int
+) -> None:
+    assert buffers(known, statement) <= ceiling

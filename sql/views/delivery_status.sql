@@ -1,5 +1,16 @@
 -- What is waiting, being retried, or given up, channel by channel?
 create or replace view scooters_ops.delivery_status as
+with unsent as (
+    -- Two questions, since each has its index; what was sent is in neither.
+    select *
+    from scooters_ops.notification_recipients
+    where state in ('pending', 'sending')
+    union all
+    select *
+    from scooters_ops.notification_recipients
+    where state in ('failed', 'in_doubt')
+)
+
 select
     channel,
     case
@@ -14,8 +25,7 @@ select
         select in_force.stuck_after from scooters_ops.config_in_force as in_force
     )
     and min(state) in ('pending', 'sending') as is_stuck
-from scooters_ops.notification_recipients
-where state <> 'sent'
+from unsent
 group by 1, 2
 union all
 select
