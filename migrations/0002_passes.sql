@@ -11,6 +11,14 @@ add column still_due int not null default 0;
 create index detection_passes_started_at_idx
 on scooters_ops.detection_passes (started_at);
 
+-- "Look now" is found by its moment alone, so that writers need not keep it in a second
+-- index: each entry would cost them a tenth of their rate.
+drop index scooters_ops.mission_wakeups_mission_id_idx;
+
+create index mission_wakeups_mission_id_idx
+on scooters_ops.mission_wakeups (mission_id)
+where due_at > '-infinity';
+
 alter table scooters_ops.mission_wakeups set (
     autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_scale_factor = 0,

@@ -94,7 +94,7 @@ comment on column scooters_ops.mission_wakeups.due_at is
 comment on index scooters_ops.mission_wakeups_due_at_idx is
 'For: what is due, in due_missions.';
 comment on index scooters_ops.mission_wakeups_mission_id_idx is
-'For: every other wake-up of the missions that are due, in detect_timeouts_of.';
+'For: every other wake-up of the missions that are due, in detect_timeouts_of. "Look now" is not in it: writers append that, and it is found by due_at.';
 
 comment on table scooters_ops.detection_passes is
 'What each pass of detection did; prune() deletes old ones.';

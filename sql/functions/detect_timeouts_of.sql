@@ -27,8 +27,16 @@ declare
     inserted_count integer := 0;
 begin
     if cardinality(mission_ids) > 0 then
+        -- Those that are due by their moment, the others by their mission.
         delete from scooters_ops.mission_wakeups
-        where mission_id = any(mission_ids);
+        where
+            due_at <= as_of
+            and mission_id = any(mission_ids);
+
+        delete from scooters_ops.mission_wakeups
+        where
+            due_at > '-infinity'
+            and mission_id = any(mission_ids);
 
         with current_intervals as materialized (
             select
