@@ -70,7 +70,7 @@ lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check 
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m sqlfluff lint sql migrations
+	$(python) -m sqlfluff lint sql migrations docs
 	$(python) -m sandbox.plpgsql_check
 
 .PHONY: bench

@@ -302,3 +302,13 @@ def test_what_is_asked_often_reads_little(
     known: TestDatabase, statement: str, ceiling: int
 ) -> None:
     assert buffers(known, statement) <= ceiling
+
+
+def test_a_lease_reads_what_it_leases_however_much_waits(known: TestDatabase) -> None:
+    known.connection.execute(
+        "update scooters_ops.notification_recipients set state = 'pending', sent_at = null"
+        " where state = 'sent' and notification_id % 4 = 0"
+    )
+    known.connection.execute("analyze scooters_ops.notification_recipients")
+    assert not scanned(known, LEASE) & {"notification_recipients", "monitoring_notifications"}
+    assert known.value(f"select count(*) from ({LEASE}) as leased") == 5

@@ -32,21 +32,27 @@ class Block:
     text: str
 
 
-def blocks() -> list[Block]:
+def blocks(page: str) -> list[Block]:
     return [
         Block(language, text.strip("\n"))
-        for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+        for language, text in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     ]
 
 
-def commands() -> list[str]:
+def commands(page: str) -> list[str]:
     """The lines of the shell blocks, in order."""
-    return [line for block in blocks() if block.language == "sh" for line in block.text.split("\n")]
+    return [
+        line for block in blocks(page) if block.language == "sh" for line in block.text.split("\n")
+    ]
 
 
 def test_ci_runs_what_a_test_cannot() -> None:
     ci = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert [line for line in commands() if line in BY_CI] == ["make demo", "make test", "make lint"]
+    assert [line for line in commands(README) if line in BY_CI] == [
+        "make demo",
+        "make test",
+        "make lint",
+    ]
     assert [command for command in BY_CI if f" {command}\n" in ci] == BY_CI
 
 
@@ -67,23 +73,23 @@ def test_every_command_runs_and_every_query_gives_its_answer(
         environment = database.environment | SECRETS | {"CONFIG": str(config_file), "PGTZ": "UTC"}
         environment |= {"DATABASE_URL": database.conninfo}
         try:
-            for block, following in pairwise([*blocks(), Block("end", "")]):
+            for block, following in pairwise([*blocks(README), Block("end", "")]):
                 if block.language == "sh":
                     for command in block.text.split("\n"):
                         if command not in BY_CI:
-                            _run(command, environment)
+                            run(command, environment)
                 elif block.language == "sql":
                     assert following.language == "text", f"no answer stands under {block.text}"
                     assert _answer(block.text, environment) == following.text
             assert len(telegram.messages) == 3
             assert [ticket.unique for ticket in tracker.tickets] == ["m-103_p2_j1_job_skipped"]
         finally:
-            _run("make unschedule", environment)
+            run("make unschedule", environment)
             with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
                 admin.execute("delete from cron.job_run_details")
 
 
-def _run(command: str, environment: dict[str, str]) -> None:
+def run(command: str, environment: dict[str, str]) -> None:
     """Runs a command of a shell block; the daemon is told to stop once it has started."""
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],

@@ -1,7 +1,9 @@
 -- What may this notifier send now?
 -- Each channel gives at most as many rows as it has slots, so that a crowd waiting for
 -- one channel never stands in another's way. A lease that ran out comes back as in
--- doubt: whoever held it may have sent the message before it died.
+-- doubt: whoever held it may have sent the message before it died. The planner cannot
+-- know how few the slots are, and for as many as it guesses it would read whole tables,
+-- by a hash or a merge join, and compile that: it is left the way through the keys.
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
@@ -23,6 +25,9 @@ returns table (
 language sql
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off
+set enable_mergejoin = off
+set jit = off
 as $$
 with due as (
     select
