@@ -14,13 +14,14 @@ returns setof scooters_ops.mission_interval
 language sql stable parallel safe
 as $$
 with events as (
-    -- Apps repeat themselves: of one type at one point the earliest counts.
-    select distinct on (mission_id, type, point_id) *
+    -- Apps repeat themselves: of one type at one point the earliest counts. In the order
+    -- of the plan's keys, so that one sort serves the joins below as well.
+    select distinct on (mission_id, point_id, type) *
     from scooters_ops.mission_events
     where
         occurred_at <= as_of
         and (mission_ids is null or mission_id = any(mission_ids))
-    order by mission_id, type, point_id, occurred_at, history_id
+    order by mission_id, point_id, type, occurred_at, history_id
 ),
 
 visits as (
@@ -31,8 +32,6 @@ visits as (
         event.point_id,
         event.type,
         event.occurred_at,
-        planned.position,
-        planned.route_eta,
         stop.dwell_eta,
         array_agg(planned.position) filter (where planned.position is not null)
             over so_far as visited_positions,
@@ -40,8 +39,7 @@ visits as (
         lead(event.occurred_at) over so_far as next_occurred_at,
         lead(event.point_id) over so_far as next_point_id,
         lead(planned.position) over so_far as next_position,
-        lead(planned.eta) over so_far as next_eta,
-        lead(planned.route_eta) over so_far as next_route_eta
+        lead(planned.eta) over so_far as next_eta
     from events as event
     left join scooters_ops.mission_routes as planned
         on
@@ -65,10 +63,7 @@ intervals as (
     -- point, and the planned travel from the last visited one; going back, its own eta.
     select
         visit.mission_id,
-        case
-            when visit.type = 'point_arrived' then visit.point_id
-            else coalesce(visit.next_point_id, ahead.point_id)
-        end as point_id,
+        target.point_id,
         case
             when visit.type = 'point_arrived'
                 then 'timeout_in_point'::scooters_ops.monitoring_notification_type
@@ -76,22 +71,14 @@ intervals as (
         end as type,
         visit.occurred_at as started_at,
         visit.next_occurred_at as finished_at,
-        case
-            when visit.type = 'point_arrived'
-                then coalesce(visit.dwell_eta, config_in_force.default_job_eta)
-            when target.position > last_visited.position
-                then target.route_eta - last_visited.route_eta
-            else target.eta
-        end as eta
+        plan.eta
     from visits as visit
-    left join scooters_ops.config_in_force on true
     -- Where no next event names a point: the first one that nobody has visited yet.
     left join lateral (
         select
             planned.point_id,
             planned.position,
-            planned.eta,
-            planned.route_eta
+            planned.eta
         from scooters_ops.mission_routes as planned
         where
             visit.type <> 'point_arrived'
@@ -110,29 +97,37 @@ intervals as (
     ) as ahead on true
     cross join lateral (
         select
+            case
+                when visit.type = 'point_arrived' then visit.point_id
+                else coalesce(visit.next_point_id, ahead.point_id)
+            end as point_id,
             coalesce(visit.next_position, ahead.position) as position,
-            coalesce(visit.next_eta, ahead.eta) as eta,
-            coalesce(visit.next_route_eta, ahead.route_eta) as route_eta
+            coalesce(
+                visit.visited_positions[cardinality(visit.visited_positions)], 0
+            ) as last_visited_position
     ) as target
-    -- Where the plan does not know the point of this event: the last one that it knows.
-    left join lateral (
-        select
-            planned.position,
-            planned.route_eta
-        from scooters_ops.mission_routes as planned
-        where
-            visit.position is null
-            and visit.visited_positions is not null
-            and planned.mission_id = visit.mission_id
-            and planned.position
-            = visit.visited_positions[cardinality(visit.visited_positions)]
-        limit 1
-    ) as earlier on true
     cross join lateral (
         select
-            coalesce(visit.position, earlier.position, 0) as position,
-            coalesce(visit.route_eta, earlier.route_eta, interval '0') as route_eta
-    ) as last_visited
+            case
+                when visit.type = 'point_arrived'
+                    then coalesce(
+                        visit.dwell_eta,
+                        (select default_job_eta from scooters_ops.config_in_force)
+                    )
+                when target.position > target.last_visited_position + 1
+                    then (
+                        select sum(planned.eta)
+                        from scooters_ops.mission_routes as planned
+                        where
+                            planned.mission_id = visit.mission_id
+                            and planned.position > target.last_visited_position
+                            and planned.position <= target.position
+                    )
+                else coalesce(visit.next_eta, ahead.eta)
+            end as eta
+        -- Computed once, not once for each column that depends on it.
+        offset 0
+    ) as plan
     -- What comes after the end counts for nothing.
     where visit.endings = 0
 )
@@ -166,7 +161,7 @@ cross join lateral (
             when span.eta is not null
                 then greatest(
                     make_interval(
-                        secs => date_part('epoch', span.eta) * rule.factor::float8
+                        secs => date_part('epoch', span.eta) * rule.ratio
                     ),
                     rule.minimum
                 )

@@ -15,7 +15,8 @@ select
     make_interval(
         secs => (config -> 'notifier' ->> 'stuck_after_seconds')::double precision
     ) as stuck_after,
-    (config -> 'detection' ->> 'batch_size')::integer as detection_batch_size
+    (config -> 'detection' ->> 'batch_size')::integer as detection_batch_size,
+    config -> 'detection' -> 'job_eta_seconds' as job_eta_seconds
 from scooters_ops.configs
 order by config_id desc
 limit 1;
@@ -40,6 +41,8 @@ comment on column scooters_ops.config_in_force.stuck_after is
 'What is due for so long, and nobody takes it, needs a person (interval).';
 comment on column scooters_ops.config_in_force.detection_batch_size is
 'How many missions one pass looks at, at most (a count).';
+comment on column scooters_ops.config_in_force.job_eta_seconds is
+'Planned time of a job by its type (JSON object of numbers, in seconds).';
 
 grant select on scooters_ops.config_in_force
 to scooters_ops_analyst, scooters_ops_notifier;

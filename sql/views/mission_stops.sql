@@ -1,15 +1,23 @@
 -- How long should the jobs at a point take?
 create or replace view scooters_ops.mission_stops as
 select
-    mission_jobs.mission_id,
-    mission_jobs.point_id,
+    mission_id,
+    point_id,
+    -- A look-up, not a join: the jobs stay in the order of their key, unsorted.
     sum(
-        coalesce(mission_jobs.eta, job_type_etas.eta, config_in_force.default_job_eta)
+        coalesce(
+            eta,
+            make_interval(
+                secs => (
+                    (select in_force.job_eta_seconds from scooters_ops.config_in_force as in_force)
+                    ->> type
+                )::double precision
+            ),
+            (select in_force.default_job_eta from scooters_ops.config_in_force as in_force)
+        )
     ) as dwell_eta
 from scooters_ops.mission_jobs
-left join scooters_ops.job_type_etas using (type)
-left join scooters_ops.config_in_force on true
-group by mission_jobs.mission_id, mission_jobs.point_id;
+group by mission_id, point_id;
 
 comment on view scooters_ops.mission_stops is
 'The points of each mission that have jobs, with the planned time of these, by the config in force.';

@@ -6,7 +6,8 @@ select
     (rule.settings ->> 'factor')::numeric as factor,
     make_interval(
         secs => (rule.settings ->> 'minimum_seconds')::double precision
-    ) as minimum
+    ) as minimum,
+    (rule.settings ->> 'factor')::double precision as ratio
 from scooters_ops.config_in_force as in_force
 cross join
     jsonb_each(in_force.config -> 'detection' -> 'timeouts')
@@ -24,5 +25,7 @@ comment on column scooters_ops.timeout_rules.factor is
 'How many times the eta an interval may last (a number without unit).';
 comment on column scooters_ops.timeout_rules.minimum is
 'No limit is shorter than this (interval).';
+comment on column scooters_ops.timeout_rules.ratio is
+'The factor as a binary number, quicker to multiply with (a number without unit).';
 
 grant select on scooters_ops.timeout_rules to scooters_ops_analyst;
