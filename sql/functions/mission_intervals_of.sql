@@ -112,7 +112,7 @@ intervals as (
                 when visit.type = 'point_arrived'
                     then coalesce(
                         visit.dwell_eta,
-                        (select default_job_eta from scooters_ops.config_in_force)
+                        (select in_force.default_job_eta from scooters_ops.config_in_force as in_force)
                     )
                 when target.position > target.last_visited_position + 1
                     then (
@@ -173,12 +173,13 @@ where
     and (
         span.finished_at is not null
         or mission.status not in ('completed', 'cancelled')
-        or exists (
-            select
+        or (
+            select true
             from scooters_ops.mission_events as event
             where
                 event.mission_id = span.mission_id
                 and event.ends_mission
+            limit 1
         )
     )
 $$;

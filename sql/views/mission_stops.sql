@@ -9,11 +9,16 @@ select
             eta,
             make_interval(
                 secs => (
-                    (select in_force.job_eta_seconds from scooters_ops.config_in_force as in_force)
-                    ->> type
+                    (
+                        select in_force.job_eta_seconds
+                        from scooters_ops.config_in_force as in_force
+                    ) ->> type
                 )::double precision
             ),
-            (select in_force.default_job_eta from scooters_ops.config_in_force as in_force)
+            (
+                select in_force.default_job_eta
+                from scooters_ops.config_in_force as in_force
+            )
         )
     ) as dwell_eta
 from scooters_ops.mission_jobs
