@@ -7,9 +7,9 @@
 -- The missions are looked at in a later statement than the one that takes their
 -- wake-ups: its snapshot sees at least what woke them. The statement is planned each
 -- time, since only for a known list of missions do the filters reach the indexes; jit
--- is off since compiling such a plan takes longer than running it; and the planner is
--- kept from reading whole tables, since before their first ANALYZE it takes any list of
--- missions for half of them.
+-- and parallel workers are off since compiling such a plan, or starting them, takes
+-- longer than running it; and the planner is kept from reading whole tables, since
+-- before their first ANALYZE it takes any list of missions for half of them.
 create or replace function scooters_ops.detect_timeouts_of(
     mission_ids text[],
     as_of timestamptz,
@@ -20,6 +20,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 declare
@@ -38,15 +39,25 @@ begin
             due_at > '-infinity'
             and mission_id = any(mission_ids);
 
-        with current_intervals as materialized (
+        -- Read once, and not for each interval.
+        with rules as materialized (
+            select
+                rule.type,
+                rule.is_enabled,
+                rule.minimum,
+                config.notify_within
+            from scooters_ops.timeout_rules as rule
+            cross join scooters_ops.config_in_force as config
+        ),
+
+        current_intervals as materialized (
             select
                 span.*,
                 rule.is_enabled,
                 rule.minimum,
-                span.deadline + config.notify_within as news_until
+                span.deadline + rule.notify_within as news_until
             from scooters_ops.mission_intervals_of(mission_ids, as_of) as span
-            inner join scooters_ops.timeout_rules as rule using (type)
-            cross join scooters_ops.config_in_force as config
+            inner join rules as rule using (type)
             where span.is_open or span.is_overdue
         ),
 
