@@ -34,3 +34,6 @@ alter table scooters_ops.mission_wakeups set (
 update scooters_ops.configs
 set config = jsonb_set(config, '{detection,batch_size}', '5000')
 where not config -> 'detection' ? 'batch_size';
+
+-- It returns a set from now on; sql/ makes it anew.
+drop function if exists scooters_ops.mission_facts(text, text);

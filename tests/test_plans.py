@@ -151,7 +151,7 @@ select scooters_ops.record_deliveries(
 QUERY_OF_INDEX = {
     "missions_pkey": ONE_MISSION,
     "missions_active_idx": CHANGE_CONFIG,
-    "mission_points_pkey": "select scooters_ops.mission_facts('m77', 'p4')",
+    "mission_points_pkey": "select * from scooters_ops.mission_facts('m77', 'p4')",
     "mission_points_mission_id_position_key": (
         "select * from scooters_ops.mission_routes where mission_id = 'm77'"
     ),

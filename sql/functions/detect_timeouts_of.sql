@@ -76,7 +76,7 @@ begin
                 mission_id,
                 point_id,
                 type,
-                scooters_ops.mission_facts(mission_id, point_id) || jsonb_build_object(
+                mission.facts || jsonb_build_object(
                     'started_at', started_at,
                     'finished_at', finished_at,
                     'eta_seconds', extract(epoch from eta),
@@ -87,6 +87,9 @@ begin
                     'detected_at', as_of
                 )
             from news
+            cross join lateral scooters_ops.mission_facts(
+                news.mission_id, news.point_id
+            ) as mission (facts)
             where is_enabled
             order by started_at
             on conflict (idempotency_token) do nothing

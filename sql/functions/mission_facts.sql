@@ -1,6 +1,7 @@
 -- What should a notification remember of its mission and point?
+-- A set of one, so that in a query over many the planner sees through it.
 create or replace function scooters_ops.mission_facts(mission_id text, point_id text)
-returns jsonb
+returns setof jsonb
 language sql stable
 as $$
 select jsonb_build_object(

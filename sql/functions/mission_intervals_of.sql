@@ -13,7 +13,12 @@ create or replace function scooters_ops.mission_intervals_of(
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
 as $$
-with events as (
+with rules as materialized (
+    -- Read once, and not for each interval.
+    select * from scooters_ops.timeout_rules
+),
+
+events as (
     -- Apps repeat themselves: of one type at one point the earliest counts. In the order
     -- of the plan's keys, so that one sort serves the joins below as well.
     select distinct on (mission_id, point_id, type) *
@@ -153,7 +158,7 @@ inner join scooters_ops.mission_overview as mission
     on
         span.mission_id = mission.mission_id
         and (mission_ids is null or mission.mission_id = any(mission_ids))
-left join scooters_ops.timeout_rules as rule using (type)
+left join rules as rule using (type)
 cross join lateral (
     -- In seconds: a day of an interval may have 23 or 25 hours, a limit may not.
     select

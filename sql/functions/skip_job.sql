@@ -38,7 +38,12 @@ begin
             skip_job.point_id,
             skip_job.job_id,
             'job_skipped',
-            scooters_ops.mission_facts(skip_job.mission_id, skip_job.point_id)
+            (
+                select mission.facts
+                from scooters_ops.mission_facts(
+                    skip_job.mission_id, skip_job.point_id
+                ) as mission (facts)
+            )
             || jsonb_build_object('job_type', skipped_type, 'skipped_at', now())
         )
         on conflict (idempotency_token) do nothing;
