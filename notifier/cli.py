@@ -34,7 +34,7 @@ CONFIG = ROOT / "config.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     secrets = Secrets()
     logs.configure(options.log_level, secrets)
     try:
@@ -90,7 +90,21 @@ def _parser() -> argparse.ArgumentParser:
     what = retry.add_mutually_exclusive_group(required=True)
     what.add_argument("token", nargs="?", help="of this notification")
     what.add_argument("--failed", action="store_true", help="of all notifications")
+    retry.add_argument("--channel", choices=list(CHANNELS), help="of one channel only")
+    retry.add_argument(
+        "--as-sent",
+        action="store_true",
+        help="TOKEN did arrive: record its doubtful recipients as sent, and send nothing",
+    )
     return parser
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command == "retry" and options.as_sent and options.token is None:
+        parser.error("retry --as-sent takes a TOKEN: somebody looked for each")
+    return options
 
 
 async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
@@ -104,7 +118,7 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
         case "status":
             return await _status()
         case _:
-            return await _retry(options.token)
+            return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
 
 async def _run(secrets: Secrets, *, once: bool) -> int:
@@ -204,7 +218,10 @@ async def _status() -> int:
     if any(row.state == "failed" for row in deliveries):
         advice.append("Mend what the errors name, then: notifier retry --failed")
     if any(row.state == "in_doubt" for row in deliveries):
-        advice.append("Look whether doubtful messages arrived; to send them again: notifier retry")
+        advice.append(
+            "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent; to send"
+            " them again: notifier retry TOKEN"
+        )
     print("\n".join(advice or ["Nothing needs a person."]))
     return 1 if advice else 0
 
@@ -240,10 +257,12 @@ def _age(age: timedelta) -> str:
     return f"{seconds} s"
 
 
-async def _retry(token: str | None) -> int:
+async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> int:
     async with _database() as database:
-        revived = await database.retry(token)
-    print(f"{revived} recipients will be tried again")
+        if as_sent and token is not None:
+            print(f"{await database.confirm(token, channel)} recipients recorded as sent")
+        else:
+            print(f"{await database.retry(token, channel)} recipients will be tried again")
     return 0
 
 

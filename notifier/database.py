@@ -270,9 +270,19 @@ class Database:
             )
         )
 
-    async def retry(self, token: str | None) -> int:
-        """Revives failed and in-doubt recipients, of one notification or of all."""
-        return int(await self._scalar("select scooters_ops.retry_deliveries(%s)", token))
+    async def retry(self, token: str | None, channel: str | None) -> int:
+        """Revives failed and in-doubt recipients, of one notification or of all, of one channel or
+        of all; returns how many."""
+        return int(
+            await self._scalar("select scooters_ops.retry_deliveries(%s, %s)", token, channel)
+        )
+
+    async def confirm(self, token: str, channel: str | None) -> int:
+        """Records a notification's in-doubt recipients, of one channel or of all, as sent; returns
+        how many."""
+        return int(
+            await self._scalar("select scooters_ops.confirm_deliveries(%s, %s)", token, channel)
+        )
 
     async def notification(self, token: str) -> Notification | None:
         """A notification by its token."""

@@ -144,7 +144,7 @@ comment on column scooters_ops.monitoring_notifications.planned_at is
 comment on index scooters_ops.monitoring_notifications_pkey is
 'For: the notification of a recipient, in lease_deliveries and notification_deliveries.';
 comment on index scooters_ops.monitoring_notifications_idempotency_token_key is
-'For: inserting each event once; one notification by its token, in retry_deliveries.';
+'For: inserting each event once; one notification by its token, in lock_undelivered.';
 comment on index scooters_ops.monitoring_notifications_unplanned_idx is
 'For: what has no recipients yet, in plan_deliveries and delivery_status.';
 comment on index scooters_ops.monitoring_notifications_mission_id_idx is
@@ -183,4 +183,4 @@ comment on index scooters_ops.notification_recipients_notification_id_target_key
 comment on index scooters_ops.notification_recipients_due_idx is
 'For: what a channel may send now, in lease_deliveries; what is waiting, in delivery_status.';
 comment on index scooters_ops.notification_recipients_attention_idx is
-'For: what needs a person, in retry_deliveries and delivery_status.';
+'For: what needs a person, in lock_undelivered and delivery_status.';

@@ -59,7 +59,9 @@ set client_min_messages = warning;
 \ir functions/plan_deliveries.sql
 \ir functions/lease_deliveries.sql
 \ir functions/record_deliveries.sql
+\ir functions/lock_undelivered.sql
 \ir functions/retry_deliveries.sql
+\ir functions/confirm_deliveries.sql
 \ir views/notifications.sql
 \ir views/notification_deliveries.sql
 \ir views/delivery_status.sql

@@ -327,7 +327,8 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
     assert finished.stdout.splitlines()[4:] == [
         "Detection has stopped: see make status for pg_cron's own account.",
         "Mend what the errors name, then: notifier retry --failed",
-        "Look whether doubtful messages arrived; to send them again: notifier retry",
+        "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent;"
+        " to send them again: notifier retry TOKEN",
     ]
 
 
@@ -367,6 +368,42 @@ def test_retry_revives_one_or_all(house: House) -> None:
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (2, 2)
 
 
+def test_retry_of_one_channel_leaves_the_others_alone(house: House) -> None:
+    house.configure(TELEGRAM, TICKET)
+    token, _ = house.skip_many(2)
+    house.telegram.script(*[house.telegram.refusal(403, KICKED)] * 2)
+    house.tracker.script(*[house.tracker.refusal(403, "Forbidden")] * 2)
+    assert house.cli("run", "--once").returncode == 0
+    assert house.states() == ["failed"] * 4
+
+    finished = house.cli("retry", token, "--channel", "telegram")
+    assert_done(finished)
+    assert finished.stdout == "1 recipients will be tried again\n"
+    assert house.states() == ["pending", "failed", "failed", "failed"]
+
+    finished = house.cli("retry", "--failed", "--channel", "st")
+    assert_done(finished)
+    assert finished.stdout == "2 recipients will be tried again\n"
+    assert house.states() == ["pending", "pending", "failed", "pending"]
+
+
+def test_what_a_person_found_to_have_arrived_is_recorded_as_sent_and_not_sent_again(
+    house: House,
+) -> None:
+    house.configure(TELEGRAM, channels__telegram__in_doubt="hold")
+    token = house.skip()
+    house.telegram.script(RESET_AFTER)
+    assert house.cli("run", "--once").returncode == 0
+    assert house.states() == ["in_doubt"]
+
+    finished = house.cli("retry", token, "--as-sent", "--channel", "telegram")
+    assert_done(finished)
+    assert finished.stdout == "1 recipients recorded as sent\n"
+    assert house.cli("run", "--once").returncode == 0
+    assert house.is_sent()
+    assert len(house.telegram.messages) == 1
+
+
 def test_retry_of_an_unknown_token_is_refused(house: House) -> None:
     assert_refused(house.cli("retry", "m9_p1_j1_job_skipped"), 'no notification "m9_p1_j1_job_')
 
@@ -375,7 +412,17 @@ def test_retry_of_an_unknown_token_is_refused(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["deliver"], ["retry"], ["retry", "t", "--failed"], ["preview", "late"]]
+    "arguments",
+    [
+        [],
+        ["deliver"],
+        ["retry"],
+        ["retry", "t", "--failed"],
+        ["retry", "--failed", "--as-sent"],
+        ["retry", "--channel", "st"],
+        ["retry", "t", "--channel", "pigeon"],
+        ["preview", "late"],
+    ],
 )
 def test_an_unknown_command_shows_the_usage(
     capsys: pytest.CaptureFixture[str], arguments: list[str]

@@ -53,8 +53,11 @@ class Sender:
         (row,) = self.call("record_deliveries", worker, json.dumps(results))
         return int(row["record_deliveries"])
 
-    def retry(self, token: str | None = None) -> int:
-        return int(self.call("retry_deliveries", token)[0]["retry_deliveries"])
+    def retry(self, token: str | None = None, channel: str | None = None) -> int:
+        return int(self.call("retry_deliveries", token, channel)[0]["retry_deliveries"])
+
+    def confirm(self, token: str | None, channel: str | None = None) -> int:
+        return int(self.call("confirm_deliveries", token, channel)[0]["confirm_deliveries"])
 
     def call(self, function: str, *parameters: Any) -> list[dict[str, Any]]:
         marks = ", ".join(["%s"] * len(parameters))
@@ -580,6 +583,78 @@ def test_an_unknown_token_is_refused_by_its_name(mixed: Sender) -> None:
         mixed.retry("m9_p1__timeout_in_point")
     assert refusal.value.diag.message_primary == 'no notification "m9_p1__timeout_in_point"'
     assert states(mixed)[0] == ("failed", 1)
+
+
+def test_those_of_one_channel_are_revived(mixed: Sender) -> None:
+    assert mixed.retry(channel="st") == 1
+    assert states(mixed) == [("failed", 1), ("sent", 1), ("in_doubt", 1), ("pending", 0)]
+    assert mixed.retry("m2_p1_j1_job_skipped", "telegram") == 1
+    assert mixed.retry("m1_p1_j1_job_skipped", "st") == 0
+    assert states(mixed) == [("failed", 1), ("sent", 1), ("pending", 0), ("pending", 0)]
+
+
+@pytest.mark.parametrize("function", ["retry", "confirm"])
+def test_an_unknown_channel_is_refused_by_its_name(mixed: Sender, function: str) -> None:
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refusal:
+        getattr(mixed, function)("m2_p1_j1_job_skipped", "pigeon")
+    assert refusal.value.diag.message_primary == 'no channel "pigeon"'
+    assert states(mixed)[2:] == [("in_doubt", 1), ("failed", 1)]
+
+
+def test_what_arrived_after_all_is_recorded_as_sent_with_all_that_follows(mixed: Sender) -> None:
+    mixed.record(result(mixed.recipients()[3], "sent", reference="DUTY-2"))
+    assert mixed.told()[1][0] is False
+    assert mixed.confirm("m2_p1_j1_job_skipped") == 1
+    assert states(mixed) == [("failed", 1), ("sent", 1), ("sent", 1), ("sent", 1)]
+    assert mixed.told() == [
+        (False, [{**TELEGRAM, "sended": False}, {**TICKET, "sended": True}]),
+        (True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}]),
+    ]
+    # Whoever audits sees that the channel never said so.
+    confirmed = mixed.recipients()[2]
+    assert (confirmed["reference"], confirmed["last_error"]) == (None, "was in_doubt")
+    assert confirmed["sent_at"] is not None
+    assert mixed.confirm("m2_p1_j1_job_skipped") == 0
+
+
+def test_only_what_is_in_doubt_is_recorded_as_sent(mixed: Sender) -> None:
+    assert mixed.confirm("m1_p1_j1_job_skipped") == 0
+    assert mixed.confirm("m2_p1_j1_job_skipped", "st") == 0
+    assert states(mixed) == [("failed", 1), ("sent", 1), ("in_doubt", 1), ("failed", 1)]
+
+
+def test_recording_as_sent_needs_the_token_of_a_notification(mixed: Sender) -> None:
+    with pytest.raises(psycopg.errors.NoDataFound, match='no notification "m9"'):
+        mixed.confirm("m9")
+    with pytest.raises(psycopg.errors.NullValueNotAllowed):
+        mixed.confirm(None)
+    assert states(mixed)[2] == ("in_doubt", 1)
+
+
+def test_reviving_takes_the_rows_in_the_order_in_which_they_are_recorded(
+    sender: Sender, other: Sender
+) -> None:
+    """The first row is somebody's: whoever waits for it holds none that comes after it."""
+    sender.route(TELEGRAM, TICKET)
+    sender.skip()
+    sender.plan()
+    sender.record(*(result(row, "failed") for row in sender.lease()))
+    # By the index alone the ticket, which is the second row, comes first.
+    for setting in ("enable_seqscan", "enable_bitmapscan"):
+        other.connection.execute(f"set {setting} = off")
+    revive = threading.Thread(target=lambda: other.retry())
+    with sender.database.connect() as somebody, somebody.transaction():
+        somebody.execute(
+            "select from scooters_ops.notification_recipients where recipient_id = 1 for update"
+        )
+        with waiting_for(sender.database, 1):
+            revive.start()
+        assert sender.database.values(
+            "select recipient_id from scooters_ops.notification_recipients"
+            " order by recipient_id for update skip locked"
+        ) == [2]
+    revive.join()
+    assert states(sender) == [("pending", 0), ("pending", 0)]
 
 
 # --- Views -------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ CALLERS: dict[str, set[str]] = {
     "detect_timeouts": set(),
     "detect_timeouts_of": set(),
     "due_missions": set(),
+    "lock_undelivered": set(),
     "mission_facts": set(),
     "prune": set(),
     "refresh_notifications": set(),
@@ -40,6 +41,7 @@ CALLERS: dict[str, set[str]] = {
     "record_event": {WRITER},
     "skip_job": {WRITER},
     # The notifier
+    "confirm_deliveries": {NOTIFIER},
     "lease_deliveries": {NOTIFIER},
     "plan_deliveries": {NOTIFIER},
     "record_deliveries": {NOTIFIER},
@@ -174,6 +176,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
     )
     assert {row["proname"] for row in rows} == {
         "applied_migrations",
+        "confirm_deliveries",
         "create_mission",
         "lease_deliveries",
         "plan_deliveries",

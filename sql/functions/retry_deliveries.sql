@@ -1,45 +1,35 @@
 -- What shall be tried once more, since a person has mended what was wrong?
-create or replace function scooters_ops.retry_deliveries(token text default null)
+create or replace function scooters_ops.retry_deliveries(
+    token text default null,
+    channel text default null
+)
 returns integer
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    revived_count integer;
+    undelivered_ids bigint[];
 begin
-    if
-        token is not null
-        and not exists (
-            select
-            from scooters_ops.monitoring_notifications
-            where idempotency_token = token
-        )
-    then
-        raise exception using
-            errcode = 'no_data_found',
-            message = format('no notification "%s"', token);
-    end if;
+    undelivered_ids := scooters_ops.lock_undelivered(
+        token, channel, '{failed,in_doubt}'
+    );
 
-    update scooters_ops.notification_recipients as recipient
+    update scooters_ops.notification_recipients
     set
         state = 'pending',
         attempts = 0,
         next_attempt_at = now()
-    from scooters_ops.monitoring_notifications as notification
-    where
-        recipient.notification_id = notification.notification_id
-        and recipient.state in ('failed', 'in_doubt')
-        and (token is null or notification.idempotency_token = token);
-    get diagnostics revived_count = row_count;
+    where recipient_id = any(undelivered_ids);
 
     notify scooters_ops;
-    return revived_count;
+    return coalesce(cardinality(undelivered_ids), 0);
 end
 $$;
 
-comment on function scooters_ops.retry_deliveries(text) is
-'Gives failed and in-doubt recipients a new life: of the notification with this token, or of all (null). Returns how many. SQLSTATE P0002: no such notification.';
+comment on function scooters_ops.retry_deliveries(text, text) is
+'Gives failed and in-doubt recipients a new life: of the notification with this token (null: of all), of this channel (null: of all). Returns how many. SQLSTATE P0002: no such notification; 22023: no such channel.';
 
-revoke execute on function scooters_ops.retry_deliveries(text) from public;
-grant execute on function scooters_ops.retry_deliveries(text) to scooters_ops_notifier;
+revoke execute on function scooters_ops.retry_deliveries(text, text) from public;
+grant execute on function scooters_ops.retry_deliveries(text, text)
+to scooters_ops_notifier;

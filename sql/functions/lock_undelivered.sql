@@ -1,0 +1,58 @@
+-- Which recipients of this notification and channel are in these states?
+-- Whoever changes recipients takes them in the order of recipient_id, as
+-- record_deliveries does, so that nobody deadlocks with anybody.
+create or replace function scooters_ops.lock_undelivered(
+    token text,
+    channel text,
+    states text[]
+)
+returns bigint[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    asked_id bigint;
+    locked_ids bigint[];
+begin
+    if not scooters_ops.config_schema() #> '{$defs,Channels,properties}' ? channel then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('no channel "%s"', channel);
+    end if;
+
+    select notification_id
+    into asked_id
+    from scooters_ops.monitoring_notifications
+    where idempotency_token = token;
+
+    if token is not null and asked_id is null then
+        raise exception using
+            errcode = 'no_data_found',
+            message = format('no notification "%s"', token);
+    end if;
+
+    select array_agg(locked.recipient_id)
+    into locked_ids
+    from (
+        select recipient.recipient_id
+        from scooters_ops.notification_recipients as recipient
+        where
+            recipient.state in ('failed', 'in_doubt')
+            and recipient.state = any(lock_undelivered.states)
+            and (token is null or recipient.notification_id = asked_id)
+            and (
+                lock_undelivered.channel is null
+                or recipient.channel = lock_undelivered.channel
+            )
+        order by recipient.recipient_id
+        for update
+    ) as locked;
+
+    return locked_ids;
+end
+$$;
+
+comment on function scooters_ops.lock_undelivered(text, text, text[]) is
+'Locks the recipients in these states (failed, in_doubt) of the notification with this token, of this channel (null: of all), and returns their ids; null: there are none. SQLSTATE P0002: no such notification; 22023: no such channel.';
+
+revoke execute on function scooters_ops.lock_undelivered(text, text, text[]) from public;
