@@ -270,6 +270,14 @@ class Database:
             )
         )
 
+    async def release(self, worker: str, kept_ids: Sequence[int]) -> int:
+        """Gives back what the worker has leased but for these recipients; returns how many."""
+        return int(
+            await self._scalar(
+                "select scooters_ops.release_deliveries(%s, %s)", worker, list(kept_ids)
+            )
+        )
+
     async def retry(self, token: str | None, channel: str | None) -> int:
         """Revives failed and in-doubt recipients, of one notification or of all, of one channel or
         of all; returns how many."""

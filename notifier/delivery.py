@@ -16,12 +16,14 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
+
+import psycopg
 
 from notifier import config as configs
 from notifier.channels import CHANNELS
@@ -33,6 +35,7 @@ from notifier.channels.base import (
     Misconfigured,
     Outcome,
     Sent,
+    before_request,
 )
 from notifier.config import Config, ConfigError, RetryPolicy
 from notifier.database import CONNECTION_LOST, Database, Delivery, Result
@@ -56,6 +59,19 @@ class Pause:
 
     failures: int = 0
     until: float = 0
+
+
+@dataclass
+class Send:
+    """A leased recipient on its way. is_out: the request may have left the process, so that who
+    cuts the send short leaves it in doubt."""
+
+    delivery: Delivery
+    is_out: bool = False
+
+    def go(self) -> None:
+        """Called directly before a request leaves the process."""
+        self.is_out = True
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,7 @@ class Notifier:
         self._lost_since: float | None = None
         self._vain_attempts = 0
         self._wake = asyncio.Event()
-        self._sending: dict[asyncio.Task[None], str] = {}
+        self._sending: dict[asyncio.Task[None], Send] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
         self._pauses: dict[str, Pause] = {}
@@ -175,8 +191,20 @@ class Notifier:
         )
 
     async def _work(self, database: Database, *, once: bool) -> None:
-        """The loop, as long as the connection holds."""
+        """The loop, as long as the connection holds. However else it ends, nothing stays leased."""
         await database.listen(self._wake.set)
+        await self._release(database)  # what was leased, but the answer was lost
+        try:
+            await self._loop(database, once=once)
+        except CONNECTION_LOST:
+            raise
+        except BaseException:
+            with contextlib.suppress(psycopg.Error):
+                await self._hand_back(database)
+            raise
+        await self._hand_back(database)
+
+    async def _loop(self, database: Database, *, once: bool) -> None:
         while True:
             self._wake.clear()
             is_idle = await self._cycle(database)
@@ -206,13 +234,35 @@ class Notifier:
         settings = setup.config.notifier
         planned = await database.plan(settings.batch_size)
         leased = await database.lease(self.name, self._slots(setup), settings.lease_seconds)
-        for delivery in leased:
-            task = asyncio.create_task(self._deliver(setup, delivery))
-            self._sending[task] = delivery.channel
-            task.add_done_callback(self._sent)
+        if self._stopping_since is None:
+            self._begin(setup, leased)
         if planned:
             self._wake.set()  # there may be more
         return not planned and not self._is_anything_unrecorded()
+
+    def _begin(self, setup: Setup, leased: Sequence[Delivery]) -> None:
+        for delivery in leased:
+            send = Send(delivery)
+            task = asyncio.create_task(self._deliver(setup, send))
+            self._sending[task] = send
+            task.add_done_callback(self._sent)
+
+    async def _release(self, database: Database) -> None:
+        """Gives back what is leased and neither on its way nor to be recorded."""
+        sending = [send.delivery.recipient_id for send in self._sending.values()]
+        await database.release(self.name, sending + [each.recipient_id for each in self._results])
+
+    async def _hand_back(self, database: Database) -> None:
+        """Leaves nothing leased: what is cut while its request is out is in doubt, and what has
+        not come so far is anybody's."""
+        await self._cut()
+        await self._record(database)
+        await self._release(database)
+
+    async def _cut(self) -> None:
+        for task in self._sending:
+            task.cancel()
+        await asyncio.gather(*self._sending, return_exceptions=True)
 
     def _is_anything_unrecorded(self) -> bool:
         return bool(self._sending or self._results)
@@ -253,15 +303,16 @@ class Notifier:
     def _slots(self, setup: Setup) -> dict[str, int]:
         """How many more sends each channel takes: of a paused one none."""
         now = asyncio.get_running_loop().time()
-        in_flight = Counter(self._sending.values())
+        in_flight = Counter(send.delivery.channel for send in self._sending.values())
         return {
             name: max(setup.config.notifier.batch_size - in_flight[name], 0)
             for name in setup.channels
             if self._pauses.get(name, Pause()).until <= now
         }
 
-    async def _deliver(self, setup: Setup, delivery: Delivery) -> None:
-        outcome = await self._attempt(setup, delivery)
+    async def _deliver(self, setup: Setup, send: Send) -> None:
+        delivery = send.delivery
+        outcome = await self._attempt(setup, send)
         policy = setup.config.notifier.retry
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         recorded = result(delivery, outcome, policy, setup.in_doubt(delivery.channel), jitter)
@@ -282,8 +333,10 @@ class Notifier:
             moved_to=outcome.moved_to if isinstance(outcome, Sent) else None,
         )
 
-    async def _attempt(self, setup: Setup, delivery: Delivery) -> Outcome:
-        """One try. Never raises: whatever is wrong with one row must not stop the others."""
+    async def _attempt(self, setup: Setup, send: Send) -> Outcome:
+        """One try. Never raises: whatever is wrong with one row must not stop the others. But when
+        it is cancelled before its request is out, there is no outcome: CancelledError."""
+        delivery = send.delivery
         settings = setup.config.notifier
         channel = setup.channels[delivery.channel]
         if delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold":
@@ -297,9 +350,14 @@ class Notifier:
         except (ArithmeticError, TypeError, ValueError) as error:
             return Failed(f"unreadable details: {error}")
         message = Message(delivery.idempotency_token, delivery.target, parts)
+        before_request.set(send.go)
         try:
             async with asyncio.timeout(settings.lease_seconds * LEASE_SHARE):
                 return await channel.deliver(message)
+        except asyncio.CancelledError:
+            if not send.is_out:
+                raise
+            return InDoubt("cut short, for the notifier ended")
         except TimeoutError:
             return InDoubt("no result before the lease ends")
         except Exception as error:
@@ -351,9 +409,8 @@ class Notifier:
         return False
 
     async def _close(self) -> None:
-        for task in self._sending:
-            task.cancel()
-        await asyncio.gather(*self._sending, *self._retiring, return_exceptions=True)
+        await self._cut()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         if self._is_started:
             await self._setup.close()
 

@@ -167,7 +167,7 @@ comment on column scooters_ops.notification_recipients.attempts is
 comment on column scooters_ops.notification_recipients.next_attempt_at is
 'pending: when it is tried next; sending: when the lease ends.';
 comment on column scooters_ops.notification_recipients.leased_by is
-'The notifier that is sending it; null: none.';
+'While it is sending: the name of the notifier that holds the lease; empty when it gave it back in doubt.';
 comment on column scooters_ops.notification_recipients.last_error is
 'Why the last attempt that failed did.';
 comment on column scooters_ops.notification_recipients.reference is
@@ -176,11 +176,15 @@ comment on column scooters_ops.notification_recipients.sent_at is
 'When it was sent.';
 comment on column scooters_ops.notification_recipients.created_at is
 'When it was decided.';
+comment on column scooters_ops.notification_recipients.is_taken_over is
+'Whether the last lease followed one that had run out, so that the message may have been sent already.';
 comment on index scooters_ops.notification_recipients_pkey is
 'For: recording a result, in record_deliveries.';
 comment on index scooters_ops.notification_recipients_notification_id_target_key is
 'For: the recipients of a notification, in refresh_notifications; naming each once.';
 comment on index scooters_ops.notification_recipients_due_idx is
 'For: what a channel may send now, in lease_deliveries; what is waiting, in delivery_status.';
+comment on index scooters_ops.notification_recipients_leased_by_idx is
+'For: what a notifier holds, in release_deliveries.';
 comment on index scooters_ops.notification_recipients_attention_idx is
 'For: what needs a person, in lock_undelivered and delivery_status.';

@@ -59,6 +59,7 @@ set client_min_messages = warning;
 \ir functions/plan_deliveries.sql
 \ir functions/lease_deliveries.sql
 \ir functions/record_deliveries.sql
+\ir functions/release_deliveries.sql
 \ir functions/lock_undelivered.sql
 \ir functions/retry_deliveries.sql
 \ir functions/confirm_deliveries.sql

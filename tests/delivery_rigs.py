@@ -118,6 +118,17 @@ class House:
             seconds,
         )
 
+    def is_blocked(self, function: str) -> bool:
+        """Whether a notifier waits for a lock in a call of that function."""
+        return bool(
+            self.database.value(
+                "select count(*) from pg_stat_activity"
+                " where datname = current_database() and application_name = 'notifier'"
+                " and wait_event_type = 'Lock' and query like %s",
+                f"%{function}%",
+            )
+        )
+
     def cut_connections(self) -> int:
         """Ends every connection of a notifier; returns how many."""
         return len(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -530,6 +531,77 @@ def test_stopping_finishes_what_is_in_flight_and_begins_nothing(house: House) ->
     asyncio.run(story())
     assert house.states() == ["sent", "pending"]
     assert len(house.telegram.messages) == 1
+
+
+def test_what_was_leased_when_it_is_stopped_is_given_back_unsent(house: House) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    with house.database.connect() as somebody:
+
+        async def story() -> None:
+            async with running() as daemon:
+                with somebody.transaction():
+                    house.skip()
+                    house.database.value("select scooters_ops.plan_deliveries(10)")
+                    # Planning does not wait for this, and leasing does.
+                    somebody.execute(
+                        "lock table scooters_ops.notification_recipients in exclusive mode"
+                    )
+                    await daemon.until(lambda: house.is_blocked("lease_deliveries"))
+                    daemon.notifier.stop()
+                async with asyncio.timeout(10):
+                    await daemon.task
+
+        asyncio.run(story())
+    row = house.delivery("telegram")
+    assert (row["state"], row["attempts"]) == ("pending", 0)
+    assert house.telegram.calls == []
+
+
+def test_a_notifier_that_is_cut_short_leaves_in_doubt_only_what_was_on_its_way(
+    house: House,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        house.configure(
+            TELEGRAM,
+            TICKET,
+            channels__telegram__in_doubt="hold",
+            channels__st__base_url=f"https://127.0.0.1:{mute.getsockname()[1]}",
+        )
+        house.telegram.script(late(20))
+        house.skip()
+
+        async def story() -> None:
+            async with running() as daemon:
+                await daemon.until(lambda: bool(house.telegram.messages))
+                # No handshake comes about here, and so no request.
+                connection, _ = await asyncio.to_thread(mute.accept)
+                with connection:
+                    daemon.task.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await daemon.task
+
+        asyncio.run(story())
+    assert house.states() == ["in_doubt", "pending"]
+    assert house.delivery("telegram")["last_error"] == "cut short, for the notifier ended"
+    assert house.delivery("st")["attempts"] == 0
+
+
+def test_a_lease_of_which_the_answer_was_lost_is_no_doubt(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            with house.without_database():
+                house.skip()
+                house.database.value("select scooters_ops.plan_deliveries(10)")
+                assert house.lease(daemon.notifier.name, "telegram", 3600)
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    assert house.delivery("telegram")["attempts"] == 1
 
 
 def test_an_idle_daemon_stops_at_once(house: House, caplog: pytest.LogCaptureFixture) -> None:

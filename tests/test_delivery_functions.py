@@ -53,6 +53,10 @@ class Sender:
         (row,) = self.call("record_deliveries", worker, json.dumps(results))
         return int(row["record_deliveries"])
 
+    def release(self, *kept_ids: int, worker: str = "w1") -> int:
+        (row,) = self.call("release_deliveries", worker, list(kept_ids))
+        return int(row["release_deliveries"])
+
     def retry(self, token: str | None = None, channel: str | None = None) -> int:
         return int(self.call("retry_deliveries", token, channel)[0]["retry_deliveries"])
 
@@ -530,6 +534,54 @@ def test_recorders_of_the_same_rows_in_opposite_orders_do_not_deadlock(
     assert all(completed for completed, _ in sender.told())
 
 
+# --- Release -----------------------------------------------------------------------------------
+
+
+def test_what_is_given_back_is_due_at_once_and_nothing_is_held_against_it(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease()
+    sender.record(result(row, "pending", error="HTTP 500"))
+    sender.lease()
+    assert sender.release() == 1
+    given_back = sender.recipient()
+    assert (given_back["state"], given_back["leased_by"]) == ("pending", None)
+    assert (given_back["attempts"], given_back["last_error"]) == (1, "HTTP 500")
+    (row,) = sender.lease(worker="w2")
+    assert (row["attempts"], row["is_in_doubt"]) == (2, False)
+    assert sender.release() == 0
+
+
+def test_only_ones_own_is_given_back_and_not_what_is_kept(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(4)
+    sender.plan()
+    kept, _ = sender.lease({"telegram": 2})
+    sender.lease({"telegram": 1}, worker="w2")
+    assert sender.release(kept["recipient_id"]) == 1
+    assert [row["leased_by"] for row in sender.recipients()] == ["w1", None, "w2", None]
+
+
+def test_giving_back_what_was_taken_over_does_not_settle_its_doubt(
+    sender: Sender, other: Sender
+) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    sender.lease(seconds=0, worker="killed")
+    assert sender.lease()[0]["is_in_doubt"] is True
+    assert sender.release() == 1
+    assert sender.release() == 0
+    (row,) = other.lease(worker="w2")
+    assert (row["attempts"], row["is_in_doubt"]) == (2, True)
+    # Once it has come to a result, it is a row like any other.
+    other.record(result(row, "pending"), worker="w2")
+    sender.lease()
+    assert sender.release() == 1
+    assert sender.lease()[0]["is_in_doubt"] is False
+
+
 # --- Retry -------------------------------------------------------------------------------------
 
 
@@ -743,6 +795,12 @@ def test_notifiers_are_woken_by_what_concerns_them_and_by_nothing_else(
         assert is_woken()
 
         mixed.retry()
+        assert is_woken()
+
+        assert mixed.release() == 0
+        mixed.lease()
+        assert not is_woken()
+        assert mixed.release() > 0
         assert is_woken()
 
         mixed.database.apply_config(notifier__locale="ru")

@@ -147,6 +147,11 @@ select scooters_ops.record_deliveries(
     '[{"recipient_id": 2, "state": "failed", "is_attempt": true, "delay_seconds": 0}]'
 )
 """
+RELEASE = """
+insert into scooters_ops.notification_recipients (notification_id, channel, target)
+select 4, 'st', to_jsonb(n) from generate_series(1, 3000) as n;
+select scooters_ops.release_deliveries('somebody');
+"""
 
 QUERY_OF_INDEX = {
     "missions_pkey": ONE_MISSION,
@@ -177,6 +182,7 @@ QUERY_OF_INDEX = {
         "select scooters_ops.refresh_notifications('{77}')"
     ),
     "notification_recipients_due_idx": LEASE,
+    "notification_recipients_leased_by_idx": RELEASE,
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
 }
 """As the index's comment names it."""

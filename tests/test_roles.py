@@ -45,6 +45,7 @@ CALLERS: dict[str, set[str]] = {
     "lease_deliveries": {NOTIFIER},
     "plan_deliveries": {NOTIFIER},
     "record_deliveries": {NOTIFIER},
+    "release_deliveries": {NOTIFIER},
     "retry_deliveries": {NOTIFIER},
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
@@ -182,6 +183,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "plan_deliveries",
         "record_deliveries",
         "record_event",
+        "release_deliveries",
         "retry_deliveries",
         "skip_job",
         "wake_for_history",

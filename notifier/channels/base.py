@@ -23,7 +23,8 @@ import math
 import re
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -42,6 +43,11 @@ for _logger in ("httpx", "httpcore"):
 ANSWER_LIMIT_BYTES = 1 << 20
 REASON_LIMIT = 200
 DELAY_LIMIT = timedelta(days=1)
+
+
+before_request: ContextVar[Callable[[], None] | None] = ContextVar("before_request", default=None)
+"""What is to be called directly before a request leaves the process: the connection is there by
+then. What it raises keeps the request back, and comes out of `Channel.deliver`."""
 
 
 # --- Messages and outcomes ---------------------------------------------------------------------
@@ -359,7 +365,9 @@ class Channel(ABC):
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._client.stream("POST", url, json=json, params=params) as response,
+                self._client.stream(
+                    "POST", url, json=json, params=params, extensions={"trace": _trace}
+                ) as response,
             ):
                 answer = Answer(response.status_code, response.headers, datetime.now(UTC))
                 answer = replace(answer, body=await _read_json(response))
@@ -372,6 +380,13 @@ class Channel(ABC):
         text = self._secrets.redact(text)
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
+
+
+async def _trace(event: str, _: Mapping[str, Any]) -> None:
+    """httpcore tells of each step: http11.send_request_headers.started is the first to send."""
+    call = before_request.get()
+    if call is not None and event.endswith(".send_request_headers.started"):
+        call()
 
 
 async def _read_json(response: httpx.Response) -> Any:

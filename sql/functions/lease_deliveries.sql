@@ -55,6 +55,7 @@ leased as (
         state = 'sending',
         attempts = recipient.attempts + 1,
         leased_by = lease_deliveries.worker,
+        is_taken_over = due.is_in_doubt,
         next_attempt_at = now() + make_interval(secs => lease_deliveries.lease_seconds)
     from due
     where recipient.recipient_id = due.recipient_id

@@ -55,4 +55,5 @@ $$;
 comment on function scooters_ops.lock_undelivered(text, text, text[]) is
 'Locks the recipients in these states (failed, in_doubt) of the notification with this token, of this channel (null: of all), and returns their ids; null: there are none. SQLSTATE P0002: no such notification; 22023: no such channel.';
 
-revoke execute on function scooters_ops.lock_undelivered(text, text, text[]) from public;
+revoke execute on function scooters_ops.lock_undelivered(text, text, text[])
+from public;
