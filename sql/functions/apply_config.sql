@@ -9,7 +9,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- When passes run and how large they are changes nothing of what they find.
-    keys_of_passes constant text[] := '{schedule,batch_size,stalled_after_seconds}';
+    keys_of_passes constant text[] := array[
+        'schedule', 'batch_size', 'stalled_after_seconds'
+    ];
     checked jsonb;
     missing_channel record;
     before scooters_ops.config_in_force;

@@ -3,7 +3,7 @@
 -- out of date, and few of them are due.
 create or replace function scooters_ops.due_missions(as_of timestamptz)
 returns text[]
-language plpgsql
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 as $$
