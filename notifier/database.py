@@ -270,6 +270,17 @@ class Database:
             )
         )
 
+    async def renew(
+        self, worker: str, recipient_ids: Sequence[int], lease_seconds: float
+    ) -> set[int]:
+        """Renews the leases of these recipients; returns those that the worker still holds."""
+        cursor = self.connection.cursor(row_factory=scalar_row)
+        await cursor.execute(
+            "select scooters_ops.renew_leases(%s, %s, %s)",
+            (worker, list(recipient_ids), lease_seconds),
+        )
+        return set(await cursor.fetchall())
+
     async def release(self, worker: str, kept_ids: Sequence[int]) -> int:
         """Gives back what the worker has leased but for these recipients; returns how many."""
         return int(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import random
 import socket
@@ -45,8 +46,15 @@ from notifier.secrets import SecretMissing, Secrets
 from notifier.templates import Renderer, TemplateError
 
 RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
-# A send is cut short before its lease ends, so that nobody else is sending the same meanwhile.
-LEASE_SHARE = 0.8
+# Leases go by the database's clock. Here only their shares are measured, from before the statement
+# that leased or renewed: after the first the lease is renewed, after the second no request goes out
+# any more, for somebody else may have the lease when it arrives.
+RENEWED_AFTER = 1 / 3
+HELD_FOR = 0.8
+
+
+class LeaseLost(Exception):
+    """Somebody else may be sending this by now."""
 
 
 class NotRecorded(Exception):
@@ -63,14 +71,32 @@ class Pause:
 
 @dataclass
 class Send:
-    """A leased recipient on its way. is_out: the request may have left the process, so that who
-    cuts the send short leaves it in doubt."""
+    """A leased recipient on its way. Times are the loop's.
+
+    renew_at     when its lease is to be renewed
+    held_until   until then nobody else has the lease
+    is_out       the request may have left the process, so that who cuts the send short leaves it
+                 in doubt
+    """
 
     delivery: Delivery
+    renew_at: float = 0
+    held_until: float = 0
     is_out: bool = False
 
+    def hold(self, since: float, lease_seconds: float) -> None:
+        """It was leased or renewed, by a statement that began at `since`."""
+        self.renew_at = since + RENEWED_AFTER * lease_seconds
+        self.held_until = since + HELD_FOR * lease_seconds
+
+    def lose(self) -> None:
+        """Somebody else has the lease."""
+        self.renew_at, self.held_until = math.inf, -math.inf
+
     def go(self) -> None:
-        """Called directly before a request leaves the process."""
+        """Called directly before a request leaves the process. Raises LeaseLost."""
+        if asyncio.get_running_loop().time() >= self.held_until:
+            raise LeaseLost
         self.is_out = True
 
 
@@ -142,6 +168,7 @@ class Notifier:
         self._retiring: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
         self._pauses: dict[str, Pause] = {}
+        self._is_anything_dropped = False
 
     def stop(self) -> None:
         """Finish what is in flight, record it, and return from run()."""
@@ -226,31 +253,60 @@ class Notifier:
             self._lost_since, self._vain_attempts = None, 0
 
     async def _cycle(self, database: Database) -> bool:
-        """Records, plans, leases; True when there is nothing more to do at present."""
+        """Records, renews, plans, leases; True when there is nothing more to do at present."""
         await self._record(database)
+        await self._renew(database)
         if self._stopping_since is not None:
             return not self._is_anything_unrecorded()
         setup = await self._follow_config(database)
         settings = setup.config.notifier
         planned = await database.plan(settings.batch_size)
+        if self._is_anything_dropped:
+            self._is_anything_dropped = False
+            await self._release(database)
+        leased_since = asyncio.get_running_loop().time()
         leased = await database.lease(self.name, self._slots(setup), settings.lease_seconds)
         if self._stopping_since is None:
-            self._begin(setup, leased)
+            self._begin(setup, leased, leased_since)
         if planned:
             self._wake.set()  # there may be more
         return not planned and not self._is_anything_unrecorded()
 
-    def _begin(self, setup: Setup, leased: Sequence[Delivery]) -> None:
+    def _begin(self, setup: Setup, leased: Sequence[Delivery], since: float) -> None:
+        # A process that slept may take its own lease over: what is on its way goes on.
+        taken = self._taken_ids()
         for delivery in leased:
+            if delivery.recipient_id in taken:
+                continue
             send = Send(delivery)
+            send.hold(since, setup.config.notifier.lease_seconds)
             task = asyncio.create_task(self._deliver(setup, send))
             self._sending[task] = send
             task.add_done_callback(self._sent)
 
+    def _taken_ids(self) -> set[int]:
+        """The recipients that are on their way or to be recorded."""
+        sending = {send.delivery.recipient_id for send in self._sending.values()}
+        return sending | {each.recipient_id for each in self._results}
+
+    async def _renew(self, database: Database) -> None:
+        """Renews the leases of what is on its way, when it is time for one of them."""
+        now = asyncio.get_running_loop().time()
+        sends = [send for send in self._sending.values() if send.renew_at < math.inf]
+        if all(send.renew_at > now for send in sends):
+            return
+        lease_seconds = self._setup.config.notifier.lease_seconds
+        ids = [send.delivery.recipient_id for send in sends]
+        held_ids = await database.renew(self.name, ids, lease_seconds)
+        for send in sends:
+            if send.delivery.recipient_id in held_ids:
+                send.hold(now, lease_seconds)
+            else:
+                send.lose()
+
     async def _release(self, database: Database) -> None:
         """Gives back what is leased and neither on its way nor to be recorded."""
-        sending = [send.delivery.recipient_id for send in self._sending.values()]
-        await database.release(self.name, sending + [each.recipient_id for each in self._results])
+        await database.release(self.name, sorted(self._taken_ids()))
 
     async def _hand_back(self, database: Database) -> None:
         """Leaves nothing leased: what is cut while its request is out is in doubt, and what has
@@ -312,7 +368,13 @@ class Notifier:
 
     async def _deliver(self, setup: Setup, send: Send) -> None:
         delivery = send.delivery
-        outcome = await self._attempt(setup, send)
+        try:
+            outcome = await self._attempt(setup, send)
+        except LeaseLost:
+            # Whoever has it by now sends it; if nobody took it, it is given back.
+            self._is_anything_dropped = True
+            event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
+            return
         policy = setup.config.notifier.retry
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         recorded = result(delivery, outcome, policy, setup.in_doubt(delivery.channel), jitter)
@@ -335,7 +397,8 @@ class Notifier:
 
     async def _attempt(self, setup: Setup, send: Send) -> Outcome:
         """One try. Never raises: whatever is wrong with one row must not stop the others. But when
-        it is cancelled before its request is out, there is no outcome: CancelledError."""
+        it is cancelled, or its lease is lost, before its request is out, there is no outcome:
+        CancelledError, LeaseLost."""
         delivery = send.delivery
         settings = setup.config.notifier
         channel = setup.channels[delivery.channel]
@@ -352,14 +415,11 @@ class Notifier:
         message = Message(delivery.idempotency_token, delivery.target, parts)
         before_request.set(send.go)
         try:
-            async with asyncio.timeout(settings.lease_seconds * LEASE_SHARE):
-                return await channel.deliver(message)
-        except asyncio.CancelledError:
+            return await channel.deliver(message)
+        except (asyncio.CancelledError, LeaseLost) as error:
             if not send.is_out:
                 raise
-            return InDoubt("cut short, for the notifier ended")
-        except TimeoutError:
-            return InDoubt("no result before the lease ends")
+            return InDoubt(f"cut short ({type(error).__name__})")
         except Exception as error:
             event(ERROR, "bug", token=delivery.idempotency_token, reason=repr(error))
             return InDoubt(f"unexpected {type(error).__name__}")
@@ -380,9 +440,15 @@ class Notifier:
         self._wake.set()
 
     async def _wait(self, database: Database) -> None:
-        """Until something happens, or poll_seconds are over."""
+        """Until something happens, or something is to be done in any case."""
         with database.arrivals(self._wake.set):
-            await self._sleep(self._setup.config.notifier.poll_seconds)
+            await self._sleep(self._patience())
+
+    def _patience(self) -> float:
+        """Seconds until the next poll, or until a lease is to be renewed."""
+        now = asyncio.get_running_loop().time()
+        renewals = [send.renew_at - now for send in self._sending.values()]
+        return max(min([self._setup.config.notifier.poll_seconds, *renewals]), 0)
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

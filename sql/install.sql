@@ -58,6 +58,7 @@ set client_min_messages = warning;
 \ir functions/refresh_notifications.sql
 \ir functions/plan_deliveries.sql
 \ir functions/lease_deliveries.sql
+\ir functions/renew_leases.sql
 \ir functions/record_deliveries.sql
 \ir functions/release_deliveries.sql
 \ir functions/lock_undelivered.sql

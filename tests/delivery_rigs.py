@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -20,7 +23,7 @@ from psycopg.conninfo import make_conninfo
 from notifier.config import ROOT
 from notifier.delivery import Notifier
 from notifier.secrets import Secrets
-from sandbox.standins import Chat, TelegramStandIn, TrackerStandIn
+from sandbox.standins import Chat, StandIn, TelegramStandIn, TrackerStandIn
 from tests.conftest import TestDatabase, config
 
 SECRETS = {
@@ -185,6 +188,53 @@ class House:
             timeout=30,
             check=False,
         )
+
+
+class Gate:
+    """A SOCKS proxy to one server that keeps its callers waiting, before their requests, until it
+    is opened."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._target = urlsplit(stand_in.base_url)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socks5://127.0.0.1:{self._server.getsockname()[1]}"
+        self.knocked = threading.Event()
+        self.opened = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.opened.set()
+        self._server.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = self._server.accept()
+                threading.Thread(target=self._serve, args=(caller,), daemon=True).start()
+
+    def _serve(self, caller: socket.socket) -> None:
+        with caller, suppress(OSError):
+            caller.recv(100)
+            caller.sendall(b"\x05\x00")  # no authentication
+            caller.recv(500)
+            self.knocked.set()
+            self.opened.wait()
+            with socket.create_connection((self._target.hostname, self._target.port)) as server:
+                caller.sendall(b"\x05\x00\x00\x01" + bytes(6))  # connected
+                back = threading.Thread(target=_pump, args=(server, caller), daemon=True)
+                back.start()
+                _pump(caller, server)
+                back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 def command(*arguments: str) -> list[str]:

@@ -6,8 +6,12 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import socket
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from notifier.config import ROOT
 from notifier.delivery import Notifier, NotRecorded
 from notifier.secrets import Secrets
 from sandbox.standins import HALF_AN_ANSWER, RESET_AFTER, RESET_BEFORE, Fault, late, page
-from tests.conftest import TestDatabase
+from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import (
     GROUP,
     KICKED,
@@ -27,8 +31,10 @@ from tests.delivery_rigs import (
     SECRETS,
     TELEGRAM,
     TICKET,
+    Gate,
     House,
     at_info,
+    command,
     events,
     make_house,
     running,
@@ -324,13 +330,114 @@ def test_a_doubtful_ticket_is_created_once(house: House, fault: Fault) -> None:
     assert [ticket.key for ticket in house.tracker.tickets] == ["DUTY-1"]
 
 
-def test_a_send_that_outlasts_its_lease_is_cut_short_in_doubt(house: House) -> None:
-    house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__lease_seconds=1)
+# --- Leases ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_lease_is_renewed_for_as_long_as_the_send_takes(house: House, stopped: bool) -> None:
+    house.configure(TELEGRAM, notifier__lease_seconds=1, notifier__poll_seconds=3600)
     house.skip()
-    house.telegram.script(late(20))
-    house.run_once()
-    row = house.delivery("telegram")
-    assert (row["state"], row["last_error"]) == ("in_doubt", "no result before the lease ends")
+    house.telegram.script(late(2.5))
+
+    async def story() -> None:
+        async with running() as daemon, asyncio.timeout(10):
+            await daemon.until(lambda: bool(house.telegram.messages))
+            if stopped:
+                daemon.notifier.stop()
+            while not house.is_sent():
+                assert house.lease("another", "telegram", 60) == []
+                await asyncio.sleep(0.02)
+
+    asyncio.run(story())
+    assert house.delivery("telegram")["attempts"] == 1
+    assert len(house.telegram.messages) == 1
+
+
+@contextmanager
+def asleep_before_its_request(house: House, gate: Gate) -> Iterator[subprocess.Popen[str]]:
+    """A notifier's process that is stopped while it makes its connection, until its lease has
+    ended; within it goes on."""
+    house.configure(
+        TELEGRAM,
+        channels__telegram__proxy=gate.url,
+        channels__telegram__in_doubt="hold",
+        notifier__lease_seconds=1,
+    )
+    house.skip()
+    with subprocess.Popen(
+        command("run"), env=house.environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        patience = threading.Timer(30, process.kill)
+        patience.start()
+        try:
+            assert gate.knocked.wait(15)
+            process.send_signal(signal.SIGSTOP)
+            until(
+                lambda: house.database.value(
+                    "select next_attempt_at < now() from scooters_ops.notification_recipients"
+                )
+            )
+            yield process
+            process.terminate()
+            process.communicate(timeout=15)
+        finally:
+            patience.cancel()
+            process.kill()
+    assert process.returncode == 0
+
+
+def test_a_notifier_that_slept_through_its_lease_does_not_send_what_another_has(
+    house: House,
+) -> None:
+    with Gate(house.telegram) as gate, asleep_before_its_request(house, gate) as process:
+        assert house.lease("another", "telegram", 3600)
+        gate.opened.set()
+        process.send_signal(signal.SIGCONT)
+        assert process.stderr is not None
+        assert any(" WARNING dropped " in line for line in process.stderr)
+    assert house.telegram.calls == []
+    assert house.database.values(
+        "select leased_by from scooters_ops.notification_recipients where state = 'sending'"
+    ) == ["another"]
+
+
+def test_a_notifier_that_slept_through_its_lease_sends_what_nobody_else_took(
+    house: House,
+) -> None:
+    with Gate(house.telegram) as gate, asleep_before_its_request(house, gate) as process:
+        gate.opened.set()
+        process.send_signal(signal.SIGCONT)
+        until(house.is_sent)
+    assert house.delivery("telegram")["attempts"] == 1
+    assert len(house.telegram.messages) == 1
+
+
+def test_a_send_that_waits_for_its_connection_longer_than_its_lease_is_dropped_and_given_back(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without the database nothing is renewed: another, that has it, may send meanwhile."""
+    with Gate(house.telegram) as gate:
+        house.configure(
+            TELEGRAM,
+            channels__telegram__proxy=gate.url,
+            channels__telegram__in_doubt="hold",
+            notifier__lease_seconds=1,
+        )
+        house.skip()
+
+        async def story() -> None:
+            async with running() as daemon:
+                await daemon.until(gate.knocked.is_set)
+                with house.without_database():
+                    await asyncio.sleep(1)
+                    gate.opened.set()
+                    await daemon.until(lambda: bool(events(caplog, "dropped")))
+                assert house.telegram.calls == []
+                await daemon.until(house.is_sent)
+
+        asyncio.run(story())
+    assert house.delivery("telegram")["attempts"] == 1
+    assert len(house.telegram.messages) == 1
 
 
 @pytest.mark.parametrize(("in_doubt", "state"), [("resend", "sent"), ("hold", "in_doubt")])
@@ -582,7 +689,7 @@ def test_a_notifier_that_is_cut_short_leaves_in_doubt_only_what_was_on_its_way(
 
         asyncio.run(story())
     assert house.states() == ["in_doubt", "pending"]
-    assert house.delivery("telegram")["last_error"] == "cut short, for the notifier ended"
+    assert house.delivery("telegram")["last_error"] == "cut short (CancelledError)"
     assert house.delivery("st")["attempts"] == 0
 
 

@@ -53,6 +53,10 @@ class Sender:
         (row,) = self.call("record_deliveries", worker, json.dumps(results))
         return int(row["record_deliveries"])
 
+    def renew(self, *ids: int, seconds: float = 60, worker: str = "w1") -> list[int]:
+        rows = self.call("renew_leases", worker, list(ids), seconds)
+        return sorted(row["renew_leases"] for row in rows)
+
     def release(self, *kept_ids: int, worker: str = "w1") -> int:
         (row,) = self.call("release_deliveries", worker, list(kept_ids))
         return int(row["release_deliveries"])
@@ -532,6 +536,39 @@ def test_recorders_of_the_same_rows_in_opposite_orders_do_not_deadlock(
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(record, parts)) == 90
     assert all(completed for completed, _ in sender.told())
+
+
+# --- Renew -------------------------------------------------------------------------------------
+
+
+def test_a_renewed_lease_lasts_from_now(sender: Sender, other: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease(seconds=0)
+    assert sender.renew(row["recipient_id"], seconds=60) == [row["recipient_id"]]
+    assert 59 < sender.wait_seconds() <= 60
+    assert other.lease(worker="w2") == []
+    assert (sender.recipient()["state"], sender.recipient()["attempts"]) == ("sending", 1)
+
+
+def test_only_what_is_still_held_is_renewed(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(3)
+    sender.plan()
+    ids = {row["recipient_id"] for row in sender.lease(seconds=0)}
+    recorded = ids.pop()
+    sender.record(result({"recipient_id": recorded}, "pending", delay_seconds=60))
+    (taken,) = sender.lease({"telegram": 1}, worker="w2")
+    (held,) = ids - {taken["recipient_id"]}
+    before = sender.recipients()
+    assert sender.renew(recorded, taken["recipient_id"], held, 999) == [held]
+    changed = [
+        now["recipient_id"]
+        for now, then in zip(sender.recipients(), before, strict=True)
+        if now != then
+    ]
+    assert changed == [held]
 
 
 # --- Release -----------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ CALLERS: dict[str, set[str]] = {
     "plan_deliveries": {NOTIFIER},
     "record_deliveries": {NOTIFIER},
     "release_deliveries": {NOTIFIER},
+    "renew_leases": {NOTIFIER},
     "retry_deliveries": {NOTIFIER},
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
@@ -184,6 +185,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "record_deliveries",
         "record_event",
         "release_deliveries",
+        "renew_leases",
         "retry_deliveries",
         "skip_job",
         "wake_for_history",
