@@ -31,6 +31,8 @@ from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
 
 TEMPLATES = ROOT / "templates"
 CONFIG = ROOT / "config.json"
+# A person waits: all that failed may be revived at once.
+STATEMENT_SECONDS = 600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -268,7 +270,7 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
 
 @asynccontextmanager
 async def _database() -> AsyncIterator[Database]:
-    database = await Database.connect()
+    database = await Database.connect(STATEMENT_SECONDS)
     try:
         yield database
     finally:

@@ -6,8 +6,11 @@ Where it lies is libpq's business: DATABASE_URL if set, else PGHOST, PGSERVICE a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,6 +33,10 @@ LIVELINESS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25000,
 }
+# Over all hosts of the connection string, each of which has its connect_timeout.
+CONNECT_SECONDS = 60
+# How much longer than its statement a server is waited for.
+GRACE_SECONDS = 10.0
 NOTIFY_CHANNEL = "scooters_ops"
 
 # What tells a lost connection from a refused statement. A server that only reads is a standby: the
@@ -173,24 +180,31 @@ class Database:
     """One connection. Every method may raise psycopg.Error; after CONNECTION_LOST the connection
     is of no use any more."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], patience_seconds: float) -> None:
         self.connection = connection
+        self._patience_seconds = patience_seconds
 
     @classmethod
-    async def connect(cls) -> Database:
-        """Connects and checks that the database's version suits.
+    async def connect(cls, patience_seconds: float) -> Database:
+        """Connects and checks that the database's version suits. Statements may take so long, or
+        as long as the user's, the database's or the connection string's statement_timeout says.
 
         Raises DatabaseUnusable where it was never migrated, or by another version; psycopg.Error
         where it cannot be reached.
         """
-        connection = await psycopg.AsyncConnection.connect(
-            conninfo(),
-            autocommit=True,
-            application_name="notifier",
-            **LIVELINESS,
-        )
         try:
-            database = cls(connection)
+            async with asyncio.timeout(CONNECT_SECONDS):
+                connection = await psycopg.AsyncConnection.connect(
+                    conninfo(),
+                    autocommit=True,
+                    application_name="notifier",
+                    **LIVELINESS,
+                )
+        except TimeoutError:
+            raise psycopg.OperationalError(f"no connection in {CONNECT_SECONDS} s") from None
+        try:
+            database = cls(connection, patience_seconds)
+            await database._limit_statements()
             await database._check_version()
         except BaseException:
             await connection.close()
@@ -200,11 +214,19 @@ class Database:
     async def close(self) -> None:
         await self.connection.close()
 
+    async def _limit_statements(self) -> None:
+        await self._execute(
+            self.connection.cursor(),
+            "select set_config('statement_timeout', %s, false)"
+            " where current_setting('statement_timeout') = '0'",
+            (f"{math.ceil(self._patience_seconds * 1000)}ms",),
+        )
+
     async def _check_version(self) -> None:
         name = self.connection.info.dbname
         try:
             cursor = self.connection.cursor(row_factory=scalar_row)
-            await cursor.execute("select scooters_ops.applied_migrations()")
+            await self._execute(cursor, "select scooters_ops.applied_migrations()")
             applied = await cursor.fetchall()
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             raise DatabaseUnusable(f"database {name!r} was never migrated: make migrate") from None
@@ -215,25 +237,24 @@ class Database:
         """From now on `wake` is called when there are new notifications or a new config, provided
         that the connection is used, or watched by `arrivals`."""
         self.connection.add_notify_handler(lambda _: wake())
-        await self.connection.execute(f"listen {NOTIFY_CHANNEL}")
+        await self._execute(self.connection.cursor(), f"listen {NOTIFY_CHANNEL}")
 
     @contextmanager
     def arrivals(self, wake: Callable[[], None]) -> Iterator[None]:
         """While the connection is idle: `wake` is called when anything arrives on it, be it a
         notification or its end."""
         loop = asyncio.get_running_loop()
-        socket = self.connection.fileno()
-        loop.add_reader(socket, wake)
+        descriptor = self.connection.fileno()
+        loop.add_reader(descriptor, wake)
         try:
             yield
         finally:
-            loop.remove_reader(socket)
+            loop.remove_reader(descriptor)
 
     async def config(self) -> tuple[int, Any] | None:
         """Number and document of the config in force; None: none was ever applied."""
-        cursor = await self.connection.execute(
-            "select config_id, config from scooters_ops.config_in_force"
-        )
+        cursor = self.connection.cursor()
+        await self._execute(cursor, "select config_id, config from scooters_ops.config_in_force")
         return await cursor.fetchone()
 
     async def config_id(self) -> int | None:
@@ -254,7 +275,8 @@ class Database:
     ) -> list[Delivery]:
         """Leases what is due: of each channel at most so many."""
         cursor = self.connection.cursor(row_factory=class_row(Delivery))
-        await cursor.execute(
+        await self._execute(
+            cursor,
             "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
             (worker, Jsonb(slots), lease_seconds),
         )
@@ -275,7 +297,8 @@ class Database:
     ) -> set[int]:
         """Renews the leases of these recipients; returns those that the worker still holds."""
         cursor = self.connection.cursor(row_factory=scalar_row)
-        await cursor.execute(
+        await self._execute(
+            cursor,
             "select scooters_ops.renew_leases(%s, %s, %s)",
             (worker, list(recipient_ids), lease_seconds),
         )
@@ -306,7 +329,8 @@ class Database:
     async def notification(self, token: str) -> Notification | None:
         """A notification by its token."""
         cursor = self.connection.cursor(row_factory=class_row(Notification))
-        await cursor.execute(
+        await self._execute(
+            cursor,
             "select idempotency_token, type, mission_id, point_id, job_id, details"
             " from scooters_ops.notifications where idempotency_token = %s",
             (token,),
@@ -316,17 +340,40 @@ class Database:
     async def delivery_status(self) -> list[DeliveryStatus]:
         """What is not sent yet, by channel and state."""
         cursor = self.connection.cursor(row_factory=class_row(DeliveryStatus))
-        await cursor.execute("select * from scooters_ops.delivery_status order by channel, state")
+        await self._execute(
+            cursor, "select * from scooters_ops.delivery_status order by channel, state"
+        )
         return await cursor.fetchall()
 
     async def detection_status(self) -> DetectionStatus:
         """Whether passes run."""
         cursor = self.connection.cursor(row_factory=class_row(DetectionStatus))
-        await cursor.execute("select * from scooters_ops.detection_status")
+        await self._execute(cursor, "select * from scooters_ops.detection_status")
         (status,) = await cursor.fetchall()
         return status
 
     async def _scalar(self, query: str, *parameters: Any) -> Any:
         cursor = self.connection.cursor(row_factory=scalar_row)
-        await cursor.execute(query, parameters)
+        await self._execute(cursor, query, parameters)
         return await cursor.fetchone()
+
+    async def _execute(
+        self, cursor: psycopg.AsyncCursor[Any], query: str, parameters: Sequence[Any] = ()
+    ) -> None:
+        """The one way to the server. A statement that takes too long is cancelled by the server
+        (QueryCanceled, which is an OperationalError); where not even that is answered, the
+        connection is shut, and the wait ends as with any lost connection. Cancelling the await
+        would not do: psycopg then waits for the server's consent."""
+        loop = asyncio.get_running_loop()
+        hanging_up = loop.call_later(self._patience_seconds + GRACE_SECONDS, self._hang_up)
+        try:
+            await cursor.execute(query, parameters or None)
+        finally:
+            hanging_up.cancel()
+
+    def _hang_up(self) -> None:
+        with (
+            contextlib.suppress(OSError, psycopg.OperationalError),
+            socket.socket(fileno=os.dup(self.connection.fileno())) as shared,
+        ):
+            shared.shutdown(socket.SHUT_RDWR)

@@ -46,6 +46,8 @@ from notifier.secrets import SecretMissing, Secrets
 from notifier.templates import Renderer, TemplateError
 
 RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
+# None of the loop's statements takes long; one that does counts as a lost database.
+STATEMENT_SECONDS = 30.0
 # Leases go by the database's clock. Here only their shares are measured, from before the statement
 # that leased or renewed: after the first the lease is renewed, after the second no request goes out
 # any more, for somebody else may have the lease when it arrives.
@@ -483,7 +485,7 @@ class Notifier:
 
 @contextlib.asynccontextmanager
 async def _connected() -> AsyncIterator[Database]:
-    database = await Database.connect()
+    database = await Database.connect(STATEMENT_SECONDS)
     try:
         yield database
     finally:

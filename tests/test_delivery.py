@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 
 from notifier.config import ROOT
+from notifier.database import DatabaseUnusable
 from notifier.delivery import Notifier, NotRecorded
 from notifier.secrets import Secrets
 from sandbox.standins import HALF_AN_ANSWER, RESET_AFTER, RESET_BEFORE, Fault, late, page
@@ -787,6 +789,73 @@ def test_a_database_that_only_reads_is_waited_for_too(
     asyncio.run(story())
     assert len(house.telegram.messages) == 1
     assert len(events(caplog, "database_lost")) == len(events(caplog, "database_back")) == 1
+
+
+def test_a_statement_that_is_cancelled_for_taking_too_long_is_a_lost_database(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifier.delivery.STATEMENT_SECONDS", 0.2)
+    house.configure(TELEGRAM, notifier__poll_seconds=0.1)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            with house.database.connect() as somebody, somebody.transaction():
+                somebody.execute(
+                    "lock table scooters_ops.notification_recipients in exclusive mode"
+                )
+                await daemon.until(lambda: bool(events(caplog, "database_lost")))
+            house.skip()
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    (lost,) = events(caplog, "database_lost")
+    assert "statement timeout" in str(lost["reason"])
+    assert len(events(caplog, "database_back")) == 1
+
+
+def test_a_server_that_hangs_is_a_lost_database(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifier.delivery.STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr("notifier.database.GRACE_SECONDS", 0.2)
+    house.configure(TELEGRAM, notifier__poll_seconds=0.1)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            (server,) = house.database.values(
+                "select pid from pg_stat_activity"
+                " where datname = current_database() and application_name = 'notifier'"
+            )
+            os.kill(server, signal.SIGSTOP)
+            try:
+                await daemon.until(lambda: bool(events(caplog, "database_back")))
+                house.skip()
+                await daemon.until(house.is_sent)
+            finally:
+                os.kill(server, signal.SIGCONT)
+
+    asyncio.run(story())
+    assert len(events(caplog, "database_lost")) == 1
+
+
+def test_a_daemon_that_finds_a_newer_database_when_it_connects_anew_ends(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            house.database.connection.execute(
+                "insert into scooters_ops._yoyo_migration (migration_hash, migration_id)"
+                " values ('9', '9999_of_tomorrow')"
+            )
+            house.cut_connections()
+            async with asyncio.timeout(10):
+                with pytest.raises(DatabaseUnusable, match="newer version migrated it"):
+                    await daemon.task
+
+    asyncio.run(story())
 
 
 def test_once_too_records_what_it_sent_before_it_sends_more(house: House) -> None:

@@ -1,5 +1,5 @@
 -- Which of these recipients does this notifier still hold?
--- Their leases begin anew, those that ran out included, as long as nobody took them over.
+-- Their leases begin anew, those that ran out included where nobody took them over.
 create or replace function scooters_ops.renew_leases(
     worker text,
     recipient_ids bigint[],
