@@ -275,11 +275,7 @@ class Notifier:
         return not planned and not self._is_anything_unrecorded()
 
     def _begin(self, setup: Setup, leased: Sequence[Delivery], since: float) -> None:
-        # A process that slept may take its own lease over: what is on its way goes on.
-        taken = self._taken_ids()
         for delivery in leased:
-            if delivery.recipient_id in taken:
-                continue
             send = Send(delivery)
             send.hold(since, setup.config.notifier.lease_seconds)
             task = asyncio.create_task(self._deliver(setup, send))

@@ -468,8 +468,8 @@ def test_a_row_that_kills_every_notifier_is_given_up(house: House) -> None:
     house.configure(TELEGRAM, notifier__retry=retry)
     house.skip()
     house.database.value("select scooters_ops.plan_deliveries(10)")
-    for _ in range(3):
-        assert house.lease("killed", "telegram", 0)
+    for number in range(3):
+        assert house.lease(f"killed {number}", "telegram", 0)
     house.run_once()
     row = house.delivery("telegram")
     assert row["state"] == "failed"

@@ -340,6 +340,16 @@ def test_a_lease_holds_until_its_time_is_over_and_then_comes_back_in_doubt(
     assert sender.recipient()["leased_by"] == "w2"
 
 
+def test_a_worker_is_not_given_its_own_lease_again(sender: Sender, other: Sender) -> None:
+    """It would take for doubtful what it knows that it has not sent."""
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    assert len(sender.lease(seconds=0, worker="w1")) == 1
+    assert sender.lease(worker="w1") == []
+    assert [row["is_in_doubt"] for row in other.lease(worker="w2")] == [True]
+
+
 def test_what_is_due_later_is_not_leased(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()

@@ -1,9 +1,11 @@
 -- What may this notifier send now?
 -- Each channel gives at most as many rows as it has slots, so that a crowd waiting for
 -- one channel never stands in another's way. A lease that ran out comes back as in
--- doubt: whoever held it may have sent the message before it died. The planner cannot
--- know how few the slots are, and for as many as it guesses it would read whole tables,
--- by a hash or a merge join, and compile that: it is left the way through the keys.
+-- doubt: whoever held it may have sent the message before it died. But not to the same
+-- worker: that knows what it has sent, and renews its own lease or gives it back.
+-- The planner cannot know how few the slots are, and for as many as it guesses it would
+-- read whole tables, by a hash or a merge join, and compile that: it is left the way
+-- through the keys.
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
@@ -43,6 +45,7 @@ with due as (
             waiting.channel = slot.channel
             and waiting.state in ('pending', 'sending')
             and waiting.next_attempt_at <= now()
+            and waiting.leased_by is distinct from lease_deliveries.worker
         order by waiting.next_attempt_at
         limit slot.free::integer
         for update skip locked
