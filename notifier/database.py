@@ -103,6 +103,9 @@ class Result:
     state          sent, pending (again after delay_seconds), failed or in_doubt
     is_attempt     False gives the attempt back: it was not the recipient's
     reference      id of the message or key of the ticket, when sent
+    hold_seconds   nothing goes to this chat or queue for so long
+    is_channel_refused  the channel refuses us as a whole
+    moved_to       the fields of the target that are new, when it has moved
     """
 
     recipient_id: int
@@ -111,6 +114,31 @@ class Result:
     delay_seconds: float = 0
     error: str | None = None
     reference: str | None = None
+    hold_seconds: float = 0
+    is_channel_refused: bool = False
+    moved_to: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A row of the view delivery_holds: a paused channel, or a chat or queue (`address`) that
+    asked us to wait."""
+
+    channel: str
+    address: str | None
+    held_until: datetime | None
+    reason: str | None
+    failures: int
+
+
+@dataclass(frozen=True)
+class NextDelivery:
+    """When it is worth asking for leases again."""
+
+    wait_seconds: float | None
+    """None: nothing is waiting."""
+    is_limited: bool
+    """Something is due, and only a limit makes it wait."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +307,31 @@ class Database:
             cursor,
             "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
             (worker, Jsonb(slots), lease_seconds),
+        )
+        return await cursor.fetchall()
+
+    async def next_delivery(self, channels: Sequence[str]) -> NextDelivery:
+        """When the next recipient of these channels can be leased that cannot be now."""
+        cursor = self.connection.cursor(row_factory=class_row(NextDelivery))
+        await self._execute(
+            cursor, "select * from scooters_ops.next_delivery(%s)", (list(channels),)
+        )
+        (found,) = await cursor.fetchall()
+        return found
+
+    async def resume(self, channels: Sequence[str]) -> None:
+        """Lets these channels be probed at once if they are paused."""
+        await self._execute(
+            self.connection.cursor(),
+            "select scooters_ops.resume_channels(%s)",
+            (list(channels),),
+        )
+
+    async def holds(self) -> list[Hold]:
+        """The paused channels, and the chats and queues on hold."""
+        cursor = self.connection.cursor(row_factory=class_row(Hold))
+        await self._execute(
+            cursor, "select * from scooters_ops.delivery_holds order by channel, address"
         )
         return await cursor.fetchall()
 

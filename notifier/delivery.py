@@ -33,13 +33,12 @@ from notifier.channels.base import (
     Failed,
     InDoubt,
     Message,
-    Misconfigured,
     Outcome,
     Sent,
     before_request,
 )
 from notifier.config import Config, ConfigError, RetryPolicy
-from notifier.database import CONNECTION_LOST, Database, Delivery, Result
+from notifier.database import CONNECTION_LOST, Database, Delivery, Hold, Result
 from notifier.logs import event
 from notifier.retry import backoff, result
 from notifier.secrets import SecretMissing, Secrets
@@ -48,6 +47,8 @@ from notifier.templates import Renderer, TemplateError
 RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
 # None of the loop's statements takes long; one that does counts as a lost database.
 STATEMENT_SECONDS = 30.0
+# What is due by now, and yet was not leased a moment ago, may be in somebody else's hands.
+SHORTEST_WAIT_SECONDS = 0.01
 # Leases go by the database's clock. Here only their shares are measured, from before the statement
 # that leased or renewed: after the first the lease is renewed, after the second no request goes out
 # any more, for somebody else may have the lease when it arrives.
@@ -61,14 +62,6 @@ class LeaseLost(Exception):
 
 class NotRecorded(Exception):
     """The database stayed away, and what was sent could not be recorded."""
-
-
-@dataclass
-class Pause:
-    """A channel that is refused as a whole is left alone until `until` (the loop's clock)."""
-
-    failures: int = 0
-    until: float = 0
 
 
 @dataclass
@@ -169,7 +162,8 @@ class Notifier:
         self._sending: dict[asyncio.Task[None], Send] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
-        self._pauses: dict[str, Pause] = {}
+        self._due_at = math.inf
+        self._told_holds: dict[str, Hold] = {}
         self._is_anything_dropped = False
 
     def stop(self) -> None:
@@ -210,6 +204,7 @@ class Notifier:
         if in_force is None:
             raise ConfigError(["no config is in force: make config"])
         self._setup = Setup.make(*in_force, self.templates_dir, self.secrets)
+        await database.resume(list(self._setup.channels))
         self._is_started = True
         event(
             INFO,
@@ -266,13 +261,19 @@ class Notifier:
         if self._is_anything_dropped:
             self._is_anything_dropped = False
             await self._release(database)
+        await self._record(database)  # what came meanwhile may say that a channel is refused
         leased_since = asyncio.get_running_loop().time()
         leased = await database.lease(self.name, self._slots(setup), settings.lease_seconds)
         if self._stopping_since is None:
             self._begin(setup, leased, leased_since)
+        slots = self._slots(setup)
         if planned:
             self._wake.set()  # there may be more
-        return not planned and not self._is_anything_unrecorded()
+        if self._wake.is_set():
+            return False
+        upcoming = await database.next_delivery([name for name, free in slots.items() if free])
+        self._due_at = _later(upcoming.wait_seconds)
+        return not upcoming.is_limited and not self._is_anything_unrecorded()
 
     def _begin(self, setup: Setup, leased: Sequence[Delivery], since: float) -> None:
         for delivery in leased:
@@ -328,8 +329,22 @@ class Notifier:
             del self._results[: len(results)]
             if recorded < len(results):
                 event(WARNING, "lease_lost", results=len(results) - recorded)
-            for delay_seconds in {each.delay_seconds for each in results if each.delay_seconds}:
-                self._wake_after(delay_seconds)
+            if any(each.is_channel_refused for each in results):
+                await self._tell_of_pauses(database)
+
+    async def _tell_of_pauses(self, database: Database) -> None:
+        """Those in flight together count once, and are told of once."""
+        for hold in await database.holds():
+            if hold.address is None and self._told_holds.get(hold.channel) != hold:
+                self._told_holds[hold.channel] = hold
+                event(
+                    ERROR,
+                    "channel_paused",
+                    channel=hold.channel,
+                    until=hold.held_until and hold.held_until.isoformat(),
+                    failures=hold.failures,
+                    reason=hold.reason,
+                )
 
     async def _follow_config(self, database: Database) -> Setup:
         """The setup of the config in force. One that cannot be used is told of, and the one before
@@ -351,17 +366,14 @@ class Notifier:
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
         self._setup = setup
-        self._pauses.clear()
         return setup
 
     def _slots(self, setup: Setup) -> dict[str, int]:
-        """How many more sends each channel takes: of a paused one none."""
-        now = asyncio.get_running_loop().time()
+        """How many more sends each channel takes."""
         in_flight = Counter(send.delivery.channel for send in self._sending.values())
         return {
             name: max(setup.config.notifier.batch_size - in_flight[name], 0)
             for name in setup.channels
-            if self._pauses.get(name, Pause()).until <= now
         }
 
     async def _deliver(self, setup: Setup, send: Send) -> None:
@@ -377,10 +389,6 @@ class Notifier:
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         recorded = result(delivery, outcome, policy, setup.in_doubt(delivery.channel), jitter)
         self._results.append(recorded)
-        if isinstance(outcome, Sent):
-            self._pauses.pop(delivery.channel, None)
-        elif isinstance(outcome, Misconfigured):
-            self._pause(delivery.channel, policy, outcome.reason)
         event(
             INFO if recorded.state == "sent" else WARNING,
             recorded.state if recorded.state != "pending" else "retrying",
@@ -422,17 +430,6 @@ class Notifier:
             event(ERROR, "bug", token=delivery.idempotency_token, reason=repr(error))
             return InDoubt(f"unexpected {type(error).__name__}")
 
-    def _pause(self, channel: str, policy: RetryPolicy, reason: str) -> None:
-        """Leaves a refused channel alone for a while. Those in flight together count once."""
-        now = asyncio.get_running_loop().time()
-        pause = self._pauses.setdefault(channel, Pause())
-        if pause.until <= now:
-            pause.failures += 1
-            seconds = backoff(policy, pause.failures, jitter=1).total_seconds()
-            pause.until = now + seconds
-            self._wake_after(seconds)
-            event(ERROR, "channel_paused", channel=channel, seconds=seconds, reason=reason)
-
     def _sent(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
         self._wake.set()
@@ -443,19 +440,15 @@ class Notifier:
             await self._sleep(self._patience())
 
     def _patience(self) -> float:
-        """Seconds until the next poll, or until a lease is to be renewed."""
+        """Seconds until the next poll, or until something is due or a lease to be renewed."""
         now = asyncio.get_running_loop().time()
-        renewals = [send.renew_at - now for send in self._sending.values()]
-        return max(min([self._setup.config.notifier.poll_seconds, *renewals]), 0)
+        moments = [self._due_at, *(send.renew_at for send in self._sending.values())]
+        return max(min(self._setup.config.notifier.poll_seconds, min(moments) - now), 0)
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
-
-    def _wake_after(self, seconds: float) -> None:
-        """The loop runs again when something is due, and not at the next poll after that."""
-        asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
     def _is_over(self, *, once: bool) -> bool:
         """Without a database: whether it is to end, and nothing is left to record.
@@ -486,6 +479,13 @@ async def _connected() -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+def _later(seconds: float | None) -> float:
+    """The loop's time in so many seconds, but not at once; None: never."""
+    if seconds is None:
+        return math.inf
+    return asyncio.get_running_loop().time() + max(seconds, SHORTEST_WAIT_SECONDS)
 
 
 async def _retire(setup: Setup, sending: set[asyncio.Task[None]]) -> None:

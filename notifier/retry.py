@@ -5,8 +5,9 @@ Values in, a value out: the time, the random number and the policy are arguments
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from notifier.channels.base import Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import RetryPolicy
@@ -36,19 +37,33 @@ def result(
     """What to record of a delivery that came to this outcome."""
     id_ = delivery.recipient_id
     match outcome:
-        case Sent(reference):
-            return Result(id_, "sent", reference=reference)
+        case Sent(reference, moved_to):
+            return Result(id_, "sent", reference=reference, moved_to=_new(delivery, moved_to))
         case Failed(reason):
             return Result(id_, "failed", error=reason)
         case Misconfigured(reason):
             # The channel waits, and not this recipient: nothing is held against it.
-            return Result(id_, "pending", is_attempt=False, error=reason)
+            return Result(id_, "pending", is_attempt=False, error=reason, is_channel_refused=True)
         case InDoubt(reason) if in_doubt == "hold":
             return Result(id_, "in_doubt", error=reason)
         case Retry(reason) | InDoubt(reason):
+            stated = outcome.delay if isinstance(outcome, Retry) else None
+            hold_seconds = 0 if stated is None else stated.total_seconds()
             if delivery.attempts >= policy.give_up_after_attempts:
                 error = f"gave up after {delivery.attempts} attempts: {reason}"
-                return Result(id_, "failed", error=error)
-            stated = outcome.delay if isinstance(outcome, Retry) else None
+                return Result(id_, "failed", error=error, hold_seconds=hold_seconds)
             delay = backoff(policy, delivery.attempts, jitter) if stated is None else stated
-            return Result(id_, "pending", delay_seconds=delay.total_seconds(), error=reason)
+            return Result(
+                id_,
+                "pending",
+                delay_seconds=delay.total_seconds(),
+                error=reason,
+                hold_seconds=hold_seconds,
+            )
+
+
+def _new(delivery: Delivery, moved_to: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The fields of the target that are new since the far end said where it has moved."""
+    if moved_to is None:
+        return None
+    return {key: value for key, value in moved_to.items() if delivery.target.get(key) != value}

@@ -182,9 +182,32 @@ comment on index scooters_ops.notification_recipients_pkey is
 'For: recording a result, in record_deliveries.';
 comment on index scooters_ops.notification_recipients_notification_id_target_key is
 'For: the recipients of a notification, in refresh_notifications; naming each once.';
-comment on index scooters_ops.notification_recipients_due_idx is
-'For: what a channel may send now, in lease_deliveries; what is waiting, in delivery_status.';
-comment on index scooters_ops.notification_recipients_leased_by_idx is
-'For: what a notifier holds, in release_deliveries.';
+comment on column scooters_ops.notification_recipients.address is
+'By what the channel''s limits go: the chat or queue of the target; else the whole target.';
+comment on index scooters_ops.notification_recipients_waiting_idx is
+'For: which chats and queues wait, and for each what is due, in delivery_queue and lease_deliveries; what is waiting, in delivery_status.';
+comment on index scooters_ops.notification_recipients_sending_idx is
+'For: how much is on its way to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries.';
 comment on index scooters_ops.notification_recipients_attention_idx is
 'For: what needs a person, in lock_undelivered and delivery_status.';
+
+comment on table scooters_ops.delivery_targets is
+'What all notifiers know of a chat or queue, or of a channel as a whole: what it was sent lately, holds and moves.';
+comment on column scooters_ops.delivery_targets.channel is
+'The channel.';
+comment on column scooters_ops.delivery_targets.address is
+'The chat or queue, as in notification_recipients; empty: the channel as a whole.';
+comment on column scooters_ops.delivery_targets.granted_at is
+'When the latest messages to it were leased, oldest first: as many as its limits may count.';
+comment on column scooters_ops.delivery_targets.held_until is
+'When its hold ends: nothing is sent there before; null: no hold.';
+comment on column scooters_ops.delivery_targets.hold_reason is
+'What the channel said when it was held last.';
+comment on column scooters_ops.delivery_targets.failures is
+'How often in a row the channel refused us as a whole (a count); 0 for a chat or queue.';
+comment on column scooters_ops.delivery_targets.moved_to is
+'The fields of a target that are new since the chat has moved (JSON object); null: it has not.';
+comment on column scooters_ops.delivery_targets.moved_address is
+'The address that follows from moved_to.';
+comment on index scooters_ops.delivery_targets_pkey is
+'For: one chat or queue, and each channel as a whole, in delivery_queue and delivery_channels.';

@@ -63,6 +63,7 @@ class House:
         to_stand_ins: dict[str, Any] = {
             "channels__telegram__base_url": self.telegram.base_url,
             "channels__st__base_url": self.tracker.base_url,
+            "channels__telegram__limits": None,
         }
         if recipients:
             to_stand_ins["routes"] = [{"match": {}, "recipients": list(recipients)}]

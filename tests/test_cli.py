@@ -109,7 +109,7 @@ def test_a_signal_lets_run_finish_what_is_in_flight_and_exit_0(
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
     house.skip()
-    house.telegram.script(late(0.5))
+    house.telegram.script(late(2))
     with subprocess.Popen(
         command("run"), env=house.environment, cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -85,6 +85,7 @@ def test_columns_say_their_unit(database: TestDatabase) -> None:
         "double precision": r"\(.*(seconds|number).*\)",
         "jsonb": r"JSON|config",
         "timestamp with time zone": r"[Ww]hen|[Ss]ince|moment|started_at \+",
+        "timestamp with time zone[]": r"^When",
         "boolean": r"^Whether |: everything",
     }
     rows = database.rows(

@@ -11,8 +11,10 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from notifier.config import ROOT
 from notifier.database import DatabaseUnusable
 from notifier.delivery import Notifier, NotRecorded
 from notifier.secrets import Secrets
-from sandbox.standins import HALF_AN_ANSWER, RESET_AFTER, RESET_BEFORE, Fault, late, page
+from sandbox.standins import HALF_AN_ANSWER, RESET_AFTER, RESET_BEFORE, Chat, Fault, late, page
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import (
     GROUP,
@@ -477,6 +479,45 @@ def test_a_row_that_kills_every_notifier_is_given_up(house: House) -> None:
     assert house.telegram.calls == []
 
 
+# --- Limits and moves --------------------------------------------------------------------------
+
+
+def test_once_waits_for_limits_and_sends_all_that_is_due(house: House) -> None:
+    limits = {"per_channel": [], "per_group": [], "per_target": [{"messages": 1, "seconds": 0.3}]}
+    house.configure(TELEGRAM, TICKET, channels__telegram__limits=limits)
+    house.skip_many(4)
+    began = time.monotonic()
+    house.run_once()
+    assert house.is_sent()
+    assert time.monotonic() - began > 0.9
+
+
+def test_a_daemon_goes_on_as_soon_as_a_limit_allows(house: House) -> None:
+    limits = {"per_channel": [{"messages": 2, "seconds": 0.5}], "per_target": [], "per_group": []}
+    house.configure(TELEGRAM, channels__telegram__limits=limits, notifier__poll_seconds=3600)
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip_many(6)
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    assert len(house.telegram.messages) == 6
+
+
+def test_a_group_that_became_a_supergroup_goes_on_under_its_new_id(house: House) -> None:
+    new_id = -1001234567890
+    house.configure(TELEGRAM)
+    house.telegram.chats[GROUP] = Chat(GROUP, moved_to=new_id)
+    house.telegram.chats[new_id] = Chat(new_id)
+    for mission_id in ("m1", "m2"):
+        house.skip(mission_id)
+        house.run_once()
+    assert [call.body["chat_id"] for call in house.telegram.calls] == [GROUP, new_id, new_id]
+    assert [message.chat_id for message in house.telegram.messages] == [new_id, new_id]
+    assert house.is_sent()
+
+
 # --- A channel that is refused -----------------------------------------------------------------
 
 
@@ -500,11 +541,13 @@ def test_a_revoked_token_pauses_its_channel_alone_until_it_works_again(
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (5, 5)
     # It was not the recipients' fault: nothing is held against them.
     assert [row["attempts"] for row in house.deliveries("telegram")] == [1] * 5
-    assert events(caplog, "channel_paused")[0] == {
+    first = events(caplog, "channel_paused")[0]
+    assert {
         "channel": "telegram",
-        "seconds": 0.02,
+        "failures": 1,
         "reason": "HTTP 401: Unauthorized",
-    }
+    }.items() <= first.items()
+    assert datetime.fromisoformat(first["until"]) < datetime.now(UTC)
 
 
 def test_a_channel_that_worked_in_between_is_paused_as_briefly_as_the_first_time(
@@ -522,8 +565,8 @@ def test_a_channel_that_worked_in_between_is_paused_as_briefly_as_the_first_time
             await daemon.until(lambda: house.states() == ["sent", "sent"])
 
     asyncio.run(story())
-    pauses = [pause["seconds"] for pause in events(caplog, "channel_paused")]
-    assert pauses == [0.02, 0.04, 0.08, 0.02]
+    pauses = [pause["failures"] for pause in events(caplog, "channel_paused")]
+    assert pauses == [1, 2, 3, 1]
 
 
 def test_once_leaves_a_refused_channel_alone_after_one_try(
@@ -536,7 +579,7 @@ def test_once_leaves_a_refused_channel_alone_after_one_try(
     assert house.states() == ["pending"] * 6
     assert len(house.telegram.calls) == 2
     # Those in flight together count once.
-    assert [pause["seconds"] for pause in events(caplog, "channel_paused")] == [60]
+    assert [pause["failures"] for pause in events(caplog, "channel_paused")] == [1]
 
 
 # --- The daemon --------------------------------------------------------------------------------

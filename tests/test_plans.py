@@ -78,8 +78,11 @@ from scooters_ops.monitoring_notifications
 where planned_at is not null
 order by notification_id;
 
+insert into scooters_ops.delivery_targets (channel, address, granted_at)
+select 'telegram', n, array[now()] from generate_series(1, 3000) as n;
 insert into scooters_ops.configs (config)
-select config from scooters_ops.configs, generate_series(1, 200);
+select jsonb_set(config, '{{channels,telegram,limits}}', 'null')
+from scooters_ops.configs, generate_series(1, 200);
 insert into scooters_ops.detection_passes (as_of, started_at, elapsed, missions, inserted)
 select now(), now() - interval '10 s' * n, '0', 0, 0 from generate_series(1, 5000) as n;
 
@@ -149,7 +152,7 @@ select scooters_ops.record_deliveries(
 """
 RELEASE = """
 insert into scooters_ops.notification_recipients (notification_id, channel, target)
-select 4, 'st', to_jsonb(n) from generate_series(1, 3000) as n;
+select 4, 'st', jsonb_build_object('queue', n) from generate_series(1, 3000) as n;
 select scooters_ops.release_deliveries('somebody');
 """
 
@@ -181,8 +184,9 @@ QUERY_OF_INDEX = {
     "notification_recipients_notification_id_target_key": (
         "select scooters_ops.refresh_notifications('{77}')"
     ),
-    "notification_recipients_due_idx": LEASE,
-    "notification_recipients_leased_by_idx": RELEASE,
+    "notification_recipients_waiting_idx": LEASE,
+    "notification_recipients_sending_idx": RELEASE,
+    "delivery_targets_pkey": LEASE,
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
 }
 """As the index's comment names it."""

@@ -109,7 +109,7 @@ def test_a_permanent_error_fails_at_the_first_attempt() -> None:
 @pytest.mark.parametrize("attempts", [1, 12, 1000])
 def test_a_refused_channel_is_not_held_against_the_recipient(attempts: int) -> None:
     assert recorded(Misconfigured("HTTP 401"), attempts=attempts) == Result(
-        17, "pending", is_attempt=False, error="HTTP 401"
+        17, "pending", is_attempt=False, error="HTTP 401", is_channel_refused=True
     )
 
 
@@ -124,15 +124,27 @@ def test_a_transient_error_waits_longer_each_time(attempts: int, seconds: float)
 @pytest.mark.parametrize("attempts", [1, 11])
 def test_a_delay_that_the_channel_states_wins(attempts: int, stated: float) -> None:
     outcome = Retry("HTTP 429", timedelta(seconds=stated))
-    assert recorded(outcome, attempts=attempts).delay_seconds == stated
+    made = recorded(outcome, attempts=attempts)
+    assert (made.delay_seconds, made.hold_seconds) == (stated, stated)
 
 
-@pytest.mark.parametrize("outcome", [Retry("HTTP 500"), Retry("429", timedelta(1)), InDoubt("cut")])
+@pytest.mark.parametrize("outcome", [Retry("HTTP 500"), InDoubt("cut")])
 @pytest.mark.parametrize("attempts", [12, 13])
 def test_the_last_attempt_gives_up_with_its_reason(outcome: Retry | InDoubt, attempts: int) -> None:
     assert recorded(outcome, attempts=attempts) == Result(
         17, "failed", error=f"gave up after {attempts} attempts: {outcome.reason}"
     )
+
+
+def test_a_delay_that_the_channel_states_holds_the_others_even_after_the_last_attempt() -> None:
+    assert recorded(Retry("HTTP 429", timedelta(seconds=7)), attempts=12) == Result(
+        17, "failed", error="gave up after 12 attempts: HTTP 429", hold_seconds=7
+    )
+
+
+def test_of_a_moved_target_the_new_fields_are_recorded() -> None:
+    moved_to = {"type": "telegram", "chat_id": -100}
+    assert recorded(Sent("99", moved_to)).moved_to == {"chat_id": -100}
 
 
 def test_a_doubtful_send_is_repeated_or_held_as_config_says() -> None:

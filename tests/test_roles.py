@@ -22,6 +22,7 @@ CALLERS: dict[str, set[str]] = {
     "apply_config": set(),
     "checked_json": set(),
     "config_schema": set(),
+    "delivery_queue": set(),
     "detect_for_a_minute": set(),
     "detect_in_batches": set(),
     "detect_timeouts": set(),
@@ -29,6 +30,7 @@ CALLERS: dict[str, set[str]] = {
     "due_missions": set(),
     "lock_undelivered": set(),
     "mission_facts": set(),
+    "note_channels": set(),
     "prune": set(),
     "refresh_notifications": set(),
     "try_detection_lock": set(),
@@ -43,10 +45,12 @@ CALLERS: dict[str, set[str]] = {
     # The notifier
     "confirm_deliveries": {NOTIFIER},
     "lease_deliveries": {NOTIFIER},
+    "next_delivery": {NOTIFIER},
     "plan_deliveries": {NOTIFIER},
     "record_deliveries": {NOTIFIER},
     "release_deliveries": {NOTIFIER},
     "renew_leases": {NOTIFIER},
+    "resume_channels": {NOTIFIER},
     "retry_deliveries": {NOTIFIER},
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
@@ -55,11 +59,14 @@ CALLERS: dict[str, set[str]] = {
     "mission_intervals_of": {ANALYST},
     "opens_or_closes_interval": {ANALYST},
     "recipients_for": {ANALYST, NOTIFIER},
+    "send_allowance": {ANALYST, NOTIFIER},
 }
 
 # What the notifier reads; analysts read every view.
 VIEWS_OF_THE_NOTIFIER = {
     "config_in_force",
+    "delivery_channels",
+    "delivery_holds",
     "delivery_status",
     "detection_status",
     "notification_deliveries",
@@ -181,11 +188,13 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "confirm_deliveries",
         "create_mission",
         "lease_deliveries",
+        "next_delivery",
         "plan_deliveries",
         "record_deliveries",
         "record_event",
         "release_deliveries",
         "renew_leases",
+        "resume_channels",
         "retry_deliveries",
         "skip_job",
         "wake_for_history",
@@ -298,6 +307,7 @@ def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
     database: TestDatabase,
 ) -> None:
     story(database)
+    database.apply_config(channels__telegram__limits=None)
     with acting_as(database, NOTIFIER) as notifier:
         for view in VIEWS_OF_THE_NOTIFIER:
             notifier.execute(f"select * from scooters_ops.{view}")
@@ -307,6 +317,8 @@ def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
             "select recipient_id from scooters_ops.lease_deliveries('n1', '{\"telegram\": 9}', 60)"
         ).fetchall()
         assert len(leased) == 2
+        notifier.execute("select * from scooters_ops.next_delivery('{telegram}')")
+        notifier.execute("select scooters_ops.resume_channels('{telegram}')")
         results = [
             {
                 "recipient_id": recipient_id,

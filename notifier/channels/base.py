@@ -159,8 +159,33 @@ HttpUrl: TypeAlias = Annotated[
 ]
 
 
+class Rate(Strict):
+    """At most so many messages in any stretch of so many seconds."""
+
+    messages: int = Field(ge=1, le=1000)
+    seconds: float = Field(gt=0, le=86400)
+
+
+class Limits(Strict):
+    """How much a channel may be sent, by all notifiers together. An empty list: no limit."""
+
+    per_channel: list[Rate] = Field(default=[], description="For all that it is sent.")
+    per_target: list[Rate] = Field(default=[], description="For each chat or queue.")
+    in_flight_per_target: int | None = Field(
+        default=10,
+        ge=1,
+        le=10000,
+        description="How many messages may be on their way to one chat or queue at once, so that a"
+        " slow one leaves room for the others; null: no limit.",
+    )
+
+
 class ChannelSettings(Strict):
     """Settings that every channel has."""
+
+    limits: Limits | None = Field(
+        default=Limits(), description="How much may be sent, and how fast; null: no limit."
+    )
 
     base_url: HttpUrl
     timeout_seconds: float = Field(

@@ -27,9 +27,11 @@ from notifier.channels.base import (
     Channel,
     ChannelSettings,
     InDoubt,
+    Limits,
     Message,
     Misconfigured,
     Outcome,
+    Rate,
     Recipient,
     SecretName,
     Sent,
@@ -50,9 +52,28 @@ _TAG = re.compile(
 _LINK = re.compile(r"""<a\s+href=["']([^"'<>]*)["']\s*>(.*?)</a>""", re.IGNORECASE | re.DOTALL)
 
 
+class TelegramLimits(Limits):
+    """What Telegram's FAQ for bots names: guidance, for the true limits are not published."""
+
+    per_channel: list[Rate] = Field(
+        default=[Rate(messages=30, seconds=1)], description="For all that it is sent."
+    )
+    per_target: list[Rate] = Field(
+        default=[Rate(messages=1, seconds=1)], description="For each chat."
+    )
+    per_group: list[Rate] = Field(
+        default=[Rate(messages=20, seconds=60)],
+        description="For each group and public channel besides.",
+    )
+
+
 class TelegramSettings(ChannelSettings):
     """channels.telegram of the configuration."""
 
+    limits: TelegramLimits | None = Field(
+        default=TelegramLimits(),
+        description="How much may be sent, and how fast; null: no limit.",
+    )
     token_env: SecretName
     proxy: (
         Annotated[

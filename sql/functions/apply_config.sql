@@ -61,6 +61,20 @@ begin
     values (checked)
     returning config_id into new_config_id;
 
+    -- Whatever a channel was paused for may be mended now.
+    insert into scooters_ops.delivery_targets as known (channel, address)
+    select
+        channel.key,
+        ''
+    from jsonb_each(checked -> 'channels') as channel
+    where channel.value <> 'null'
+    order by channel.key
+    on conflict (address, channel) do update
+    set
+        failures = 0,
+        held_until = null
+    where known.failures > 0;
+
     if
         (before.config -> 'detection') - keys_of_passes
         is distinct from (checked -> 'detection') - keys_of_passes

@@ -108,6 +108,47 @@ return jsonb $schema${
       "title": "Detection",
       "type": "object"
     },
+    "Limits": {
+      "additionalProperties": false,
+      "description": "How much a channel may be sent, by all notifiers together. An empty list: no limit.",
+      "properties": {
+        "per_channel": {
+          "default": [],
+          "description": "For all that it is sent.",
+          "items": {
+            "$ref": "#/$defs/Rate"
+          },
+          "title": "Per Channel",
+          "type": "array"
+        },
+        "per_target": {
+          "default": [],
+          "description": "For each chat or queue.",
+          "items": {
+            "$ref": "#/$defs/Rate"
+          },
+          "title": "Per Target",
+          "type": "array"
+        },
+        "in_flight_per_target": {
+          "anyOf": [
+            {
+              "maximum": 10000,
+              "minimum": 1,
+              "type": "integer"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": 10,
+          "description": "How many messages may be on their way to one chat or queue at once, so that a slow one leaves room for the others; null: no limit.",
+          "title": "In Flight Per Target"
+        }
+      },
+      "title": "Limits",
+      "type": "object"
+    },
     "NotifierSettings": {
       "additionalProperties": false,
       "description": "notifier: how the daemon works.",
@@ -165,6 +206,30 @@ return jsonb $schema${
         "retry"
       ],
       "title": "NotifierSettings",
+      "type": "object"
+    },
+    "Rate": {
+      "additionalProperties": false,
+      "description": "At most so many messages in any stretch of so many seconds.",
+      "properties": {
+        "messages": {
+          "maximum": 1000,
+          "minimum": 1,
+          "title": "Messages",
+          "type": "integer"
+        },
+        "seconds": {
+          "exclusiveMinimum": 0,
+          "maximum": 86400,
+          "title": "Seconds",
+          "type": "number"
+        }
+      },
+      "required": [
+        "messages",
+        "seconds"
+      ],
+      "title": "Rate",
       "type": "object"
     },
     "Retention": {
@@ -308,6 +373,71 @@ return jsonb $schema${
       "title": "Route",
       "type": "object"
     },
+    "TelegramLimits": {
+      "additionalProperties": false,
+      "description": "What Telegram's FAQ for bots names: guidance, for the true limits are not published.",
+      "properties": {
+        "per_channel": {
+          "default": [
+            {
+              "messages": 30,
+              "seconds": 1.0
+            }
+          ],
+          "description": "For all that it is sent.",
+          "items": {
+            "$ref": "#/$defs/Rate"
+          },
+          "title": "Per Channel",
+          "type": "array"
+        },
+        "per_target": {
+          "default": [
+            {
+              "messages": 1,
+              "seconds": 1.0
+            }
+          ],
+          "description": "For each chat.",
+          "items": {
+            "$ref": "#/$defs/Rate"
+          },
+          "title": "Per Target",
+          "type": "array"
+        },
+        "in_flight_per_target": {
+          "anyOf": [
+            {
+              "maximum": 10000,
+              "minimum": 1,
+              "type": "integer"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": 10,
+          "description": "How many messages may be on their way to one chat or queue at once, so that a slow one leaves room for the others; null: no limit.",
+          "title": "In Flight Per Target"
+        },
+        "per_group": {
+          "default": [
+            {
+              "messages": 20,
+              "seconds": 60.0
+            }
+          ],
+          "description": "For each group and public channel besides.",
+          "items": {
+            "$ref": "#/$defs/Rate"
+          },
+          "title": "Per Group",
+          "type": "array"
+        }
+      },
+      "title": "TelegramLimits",
+      "type": "object"
+    },
     "TelegramRecipient": {
       "additionalProperties": false,
       "description": "A chat, or one topic of a forum.",
@@ -364,6 +494,38 @@ return jsonb $schema${
       "additionalProperties": false,
       "description": "channels.telegram of the configuration.",
       "properties": {
+        "limits": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/TelegramLimits"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": {
+            "per_channel": [
+              {
+                "messages": 30,
+                "seconds": 1.0
+              }
+            ],
+            "per_target": [
+              {
+                "messages": 1,
+                "seconds": 1.0
+              }
+            ],
+            "in_flight_per_target": 10,
+            "per_group": [
+              {
+                "messages": 20,
+                "seconds": 60.0
+              }
+            ]
+          },
+          "description": "How much may be sent, and how fast; null: no limit."
+        },
         "base_url": {
           "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
           "maxLength": 2048,
@@ -515,6 +677,22 @@ return jsonb $schema${
         ]
       },
       "properties": {
+        "limits": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/Limits"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": {
+            "per_channel": [],
+            "per_target": [],
+            "in_flight_per_target": 10
+          },
+          "description": "How much may be sent, and how fast; null: no limit."
+        },
         "base_url": {
           "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
           "maxLength": 2048,

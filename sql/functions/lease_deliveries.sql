@@ -1,8 +1,11 @@
 -- What may this notifier send now?
--- Each channel gives at most as many rows as it has slots, so that a crowd waiting for
--- one channel never stands in another's way. A lease that ran out comes back as in
--- doubt: whoever held it may have sent the message before it died. But not to the same
--- worker: that knows what it has sent, and renews its own lease or gives it back.
+-- Each channel gives at most as many rows as it has slots and its limits allow, and
+-- each chat or queue of it no more than a fair share: a crowd waiting for one never
+-- stands in another's way. A lease that ran out comes back as in doubt: whoever held it
+-- may have sent the message before it died. But not to the same worker: that knows what
+-- it has sent, and renews its own lease or gives it back.
+-- Who leases locks the channel first, for the few milliseconds that it takes, so that
+-- the next one counts what this one was granted.
 -- The planner cannot know how few the slots are, and for as many as it guesses it would
 -- read whole tables, by a hash or a merge join, and compile that: it is left the way
 -- through the keys.
@@ -24,72 +27,177 @@ returns table (
     job_id text,
     details jsonb
 )
-language sql
+language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set enable_hashjoin = off
 set enable_mergejoin = off
+set enable_seqscan = off
 set jit = off
 as $$
-with due as (
-    select
-        recipient.recipient_id,
-        recipient.state = 'sending' as is_in_doubt
-    from jsonb_each_text(lease_deliveries.slots) as slot (channel, free)
-    cross join lateral (
+#variable_conflict use_column
+begin
+    perform
+    from scooters_ops.delivery_targets as known
+    where
+        known.address = ''
+        and known.channel in (select jsonb_object_keys(slots))
+    order by known.channel
+    for update;
+
+    return query
+    with open_channel as materialized (
         select
-            waiting.recipient_id,
-            waiting.state
-        from scooters_ops.notification_recipients as waiting
+            slot.channel,
+            allowed.limits,
+            least(slot.free::integer, allowed.free) as free
+        from jsonb_each_text(slots) as slot (channel, free)
+        left join scooters_ops.delivery_channels as allowed using (channel)
+        where coalesce(allowed.held_until <= now(), true)
+    ),
+
+    open_address as (
+        select
+            open_channel.channel,
+            open_channel.limits,
+            open_channel.free as channel_free,
+            queue.address,
+            queue.sent_to,
+            queue.moved_to,
+            queue.free,
+            ceil(
+                open_channel.free::numeric
+                / count(*) over (partition by open_channel.channel)
+            ) as share
+        from open_channel
+        cross join lateral scooters_ops.delivery_queue(
+            open_channel.channel, open_channel.limits
+        ) as queue
         where
-            waiting.channel = slot.channel
-            and waiting.state in ('pending', 'sending')
-            and waiting.next_attempt_at <= now()
-            and waiting.leased_by is distinct from lease_deliveries.worker
-        order by waiting.next_attempt_at
-        limit slot.free::integer
-        for update skip locked
-    ) as recipient
-),
+            open_channel.free > 0
+            and queue.due_at <= now()
+            and coalesce(queue.held_until <= now(), true)
+            and coalesce(queue.free > 0, true)
+    ),
 
-leased as (
-    update scooters_ops.notification_recipients as recipient
-    set
-        state = 'sending',
-        attempts = recipient.attempts + 1,
-        leased_by = lease_deliveries.worker,
-        is_taken_over = due.is_in_doubt,
-        next_attempt_at = now() + make_interval(secs => lease_deliveries.lease_seconds)
-    from due
-    where recipient.recipient_id = due.recipient_id
-    returning
-        recipient.recipient_id,
-        recipient.notification_id,
-        recipient.channel,
-        recipient.target,
-        recipient.attempts,
-        due.is_in_doubt
-)
+    candidate as (
+        select
+            open_address.*,
+            waiting.recipient_id,
+            waiting.is_in_doubt,
+            row_number() over (
+                partition by open_address.channel
+                order by waiting.next_attempt_at, waiting.recipient_id
+            ) as place
+        from open_address
+        cross join lateral (
+            select
+                recipient.recipient_id,
+                recipient.next_attempt_at,
+                recipient.state = 'sending' as is_in_doubt
+            from scooters_ops.notification_recipients as recipient
+            where
+                recipient.channel = open_address.channel
+                and recipient.address = open_address.address
+                and recipient.state in ('pending', 'sending')
+                and recipient.next_attempt_at <= now()
+                and recipient.leased_by is distinct from worker
+            order by recipient.next_attempt_at
+            limit least(open_address.free, open_address.share)
+            for update skip locked
+        ) as waiting
+    ),
 
-select
-    leased.recipient_id,
-    leased.channel,
-    leased.target,
-    leased.attempts,
-    leased.is_in_doubt,
-    notification.idempotency_token,
-    notification.type,
-    notification.mission_id,
-    notification.point_id,
-    notification.job_id,
-    notification.details
-from leased
-inner join scooters_ops.monitoring_notifications as notification using (notification_id)
-order by leased.recipient_id
+    granted as materialized (
+        select *
+        from candidate
+        where place <= channel_free
+    ),
+
+    leased as (
+        update scooters_ops.notification_recipients as recipient
+        set
+            state = 'sending',
+            attempts = recipient.attempts + 1,
+            leased_by = worker,
+            is_taken_over = granted.is_in_doubt,
+            next_attempt_at = now() + make_interval(secs => lease_seconds)
+        from granted
+        where recipient.recipient_id = granted.recipient_id
+        returning
+            recipient.recipient_id,
+            recipient.notification_id,
+            recipient.channel,
+            recipient.target || coalesce(granted.moved_to, '{}') as target,
+            recipient.attempts,
+            granted.is_in_doubt
+    ),
+
+    -- Of earlier grants no more is kept than the rules can count.
+    counted as (
+        insert into scooters_ops.delivery_targets as known (channel, address, granted_at)
+        select
+            bucket.channel,
+            bucket.address,
+            (
+                coalesce(earlier.granted_at, '{}')
+                || array_fill(now(), array[bucket.messages])
+            )[
+                coalesce(cardinality(earlier.granted_at), 0)
+                + bucket.messages
+                - counting.messages
+                + 1 :
+            ]
+        from (
+            select
+                granted.channel,
+                rule_set.address,
+                rule_set.rules,
+                count(*)::integer as messages
+            from granted
+            cross join lateral (
+                values
+                ('', granted.limits -> 'per_channel'),
+                (
+                    granted.sent_to,
+                    granted.limits -> 'per_target'
+                    || coalesce(granted.limits -> 'per_group', '[]')
+                )
+            ) as rule_set (address, rules)
+            where rule_set.rules <> '[]'
+            group by granted.channel, rule_set.address, rule_set.rules
+        ) as bucket
+        cross join lateral (
+            select max(listed.messages) as messages
+            from jsonb_to_recordset(bucket.rules) as listed (messages integer)
+        ) as counting
+        left join scooters_ops.delivery_targets as earlier using (channel, address)
+        order by bucket.address, bucket.channel
+        on conflict (address, channel) do update
+        set granted_at = excluded.granted_at
+    )
+
+    select
+        leased.recipient_id,
+        leased.channel,
+        leased.target,
+        leased.attempts,
+        leased.is_in_doubt,
+        notification.idempotency_token,
+        notification.type,
+        notification.mission_id,
+        notification.point_id,
+        notification.job_id,
+        notification.details
+    from leased
+    inner join scooters_ops.monitoring_notifications as notification
+        on notification.notification_id = leased.notification_id
+    order by leased.recipient_id;
+end
 $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision) is
-'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many. attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent.';
+'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many, and no more than its limits, its holds and those of its chats and queues allow. target is where it is to be sent, after a move as well; attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent.';
 
 revoke execute on function scooters_ops.lease_deliveries(text, jsonb, double precision)
 from public;

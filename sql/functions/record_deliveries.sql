@@ -1,6 +1,7 @@
 -- What became of the recipients that this worker had leased?
 -- A success is always recorded: it is true whoever holds the lease by now. Anything
--- else counts only while the lease is held.
+-- else counts only while the lease is held. What the channel said of the chat, of the
+-- queue or of itself is news for all notifiers: hold it, or it has moved.
 create or replace function scooters_ops.record_deliveries(worker text, results jsonb)
 returns integer
 language plpgsql
@@ -59,12 +60,13 @@ begin
     from recorded;
 
     perform scooters_ops.refresh_notifications(recorded_ids);
+    perform scooters_ops.note_channels(results);
     return recorded_count;
 end
 $$;
 
 comment on function scooters_ops.record_deliveries(text, jsonb) is
-'Records results of leased recipients, an array of {recipient_id, state, is_attempt, delay_seconds, error, reference}: state sent, pending (again after delay_seconds), failed or in_doubt; is_attempt false gives the attempt back. Returns how many it recorded: those whose lease was lost are left alone, unless they were sent.';
+'Records results of leased recipients, an array of {recipient_id, state, is_attempt, delay_seconds, error, reference, hold_seconds, is_channel_refused, moved_to}: state sent, pending (again after delay_seconds), failed or in_doubt; is_attempt false gives the attempt back; hold_seconds: nothing goes to this chat or queue for so long; is_channel_refused: the channel refuses us as a whole; moved_to: the fields of the target that are new. Returns how many it recorded: those whose lease was lost are left alone, unless they were sent.';
 
 revoke execute on function scooters_ops.record_deliveries(text, jsonb) from public;
 grant execute on function scooters_ops.record_deliveries(text, jsonb)

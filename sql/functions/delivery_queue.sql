@@ -1,0 +1,111 @@
+-- Which addresses of a channel wait for something, and what may each be sent now?
+-- One look into the index for each address, however much waits for it: a flooded chat
+-- costs no more than a quiet one. The limits of 1 keep the planner from reading what is
+-- known of every address instead.
+create or replace function scooters_ops.delivery_queue(channel text, limits jsonb)
+returns table (
+    address text,
+    sent_to text,
+    moved_to jsonb,
+    due_at timestamptz,
+    held_until timestamptz,
+    opens_at timestamptz,
+    free integer
+)
+language sql stable
+as $$
+with recursive waiting as (
+    (
+        select
+            recipient.address,
+            recipient.next_attempt_at
+        from scooters_ops.notification_recipients as recipient
+        where
+            recipient.channel = delivery_queue.channel
+            and recipient.state in ('pending', 'sending')
+        order by recipient.address, recipient.next_attempt_at
+        limit 1
+    )
+    union all
+    select further.*
+    from waiting
+    cross join lateral (
+        select
+            recipient.address,
+            recipient.next_attempt_at
+        from scooters_ops.notification_recipients as recipient
+        where
+            recipient.channel = delivery_queue.channel
+            and recipient.state in ('pending', 'sending')
+            and recipient.address > waiting.address
+        order by recipient.address, recipient.next_attempt_at
+        limit 1
+    ) as further
+),
+
+addressed as (
+    select
+        waiting.address,
+        waiting.next_attempt_at,
+        coalesce(known.moved_address, waiting.address) as sent_to,
+        known.moved_to
+    from waiting
+    left join lateral (
+        select
+            moved.moved_to,
+            moved.moved_address
+        from scooters_ops.delivery_targets as moved
+        where
+            moved.address = waiting.address
+            and moved.channel = delivery_queue.channel
+        limit 1
+    ) as known on true
+)
+
+select
+    addressed.address,
+    addressed.sent_to,
+    addressed.moved_to,
+    addressed.next_attempt_at,
+    target.held_until,
+    allowance.opens_at,
+    least(
+        allowance.free,
+        (delivery_queue.limits ->> 'in_flight_per_target')::integer - in_flight.messages
+    )
+from addressed
+left join lateral (
+    select
+        known.held_until,
+        known.granted_at
+    from scooters_ops.delivery_targets as known
+    where
+        known.address = addressed.sent_to
+        and known.channel = delivery_queue.channel
+    limit 1
+) as target on true
+-- Telegram's groups and public channels: a negative number, or @name.
+cross join lateral scooters_ops.send_allowance(
+    target.granted_at,
+    delivery_queue.limits -> 'per_target'
+    || case
+        when addressed.sent_to ~ '^[-@]'
+            then coalesce(delivery_queue.limits -> 'per_group', '[]')
+        else '[]'
+    end
+) as allowance
+cross join lateral (
+    select count(*)::integer as messages
+    from scooters_ops.notification_recipients as recipient
+    where
+        recipient.channel = delivery_queue.channel
+        and recipient.address = addressed.address
+        and recipient.state = 'sending'
+        and recipient.next_attempt_at > now()
+) as in_flight
+$$;
+
+comment on function scooters_ops.delivery_queue(text, jsonb) is
+'The addresses (chats, queues) of a channel that wait for something: where it is sent to if the address has moved (moved_to: the fields of the target that are new), since when or from when on the first is due, until when a hold lasts, when the limits open, how many may go now (a count; null: no limit).';
+
+revoke execute on function scooters_ops.delivery_queue(text, jsonb) from public;

@@ -1,0 +1,47 @@
+-- When is it worth asking for leases again?
+create or replace function scooters_ops.next_delivery(
+    channels text[],
+    out wait_seconds double precision,
+    out is_limited boolean
+)
+language sql stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+select
+    extract(epoch from min(greatest(moment.opens_at - now(), '0'))),
+    coalesce(
+        bool_or(
+            queue.due_at <= now()
+            and moment.opens_at > now()
+            and coalesce(greatest(queue.held_until, channel.held_until) <= now(), true)
+        ),
+        false
+    )
+from scooters_ops.delivery_channels as channel
+cross join lateral scooters_ops.delivery_queue(
+    channel.channel, channel.limits
+) as queue
+cross join lateral (
+    select
+        greatest(
+            queue.due_at,
+            queue.held_until,
+            queue.opens_at,
+            channel.held_until,
+            channel.opens_at
+        ) as opens_at
+) as moment
+where
+    channel.channel = any(next_delivery.channels)
+    -- What waits for something in flight is asked for when that has come.
+    and not coalesce(queue.free <= 0 and queue.opens_at is null, false)
+    and not coalesce(channel.free <= 0 and channel.opens_at is null, false)
+$$;
+
+comment on function scooters_ops.next_delivery(text[]) is
+'In how many seconds the next recipient of these channels can be leased (null: none is waiting, but for the end of something in flight), and whether something is due that waits for nothing but a limit.';
+
+revoke execute on function scooters_ops.next_delivery(text[]) from public;
+grant execute on function scooters_ops.next_delivery(text[])
+to scooters_ops_notifier;

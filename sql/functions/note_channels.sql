@@ -1,0 +1,111 @@
+-- What do these results say of their channels, chats and queues?
+-- A channel that refuses us is held for longer each time, as notifier.retry says; those
+-- that were refused together count once. The first message that arrives ends it.
+create or replace function scooters_ops.note_channels(results jsonb)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- The channel as a whole comes first, as for whoever leases: nobody deadlocks.
+    with said as (
+        select
+            recipient.channel,
+            bool_or(result.state = 'sent') as is_sent,
+            max(result.error) filter (where result.is_channel_refused) as refusal
+        from jsonb_to_recordset(results) as result (
+            recipient_id bigint,
+            state text,
+            error text,
+            is_channel_refused boolean
+        )
+        inner join scooters_ops.notification_recipients as recipient using (recipient_id)
+        where result.state = 'sent' or result.is_channel_refused
+        group by recipient.channel
+    ),
+
+    locked as (
+        select
+            known.channel,
+            said.is_sent,
+            said.refusal
+        from scooters_ops.delivery_targets as known
+        inner join said using (channel)
+        where
+            known.address = ''
+            and case
+                when said.refusal is null then known.failures > 0
+                else coalesce(known.held_until <= now(), true)
+            end
+        order by known.channel
+        for update of known
+    )
+
+    update scooters_ops.delivery_targets as known
+    set
+        failures = case when locked.refusal is null then 0 else known.failures + 1 end,
+        hold_reason = locked.refusal,
+        held_until = case
+            when locked.refusal is not null then now() + make_interval(
+                secs => least(
+                    (policy.retry ->> 'max_seconds')::double precision,
+                    (policy.retry ->> 'first_seconds')::double precision
+                    * (policy.retry ->> 'factor')::double precision
+                    ^ least(known.failures, 100)
+                )
+            )
+        end
+    from locked
+    cross join (
+        select config -> 'notifier' -> 'retry' as retry
+        from scooters_ops.config_in_force
+    ) as policy
+    where
+        known.channel = locked.channel
+        and known.address = '';
+
+    insert into scooters_ops.delivery_targets as known (
+        channel, address, held_until, hold_reason, moved_to
+    )
+    select
+        recipient.channel,
+        place.address,
+        now() + make_interval(secs => max(result.hold_seconds)),
+        max(result.error),
+        max(result.moved_to::text)::jsonb
+    from jsonb_to_recordset(results) as result (
+        recipient_id bigint,
+        error text,
+        hold_seconds double precision,
+        moved_to jsonb
+    )
+    inner join scooters_ops.notification_recipients as recipient using (recipient_id)
+    left join scooters_ops.delivery_targets as moved
+        on
+            moved.channel = recipient.channel
+            and moved.address = recipient.address
+    cross join lateral (
+        select
+            case
+                when result.moved_to is null
+                    then coalesce(moved.moved_address, recipient.address)
+                else recipient.address
+            end as address
+    ) as place
+    where result.hold_seconds > 0 or result.moved_to is not null
+    group by recipient.channel, place.address
+    order by place.address, recipient.channel
+    on conflict (address, channel) do update
+    set
+        held_until = coalesce(
+            greatest(known.held_until, excluded.held_until), known.held_until
+        ),
+        hold_reason = coalesce(excluded.hold_reason, known.hold_reason),
+        moved_to = coalesce(excluded.moved_to, known.moved_to);
+end
+$$;
+
+comment on function scooters_ops.note_channels(jsonb) is
+'Keeps what results, as in record_deliveries, say of channels, chats and queues: holds, refusals and moves.';
+
+revoke execute on function scooters_ops.note_channels(jsonb) from public;

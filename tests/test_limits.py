@@ -1,0 +1,383 @@
+"""What channels, chats and queues may be sent: limits are kept by all notifiers together, and who
+asks to wait makes nobody else wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from notifier.database import MIGRATIONS
+from tests.conftest import TestDatabase
+from tests.test_delivery_functions import (
+    BOTH,
+    OTHER_CHAT,
+    TELEGRAM,
+    TICKET,
+    Sender,
+    result,
+)
+
+NO_RATES: dict[str, Any] = {"per_channel": [], "per_target": [], "per_group": []}
+RETRY = {"first_seconds": 5, "factor": 2, "max_seconds": 15, "give_up_after_attempts": 12}
+
+
+@pytest.fixture
+def sender(database: TestDatabase) -> Iterator[Sender]:
+    made = Sender(database)
+    yield made
+    made.connection.close()
+
+
+def rate(messages: int, seconds: float) -> dict[str, float]:
+    return {"messages": messages, "seconds": seconds}
+
+
+def limit(sender: Sender, **limits: Any) -> None:
+    """Everything is told to one group; of Telegram's limits these hold and no others."""
+    telegram = {**NO_RATES, "in_flight_per_target": None, **limits}
+    sender.route(TELEGRAM, channels__telegram__limits=telegram)
+
+
+def wait_for(sender: Sender, channel: str, address: str, count: int) -> None:
+    """So many more recipients wait for that chat or queue."""
+    key = "queue" if channel == "st" else "chat_id"
+    sender.database.connection.execute(
+        "with noticed as ("
+        " insert into scooters_ops.monitoring_notifications"
+        " (idempotency_token, mission_id, type, planned_at)"
+        " select gen_random_uuid(), 'm', 'job_skipped', now() from generate_series(1, %s)"
+        " returning notification_id)"
+        " insert into scooters_ops.notification_recipients (notification_id, channel, target)"
+        " select notification_id, %s, jsonb_build_object(%s::text, %s::text) from noticed",
+        (count, channel, key, address),
+    )
+
+
+def pass_time(sender: Sender, seconds: float) -> None:
+    """Whatever the database remembers was so much earlier."""
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set next_attempt_at = next_attempt_at - make_interval(secs => %s)",
+        (seconds,),
+    )
+    sender.database.connection.execute(
+        "update scooters_ops.delivery_targets set"
+        " held_until = held_until - make_interval(secs => %(s)s),"
+        " granted_at = array("
+        "  select earlier - make_interval(secs => %(s)s) from unnest(granted_at) as earlier"
+        " )",
+        {"s": seconds},
+    )
+
+
+def addresses(leased: list[dict[str, Any]]) -> list[str]:
+    return sorted(str(row["target"].get("chat_id", row["target"].get("queue"))) for row in leased)
+
+
+def upcoming(sender: Sender) -> tuple[float | None, bool]:
+    """In how many seconds it is worth asking again, and whether only a limit makes it wait."""
+    (row,) = sender.call("next_delivery", list(BOTH))
+    seconds = row["wait_seconds"]
+    return (None if seconds is None else round(float(seconds)), row["is_limited"])
+
+
+# --- Limits ------------------------------------------------------------------------------------
+
+
+def test_a_chat_gets_no_more_than_its_limit_and_the_others_theirs(sender: Sender) -> None:
+    limit(sender, per_target=[rate(2, 10)])
+    wait_for(sender, "telegram", "-1", 5)
+    wait_for(sender, "telegram", "-2", 1)
+    assert addresses(sender.lease()) == ["-1", "-1", "-2"]
+    assert sender.lease() == []
+    pass_time(sender, 9)
+    assert sender.lease() == []
+    pass_time(sender, 2)
+    assert addresses(sender.lease()) == ["-1", "-1"]
+
+
+def test_the_limit_of_groups_holds_for_groups_and_public_channels_alone(sender: Sender) -> None:
+    limit(sender, per_group=[rate(1, 60)])
+    for chat in ("-1", "@news", "5"):
+        wait_for(sender, "telegram", chat, 3)
+    assert addresses(sender.lease()) == ["-1", "5", "5", "5", "@news"]
+
+
+def test_a_channel_as_a_whole_has_a_limit(sender: Sender) -> None:
+    limit(sender, per_channel=[rate(3, 10)])
+    for chat in range(1, 6):
+        wait_for(sender, "telegram", str(chat), 1)
+    wait_for(sender, "st", "DUTY", 2)
+    assert addresses(sender.lease()) == ["1", "2", "3", "DUTY", "DUTY"]
+    pass_time(sender, 11)
+    assert addresses(sender.lease()) == ["4", "5"]
+
+
+def test_limits_hold_for_all_notifiers_together(sender: Sender) -> None:
+    limit(sender, per_channel=[rate(3, 10)], per_target=[rate(2, 10)])
+    wait_for(sender, "telegram", "1", 9)
+    wait_for(sender, "telegram", "2", 9)
+    leased = [len(sender.lease({"telegram": 1}, worker=f"w{number}")) for number in range(5)]
+    assert leased == [1, 1, 1, 0, 0]
+
+
+def test_by_default_limits_are_what_telegram_says(sender: Sender) -> None:
+    sender.database.apply_config()
+    wait_for(sender, "telegram", "-1", 50)
+    for chat in range(1, 51):
+        wait_for(sender, "telegram", str(chat), 1)
+    leased = sender.lease()
+    assert len(leased) == 30
+    sent_to_the_group = addresses(leased).count("-1")
+    for _ in range(55):
+        pass_time(sender, 1.01)
+        leased = sender.lease()
+        for row in leased:
+            sender.record(result(row, "sent", reference="1"))
+        sent_to_the_group += addresses(leased).count("-1")
+    assert sent_to_the_group == 20
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    per_channel=st.lists(st.tuples(st.integers(1, 8), st.integers(1, 20)), max_size=2),
+    per_target=st.lists(st.tuples(st.integers(1, 4), st.integers(1, 20)), max_size=2),
+    steps=st.lists(
+        st.tuples(st.integers(0, 8), st.sampled_from([1, 3, 100])), min_size=1, max_size=12
+    ),
+)
+def test_in_no_stretch_of_time_goes_more_than_the_limits_say(
+    sender: Sender,
+    per_channel: list[tuple[int, int]],
+    per_target: list[tuple[int, int]],
+    steps: list[tuple[int, int]],
+) -> None:
+    with sender.database.connection.transaction(force_rollback=True):
+        sender.database.connection.execute("delete from scooters_ops.notification_recipients")
+        sender.database.connection.execute(
+            "update scooters_ops.delivery_targets set granted_at = '{}'"
+        )
+        limit(
+            sender,
+            per_channel=[rate(*each) for each in per_channel],
+            per_target=[rate(*each) for each in per_target],
+        )
+        for chat in ("1", "2", "3"):
+            wait_for(sender, "telegram", chat, 40)
+        now = 0
+        sent: list[tuple[int, str]] = []
+        for seconds, slots in steps:
+            now += seconds
+            pass_time(sender, seconds)
+            leased = sender.database.rows(
+                "select * from scooters_ops.lease_deliveries('w1', %s, 86400)",
+                f'{{"telegram": {slots}}}',
+            )
+            sent += [(now, chat) for chat in addresses(leased)]
+        rules: list[tuple[int, int, str | None]] = [(m, s, None) for m, s in per_channel]
+        for chat in ("1", "2", "3"):
+            rules += [(m, s, chat) for m, s in per_target]
+        for messages, seconds, concerned in rules:
+            for start, _ in sent:
+                within = [
+                    chat
+                    for at, chat in sent
+                    if start <= at < start + seconds and concerned in (None, chat)
+                ]
+                assert len(within) <= messages
+        if not rules:
+            assert len(sent) == min(120, sum(slots for _, slots in steps))
+
+
+def test_a_slow_queue_takes_no_more_than_its_share_of_what_is_in_flight(sender: Sender) -> None:
+    sender.route(TICKET, channels__st__limits={"in_flight_per_target": 10})
+    wait_for(sender, "st", "SLOW", 100)
+    first = sender.lease()
+    assert addresses(first) == ["SLOW"] * 10
+    wait_for(sender, "st", "DUTY", 3)
+    assert addresses(sender.lease()) == ["DUTY"] * 3
+    sender.record(*[result(row, "sent", reference="1") for row in first[:4]])
+    assert addresses(sender.lease()) == ["SLOW"] * 4
+
+
+def test_a_crowd_for_one_chat_leaves_room_for_one_that_comes_later(sender: Sender) -> None:
+    limit(sender)
+    wait_for(sender, "telegram", "-1", 1000)
+    wait_for(sender, "telegram", "-2", 1)
+    leased = addresses(sender.lease({"telegram": 10}))
+    assert "-2" in leased
+    assert len(leased) <= 10
+
+
+# --- Holds -------------------------------------------------------------------------------------
+
+
+def test_who_asks_to_wait_is_left_alone_by_everybody_and_nobody_else_is(sender: Sender) -> None:
+    sender.route(TELEGRAM, OTHER_CHAT, TICKET)
+    sender.skip(2)
+    sender.plan()
+    row = sender.lease({"telegram": 1})[0]
+    sender.record(result(row, "pending", delay_seconds=30, hold_seconds=30, error="HTTP 429"))
+    assert addresses(sender.lease(worker="w2")) == ["-1002", "-1002", "DUTY", "DUTY"]
+    assert upcoming(sender) == (30, False)
+    (hold,) = sender.database.rows("select * from scooters_ops.delivery_holds")
+    assert (hold["channel"], hold["address"], hold["reason"], hold["failures"]) == (
+        "telegram",
+        "-1001",
+        "HTTP 429",
+        0,
+    )
+    pass_time(sender, 31)
+    assert addresses(sender.lease({"telegram": 9}, worker="w3"))[:2] == ["-1001", "-1001"]
+    assert sender.database.rows("select * from scooters_ops.delivery_holds") == []
+
+
+def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_waits(
+    sender: Sender,
+) -> None:
+    sender.route(TELEGRAM, OTHER_CHAT, TICKET, notifier__retry=RETRY)
+    sender.skip(3)
+    sender.plan()
+
+    def refused(*leased: dict[str, Any]) -> None:
+        sender.record(
+            *[
+                result(row, "pending", is_attempt=False, error="401", is_channel_refused=True)
+                for row in leased
+            ]
+        )
+
+    first, *others = sender.lease({"telegram": 4})
+    refused(first)
+    refused(*others)  # those in flight together count once
+    assert set(addresses(sender.lease())) == {"DUTY"}
+    for failures, seconds in ((1, 5), (2, 10), (3, 15), (4, 15)):
+        (hold,) = sender.database.rows("select * from scooters_ops.delivery_holds")
+        assert (hold["channel"], hold["address"], hold["failures"]) == ("telegram", None, failures)
+        assert upcoming(sender) == (seconds, False)
+        pass_time(sender, seconds - 1)
+        assert sender.lease() == []
+        pass_time(sender, 2)
+        (probe,) = sender.lease()
+        assert sender.lease(worker="w2") == []
+        refused(probe)
+    pass_time(sender, 16)
+    (probe,) = sender.lease()
+    sender.record(result(probe, "sent", reference="1"))
+    assert sender.database.rows("select * from scooters_ops.delivery_holds") == []
+    assert len(sender.lease()) == 5
+
+
+def test_a_probe_that_comes_to_nothing_leaves_the_next_one_to_another_message(
+    sender: Sender,
+) -> None:
+    sender.route(TELEGRAM, notifier__retry=RETRY)
+    sender.skip(2)
+    sender.plan()
+    (row, _) = sender.lease()
+    sender.record(result(row, "pending", is_attempt=False, error="401", is_channel_refused=True))
+    sender.release()
+    pass_time(sender, 6)
+    (probe,) = sender.lease()
+    sender.record(result(probe, "pending", delay_seconds=60, error="HTTP 500"))
+    (other,) = sender.lease()
+    assert other["recipient_id"] != probe["recipient_id"]
+
+
+@pytest.mark.parametrize("mended_by", ["a new config", "a restart"])
+def test_what_a_person_mends_is_tried_at_once(sender: Sender, mended_by: str) -> None:
+    sender.route(TELEGRAM, notifier__retry=RETRY)
+    sender.skip(2)
+    sender.plan()
+    leased = sender.lease({"telegram": 1})
+    sender.record(
+        result(leased[0], "pending", is_attempt=False, error="401", is_channel_refused=True)
+    )
+    assert sender.lease() == []
+    if mended_by == "a restart":
+        sender.call("resume_channels", ["telegram"])
+        assert len(sender.lease()) == 1
+    else:
+        sender.route(TELEGRAM, notifier__poll_seconds=7)
+        assert len(sender.lease()) == 2
+
+
+# --- Moves -------------------------------------------------------------------------------------
+
+
+def test_a_moved_chat_goes_on_under_its_new_id_with_its_limits(sender: Sender) -> None:
+    topic = {**TELEGRAM, "message_thread_id": 7}
+    limits = {**NO_RATES, "per_target": [rate(2, 10)]}
+    sender.route(TELEGRAM, topic, channels__telegram__limits=limits)
+    sender.skip(3)
+    sender.plan()
+    (row,) = sender.lease({"telegram": 1})
+    assert row["target"] == TELEGRAM
+    sender.record(result(row, "sent", reference="1", moved_to={"chat_id": -100}))
+    pass_time(sender, 11)
+    leased = sender.lease()
+    assert [row["target"]["chat_id"] for row in leased] == [-100, -100]
+    assert topic | {"chat_id": -100} in [row["target"] for row in leased]
+    assert sender.lease() == []
+    hold = result(leased[0], "pending", delay_seconds=1, hold_seconds=30, error="HTTP 429")
+    sender.record(hold)
+    assert sender.database.values("select address from scooters_ops.delivery_holds") == ["-100"]
+    pass_time(sender, 11)
+    assert sender.lease() == []
+    # What was sent where stays as the routes named it.
+    assert sender.told()[0][1][0] == TELEGRAM | {"sended": True}
+
+
+def test_a_chat_that_moves_again_goes_on_under_its_latest_id(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(3)
+    sender.plan()
+    for old, new in ((-1001, -100), (-100, -200)):
+        (row,) = sender.lease({"telegram": 1})
+        assert row["target"]["chat_id"] == old
+        sender.record(result(row, "sent", reference="1", moved_to={"chat_id": new}))
+    assert [row["target"]["chat_id"] for row in sender.lease()] == [-200]
+
+
+# --- When it is worth asking again -------------------------------------------------------------
+
+
+def test_nothing_waits(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    assert upcoming(sender) == (None, False)
+
+
+def test_the_next_delivery_is_the_first_of_what_waits(sender: Sender) -> None:
+    limit(sender, per_target=[rate(1, 20)])
+    wait_for(sender, "telegram", "1", 2)
+    assert len(sender.lease(seconds=60)) == 1
+    assert upcoming(sender) == (20, True)
+    wait_for(sender, "telegram", "2", 1)
+    (row,) = sender.lease()
+    sender.record(result(row, "pending", delay_seconds=40, error="HTTP 500"))
+    pass_time(sender, 15)
+    assert upcoming(sender) == (5, True)
+    pass_time(sender, 6)
+    assert len(sender.lease()) == 1
+    assert upcoming(sender) == (19, False)
+
+
+def test_a_config_from_before_there_were_limits_gets_the_defaults(sender: Sender) -> None:
+    database = sender.database
+    database.apply_config()
+    before = database.value("select config from scooters_ops.config_in_force")
+    database.connection.execute(
+        "update scooters_ops.configs set"
+        " config = config #- '{channels,telegram,limits}' #- '{channels,st,limits}'"
+    )
+    assert "limits" not in database.value("select config::text from scooters_ops.config_in_force")
+    migration = (MIGRATIONS / "0004_limits.sql").read_text("utf-8")
+    (fill_in,) = (part for part in migration.split(";\n") if "default_limits" in part)
+    database.connection.execute(fill_in)
+    assert database.value("select config from scooters_ops.config_in_force") == before
