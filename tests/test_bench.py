@@ -1,32 +1,85 @@
-"""make bench measures what it says, of a fleet in which exactly that is due."""
+"""make bench measures what it says, of fleets in which exactly that is due."""
 
 from __future__ import annotations
 
 import json
 import math
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox import bench
+from sandbox.bench import __main__ as bench
+from sandbox.bench.fleet import Fleet, Session, Turns, WrongCount
+from sandbox.bench.report import Figure
+from tests.conftest import NOON, TestDatabase
+
+SCALE = bench.Scale(200, (0, 1_800), due=5)
+TURNS = Turns(quick=7, passes=7, few=1, slow=1, events=600, day=20)
+FIGURES = {
+    ("pass, nothing due / select 1", "×"),
+    ("pass, nothing due", "pages"),
+    ("pass, nothing due, history of 1800 / 0", "×"),
+    ("pass, 5 newly overdue / select 1", "×"),
+    ("pass, 5 newly overdue, a mission", "pages"),
+    ("pass, 5 newly overdue, history of 1800 / 0", "×"),
+    ("mission_intervals of one mission / select 1", "×"),
+    ("mission_intervals of one mission", "pages"),
+    ("seed worker / pass, 5 newly overdue", "×"),
+    ("plain view pass / pass, 5 newly overdue", "×"),
+    ("mission_timeouts of all / reading the rows", "×"),
+    ("config change and its pass / plain view pass", "×"),
+    ("storm, pg_cron's job / plain view pass", "×"),
+    ("storm, largest pass of pg_cron's job", "missions"),
+    ("inserting by 1, clients: 1, trigger / none", "×"),
+    ("inserting by 1, clients: 8, trigger / none", "×"),
+    ("inserting by 1,000, clients: 1, trigger / none", "×"),
+    ("inserting by 1,000, clients: 8, trigger / none", "×"),
+    ("mission_wakeups, size in second / first half of a day", "×"),
+    ("pass, 5 newly overdue, after / before a day", "×"),
+}
 
 
-def test_a_small_benchmark_measures_every_figure_and_writes_it(
+def test_every_figure_is_measured_printed_and_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "THE_LARGE_FIGURES_AT", 1000)
-    monkeypatch.setattr(bench, "CLIENTS", (2,))
-    scale = bench.Scale(1000, (0, 1800), rounds=1)
-    figures = bench.bench([scale], tmp_path / "build" / "bench.json")
+    passes: list[tuple[int, int]] = []
+    detect, count = Session.detect, "select count(*) from scooters_ops.monitoring_notifications"
 
-    written = json.loads((tmp_path / "build" / "bench.json").read_text("utf-8"))
-    assert [figure["name"] for figure in written["figures"]] == [each.name for each in figures]
-    assert written["postgresql"]
-    assert all(math.isfinite(figure.measured) and figure.measured > 0 for figure in figures)
+    def watched(self: Session, as_of: datetime, expected: int) -> float:
+        before = self.value(count)
+        seconds = detect(self, as_of, expected)
+        passes.append((expected, self.value(count) - before))
+        return seconds
+
+    monkeypatch.setattr(Session, "detect", watched)
+    figures = bench.bench([SCALE], TURNS, tmp_path / "build" / "bench.json")
+
+    written: dict[str, Any] = json.loads((tmp_path / "build" / "bench.json").read_text("utf-8"))
     printed = capsys.readouterr().out
-    for part in ("nothing due", "newly overdue", "seed worker", "storm", "config change", "a day"):
-        assert any(part in figure.name for figure in figures), part
-        assert part in printed
+    assert {(figure.name, figure.unit) for figure in figures} == FIGURES
+    assert [each["name"] for each in written["figures"]] == [each.name for each in figures]
+    assert written["settings"]["shared_buffers"] == "1GB"
+    for figure in figures:
+        assert math.isfinite(figure.measured)
+        assert figure.measured > 0
+        assert str(figure) in printed
+    assert {expected for expected, _ in passes} == {0, 5}
+    assert all(found == expected for expected, found in passes)
+
+
+def test_a_pass_that_finds_something_else_stops_the_benchmark(database: TestDatabase) -> None:
+    with Session(database.conninfo) as session, pytest.raises(WrongCount, match="b'0', not b'1'"):
+        session.detect(NOON, 1)
+
+
+def test_a_fleet_has_no_more_steps_than_its_missions_allow() -> None:
+    fleet = Fleet(1000, 0, 100, NOON)
+    assert (fleet.overdue, fleet.steps) == (30, 9)
+    assert NOON < fleet.moment(0) < fleet.moment(8)
+    with pytest.raises(WrongCount, match="no step 9"):
+        fleet.moment(9)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +89,14 @@ def test_a_small_benchmark_measures_every_figure_and_writes_it(
 def test_a_figure_says_whether_it_meets_its_target(
     measured: float, at_least: bool, verdict: str
 ) -> None:
-    assert bench.Figure("a pass", "1k", measured, 40, at_least).verdict == verdict
+    assert Figure("a pass", "1k", measured, "×", 40, at_least).verdict == verdict
 
 
 def test_an_unknown_scale_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bench", "--scale", "1k,2k"])
-    assert bench.main() == 2
+    with pytest.raises(SystemExit) as exit:
+        bench.main()
+    assert exit.value.code == 2
     assert "no scale '2k'" in capsys.readouterr().err

@@ -1,0 +1,122 @@
+"""What the benchmark says: figures, the table of them, and how far it is."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any, TextIO
+
+ROW = "{:<54} {:<9} {:>14} {:<16} {:>3}  {}"
+BAR_CELLS = 24
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table.
+
+    scale    active missions, and events of finished missions where there are any: "10k +1M"
+    unit     "×": a ratio; else what is counted
+    target   the bound, itself allowed: `measured` is to be at most, or at least, that
+    turns    repetitions of what was measured and of what it is compared with; 1: counted once
+    detail   the medians behind a ratio, and whatever else one must know to read it; JSON only
+    """
+
+    name: str
+    scale: str
+    measured: float
+    unit: str
+    target: float
+    at_least: bool = False
+    turns: int = 1
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.measured):
+            raise ValueError(f"{self.name} at {self.scale}: {self.measured}")
+
+    @property
+    def verdict(self) -> str:
+        holds = self.measured >= self.target if self.at_least else self.measured <= self.target
+        return "ok" if holds else "MISSED"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"verdict": self.verdict}
+
+    def __str__(self) -> str:
+        digits = 2 if self.unit == "×" and self.measured < 100 else 0
+        measured = f"{self.measured:,.{digits}f} {self.unit}"
+        target = f"{'at least' if self.at_least else 'at most'} {self.target:,g}"
+        return ROW.format(self.name, self.scale, measured, target, self.turns, self.verdict)
+
+
+def ratio(
+    name: str,
+    scale: str,
+    measured: Sequence[float],
+    beside: Sequence[float],
+    target: float,
+    *,
+    at_least: bool = False,
+) -> Figure:
+    """The median of some seconds over the median of others."""
+    over, under = median(measured), median(beside)
+    turns = min(len(measured), len(beside))
+    detail = f"{over:.3g} s against {under:.3g} s"
+    return Figure(name, scale, over / under, "×", target, at_least, turns, detail)
+
+
+class Progress:
+    """What is being done: on a terminal a bar that is written over, elsewhere a line a step."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+        self._started = time.monotonic()
+        self._step, self._total, self._done = "", 0, 0
+
+    @property
+    def elapsed(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        return f"{minutes}:{seconds:02}"
+
+    def begin(self, step: str, total: int = 0) -> None:
+        """A step begins; `total`: how much there is to advance, 0 where that is not known."""
+        self._step, self._total, self._done = step, total, 0
+        if not self._is_terminal:
+            print(f"[{self.elapsed}] {step}", file=self._stream, flush=True)
+        self.advance(0)
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        if self._is_terminal:
+            bar = ""
+            if self._total:
+                share = min(self._done / self._total, 1)
+                bar = f" [{'#' * round(share * BAR_CELLS):<{BAR_CELLS}}] {share:4.0%}"
+            line = f"\r\x1b[K[{self.elapsed}]{bar} {self._step}"
+            print(line, end="", file=self._stream, flush=True)
+
+    def clear(self) -> None:
+        """Takes the bar away, so that something else may be printed."""
+        if self._is_terminal:
+            print("\r\x1b[K", end="", file=self._stream, flush=True)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Prints each figure as it comes, and keeps it."""
+
+    progress: Progress
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, *figures: Figure) -> None:
+        self.progress.clear()
+        for figure in figures:
+            if not self.figures:
+                print(ROW.format("figure", "scale", "measured", "target", "n", "").rstrip())
+            self.figures.append(figure)
+            print(figure, flush=True)
