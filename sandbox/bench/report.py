@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from statistics import median
-from typing import Any, TextIO
+from dataclasses import asdict, dataclass
+from typing import Any
 
 ROW = "{:<54} {:<9} {:>14} {:<16} {:>3}  {}"
 BAR_CELLS = 24
@@ -53,28 +51,13 @@ class Figure:
         return ROW.format(self.name, self.scale, measured, target, self.turns, self.verdict)
 
 
-def ratio(
-    name: str,
-    scale: str,
-    measured: Sequence[float],
-    beside: Sequence[float],
-    target: float,
-    *,
-    at_least: bool = False,
-) -> Figure:
-    """The median of some seconds over the median of others."""
-    over, under = median(measured), median(beside)
-    turns = min(len(measured), len(beside))
-    detail = f"{over:.3g} s against {under:.3g} s"
-    return Figure(name, scale, over / under, "×", target, at_least, turns, detail)
+class Report:
+    """Prints each figure as it comes, and keeps it; in between says what is being done: on a
+    terminal as a bar that is written over, elsewhere as a line for each step, on standard error."""
 
-
-class Progress:
-    """What is being done: on a terminal a bar that is written over, elsewhere a line a step."""
-
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._is_terminal = stream.isatty()
+    def __init__(self) -> None:
+        self.figures: list[Figure] = []
+        self._is_terminal = sys.stderr.isatty()
         self._started = time.monotonic()
         self._step, self._total, self._done = "", 0, 0
 
@@ -87,36 +70,27 @@ class Progress:
         """A step begins; `total`: how much there is to advance, 0 where that is not known."""
         self._step, self._total, self._done = step, total, 0
         if not self._is_terminal:
-            print(f"[{self.elapsed}] {step}", file=self._stream, flush=True)
+            print(f"[{self.elapsed}] {step}", file=sys.stderr, flush=True)
         self.advance(0)
 
-    def advance(self, amount: int) -> None:
+    def advance(self, amount: int = 1) -> None:
         self._done += amount
+        bar = ""
+        if self._total:
+            share = min(self._done / self._total, 1)
+            bar = f" [{'#' * round(share * BAR_CELLS):<{BAR_CELLS}}] {share:4.0%}"
+        self._write_over(f"[{self.elapsed}]{bar} {self._step}")
+
+    def say(self, line: object) -> None:
+        self._write_over("")
+        print(line, flush=True)
+
+    def add(self, figure: Figure) -> None:
+        if not self.figures:
+            self.say(ROW.format("figure", "scale", "measured", "target", "n", "").rstrip())
+        self.figures.append(figure)
+        self.say(figure)
+
+    def _write_over(self, line: str) -> None:
         if self._is_terminal:
-            bar = ""
-            if self._total:
-                share = min(self._done / self._total, 1)
-                bar = f" [{'#' * round(share * BAR_CELLS):<{BAR_CELLS}}] {share:4.0%}"
-            line = f"\r\x1b[K[{self.elapsed}]{bar} {self._step}"
-            print(line, end="", file=self._stream, flush=True)
-
-    def clear(self) -> None:
-        """Takes the bar away, so that something else may be printed."""
-        if self._is_terminal:
-            print("\r\x1b[K", end="", file=self._stream, flush=True)
-
-
-@dataclass(frozen=True)
-class Report:
-    """Prints each figure as it comes, and keeps it."""
-
-    progress: Progress
-    figures: list[Figure] = field(default_factory=list)
-
-    def add(self, *figures: Figure) -> None:
-        self.progress.clear()
-        for figure in figures:
-            if not self.figures:
-                print(ROW.format("figure", "scale", "measured", "target", "n", "").rstrip())
-            self.figures.append(figure)
-            print(figure, flush=True)
+            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
