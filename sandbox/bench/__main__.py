@@ -35,8 +35,6 @@ SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout"
 """Beside the defaults: room for the smaller fleets, and no checkpoint in the midst of a figure."""
 SHOWN_SETTINGS = [*SETTINGS, "work_mem", "jit", "max_parallel_workers_per_gather"]
 SHOWN_SETTINGS += ["random_page_cost", "autovacuum_naptime", "synchronous_commit", "fsync"]
-
-
 SCALES = {
     "1k": (1_000, (0, 1_000_000)),
     "10k": (10_000, (0, 1_000_000)),

@@ -282,4 +282,3 @@ def day(bench: Bench) -> None:
 
 
 FIGURES = (passes, one_mission, whole_fleet, storm, inserts, day)
-"""In this order: each takes the fleets further in time."""
