@@ -25,7 +25,7 @@ import psycopg
 from notifier import config as configs
 from notifier.config import ROOT
 from sandbox.bench import detection
-from sandbox.bench.fleet import Bench, Databases, Fleet, Session, Turns, WrongCount
+from sandbox.bench.fleet import LARGE, Bench, Databases, Fleet, Session, Turns, WrongCount
 from sandbox.bench.report import Figure, Report
 from sandbox.postgres import BootFailed, NoPostgres, Postgres
 
@@ -43,7 +43,6 @@ SCALES = {
 }
 """Active missions, once with each of these numbers of finished events."""
 DEFAULT = "1k,10k,100k"
-LARGEST_FOR_SLOW_FIGURES = 100_000
 DUE = 100
 """Missions that become overdue at a time."""
 
@@ -68,7 +67,7 @@ def bench(
         ]
         # The largest that slow figures have time for, with its least history; untouched by others.
         sizes = [fleet.active for fleet in fleets]
-        slow = max((n for n in sizes if n <= LARGEST_FOR_SLOW_FIGURES), default=min(sizes))
+        slow = max((n for n in sizes if n <= LARGE), default=min(sizes))
         fleet = fleets[sizes.index(slow)]
         fleet = replace(fleet, database=databases.copied(fleet.database))
         subject = Bench(databases, config, fleets, fleet, turns, report)

@@ -130,12 +130,17 @@ def whole_fleet(bench: Bench) -> None:
             times["change"].append(_config_change(bench, session, moments[-1], turn))
             session.execute("vacuum analyze scooters_ops.mission_wakeups")
             bench.report.advance()
+    large = bench.at_large
     news = f"pass, {fleet.due} newly overdue"
-    bench.ratio(f"seed worker / {news}", times["worker"], times["pass"], 1000, at_least=True)
-    bench.ratio(f"plain view pass / {news}", times["view"], times["pass"], 200, at_least=True)
-    bench.ratio("mission_timeouts of all / reading the rows", times["timeouts"], times["read"], 3)
+    bench.ratio(f"seed worker / {news}", times["worker"], times["pass"], large(1000), at_least=True)
+    bench.ratio(
+        f"plain view pass / {news}", times["view"], times["pass"], large(200), at_least=True
+    )
+    bench.ratio(
+        "mission_timeouts of all / reading the rows", times["timeouts"], times["read"], large(3)
+    )
     name = "config change and its pass / plain view pass"
-    bench.ratio(name, times["change"], times["view"], 1.5)
+    bench.ratio(name, times["change"], times["view"], large(1.5))
 
 
 def _config_change(bench: Bench, session: Session, moment: datetime, turn: int) -> float:
@@ -178,7 +183,7 @@ def storm(bench: Bench) -> None:
             largest = session.value(of_passes.format("max(missions)"))
         bench.report.advance()
     bound = bench.config["detection"]["batch_size"]
-    bench.ratio("storm, pg_cron's job / plain view pass", jobs, views, 1.5)
+    bench.ratio("storm, pg_cron's job / plain view pass", jobs, views, bench.at_large(1.5))
     bench.count("storm, largest pass of pg_cron's job", largest, "missions", bound)
 
 
@@ -277,8 +282,12 @@ def day(bench: Bench) -> None:
                 after.append(taken[1])
     half = len(sizes) // 2
     growth = max(sizes[half:]) / max(sizes[:half])
-    bench.count("mission_wakeups, size in second / first half of a day", growth, "×", 1.1)
-    bench.ratio(f"pass, {due} newly overdue, after / before a day", after, before, 1.2)
+    bench.count(
+        "mission_wakeups, size in second / first half of a day", growth, "×", bench.at_large(1.1)
+    )
+    bench.ratio(
+        f"pass, {due} newly overdue, after / before a day", after, before, bench.at_large(1.2)
+    )
 
 
 FIGURES = (passes, one_mission, whole_fleet, storm, inserts, day)

@@ -29,6 +29,8 @@ from sandbox.bench.report import Figure, Report
 from sandbox.postgres import Postgres
 
 TEMPLATE = "bench_template"
+LARGE = 100_000
+"""Active missions of the fleet for the figures that concern a whole fleet."""
 OVERDUE_EVERY = 33
 WINDOW = timedelta(minutes=10)
 """Shorter than the shortest limit, so that no event lies after the fleet's start."""
@@ -334,7 +336,13 @@ class Bench:
     turns: Turns
     report: Report
 
-    def count(self, name: str, measured: float, unit: str, target: float, scale: str = "") -> None:
+    def at_large(self, target: float) -> float | None:
+        """A target that is meant for LARGE fleets; another's figures have none."""
+        return target if self.fleet.active == LARGE else None
+
+    def count(
+        self, name: str, measured: float, unit: str, target: float | None, scale: str = ""
+    ) -> None:
         """Adds a figure that was counted."""
         self.report.add(Figure(name, scale or self.fleet.label, measured, unit, target))
 
@@ -343,7 +351,7 @@ class Bench:
         name: str,
         measured: Sequence[float],
         beside: Sequence[float],
-        target: float,
+        target: float | None,
         *,
         scale: str = "",
         at_least: bool = False,

@@ -18,7 +18,8 @@ class Figure:
 
     scale    active missions, and events of finished missions where there are any: "10k +1M"
     unit     "×": a ratio; else what is counted
-    target   the bound, itself allowed: `measured` is to be at most, or at least, that
+    target   the bound, itself allowed: `measured` is to be at most, or at least, that;
+             None: there is none at this scale
     turns    repetitions of what was measured and of what it is compared with; 1: counted once
     detail   the medians behind a ratio, and whatever else one must know to read it; JSON only
     """
@@ -27,7 +28,7 @@ class Figure:
     scale: str
     measured: float
     unit: str
-    target: float
+    target: float | None
     at_least: bool = False
     turns: int = 1
     detail: str = ""
@@ -38,6 +39,8 @@ class Figure:
 
     @property
     def verdict(self) -> str:
+        if self.target is None:
+            return ""
         holds = self.measured >= self.target if self.at_least else self.measured <= self.target
         return "ok" if holds else "MISSED"
 
@@ -47,8 +50,11 @@ class Figure:
     def __str__(self) -> str:
         digits = 2 if self.unit == "×" and self.measured < 100 else 0
         measured = f"{self.measured:,.{digits}f} {self.unit}"
-        target = f"{'at least' if self.at_least else 'at most'} {self.target:,g}"
-        return ROW.format(self.name, self.scale, measured, target, self.turns, self.verdict)
+        target = ""
+        if self.target is not None:
+            target = f"{'at least' if self.at_least else 'at most'} {self.target:,g}"
+        row = ROW.format(self.name, self.scale, measured, target, self.turns, self.verdict)
+        return row.rstrip()
 
 
 class Report:
