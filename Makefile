@@ -57,6 +57,10 @@ status: .venv/runtime ## is detection alive, is delivery: exit 1 when something 
 run: .venv/runtime ## the notifier, until it is told to stop
 	exec $(python) -m notifier run
 
+.PHONY: service
+service: .venv/runtime ## as root: install the notifier as a service of systemd
+	sh deploy/service.sh
+
 .PHONY: psql
 psql: client-packages ## a psql on the database
 	exec $(psql)

@@ -27,6 +27,7 @@ from notifier.database import Database, DatabaseUnusable, DeliveryStatus, Detect
 from notifier.delivery import Notifier, NotRecorded, renderer_for
 from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
+from notifier.systemd import Service
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
 
 TEMPLATES = ROOT / "templates"
@@ -124,7 +125,7 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
 
 
 async def _run(secrets: Secrets, *, once: bool) -> int:
-    notifier = Notifier(TEMPLATES, secrets)
+    notifier = Notifier(TEMPLATES, secrets, service=Service(os.environ))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, notifier.stop)

@@ -42,6 +42,7 @@ from notifier.database import CONNECTION_LOST, Database, Delivery, Hold, Result
 from notifier.logs import event
 from notifier.retry import backoff, result
 from notifier.secrets import SecretMissing, Secrets
+from notifier.systemd import Service
 from notifier.templates import Renderer, TemplateError
 
 RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
@@ -150,6 +151,7 @@ class Notifier:
     name: str = field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{random.randbytes(4).hex()}"  # noqa: S311
     )
+    service: Service = field(default_factory=lambda: Service({}))
 
     def __post_init__(self) -> None:
         self._setup: Setup  # from _start() on
@@ -169,6 +171,7 @@ class Notifier:
     def stop(self) -> None:
         """Finish what is in flight, record it, and return from run()."""
         event(INFO, "stopping", in_flight=len(self._sending))
+        self.service.stopping(len(self._sending))
         self._stopping_since = asyncio.get_running_loop().time()
         self._wake.set()
 
@@ -213,6 +216,7 @@ class Notifier:
             config_id=self._setup.config_id,
             channels=",".join(self._setup.channels),
         )
+        self.service.ready()
 
     async def _work(self, database: Database, *, once: bool) -> None:
         """The loop, as long as the connection holds. However else it ends, nothing stays leased."""
@@ -233,6 +237,7 @@ class Notifier:
             self._wake.clear()
             is_idle = await self._cycle(database)
             self._found()
+            self.service.at_work(len(self._sending))
             if is_idle and (once or self._stopping_since is not None):
                 return
             await self._wait(database)
@@ -243,6 +248,7 @@ class Notifier:
             self._lost_since = asyncio.get_running_loop().time()
             event(ERROR, "database_lost", reason=error)
         self._vain_attempts += 1
+        self.service.without_database(len(self._sending))
 
     def _found(self) -> None:
         if self._lost_since is not None:
@@ -447,7 +453,7 @@ class Notifier:
 
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(min(seconds, self.service.rest_seconds)):
                 await self._wake.wait()
 
     def _is_over(self, *, once: bool) -> bool:

@@ -1,0 +1,102 @@
+"""What systemd is told: started, at work, stopping, and one line for `systemctl status`.
+
+The protocol is sd_notify(3): one datagram a message, to the socket that NOTIFY_SOCKET names.
+WATCHDOG_USEC is how long systemd waits between two WATCHDOG=1 before it aborts the process.
+
+No timer feeds the watchdog: each WATCHDOG=1 is the work loop's own, after a whole cycle, which
+reached the database, or after an attempt to reach it. A database that is away is no hang, and a
+restart would not bring it back; a loop that neither works nor tries is one, and a restart helps.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from logging import WARNING
+
+from notifier.logs import event
+
+SEND_SECONDS = 0.5
+# At work the loop runs many times a second; systemd need not hear of each.
+QUIET_SECONDS = 1.0
+
+
+class Service:
+    """This process as a unit of systemd; where no NOTIFY_SOCKET is named, nothing is told.
+
+    Never raises: deliveries do not depend on whether systemd listens.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        name = environment.get("NOTIFY_SOCKET", "")
+        self._address = f"\0{name[1:]}" if name.startswith("@") else name
+        self._watchdog_seconds = _watchdog_seconds(environment)
+        self._quiet_until = -math.inf
+        self._without_database_since: datetime | None = None
+        self._is_stopping = False
+        self._is_deaf = False
+
+    @property
+    def rest_seconds(self) -> float:
+        """How long the work loop may rest between two cycles: half of what systemd waits."""
+        return self._watchdog_seconds / 2
+
+    def ready(self) -> None:
+        """The notifier has started: its config can be used, and the database was reached."""
+        self._send("READY=1", "STATUS=started")
+
+    def at_work(self, in_flight: int) -> None:
+        """The work loop has completed a cycle; so many sends are on their way."""
+        if self._without_database_since is not None:
+            self._without_database_since = None
+            self._quiet_until = -math.inf
+        self._progressed(f"{in_flight} in flight")
+
+    def without_database(self, in_flight: int) -> None:
+        """The database was lost, or could once more not be reached."""
+        if self._without_database_since is None:
+            self._without_database_since = datetime.now(UTC)
+            self._quiet_until = -math.inf
+        since = f"{self._without_database_since:%Y-%m-%dT%H:%M:%SZ}"
+        self._progressed(f"no database since {since}, {in_flight} in flight")
+
+    def stopping(self, in_flight: int) -> None:
+        """The notifier was told to stop, and finishes these."""
+        self._is_stopping = True
+        self._send("STOPPING=1", f"STATUS=stopping, {in_flight} in flight")
+
+    def _progressed(self, status: str) -> None:
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return
+        self._quiet_until = now + min(QUIET_SECONDS, self.rest_seconds / 2)
+        lines = [f"STATUS=stopping, {status}" if self._is_stopping else f"STATUS={status}"]
+        if self._watchdog_seconds < math.inf:
+            lines.append("WATCHDOG=1")
+            if self._is_stopping:  # what is in flight may take longer than TimeoutStopSec
+                lines.append(f"EXTEND_TIMEOUT_USEC={round(self._watchdog_seconds * 1e6)}")
+        self._send(*lines)
+
+    def _send(self, *lines: str) -> None:
+        if not self._address:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(SEND_SECONDS)
+                sender.sendto("\n".join(lines).encode(), self._address)
+            self._is_deaf = False
+        except OSError as error:
+            if not self._is_deaf:
+                self._is_deaf = True
+                event(WARNING, "systemd_unreachable", reason=error)
+
+
+def _watchdog_seconds(environment: Mapping[str, str]) -> float:
+    """How long systemd waits for a sign of this process; infinite where it does not."""
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return math.inf
+    return float(environment.get("WATCHDOG_USEC", "inf")) / 1e6
