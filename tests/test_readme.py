@@ -72,6 +72,7 @@ def test_every_command_runs_and_every_query_gives_its_answer(
         config_file.write_text(json.dumps(config), "utf-8")
         environment = database.environment | SECRETS | {"CONFIG": str(config_file), "PGTZ": "UTC"}
         environment |= {"DATABASE_URL": database.conninfo}
+        environment |= {"DESTDIR": str(tmp_path / "system")}  # where make service installs
         try:
             for block, following in pairwise([*blocks(README), Block("end", "")]):
                 if block.language == "sh":

@@ -1,0 +1,415 @@
+"""The notifier as a service: what it tells systemd and when, the unit, and its installation."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from notifier import database as databases
+from notifier import delivery
+from notifier.config import ROOT
+from notifier.systemd import Service
+from sandbox.standins import late
+from tests.conftest import CONFIG, TestDatabase, until
+from tests.delivery_rigs import TELEGRAM, House, command, make_house
+
+UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+WATCHDOG_SECONDS = 1.0
+MAX_EXPOSURE = 1.5
+"""Of 10; what is left to reduce is the network, which the notifier needs."""
+
+
+def is_installed() -> bool:
+    return shutil.which("systemd-analyze") is not None
+
+
+needs_systemd = pytest.mark.skipif(
+    not is_installed(), reason="systemd-analyze is not installed (Debian: package systemd)"
+)
+
+
+class Systemd:
+    """What systemd is to a service: a socket that takes its messages. It keeps them, in order."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.messages: list[list[str]] = []
+        self.times: list[float] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(name.replace("@", "\0", 1) if name.startswith("@") else name)
+        self._thread = threading.Thread(target=self._receive, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _receive(self) -> None:
+        while message := self._socket.recv(4096):
+            self.times.append(time.monotonic())
+            self.messages.append(message.decode().split("\n"))
+
+    def environment(self, **others: str) -> dict[str, str]:
+        """What systemd sets for a service with WatchdogSec=1."""
+        usec = str(round(WATCHDOG_SECONDS * 1e6))
+        return {"NOTIFY_SOCKET": self.name, "WATCHDOG_USEC": usec, **others}
+
+    def has(self, line: str) -> bool:
+        return any(line in message for message in self.messages)
+
+    def pings(self) -> list[float]:
+        """When WATCHDOG=1 came."""
+        return [
+            moment
+            for moment, message in zip(self.times, self.messages, strict=False)
+            if "WATCHDOG=1" in message
+        ]
+
+    def pings_on(self) -> None:
+        """Waits until the watchdog was fed three times more, never too late."""
+        before = len(self.pings())
+        until(lambda: len(self.pings()) >= before + 3)
+        fed = self.pings()[before:]
+        gaps = [later - sooner for sooner, later in pairwise(fed)]
+        assert max(gaps) < WATCHDOG_SECONDS, gaps
+
+    def falls_silent(self) -> None:
+        """Waits until systemd would take the service for hung."""
+        until(lambda: time.monotonic() - self.pings()[-1] > 2 * WATCHDOG_SECONDS)
+
+    @property
+    def status(self) -> str:
+        """The last STATUS."""
+        lines = [line for message in self.messages for line in message]
+        return [line for line in lines if line.startswith("STATUS=")][-1].removeprefix("STATUS=")
+
+
+@pytest.fixture
+def house(database: TestDatabase) -> Iterator[House]:
+    with make_house(database) as made:
+        made.configure(TELEGRAM, notifier__poll_seconds=3600)
+        yield made
+
+
+@pytest.fixture(params=["path", "abstract"])
+def any_systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
+    """With each kind of socket."""
+    names = {"path": str(tmp_path / "notify"), "abstract": f"@scooters-{os.urandom(8).hex()}"}
+    listening = Systemd(names[request.param])
+    yield listening
+    listening.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    listening = Systemd(str(tmp_path / "notify"))
+    yield listening
+    listening.close()
+
+
+@contextmanager
+def service(
+    house: House, environment: dict[str, str], cwd: Path = ROOT
+) -> Iterator[subprocess.Popen[str]]:
+    """`notifier run`; killed at the end, unless it has ended."""
+    with subprocess.Popen(
+        command("run"),
+        env=house.environment | environment,
+        cwd=cwd,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def stop(process: subprocess.Popen[str]) -> str:
+    """What it logged."""
+    process.terminate()
+    _, errors = process.communicate(timeout=15)
+    assert process.returncode == 0, errors
+    return errors
+
+
+# --- what it tells -----------------------------------------------------------------------------
+
+
+def test_it_is_ready_when_it_has_started_and_not_before(house: House, any_systemd: Systemd) -> None:
+    with house.database.connect() as other, service(house, any_systemd.environment()) as process:
+        with other.transaction():
+            other.execute("lock table scooters_ops.configs in access exclusive mode")
+            until(lambda: house.is_blocked("config_in_force"))
+            assert any_systemd.messages == []
+        until(lambda: len(any_systemd.messages) >= 2)
+        first, *others = any_systemd.messages
+        assert first == ["READY=1", "STATUS=started"]
+        assert others[0] == ["STATUS=0 in flight", "WATCHDOG=1"]
+        assert " started " in stop(process)
+    assert sum("READY=1" in message for message in any_systemd.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"TELEGRAM_BOT_TOKEN": ""}, {"PGHOST": "/nowhere"}], ids=["secret", "database"]
+)
+def test_what_cannot_start_tells_nothing(
+    house: House, systemd: Systemd, change: dict[str, str]
+) -> None:
+    finished = house.cli("run", **(systemd.environment() | change))
+    assert finished.returncode == 2
+    assert systemd.messages == []
+
+
+def test_the_watchdog_is_fed_while_there_is_nothing_to_do(house: House, systemd: Systemd) -> None:
+    with service(house, systemd.environment()) as process:
+        until(lambda: systemd.has("READY=1"))
+        systemd.pings_on()
+        stop(process)
+
+
+def test_the_watchdog_starves_while_the_work_loop_waits_for_one_statement(
+    house: House, systemd: Systemd
+) -> None:
+    with service(house, systemd.environment()) as process, house.database.connect() as other:
+        until(lambda: bool(systemd.pings()))
+        with other.transaction():
+            other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
+            until(lambda: house.is_blocked("plan_deliveries"))
+            systemd.falls_silent()
+            assert house.is_blocked("plan_deliveries")
+        systemd.pings_on()
+        stop(process)
+
+
+def test_a_hung_notifier_is_aborted_says_where_it_hung_and_the_next_one_goes_on(
+    house: House, systemd: Systemd, tmp_path: Path
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600, notifier__lease_seconds=1)
+    checkout = tmp_path / "checkout"
+    for folder in ("notifier", "templates", "migrations"):
+        shutil.copytree(ROOT / folder, checkout / folder)
+    template = "templates/en/job_skipped/telegram.text.j2"
+    loop = "{% for _ in range(99999) %}"
+    (checkout / template).write_text(f"{loop}\n{loop}{'{% endfor %}' * 2}")
+    dump = {"PYTHONFAULTHANDLER": "1"}
+    assert "\nEnvironment=PYTHONFAULTHANDLER=1\n" in UNIT
+
+    with service(house, systemd.environment(**dump), cwd=checkout) as process:
+        until(lambda: bool(systemd.pings()))
+        house.skip()
+        systemd.falls_silent()
+        process.send_signal(signal.SIGABRT)  # as systemd does
+        _, errors = process.communicate(timeout=15)
+        assert process.returncode == -signal.SIGABRT
+        assert re.search(rf'File ".*{template}", line \d+ in ', errors), errors
+
+    with service(house, systemd.environment()) as process:
+        until(house.is_sent)
+        stop(process)
+    assert len(house.telegram.messages) == 1
+
+
+def test_a_database_that_is_away_is_no_hang_and_is_shown(house: House, systemd: Systemd) -> None:
+    with service(house, systemd.environment()) as process:
+        until(lambda: bool(systemd.pings()))
+        with house.without_database():
+            until(lambda: systemd.status.startswith("no database since "))
+            systemd.pings_on()
+            since = systemd.status
+            assert re.fullmatch(r"no database since \d{4}-[-\d]+T[:\d]+Z, 0 in flight", since)
+        until(lambda: systemd.status == "0 in flight")
+        stop(process)
+
+
+def test_it_says_that_it_stops_and_asks_for_the_time_that_what_is_in_flight_takes(
+    house: House, systemd: Systemd
+) -> None:
+    house.telegram.script(late(2.5 * WATCHDOG_SECONDS))
+    with service(house, systemd.environment()) as process:
+        until(lambda: systemd.has("READY=1"))
+        house.skip()
+        until(lambda: bool(house.telegram.messages))
+        process.terminate()
+        until(lambda: systemd.has("STOPPING=1"))
+        systemd.pings_on()
+        assert house.states() == ["sending"]
+        stop(process)
+    assert house.states() == ["sent"]
+    said = next(at for at, message in enumerate(systemd.messages) if "STOPPING=1" in message)
+    assert systemd.messages[said] == ["STOPPING=1", "STATUS=stopping, 1 in flight"]
+    assert [
+        "STATUS=stopping, 1 in flight",
+        "WATCHDOG=1",
+        f"EXTEND_TIMEOUT_USEC={round(WATCHDOG_SECONDS * 1e6)}",
+    ] in systemd.messages[said + 1 :]
+    assert not any("EXTEND" in line for message in systemd.messages[:said] for line in message)
+
+
+def test_without_a_socket_nothing_is_told(house: House, systemd: Systemd) -> None:
+    environment = systemd.environment()
+    del environment["NOTIFY_SOCKET"]
+    with service(house, environment) as process:
+        house.skip()
+        until(house.is_sent)
+        assert [line.split()[2] for line in stop(process).splitlines()] == [
+            "started",
+            "sent",
+            "stopping",
+        ]
+    assert systemd.messages == []
+
+
+def test_another_process_s_watchdog_is_not_fed(house: House, systemd: Systemd) -> None:
+    with service(house, systemd.environment(WATCHDOG_PID=str(os.getpid()))) as process:
+        house.skip()
+        until(house.is_sent)
+        stop(process)
+    assert systemd.has("READY=1")
+    assert systemd.pings() == []
+
+
+def test_a_socket_that_nobody_hears_stops_no_delivery_and_is_said_once(house: House) -> None:
+    with service(house, {"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "200000"}) as process:
+        house.skip()
+        until(house.is_sent)
+        errors = stop(process)
+    assert errors.count("WARNING systemd_unreachable ") == 1
+
+
+def test_a_busy_loop_does_not_flood_systemd(systemd: Systemd) -> None:
+    busy = Service(systemd.environment(WATCHDOG_PID=str(os.getpid())))
+    for in_flight in range(1000):
+        busy.at_work(in_flight)
+    busy.stopping(0)
+    until(lambda: systemd.has("STOPPING=1"))
+    assert len(systemd.pings()) == 1
+
+
+# --- the unit ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The folder into which `make service` has installed it."""
+    folder = tmp_path / "system"
+    make_service(folder)
+    return folder
+
+
+def make_service(folder: Path) -> None:
+    subprocess.run(
+        ["sh", "deploy/service.sh"], cwd=ROOT, env=os.environ | {"DESTDIR": str(folder)}, check=True
+    )
+
+
+def unit_of(folder: Path) -> Path:
+    return folder / "etc/systemd/system/scooters-notifier.service"
+
+
+def settings(name: str) -> list[str]:
+    """The values of a setting in the unit, in order."""
+    return re.findall(rf"^{name}=(.*)$", UNIT, re.MULTILINE)
+
+
+def seconds(name: str) -> float:
+    (value,) = settings(name)
+    return float(value.removesuffix("s"))
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_the_unit(installed: Path) -> None:
+    finished = subprocess.run(
+        ["systemd-analyze", "verify", unit_of(installed)], capture_output=True, text=True
+    )
+    about_it = [line for line in finished.stderr.splitlines() if "scooters" in line]
+    assert (finished.returncode, about_it) == (0, [])
+
+
+@needs_systemd
+def test_the_service_is_little_exposed(installed: Path) -> None:
+    finished = subprocess.run(
+        [
+            "systemd-analyze",
+            "security",
+            "--no-pager",
+            "--offline=true",
+            f"--threshold={round(MAX_EXPOSURE * 10)}",
+            unit_of(installed),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_the_watchdog_leaves_time_for_the_slowest_honest_cycle() -> None:
+    slowest = (
+        delivery.RECONNECT.max_seconds
+        + databases.CONNECT_SECONDS
+        + delivery.STATEMENT_SECONDS
+        + databases.GRACE_SECONDS
+    )
+    assert seconds("WatchdogSec") > slowest
+    assert seconds("TimeoutStartSec") > slowest
+    channels = [channel["timeout_seconds"] for channel in CONFIG["channels"].values()]
+    assert seconds("TimeoutStopSec") > max(channels) + CONFIG["notifier"]["lease_seconds"]
+
+
+def test_every_secret_of_the_config_is_a_credential() -> None:
+    names = {
+        value
+        for channel in CONFIG["channels"].values()
+        for key, value in channel.items()
+        if key.endswith("_env")
+    }
+    credentials = dict(value.split(":") for value in settings("LoadCredential"))
+    assert credentials == {name: f"/etc/scooters-notifier/{name}" for name in names}
+
+
+def test_make_service_installs_the_unit_for_this_checkout_and_files_that_only_root_reads(
+    installed: Path,
+) -> None:
+    unit = unit_of(installed).read_text("utf-8")
+    assert f"\nExecStart={ROOT}/bin/notifier run\n" in unit
+    assert f"\nWorkingDirectory={ROOT}\n" in unit
+    assert "/opt/scooters-ops" not in unit.partition("[Unit]")[2]
+    folder = installed / "etc/scooters-notifier"
+    files = {path.name: path for path in folder.iterdir()}
+    named = [value.partition(":")[2] for value in settings("LoadCredential")]
+    named += [*settings("EnvironmentFile"), settings("Environment")[0].partition("=")[2]]
+    assert sorted(files) == sorted(Path(path).name for path in named)
+    assert all(Path(path).parent == Path("/etc/scooters-notifier") for path in named)
+    assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
+
+
+def test_make_service_again_leaves_what_was_filled_in(installed: Path) -> None:
+    secret = installed / "etc/scooters-notifier/TELEGRAM_BOT_TOKEN"
+    secret.write_text("110201543:secret")
+    unit_of(installed).write_text("old")
+    make_service(installed)
+    assert secret.read_text() == "110201543:secret"
+    assert unit_of(installed).read_text("utf-8").startswith("# The notifier as a service.")
+
+
+def test_the_environment_that_is_installed_is_of_the_unit_s_user() -> None:
+    (user,) = settings("User")
+    environment = (ROOT / "deploy" / "environment").read_text("utf-8")
+    assert f"\nPGUSER={user}\n" in environment
+    assert f"\nuser={user}\n" in (ROOT / "deploy" / "service.sh").read_text("utf-8")
+    assert f"create role {user} login in role scooters_ops_notifier" in README
