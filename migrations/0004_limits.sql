@@ -16,8 +16,6 @@ create index notification_recipients_sending_idx
 on scooters_ops.notification_recipients (channel, address, next_attempt_at)
 where state = 'sending';
 
-drop index scooters_ops.notification_recipients_due_idx;
-
 -- Never more rows are on their way than notifiers have slots: one index finds them all.
 drop index scooters_ops.notification_recipients_leased_by_idx;
 

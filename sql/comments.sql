@@ -185,7 +185,9 @@ comment on index scooters_ops.notification_recipients_notification_id_target_key
 comment on column scooters_ops.notification_recipients.address is
 'By what the channel''s limits go: the chat or queue of the target; else the whole target.';
 comment on index scooters_ops.notification_recipients_waiting_idx is
-'For: which chats and queues wait, and for each what is due, in delivery_queue and lease_deliveries; what is waiting, in delivery_status.';
+'For: which chats and queues wait, and for each what is due, in delivery_queue and lease_deliveries.';
+comment on index scooters_ops.notification_recipients_due_idx is
+'For: what is waiting, in delivery_status.';
 comment on index scooters_ops.notification_recipients_sending_idx is
 'For: how much is on its way to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries.';
 comment on index scooters_ops.notification_recipients_attention_idx is

@@ -57,7 +57,7 @@ def test_every_figure_is_measured_printed_and_written(
 
 
 def test_a_pass_that_finds_something_else_stops_the_benchmark(database: TestDatabase) -> None:
-    with Session(database.conninfo) as session, pytest.raises(WrongCount, match="b'0', not b'1'"):
+    with Session(database.conninfo) as session, pytest.raises(WrongCount, match="0, not 1"):
         session.detect(NOON, 1)
 
 

@@ -184,6 +184,7 @@ QUERY_OF_INDEX = {
     "notification_recipients_notification_id_target_key": (
         "select scooters_ops.refresh_notifications('{77}')"
     ),
+    "notification_recipients_due_idx": DELIVERY_STATUS,
     "notification_recipients_waiting_idx": LEASE,
     "notification_recipients_sending_idx": RELEASE,
     "delivery_targets_pkey": LEASE,

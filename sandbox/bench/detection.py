@@ -20,7 +20,6 @@ from sandbox.bench.fleet import (
     Session,
     WrongCount,
     clocked,
-    on_one_core,
     short,
 )
 from sandbox.bench.rivals import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
@@ -48,7 +47,6 @@ def passes(bench: Bench) -> None:
         sessions = {
             fleet: stack.enter_context(bench.databases.session(fleet.database)) for fleet in fleets
         }
-        stack.enter_context(on_one_core(sessions.values()))
         for turn in range(-WARM_UP_TURNS, bench.turns.quick):
             for fleet, session in sessions.items():
                 one, idle = session.timed(ONE)[0], session.detect(fleet.start, 0)
@@ -56,7 +54,7 @@ def passes(bench: Bench) -> None:
                     times[fleet]["idle"].append(idle)
                     times[fleet]["beside idle"].append(one)
         for fleet, session in sessions.items():
-            pages[fleet]["idle"] = session.pages(DETECT, fleet.start.isoformat())
+            pages[fleet]["idle"] = session.pages(DETECT, [fleet.start])
         for step in range(max(steps.values()) + 1):
             for fleet, session in sessions.items():
                 if step <= steps[fleet]:
@@ -65,8 +63,8 @@ def passes(bench: Bench) -> None:
                         times[fleet]["busy"].append(busy)
                         times[fleet]["beside busy"].append(one)
         for fleet, session in sessions.items():
-            moment = fleet.moment(steps[fleet] + 1).isoformat()
-            pages[fleet]["busy"] = session.pages(DETECT, moment) / due
+            moment = fleet.moment(steps[fleet] + 1)
+            pages[fleet]["busy"] = session.pages(DETECT, [moment]) / due
 
     names = {"idle": "pass, nothing due", "busy": f"pass, {due} newly overdue"}
     for kind, target in (("idle", 5), ("busy", 40)):
@@ -94,17 +92,17 @@ def one_mission(bench: Bench) -> None:
     """The intervals of one mission with 15 events, the most that a fleet has; another each time."""
     name = "mission_intervals of one mission"
     bench.report.begin(name)
-    query = "select * from scooters_ops.mission_intervals where mission_id = $1"
+    query = "select * from scooters_ops.mission_intervals where mission_id = %s"
     missions = range(15, bench.fleet.active + 1, 16)
     ones, intervals = [], []
-    with bench.databases.session(bench.fleet.database) as session, on_one_core([session]):
+    with bench.databases.session(bench.fleet.database) as session:
         for turn in range(-WARM_UP_TURNS, bench.turns.quick):
             mission = f"mission-{missions[turn * 31 % len(missions)]}"
-            one, asked = session.timed(ONE)[0], session.timed(query, mission)[0]
+            one, asked = session.timed(ONE)[0], session.timed(query, [mission])[0]
             if turn >= 0:
                 ones.append(one)
                 intervals.append(asked)
-        pages = session.pages(query, f"mission-{missions[0]}")
+        pages = session.pages(query, [f"mission-{missions[0]}"])
     bench.ratio(f"{name} / select 1", intervals, ones, 3)
     bench.count(name, pages, "pages", 80)
 

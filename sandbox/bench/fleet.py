@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,7 +22,6 @@ from typing import Any, LiteralString, Self
 from unittest.mock import patch
 
 import psycopg
-from psycopg.pq import ExecStatus
 
 from notifier.migrate import migrate
 from sandbox.bench.report import Figure, Report
@@ -38,7 +37,7 @@ EVENTS_OF_A_FINISHED_MISSION = 18
 CHUNK = 10_000
 """So many missions are loaded by one statement."""
 
-DETECT = "select scooters_ops.detect_timeouts($1)"
+DETECT = "select scooters_ops.detect_timeouts(%s)"
 LOOKED_AT = "select missions from scooters_ops.detection_passes order by pass_id desc limit 1"
 
 PLAN: tuple[LiteralString, ...] = (
@@ -165,7 +164,6 @@ class Session:
         self.connection = psycopg.connect(
             conninfo, autocommit=True, cursor_factory=psycopg.ClientCursor
         )
-        self._prepared: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -181,58 +179,25 @@ class Session:
         row = self.connection.execute(statement, parameters).fetchone()
         return row and row[0]
 
-    def timed(self, statement: str, *parameters: str) -> tuple[float, bytes | None]:
-        """The seconds of a round trip, and the first value of its answer, as text.
-
-        The statement is prepared, with parameters $1, $2, ..., and executed by libpq itself: what
-        a driver adds to microseconds would hide what the server takes.
-        """
-        connection = self.connection.pgconn
-        if statement not in self._prepared:
-            name = self._prepared[statement] = f"bench_{len(self._prepared)}".encode()
-            connection.prepare(name, statement.encode())
-        values = [parameter.encode() for parameter in parameters]
+    def timed(self, statement: str, parameters: Any = None) -> tuple[float, Any]:
+        """The seconds of a round trip as an application sees it, and the first value of its
+        answer."""
         started = time.perf_counter()
-        result = connection.exec_prepared(self._prepared[statement], values)
-        seconds = time.perf_counter() - started
-        if result.status != ExecStatus.TUPLES_OK:
-            raise psycopg.OperationalError(result.error_message.decode())
-        return seconds, result.get_value(0, 0)
+        found = self.value(statement, parameters)
+        return time.perf_counter() - started, found
 
     def detect(self, as_of: datetime, expected: int) -> float:
         """The seconds of a pass that finds so many, and looks at no others. Raises WrongCount."""
-        seconds, found = self.timed(DETECT, as_of.isoformat())
-        WrongCount.unless(f"newly overdue as of {as_of}", found, b"%d" % expected)
+        seconds, found = self.timed(DETECT, [as_of])
+        WrongCount.unless(f"newly overdue as of {as_of}", found, expected)
         WrongCount.unless("missions looked at", self.value(LOOKED_AT), expected)
         return seconds
 
-    def pages(self, statement: str, *parameters: str) -> int:
+    def pages(self, statement: str, parameters: Any = None) -> int:
         """How many pages a statement reads, its functions' included; it is executed."""
-        for n, parameter in enumerate(parameters, 1):
-            statement = statement.replace(f"${n}", f"'{parameter}'")
-        plan = self.value(f"explain (analyze, buffers, format json) {statement}")[0]["Plan"]
+        explain = f"explain (analyze, buffers, format json) {statement}"
+        plan = self.value(explain, parameters)[0]["Plan"]
         return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-
-
-@contextmanager
-def on_one_core(sessions: Iterable[Session]) -> Iterator[None]:
-    """This process and the sessions' backends on one core, for the length of the block.
-
-    Where a client and its backend share a core, `select 1` takes 16 µs; where they do not, each
-    has to be woken from idleness and it takes 70 µs or many more. Which of them happens is the
-    scheduler's whim: a yardstick must not depend on it. This is the shortest of round trips.
-    """
-    cores = os.sched_getaffinity(0)
-    core = max(cores)
-    for session in sessions:
-        backend = session.value("select pg_backend_pid()")
-        # By the server itself, whose user may differ from this one.
-        session.execute(f"copy (select) to program 'taskset -cp {core} {backend} > /dev/null'")
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
 
 
 class Databases:
