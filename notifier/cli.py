@@ -14,16 +14,15 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 
 from notifier import config as configs
-from notifier import logs
+from notifier import logs, status
 from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
-from notifier.database import Database, DatabaseUnusable, DeliveryStatus, DetectionStatus
+from notifier.database import Database, DatabaseUnusable
 from notifier.delivery import Notifier, NotRecorded, renderer_for
 from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
@@ -87,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("--locale", choices=list(LOCALES), help="else that of config.json")
     preview.add_argument("--token", help="a real notification's, instead of sample facts")
 
-    commands.add_parser("status", help="what waits, what failed; exit 1 when a person is needed")
+    shown = commands.add_parser(
+        "status", help="what waits, what failed; exit 1 when a person is needed"
+    )
+    shown.add_argument("--json", action="store_true", help="for programs, and with all there is")
 
     retry = commands.add_parser("retry", help="try failed and doubtful recipients once more")
     what = retry.add_mutually_exclusive_group(required=True)
@@ -119,7 +121,7 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
         case "preview":
             return await _preview(options)
         case "status":
-            return await _status()
+            return await _status(as_json=options.json)
         case _:
             return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
@@ -195,69 +197,14 @@ async def _preview(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _status() -> int:
+async def _status(*, as_json: bool) -> int:
     async with _database() as database:
-        detection = await database.detection_status()
-        deliveries = await database.delivery_status()
-        in_force = await database.config()
-    now = datetime.now(UTC)
-    print(_detection_line(detection, now))
-    print(_deliveries_table(deliveries, now))
-    advice = []
-    if detection.is_stalled:
-        advice.append("Detection has stopped: see make status for pg_cron's own account.")
-    if in_force is None:
-        advice.append("No config is in force: make config")
+        found = await status.Status.read(database)
+    if as_json:
+        print(json.dumps(status.document(found), indent=2, ensure_ascii=False))
     else:
-        try:
-            configs.parse(in_force[1])
-        except ConfigError as error:
-            advice.append(f"No notifier can use the config in force: {error.problems[0]}")
-    if any(row.is_stuck for row in deliveries):
-        advice.append(
-            "Nobody takes what is due: is a notifier running, is the channel configured, and does"
-            " its log speak of a pause?"
-        )
-    if any(row.state == "failed" for row in deliveries):
-        advice.append("Mend what the errors name, then: notifier retry --failed")
-    if any(row.state == "in_doubt" for row in deliveries):
-        advice.append(
-            "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent; to send"
-            " them again: notifier retry TOKEN"
-        )
-    print("\n".join(advice or ["Nothing needs a person."]))
-    return 1 if advice else 0
-
-
-def _detection_line(status: DetectionStatus, now: datetime) -> str:
-    if status.last_pass_at is None:
-        line = "no pass yet"
-    else:
-        line = (
-            f"last pass {_age(now - status.last_pass_at)} ago, "
-            f"{status.last_pass_missions} missions, {status.last_pass_inserted} inserted"
-        )
-    return f"Detection: {line}" + ("" if status.is_enabled else "; disabled by config")
-
-
-def _deliveries_table(rows: Sequence[DeliveryStatus], now: datetime) -> str:
-    if not rows:
-        return "Deliveries: nothing waits"
-    lines = [f"{'channel':<10} {'state':<10} {'count':>7} {'oldest':>8}  error"]
-    lines += [
-        f"{row.channel or '-':<10} {row.state:<10} {row.recipients:>7}"
-        f" {_age(now - row.oldest_created_at):>8}  {row.sample_error or ''}".rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def _age(age: timedelta) -> str:
-    seconds = max(int(age.total_seconds()), 0)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
+        print(status.text(found))
+    return 1 if status.advice(found) else 0
 
 
 async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> int:

@@ -185,6 +185,20 @@ class Retention(Strict):
     cron_runs_seconds: PositiveSeconds = Field(
         default=3 * 86400, description="Rows of cron.job_run_details of our jobs."
     )
+    notifiers_seconds: PositiveSeconds = Field(
+        default=86400, description="Notifiers that died, counted from when they were last seen."
+    )
+    notifications_seconds: Annotated[float, Field(gt=0, le=10 * YEAR_SECONDS)] | None = Field(
+        default=90 * 86400,
+        description="Notifications that were sent to everybody, and whose missions can give no"
+        " news any more; null: for ever.",
+    )
+    batch_size: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="How many notifications are looked at, at most, before pruning commits.",
+    )
 
 
 class Config(Strict):

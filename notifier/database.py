@@ -153,6 +153,47 @@ class DeliveryStatus:
     sample_error: str | None
     is_stuck: bool
     """Due for long, and nobody takes it."""
+    is_lower_bound: bool
+    """There are more than were counted."""
+
+
+@dataclass(frozen=True)
+class RecipientStatus:
+    """A row of the view recipient_status."""
+
+    channel: str
+    address: str
+    state: str
+    recipients: int
+    oldest_created_at: datetime
+    next_attempt_at: datetime | None
+    sample_error: str | None
+    is_lower_bound: bool
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A row of the view delivery_holds: a recipient that is held back; without address a channel
+    that is paused."""
+
+    channel: str
+    address: str | None
+    held_until: datetime
+    reason: str | None
+    failures: int
+
+
+@dataclass(frozen=True)
+class NotifierStatus:
+    """A row of the view notifier_status."""
+
+    name: str
+    started_at: datetime
+    seen_at: datetime
+    config_id: int
+    version: str
+    is_alive: bool
+    leases: int
 
 
 @dataclass(frozen=True)
@@ -165,6 +206,16 @@ class DetectionStatus:
     last_pass_missions: int | None
     last_pass_inserted: int | None
     is_stalled: bool
+
+
+@dataclass(frozen=True)
+class ConfigStatus:
+    """The config in force, as status needs it, and the database's clock; None: no config."""
+
+    as_of: datetime
+    config_id: int | None
+    config: Any
+    notifier_missing_after: timedelta | None
 
 
 def conninfo() -> str:
@@ -365,6 +416,19 @@ class Database:
             )
         )
 
+    async def report(self, worker: str, config_id: int) -> None:
+        """Says that the worker is alive."""
+        await self._scalar(
+            "select scooters_ops.report_notifier(%s, %s, %s)",
+            worker,
+            config_id,
+            known_migrations()[-1],
+        )
+
+    async def retire(self, worker: str) -> None:
+        """Says that the worker ends."""
+        await self._scalar("select scooters_ops.retire_notifier(%s)", worker)
+
     async def retry(self, token: str | None, channel: str | None) -> int:
         """Revives failed and in-doubt recipients, of one notification or of all, of one channel or
         of all; returns how many."""
@@ -397,6 +461,40 @@ class Database:
             cursor, "select * from scooters_ops.delivery_status order by channel, state"
         )
         return await cursor.fetchall()
+
+    async def recipient_status(self) -> list[RecipientStatus]:
+        """What is not sent yet, by channel, address and state."""
+        cursor = self.connection.cursor(row_factory=class_row(RecipientStatus))
+        await self._execute(
+            cursor, "select * from scooters_ops.recipient_status order by channel, address, state"
+        )
+        return await cursor.fetchall()
+
+    async def holds(self) -> list[Hold]:
+        """Paused channels and recipients that are held back."""
+        cursor = self.connection.cursor(row_factory=class_row(Hold))
+        await self._execute(
+            cursor, "select * from scooters_ops.delivery_holds order by channel, address"
+        )
+        return await cursor.fetchall()
+
+    async def notifier_status(self) -> list[NotifierStatus]:
+        """The notifiers that run, and those that died."""
+        cursor = self.connection.cursor(row_factory=class_row(NotifierStatus))
+        await self._execute(cursor, "select * from scooters_ops.notifier_status order by name")
+        return await cursor.fetchall()
+
+    async def config_status(self) -> ConfigStatus:
+        """The config in force, and the time."""
+        cursor = self.connection.cursor(row_factory=class_row(ConfigStatus))
+        await self._execute(
+            cursor,
+            "select now() as as_of, in_force.config_id, in_force.config,"
+            " in_force.notifier_missing_after"
+            " from (select) as always left join scooters_ops.config_in_force as in_force on true",
+        )
+        (status,) = await cursor.fetchall()
+        return status
 
     async def detection_status(self) -> DetectionStatus:
         """Whether passes run."""

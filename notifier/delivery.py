@@ -167,6 +167,7 @@ class Notifier:
         self._due_at = math.inf
         self._told_holds: dict[str, Hold] = {}
         self._is_anything_dropped = False
+        self._report_at = 0.0
 
     def stop(self) -> None:
         """Finish what is in flight, record it, and return from run()."""
@@ -221,6 +222,7 @@ class Notifier:
     async def _work(self, database: Database, *, once: bool) -> None:
         """The loop, as long as the connection holds. However else it ends, nothing stays leased."""
         await database.listen(self._wake.set)
+        self._report_at = 0.0
         await self._release(database)  # what was leased, but the answer was lost
         try:
             await self._loop(database, once=once)
@@ -259,6 +261,7 @@ class Notifier:
         """Records, renews, plans, leases; True when there is nothing more to do at present."""
         await self._record(database)
         await self._renew(database)
+        await self._report(database)
         if self._stopping_since is not None:
             return not self._is_anything_unrecorded()
         setup = await self._follow_config(database)
@@ -309,6 +312,13 @@ class Notifier:
             else:
                 send.lose()
 
+    async def _report(self, database: Database) -> None:
+        """Says each poll_seconds that this notifier is alive."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._report_at:
+            await database.report(self.name, self._setup.config_id)
+            self._report_at = now + self._setup.config.notifier.poll_seconds
+
     async def _release(self, database: Database) -> None:
         """Gives back what is leased and neither on its way nor to be recorded."""
         await database.release(self.name, sorted(self._taken_ids()))
@@ -319,6 +329,7 @@ class Notifier:
         await self._cut()
         await self._record(database)
         await self._release(database)
+        await database.retire(self.name)
 
     async def _cut(self) -> None:
         for task in self._sending:
@@ -446,9 +457,11 @@ class Notifier:
             await self._sleep(self._patience())
 
     def _patience(self) -> float:
-        """Seconds until the next poll, or until something is due or a lease to be renewed."""
+        """Seconds until the next poll or report, or until something is due or a lease to be
+        renewed."""
         now = asyncio.get_running_loop().time()
-        moments = [self._due_at, *(send.renew_at for send in self._sending.values())]
+        moments = [self._due_at, self._report_at]
+        moments += [send.renew_at for send in self._sending.values()]
         return max(min(self._setup.config.notifier.poll_seconds, min(moments) - now), 0)
 
     async def _sleep(self, seconds: float) -> None:

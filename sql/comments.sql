@@ -118,7 +118,7 @@ comment on index scooters_ops.detection_passes_pkey is
 'For: the last pass, in detection_status.';
 
 comment on table scooters_ops.monitoring_notifications is
-'What was noticed: one row per event, ever.';
+'What was noticed: one row per event, ever. prune_in_batches() deletes old ones when their events can never be noticed again.';
 comment on column scooters_ops.monitoring_notifications.notification_id is
 'Number of the notification.';
 comment on column scooters_ops.monitoring_notifications.idempotency_token is
@@ -142,7 +142,7 @@ comment on column scooters_ops.monitoring_notifications.created_at is
 comment on column scooters_ops.monitoring_notifications.planned_at is
 'When its recipients were decided; null: not yet.';
 comment on index scooters_ops.monitoring_notifications_pkey is
-'For: the notification of a recipient, in lease_deliveries and notification_deliveries.';
+'For: the notification of a recipient, in lease_deliveries and notification_deliveries; the oldest ones, in prune_notifications.';
 comment on index scooters_ops.monitoring_notifications_idempotency_token_key is
 'For: inserting each event once; one notification by its token, in lock_undelivered.';
 comment on index scooters_ops.monitoring_notifications_unplanned_idx is
@@ -187,11 +187,11 @@ comment on column scooters_ops.notification_recipients.address is
 comment on index scooters_ops.notification_recipients_waiting_idx is
 'For: which chats and queues wait, and for each what is due, in delivery_queue and lease_deliveries.';
 comment on index scooters_ops.notification_recipients_due_idx is
-'For: what is waiting, in delivery_status.';
+'For: what is waiting, in unsent_recipients.';
 comment on index scooters_ops.notification_recipients_sending_idx is
-'For: how much is on its way to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries.';
+'For: how much is on its way to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries and notifier_status.';
 comment on index scooters_ops.notification_recipients_attention_idx is
-'For: what needs a person, in lock_undelivered and delivery_status.';
+'For: what needs a person, in lock_undelivered and unsent_recipients.';
 
 comment on table scooters_ops.delivery_targets is
 'What all notifiers know of a chat or queue, or of a channel as a whole: what it was sent lately, holds and moves.';
@@ -213,3 +213,23 @@ comment on column scooters_ops.delivery_targets.moved_address is
 'The address that follows from moved_to.';
 comment on index scooters_ops.delivery_targets_pkey is
 'For: one chat or queue, and each channel as a whole, in delivery_queue and delivery_channels.';
+
+comment on table scooters_ops.notifiers is
+'The notifiers that run; those that died stay until prune() deletes them.';
+comment on column scooters_ops.notifiers.name is
+'Its name in leases.';
+comment on column scooters_ops.notifiers.started_at is
+'When it was first seen.';
+comment on column scooters_ops.notifiers.seen_at is
+'When it was last seen.';
+comment on column scooters_ops.notifiers.config_id is
+'The config that it follows.';
+comment on column scooters_ops.notifiers.version is
+'Its version: the newest migration that it knows.';
+comment on index scooters_ops.notifiers_pkey is
+'For: one notifier, in report_notifier and retire_notifier.';
+
+comment on table scooters_ops.news_horizon is
+'One row: from when on events are news. What was notified before it may have been pruned.';
+comment on column scooters_ops.news_horizon.news_since is
+'The moment before which no deadline is looked at any more; prune_in_batches() moves it up. -infinity: nothing was ever pruned.';

@@ -37,12 +37,15 @@ set client_min_messages = warning;
 \ir triggers/wake_for_history.sql
 \ir triggers/wake_for_plan.sql
 \ir functions/try_detection_lock.sql
+\ir functions/wait_for_detection_lock.sql
 \ir functions/due_missions.sql
 \ir functions/detect_timeouts_of.sql
 \ir functions/detect_timeouts.sql
 \ir functions/detect_in_batches.sql
 \ir functions/detect_for_a_minute.sql
 \ir functions/prune.sql
+\ir functions/prune_notifications.sql
+\ir functions/prune_in_batches.sql
 \ir views/detection_status.sql
 \ir views/recent_detection_passes.sql
 
@@ -72,6 +75,11 @@ set client_min_messages = warning;
 \ir functions/resume_channels.sql
 \ir views/notifications.sql
 \ir views/notification_deliveries.sql
+\ir functions/report_notifier.sql
+\ir functions/retire_notifier.sql
 \ir views/delivery_holds.sql
+\ir views/unsent_recipients.sql
 \ir views/delivery_status.sql
+\ir views/recipient_status.sql
+\ir views/notifier_status.sql
 \ir functions/applied_migrations.sql

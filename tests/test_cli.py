@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from notifier.samples import SAMPLE_FACTS
 from sandbox.standins import RESET_AFTER, late
 from tests.conftest import TestDatabase, config
 from tests.delivery_rigs import (
+    GROUP,
     KICKED,
     LOST_GROUP,
     TELEGRAM,
@@ -279,7 +281,7 @@ def test_status_is_0_when_nothing_needs_a_person(house: House) -> None:
     detection, *rest = finished.stdout.splitlines()
     assert detection.startswith("Detection: last pass ")
     assert detection.endswith(" s ago, 0 missions, 0 inserted")
-    assert rest == ["Deliveries: nothing waits", "Nothing needs a person."]
+    assert rest == ["Notifiers: none", "Deliveries: nothing waits", "Nothing needs a person."]
 
 
 def test_status_shows_what_waits_and_that_nobody_is_needed(house: House) -> None:
@@ -290,13 +292,16 @@ def test_status_shows_what_waits_and_that_nobody_is_needed(house: House) -> None
     house.skip("m2")
     finished = house.cli("status")
     assert_done(finished)
-    detection, heading, *rows, last = finished.stdout.splitlines()
+    detection, notifiers, heading, *rows, last = finished.stdout.splitlines()
     assert detection == "Detection: no pass yet; disabled by config"
+    assert notifiers == "Notifiers: none"
     assert heading.split() == ["channel", "state", "count", "oldest", "error"]
-    assert [row.split()[:3] for row in rows] == [
+    assert [row.split()[:3] for row in rows[:2]] == [
         ["telegram", "retrying", "1"],
         ["-", "unplanned", "1"],
     ]
+    assert rows[2] == "Recipients, the worst first:"
+    assert [row.partition(", for ")[0] for row in rows[3:]] == ["  telegram -1001: 1 retrying"]
     assert rows[0].endswith("HTTP 500: Internal Server Error")
     assert last == "Nothing needs a person."
 
@@ -319,12 +324,17 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
 
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout.splitlines()[0] == "Detection: no pass yet"
-    rows = [line.split(maxsplit=5) for line in finished.stdout.splitlines()[2:4]]
+    rows = [line.split(maxsplit=5) for line in finished.stdout.splitlines()[3:5]]
     assert [(row[:3], row[-1]) for row in rows] == [
         (["telegram", "failed", "1"], f"HTTP 403: {KICKED}"),
         (["telegram", "in_doubt", "1"], "sent, but no answer came (ReadError)"),
     ]
-    assert finished.stdout.splitlines()[4:] == [
+    assert [line.partition(", for ")[0] for line in finished.stdout.splitlines()[5:8]] == [
+        "Recipients, the worst first:",
+        f"  telegram {LOST_GROUP}: 1 failed",
+        f"  telegram {GROUP}: 1 in_doubt",
+    ]
+    assert finished.stdout.splitlines()[8:] == [
         "Detection has stopped: see make status for pg_cron's own account.",
         "Mend what the errors name, then: notifier retry --failed",
         "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent;"
@@ -344,6 +354,140 @@ def test_status_is_1_when_passes_have_stopped(house: House) -> None:
     assert finished.returncode == 1
     assert "Detection: last pass 4 min ago" in finished.stdout
     assert "Detection has stopped" in finished.stdout
+
+
+KEYS_OF_STATUS = {
+    "as_of": None,
+    "is_person_needed": None,
+    "advice": None,
+    "config_id": None,
+    "detection": {
+        "is_enabled",
+        "is_stalled",
+        "last_pass_at",
+        "last_pass_elapsed_seconds",
+        "last_pass_missions",
+        "last_pass_inserted",
+    },
+    "notifiers": {
+        "name",
+        "started_at",
+        "seen_at",
+        "seen_age_seconds",
+        "config_id",
+        "version",
+        "is_alive",
+        "leases",
+    },
+    "deliveries": {
+        "channel",
+        "state",
+        "recipients",
+        "is_lower_bound",
+        "oldest_created_at",
+        "oldest_age_seconds",
+        "next_attempt_at",
+        "sample_error",
+        "is_stuck",
+    },
+    "recipients": {
+        "channel",
+        "address",
+        "state",
+        "recipients",
+        "is_lower_bound",
+        "oldest_created_at",
+        "oldest_age_seconds",
+        "next_attempt_at",
+        "sample_error",
+    },
+    "holds": {"channel", "address", "held_until", "held_for_seconds", "reason", "failures"},
+}
+"""As the README has them."""
+
+
+def test_status_for_programs_has_the_keys_of_the_readme(house: House) -> None:
+    house.configure(TELEGRAM, TICKET)
+    house.skip()
+    house.telegram.script(house.telegram.refusal(403, KICKED))
+    house.tracker.script(house.tracker.refusal(500, "Internal Server Error"))
+    assert house.cli("run", "--once").returncode == 0
+    house.database.value("select scooters_ops.report_notifier('n1', 1, '0001')")
+
+    finished = house.cli("status", "--json")
+
+    assert (finished.returncode, finished.stderr) == (1, "")
+    document = json.loads(finished.stdout)
+    assert document["is_person_needed"]
+    assert document["advice"] == ["Mend what the errors name, then: notifier retry --failed"]
+    (notifier,) = document["notifiers"]
+    assert (notifier["name"], notifier["is_alive"], notifier["leases"]) == ("n1", True, 0)
+    assert [
+        (row["channel"], row["address"], row["state"], row["recipients"], row["is_lower_bound"])
+        for row in document["recipients"]
+    ] == [("st", "DUTY", "retrying", 1, False), ("telegram", str(GROUP), "failed", 1, False)]
+    assert 0 <= document["recipients"][0]["oldest_age_seconds"] < 60
+    assert datetime.fromisoformat(document["as_of"]).tzinfo is not None
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert document.keys() == KEYS_OF_STATUS.keys()
+    for part, keys in KEYS_OF_STATUS.items():
+        assert f"`{part}`" in readme
+        rows = document[part] if isinstance(document[part], list) else [document[part]]
+        for row in rows if keys is not None else []:
+            assert row.keys() == keys
+        for key in keys or ():
+            assert f"`{key}`" in readme, key
+
+
+def test_status_is_1_when_nobody_is_alive_to_take_what_is_due(house: House) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=1, notifier__lease_seconds=1)
+    house.skip()
+    assert "No notifier is alive" not in house.cli("status").stdout
+    house.database.connection.execute(
+        "update scooters_ops.monitoring_notifications set created_at = now() - interval '3 s'"
+    )
+    alone = house.cli("status")
+    assert alone.returncode == 1
+    assert "No notifier is alive, and something is due" in alone.stdout
+    house.database.value("select scooters_ops.report_notifier('n1', 1, '0001')")
+    assert house.cli("status").returncode == 0
+
+
+def test_a_running_notifier_is_seen_and_a_stopped_one_is_not_missed(house: House) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=0.1)
+    seen = "select name, seen_at, leases from scooters_ops.notifier_status where is_alive"
+    with subprocess.Popen(command("run"), env=house.environment, cwd=ROOT) as process:
+        try:
+            wait_until(lambda: bool(house.database.rows(seen)))
+            (first,) = house.database.rows(seen)
+            wait_until(lambda: house.database.rows(seen)[0]["seen_at"] > first["seen_at"])
+            assert first["name"].split(":")[1] == str(process.pid)
+            assert "Notifiers: 1 alive\n" in house.cli("status").stdout
+            process.terminate()
+            process.wait(timeout=15)
+        finally:
+            process.kill()
+    assert house.database.rows("select name from scooters_ops.notifier_status") == []
+
+
+def test_a_dead_notifier_is_told_of_and_needs_nobody(house: House) -> None:
+    house.configure(TELEGRAM, detection__enabled=False)
+    house.skip()
+    house.database.value("select scooters_ops.plan_deliveries(1)")
+    house.lease("n1", "telegram", 60)
+    for name in ("n1", "n2"):
+        house.database.value("select scooters_ops.report_notifier(%s, 1, '0001')", name)
+    house.database.connection.execute(
+        "update scooters_ops.notifiers set seen_at = now() - interval '3 min' where name = 'n1'"
+    )
+    finished = house.cli("status")
+    assert finished.returncode == 0
+    assert finished.stdout.splitlines()[1:4] == [
+        "Notifiers: 1 alive, 1 dead",
+        "  n1: dead, seen 3 min ago, 1 leases, which come back by themselves",
+        "  n2: seen 0 s ago, 0 leases",
+    ]
 
 
 # --- retry -------------------------------------------------------------------------------------

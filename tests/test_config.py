@@ -176,6 +176,8 @@ BAD: list[tuple[Path_, Any, Path_ | None]] = [
     (("notifier", "retry", "give_up_after_attempts"), 0, None),
     (("retention", "schedule"), "10 seconds", None),
     (("retention", "passes_seconds"), 0, None),
+    (("retention", "notifications_seconds"), 0, None),
+    (("retention", "batch_size"), 0, None),
 ]
 
 
@@ -420,6 +422,9 @@ def test_defaults_are_filled_in_and_are_the_same_in_python_and_in_the_database(
         "schedule": "17 * * * *",
         "passes_seconds": 604800,
         "cron_runs_seconds": 259200,
+        "notifiers_seconds": 86400,
+        "notifications_seconds": 7776000,
+        "batch_size": 1000,
     }
     assert parse(stored) == parse(json.loads(EXAMPLE))
 

@@ -76,7 +76,7 @@ def test_scheduling_makes_three_jobs_and_again_replaces_them(
     )
     assert scheduled["scooters_ops_prune"] == (
         "5 * * * *",
-        "select scooters_ops.prune()",
+        "call scooters_ops.prune_in_batches()",
         database.name,
     )
     assert scheduled["scooters_ops_prune_runs"][::2] == ("5 * * * *", "postgres")
@@ -133,6 +133,21 @@ def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
     database.apply_config(detection__schedule="20 seconds")
     assert "differs from the config in force: make schedule" in (
         psql("status", database.environment).stdout
+    )
+
+
+def test_status_says_that_an_earlier_versions_job_keeps_old_notifications(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    assert psql("schedule", database.environment).returncode == 0
+    assert "earlier version" not in psql("status", database.environment).stdout
+    cron.execute(
+        "update cron.job set command = 'select scooters_ops.prune()'"
+        " where jobname like 'scooters\\_ops\\_prune@%'"
+    )
+    assert (
+        "earlier version, it keeps notifications: make schedule"
+        in psql("status", database.environment).stdout
     )
 
 

@@ -188,6 +188,7 @@ QUERY_OF_INDEX = {
     "notification_recipients_waiting_idx": LEASE,
     "notification_recipients_sending_idx": RELEASE,
     "delivery_targets_pkey": LEASE,
+    "notifiers_pkey": "select scooters_ops.report_notifier('somebody', 1, '')",
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
 }
 """As the index's comment names it."""
@@ -285,7 +286,8 @@ def test_a_pass_scans_no_table_that_grows_in_full(known: TestDatabase, missions:
     tables = set(
         known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
     )
-    assert scanned(known, DETECT) & tables <= {"configs"}
+    # One row, and a config of a page or two.
+    assert scanned(known, DETECT) & tables <= {"configs", "news_horizon"}
     assert known.value("select max(missions) from scooters_ops.detection_passes") == missions
 
 
@@ -306,6 +308,8 @@ def test_a_pass_reads_no_more_than_what_is_due_takes(
         pytest.param(ONE_MISSION, 80, id="one mission's intervals"),
         pytest.param(LEASE, 60, id="lease"),
         pytest.param(DELIVERY_STATUS, 60, id="delivery status"),
+        pytest.param("select * from scooters_ops.recipient_status", 60, id="recipient status"),
+        pytest.param("select * from scooters_ops.notifier_status", 60, id="notifier status"),
         pytest.param("select * from scooters_ops.detection_status", 20, id="detection status"),
     ],
 )
@@ -313,6 +317,63 @@ def test_what_is_asked_often_reads_little(
     known: TestDatabase, statement: str, ceiling: int
 ) -> None:
     assert buffers(known, statement) <= ceiling
+
+
+@pytest.mark.parametrize("view", ["delivery_status", "recipient_status"])
+def test_the_status_reads_no_more_than_ten_thousand_rows_of_a_kind(
+    known: TestDatabase, view: str
+) -> None:
+    known.connection.execute(
+        "update scooters_ops.notification_recipients set state = 'pending', sent_at = null,"
+        " next_attempt_at = now() - interval '1 s' * (recipient_id % 1000)"
+        " where state = 'sent'"
+    )
+    statement = f"select * from scooters_ops.{view}"
+    assert scanned(known, statement) & {"notification_recipients", "monitoring_notifications"} == (
+        set()
+    )
+    # Each row may lie in a page of its own; all there are would take four times as many.
+    assert buffers(known, statement) <= 11_000
+    (pending,) = known.rows(
+        f"select recipients, is_lower_bound from scooters_ops.{view} where state = 'pending'"
+    )
+    assert pending == {"recipients": 10_000, "is_lower_bound": True}
+
+
+PRUNE_BATCH = "select scooters_ops.prune_notifications({after}, now() - interval '1 day', 100)"
+
+
+@pytest.mark.parametrize(
+    ("ended", "left", "ceiling"),
+    [pytest.param(True, 0, 2500, id="they go"), pytest.param(False, 100, 900, id="they must stay")],
+)
+def test_a_batch_of_pruning_reads_what_it_looks_at_however_much_there_is(
+    known: TestDatabase, ended: bool, left: int, ceiling: int
+) -> None:
+    known.connection.execute(
+        "update scooters_ops.monitoring_notifications"
+        " set completed = true, created_at = now() - interval '2 days'"
+        " where notification_id between 4 and 3000"
+    )
+    if not ended:
+        known.connection.execute(
+            "update scooters_ops.missions_history set type = 'something_else'"
+            " where type = 'mission_completed'"
+        )
+    batch = PRUNE_BATCH.format(after=1000)
+    tables = set(
+        known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+    )
+    with known.connection.transaction(force_rollback=True):
+        assert scanned(known, batch) & tables == set()
+        assert (
+            known.value(
+                "select count(*) from scooters_ops.monitoring_notifications"
+                " where notification_id between 1001 and 1100 and mission_id !~ '7$'"
+            )
+            == left * 9 // 10
+        )
+    assert buffers(known, batch) <= ceiling
 
 
 def test_a_lease_reads_what_it_leases_however_much_waits(known: TestDatabase) -> None:

@@ -32,8 +32,11 @@ CALLERS: dict[str, set[str]] = {
     "mission_facts": set(),
     "note_channels": set(),
     "prune": set(),
+    "prune_in_batches": set(),
+    "prune_notifications": set(),
     "refresh_notifications": set(),
     "try_detection_lock": set(),
+    "wait_for_detection_lock": set(),
     "wake_for_history": set(),
     "wake_for_plan": set(),
     "wake_notifiers": set(),
@@ -50,6 +53,8 @@ CALLERS: dict[str, set[str]] = {
     "record_deliveries": {NOTIFIER},
     "release_deliveries": {NOTIFIER},
     "renew_leases": {NOTIFIER},
+    "report_notifier": {NOTIFIER},
+    "retire_notifier": {NOTIFIER},
     "resume_channels": {NOTIFIER},
     "retry_deliveries": {NOTIFIER},
     # Questions
@@ -71,6 +76,8 @@ VIEWS_OF_THE_NOTIFIER = {
     "detection_status",
     "notification_deliveries",
     "notifications",
+    "notifier_status",
+    "recipient_status",
 }
 
 MISSION = {
@@ -194,6 +201,8 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "record_event",
         "release_deliveries",
         "renew_leases",
+        "report_notifier",
+        "retire_notifier",
         "resume_channels",
         "retry_deliveries",
         "skip_job",
@@ -274,6 +283,7 @@ def test_no_role_changes_config_detects_or_prunes(database: TestDatabase, role: 
             "call scooters_ops.detect_for_a_minute('10 seconds')",
             "call scooters_ops.detect_in_batches()",
             "select scooters_ops.prune()",
+            "call scooters_ops.prune_in_batches()",
             "select scooters_ops.refresh_notifications('{1}')",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

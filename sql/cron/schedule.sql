@@ -55,7 +55,7 @@ jobs as (
     select
         :'prune_job' as name,
         :'prune_schedule' as schedule,
-        'select scooters_ops.prune()' as command,
+        'call scooters_ops.prune_in_batches()' as command,
         :'our_database' as database
     union all
     select

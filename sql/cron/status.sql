@@ -82,11 +82,20 @@ select
 from cron.job
 where jobname = :'detect_job'
 \gset
+select count(*) > 0 as prunes_as_before
+from cron.job
+where
+    jobname = :'prune_job'
+    and strpos(command, 'scooters_ops.prune_in_batches()') = 0
+\gset
 \if :is_unscheduled
 \echo No pass is scheduled: make schedule
 \endif
 \if :is_outdated
 \echo The schedule differs from the config in force: make schedule
+\endif
+\if :prunes_as_before
+\echo The pruning job is of an earlier version, it keeps notifications: make schedule
 \endif
 \else
 \echo pg_cron has no tables in database :cron_database: make schedule

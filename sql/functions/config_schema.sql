@@ -258,6 +258,37 @@ return jsonb $schema${
           "maximum": 31622400,
           "title": "Cron Runs Seconds",
           "type": "number"
+        },
+        "notifiers_seconds": {
+          "default": 86400,
+          "description": "Notifiers that died, counted from when they were last seen.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Notifiers Seconds",
+          "type": "number"
+        },
+        "notifications_seconds": {
+          "anyOf": [
+            {
+              "exclusiveMinimum": 0,
+              "maximum": 316224000,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": 7776000,
+          "description": "Notifications that were sent to everybody, and whose missions can give no news any more; null: for ever.",
+          "title": "Notifications Seconds"
+        },
+        "batch_size": {
+          "default": 1000,
+          "description": "How many notifications are looked at, at most, before pruning commits.",
+          "maximum": 100000,
+          "minimum": 1,
+          "title": "Batch Size",
+          "type": "integer"
         }
       },
       "title": "Retention",
@@ -810,7 +841,10 @@ return jsonb $schema${
       "default": {
         "schedule": "17 * * * *",
         "passes_seconds": 604800.0,
-        "cron_runs_seconds": 259200.0
+        "cron_runs_seconds": 259200.0,
+        "notifiers_seconds": 86400.0,
+        "notifications_seconds": 7776000.0,
+        "batch_size": 1000
       }
     }
   },

@@ -25,6 +25,10 @@ set jit = off
 as $$
 declare
     pass_started_at constant timestamptz := clock_timestamp();
+    -- What was notified before it may have been pruned.
+    horizon constant timestamptz := (
+        select max(news_since) from scooters_ops.news_horizon
+    );
     inserted_count integer := 0;
 begin
     if cardinality(mission_ids) > 0 then
@@ -64,7 +68,10 @@ begin
         news as (
             select *
             from current_intervals
-            where is_overdue and as_of <= coalesce(news_until, 'infinity')
+            where
+                is_overdue
+                and as_of <= coalesce(news_until, 'infinity')
+                and deadline >= horizon
         ),
 
         inserted_notifications as (

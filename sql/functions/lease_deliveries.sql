@@ -133,7 +133,8 @@ begin
             granted.is_in_doubt
     ),
 
-    -- Of earlier grants no more is kept than the rules can count.
+    -- Of earlier grants no more is kept than the rules can count; of the channel as a
+    -- whole the last one in any case, which tells that somebody takes what is due.
     counted as (
         insert into scooters_ops.delivery_targets as known (channel, address, granted_at)
         select
@@ -164,11 +165,11 @@ begin
                     || coalesce(granted.limits -> 'per_group', '[]')
                 )
             ) as rule_set (address, rules)
-            where rule_set.rules <> '[]'
+            where rule_set.address = '' or rule_set.rules <> '[]'
             group by granted.channel, rule_set.address, rule_set.rules
         ) as bucket
         cross join lateral (
-            select max(listed.messages) as messages
+            select coalesce(max(listed.messages), 1) as messages
             from jsonb_to_recordset(bucket.rules) as listed (messages integer)
         ) as counting
         left join scooters_ops.delivery_targets as earlier using (channel, address)

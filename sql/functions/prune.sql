@@ -11,6 +11,12 @@ begin
         secs => (in_force.config -> 'retention' -> 'passes_seconds')::double precision
     );
 
+    delete from scooters_ops.notifiers
+    using scooters_ops.config_in_force as in_force
+    where seen_at < now() - make_interval(
+        secs => (in_force.config -> 'retention' -> 'notifiers_seconds')::double precision
+    );
+
     -- While no pass takes them, wake-ups of one mission pile up; the earliest will do.
     if scooters_ops.try_detection_lock() then
         delete from scooters_ops.mission_wakeups
@@ -29,6 +35,6 @@ end
 $$;
 
 comment on function scooters_ops.prune() is
-'Deletes rows of detection_passes older than config''s retention.passes_seconds, and wake-ups that an earlier one of the same mission makes needless.';
+'Deletes rows of detection_passes older than config''s retention.passes_seconds, notifiers not seen for retention.notifiers_seconds, and wake-ups that an earlier one of the same mission makes needless.';
 
 revoke execute on function scooters_ops.prune() from public;

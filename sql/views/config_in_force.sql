@@ -16,7 +16,15 @@ select
         secs => (config -> 'notifier' ->> 'stuck_after_seconds')::double precision
     ) as stuck_after,
     (config -> 'detection' ->> 'batch_size')::integer as detection_batch_size,
-    config -> 'detection' -> 'job_eta_seconds' as job_eta_seconds
+    config -> 'detection' -> 'job_eta_seconds' as job_eta_seconds,
+    make_interval(
+        secs => (config -> 'notifier' ->> 'poll_seconds')::double precision
+        + (config -> 'notifier' ->> 'lease_seconds')::double precision
+    ) as notifier_missing_after,
+    make_interval(
+        secs => (config -> 'retention' ->> 'notifications_seconds')::double precision
+    ) as notifications_kept,
+    (config -> 'retention' ->> 'batch_size')::integer as pruning_batch_size
 from scooters_ops.configs
 order by config_id desc
 limit 1;
@@ -43,6 +51,12 @@ comment on column scooters_ops.config_in_force.detection_batch_size is
 'How many missions one pass looks at, at most (a count).';
 comment on column scooters_ops.config_in_force.job_eta_seconds is
 'Planned time of a job by its type (JSON object of numbers, in seconds).';
+comment on column scooters_ops.config_in_force.notifier_missing_after is
+'A notifier that was not seen for so long counts as dead: notifier.poll_seconds and lease_seconds together (interval).';
+comment on column scooters_ops.config_in_force.notifications_kept is
+'How long notifications are kept at least (interval; null: for ever).';
+comment on column scooters_ops.config_in_force.pruning_batch_size is
+'How many notifications one transaction of pruning looks at, at most (a count).';
 
 grant select on scooters_ops.config_in_force
 to scooters_ops_analyst, scooters_ops_notifier;

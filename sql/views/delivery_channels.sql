@@ -32,7 +32,8 @@ select
     case
         when channel.failures = 0 then allowance.free
         else 1 - in_flight.messages
-    end as free
+    end as free,
+    channel.granted_at[cardinality(channel.granted_at)] as last_granted_at
 from channel
 inner join lateral scooters_ops.send_allowance(
     channel.granted_at, channel.limits -> 'per_channel'
@@ -61,6 +62,8 @@ comment on column scooters_ops.delivery_channels.limits is
 'limits of the channel in the config in force (JSON object); null: none.';
 comment on column scooters_ops.delivery_channels.free is
 'How many messages it may send now (a count); null: no limit.';
+comment on column scooters_ops.delivery_channels.last_granted_at is
+'When a message of it was leased last; null: never.';
 
 grant select on scooters_ops.delivery_channels
 to scooters_ops_analyst, scooters_ops_notifier;

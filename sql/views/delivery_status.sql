@@ -1,32 +1,49 @@
 -- What is waiting, being retried, or given up, channel by channel?
 create or replace view scooters_ops.delivery_status as
-with unsent as (
-    -- Two questions, since each has its index; what was sent is in neither.
-    select *
-    from scooters_ops.notification_recipients
-    where state in ('pending', 'sending')
-    union all
-    select *
-    from scooters_ops.notification_recipients
-    where state in ('failed', 'in_doubt')
+with unplanned as (
+    select created_at
+    from scooters_ops.monitoring_notifications
+    where planned_at is null
+    order by notification_id
+    limit 10000
 )
 
 select
-    channel,
-    case
-        when state = 'pending' and attempts > 0 then 'retrying'
-        else state
-    end as state,
+    unsent.channel,
+    unsent.state,
     count(*) as recipients,
-    min(created_at) as oldest_created_at,
-    min(next_attempt_at) as next_attempt_at,
-    max(last_error) as sample_error,
-    min(next_attempt_at) < now() - (
-        select in_force.stuck_after from scooters_ops.config_in_force as in_force
-    )
-    and min(state) in ('pending', 'sending') as is_stuck
-from unsent
-group by 1, 2
+    min(unsent.created_at) as oldest_created_at,
+    min(unsent.next_attempt_at) as next_attempt_at,
+    max(unsent.last_error) as sample_error,
+    coalesce(
+        min(unsent.next_attempt_at) filter (
+            where unsent.state in ('pending', 'retrying', 'sending')
+            and not exists (
+                select
+                from scooters_ops.delivery_holds as hold
+                where
+                    hold.channel = unsent.channel
+                    and coalesce(hold.address, unsent.address) = unsent.address
+                    and hold.held_until > now()
+            )
+        ) < now() - (
+            select in_force.stuck_after from scooters_ops.config_in_force as in_force
+        )
+        and not exists (
+            select
+            from scooters_ops.delivery_channels as busy
+            where
+                busy.channel = unsent.channel
+                and busy.last_granted_at >= now() - (
+                    select in_force.stuck_after
+                    from scooters_ops.config_in_force as in_force
+                )
+        ),
+        false
+    ) as is_stuck,
+    bool_or(unsent.is_one_of_many) as is_lower_bound
+from scooters_ops.unsent_recipients as unsent
+group by unsent.channel, unsent.state
 union all
 select
     null as channel,
@@ -35,29 +52,34 @@ select
     min(created_at) as oldest_created_at,
     null as next_attempt_at,
     null as sample_error,
-    min(created_at) < now() - (
-        select in_force.stuck_after from scooters_ops.config_in_force as in_force
-    ) as is_stuck
-from scooters_ops.monitoring_notifications
-where planned_at is null
+    coalesce(
+        min(created_at) < now() - (
+            select in_force.stuck_after from scooters_ops.config_in_force as in_force
+        ),
+        false
+    ) as is_stuck,
+    count(*) >= 10000 as is_lower_bound
+from unplanned
 having count(*) > 0;
 
 comment on view scooters_ops.delivery_status is
-'Recipients that are not sent yet, by channel and state, and notifications without recipients yet.';
+'Recipients that are not sent yet, by channel and state, and notifications without recipients yet. Counted as far as unsent_recipients shows them: it reads no more, however much waits.';
 comment on column scooters_ops.delivery_status.channel is
 'The channel; null for notifications that no notifier has planned yet.';
 comment on column scooters_ops.delivery_status.state is
 'pending, retrying, sending, failed, in_doubt or unplanned.';
 comment on column scooters_ops.delivery_status.recipients is
-'How many recipients (for unplanned: notifications) are in that state (a count).';
+'How many recipients (for unplanned: notifications) are in that state (a count); at least so many where is_lower_bound.';
 comment on column scooters_ops.delivery_status.oldest_created_at is
-'Since when the oldest of them waits.';
+'Since when the oldest of those counted waits.';
 comment on column scooters_ops.delivery_status.next_attempt_at is
-'When the next of them is tried.';
+'When the next of them is tried; sending: when the next lease ends.';
 comment on column scooters_ops.delivery_status.sample_error is
-'The last error of one of them.';
+'The last error of one of those counted.';
 comment on column scooters_ops.delivery_status.is_stuck is
-'Whether one of them has been due for longer than notifier.stuck_after_seconds: nobody takes it.';
+'Whether one of them that is not held back has been due for longer than notifier.stuck_after_seconds: nobody takes it.';
+comment on column scooters_ops.delivery_status.is_lower_bound is
+'Whether there are 10,000 or more of a kind, so that not all were counted: due or not yet, failed, in doubt, unplanned.';
 
 grant select on scooters_ops.delivery_status
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,0 +1,83 @@
+-- Which notifications of these next few are of no use any more?
+-- A notification is why nobody is told twice of its event. It may go when everything
+-- was sent, and its mission can never give that event again:
+--
+-- - The mission ended before ended_before. What happens later counts for nothing, and
+--   of two ends the earlier one counts. Whatever is recorded or configured from now on:
+--   what is overdue was so before that end, so its deadline lies before the news
+--   horizon, where detection does not look. A skipped job stays skipped.
+-- - Or nothing is known of the mission, neither plan nor history.
+--
+-- Recipients are locked before notifications, as in record_deliveries.
+create or replace function scooters_ops.prune_notifications(
+    after_id bigint,
+    ended_before timestamptz,
+    batch_size integer
+)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    last_id bigint;
+    settled_ids bigint[];
+begin
+    with looked_at as materialized (
+        select
+            notification_id,
+            mission_id,
+            completed,
+            created_at < ended_before as is_old
+        from scooters_ops.monitoring_notifications
+        where notification_id > after_id
+        order by notification_id
+        limit batch_size
+    )
+
+    select
+        max(looked_at.notification_id) filter (where looked_at.is_old),
+        array_agg(looked_at.notification_id) filter (
+            where looked_at.is_old
+            and looked_at.completed
+            and case
+                when mission.events > 0 then coalesce(mission.ended_at < ended_before, false)
+                else not exists (
+                    select
+                    from scooters_ops.missions as planned
+                    where planned.mission_id = looked_at.mission_id
+                )
+            end
+        )
+    into last_id, settled_ids
+    from looked_at
+    cross join lateral (
+        select
+            count(*) as events,
+            min(event.occurred_at) filter (where event.ends_mission) as ended_at
+        from scooters_ops.mission_events as event
+        where event.mission_id = looked_at.mission_id
+    ) as mission;
+
+    perform
+    from scooters_ops.notification_recipients
+    where notification_id = any(settled_ids)
+    order by recipient_id
+    for update;
+
+    delete from scooters_ops.monitoring_notifications
+    where
+        notification_id = any(settled_ids)
+        and completed;
+
+    return last_id;
+end
+$$;
+
+comment on function scooters_ops.prune_notifications(bigint, timestamptz, integer) is
+'Looks at the next batch_size notifications after this one and deletes those that are completed, older than a moment, and of missions that ended before it or are gone. Returns the last old one that it looked at, to go on from; null: there are none. The moment must not be later than news_horizon.';
+
+revoke execute on function
+scooters_ops.prune_notifications(bigint, timestamptz, integer) from public;

@@ -1,0 +1,40 @@
+-- Which notifiers are there, when were they last seen, and what do they hold?
+create or replace view scooters_ops.notifier_status as
+select
+    notifier.name,
+    notifier.started_at,
+    notifier.seen_at,
+    notifier.config_id,
+    notifier.version,
+    notifier.seen_at >= now() - (
+        select in_force.notifier_missing_after
+        from scooters_ops.config_in_force as in_force
+    ) as is_alive,
+    (
+        select count(*)
+        from scooters_ops.notification_recipients as leased
+        where
+            leased.state = 'sending'
+            and leased.leased_by = notifier.name
+    ) as leases
+from scooters_ops.notifiers as notifier;
+
+comment on view scooters_ops.notifier_status is
+'The notifiers that run, and for retention.notifiers_seconds those that died. One that was stopped is not here.';
+comment on column scooters_ops.notifier_status.name is
+'Its name in leases: host, process and a random part.';
+comment on column scooters_ops.notifier_status.started_at is
+'When it was first seen.';
+comment on column scooters_ops.notifier_status.seen_at is
+'When it was last seen; it says so each notifier.poll_seconds.';
+comment on column scooters_ops.notifier_status.config_id is
+'The config that it follows.';
+comment on column scooters_ops.notifier_status.version is
+'Its version: the newest migration that it knows.';
+comment on column scooters_ops.notifier_status.is_alive is
+'Whether it was seen within notifier.poll_seconds and lease_seconds together. What a dead one holds comes back by itself.';
+comment on column scooters_ops.notifier_status.leases is
+'How many recipients it is sending to (a count).';
+
+grant select on scooters_ops.notifier_status
+to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,0 +1,482 @@
+"""What is pruned of notifications, and that nobody is ever told of it again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, note, seed, settings
+from hypothesis import strategies as st
+
+from notifier.config import ROOT
+from sandbox.postgres import Postgres
+from tests.conftest import TestDatabase, shared_database, until
+
+SEED = int(os.environ.get("HYPOTHESIS_SEED", "20261124"))
+PRUNE = "call scooters_ops.prune_in_batches()"
+HOUR = 3600
+DAY = 86400
+
+# An hour is history, and kept for an hour.
+SHORT = {"detection__notify_within_seconds": HOUR, "retention__notifications_seconds": HOUR}
+
+
+def record(
+    database: TestDatabase,
+    type: str,
+    minutes: float,
+    point_id: str | None = None,
+    mission_id: str = "m1",
+) -> None:
+    """An event so many minutes from now."""
+    database.value(
+        "select scooters_ops.record_event(%s, %s, %s, now() + %s * interval '1 min')",
+        mission_id,
+        type,
+        point_id,
+        minutes,
+    )
+
+
+def detect(database: TestDatabase, minutes: float = 0) -> int:
+    """A pass as of so many minutes from now."""
+    return int(
+        database.value(
+            "select scooters_ops.detect_timeouts(now() + %s * interval '1 min')", minutes
+        )
+    )
+
+
+def skip(database: TestDatabase, point_id: str, job_id: str = "j1", mission_id: str = "m1") -> bool:
+    return bool(
+        database.value("select scooters_ops.skip_job(%s, %s, %s)", mission_id, point_id, job_id)
+    )
+
+
+def deliver(database: TestDatabase) -> None:
+    """Everything is planned and sent."""
+    database.value("select scooters_ops.plan_deliveries(1000)")
+    database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set state = 'sent', sent_at = now(), leased_by = null"
+    )
+    database.value(
+        "select scooters_ops.refresh_notifications(array_agg(notification_id))"
+        " from scooters_ops.monitoring_notifications"
+    )
+
+
+def grow_old(database: TestDatabase, minutes: float = 600) -> None:
+    """What was noticed was noticed so long ago."""
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications"
+        " set created_at = now() - %s * interval '1 min'",
+        (minutes,),
+    )
+
+
+def late_courier(database: TestDatabase, mission_id: str = "m1", ended: float = -500) -> None:
+    """A mission that began ten hours ago, was late at its first point and skipped a job at its
+    second one, and ended so many minutes from now; everybody was told."""
+    database.apply_config(detection__notify_within_seconds=None)
+    database.create_mission(mission_id)
+    record(database, "mission_started", -600, mission_id=mission_id)
+    record(database, "point_arrived", -595, "p1", mission_id)
+    record(database, "point_completed", -550, "p1", mission_id)
+    detect(database)
+    skip(database, "p2", mission_id=mission_id)
+    record(database, "mission_completed", ended, mission_id=mission_id)
+    deliver(database)
+    grow_old(database)
+
+
+TOLD = ["m1_p1__timeout_in_point", "m1_p2_j1_job_skipped"]
+
+
+def test_what_everybody_was_told_of_a_mission_that_ended_long_ago_is_pruned(
+    database: TestDatabase,
+) -> None:
+    late_courier(database)
+    assert set(TOLD) < set(database.tokens())
+    database.apply_config(**SHORT)
+    database.connection.execute(PRUNE)
+    assert database.tokens() == []
+    assert database.value("select count(*) from scooters_ops.notification_recipients") == 0
+
+
+def test_ninety_days_are_kept_where_config_says_nothing_else(database: TestDatabase) -> None:
+    late_courier(database)
+    database.apply_config()
+    grow_old(database, minutes=89 * 1440)
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = occurred_at - interval '91 days'"
+    )
+    database.connection.execute(PRUNE)
+    assert set(TOLD) < set(database.tokens())
+    grow_old(database, minutes=91 * 1440)
+    database.connection.execute(PRUNE)
+    assert database.tokens() == []
+
+
+def _is_failed(database: TestDatabase) -> None:
+    database.connection.execute(
+        "update scooters_ops.notification_recipients set state = 'failed', sent_at = null"
+    )
+    database.value(
+        "select scooters_ops.refresh_notifications(array_agg(notification_id))"
+        " from scooters_ops.monitoring_notifications"
+    )
+
+
+def _is_in_doubt(database: TestDatabase) -> None:
+    _is_failed(database)
+    database.connection.execute("update scooters_ops.notification_recipients set state='in_doubt'")
+
+
+def _is_waiting(database: TestDatabase) -> None:
+    _is_failed(database)
+    database.value("select scooters_ops.retry_deliveries()")
+
+
+def _is_unplanned(database: TestDatabase) -> None:
+    database.connection.execute("truncate scooters_ops.notification_recipients")
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications set planned_at = null, completed = false"
+    )
+
+
+def _is_young(database: TestDatabase) -> None:
+    grow_old(database, minutes=59)
+
+
+def _is_news_for_longer(database: TestDatabase) -> None:
+    database.apply_config(**SHORT | {"detection__notify_within_seconds": DAY})
+
+
+def _is_news_for_ever(database: TestDatabase) -> None:
+    database.apply_config(**SHORT | {"detection__notify_within_seconds": None})
+
+
+def _is_kept_for_longer(database: TestDatabase) -> None:
+    database.apply_config(**SHORT | {"retention__notifications_seconds": DAY})
+
+
+def _is_kept_for_ever(database: TestDatabase) -> None:
+    database.apply_config(**SHORT | {"retention__notifications_seconds": None})
+
+
+def _has_not_ended(database: TestDatabase) -> None:
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where type = 'mission_completed'"
+    )
+
+
+def _has_ended_in_the_plan_alone(database: TestDatabase) -> None:
+    _has_not_ended(database)
+    database.connection.execute("update scooters_ops.missions set status = 'completed'")
+
+
+def _ended_a_while_ago(database: TestDatabase) -> None:
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = now() - interval '59 min'"
+        " where type = 'mission_completed'"
+    )
+
+
+def _has_no_history(database: TestDatabase) -> None:
+    database.connection.execute("truncate scooters_ops.missions_history")
+
+
+def _has_history_alone(database: TestDatabase) -> None:
+    _has_not_ended(database)
+    database.connection.execute("delete from scooters_ops.missions")
+
+
+@pytest.mark.parametrize(
+    "but",
+    [
+        _is_failed,
+        _is_in_doubt,
+        _is_waiting,
+        _is_unplanned,
+        _is_young,
+        _is_news_for_longer,
+        _is_news_for_ever,
+        _is_kept_for_longer,
+        _is_kept_for_ever,
+        _has_not_ended,
+        _has_ended_in_the_plan_alone,
+        _ended_a_while_ago,
+        _has_no_history,
+        _has_history_alone,
+    ],
+)
+def test_nothing_is_pruned_that(
+    database: TestDatabase, but: Callable[[TestDatabase], None]
+) -> None:
+    late_courier(database)
+    database.apply_config(**SHORT)
+    before = database.tokens()
+    but(database)
+    database.connection.execute(PRUNE)
+    assert database.tokens() == before
+
+
+def test_what_is_left_of_a_mission_that_is_gone_is_pruned(database: TestDatabase) -> None:
+    late_courier(database, ended=-5)
+    database.apply_config(**SHORT)
+    database.connection.execute("delete from scooters_ops.missions")
+    database.connection.execute("delete from scooters_ops.missions_history")
+    database.connection.execute(PRUNE)
+    assert database.tokens() == []
+
+
+def test_one_recipient_that_is_not_told_keeps_the_whole_notification(
+    database: TestDatabase,
+) -> None:
+    late_courier(database)
+    database.apply_config(**SHORT)
+    database.connection.execute(
+        "insert into scooters_ops.notification_recipients (notification_id, channel, target, state)"
+        ' select notification_id, \'st\', \'{"type": "st", "queue": "DUTY"}\', \'failed\''
+        " from scooters_ops.monitoring_notifications where type = 'job_skipped'"
+        " on conflict (notification_id, target) do update set state = 'failed', sent_at = null"
+    )
+    database.value(
+        "select scooters_ops.refresh_notifications(array_agg(notification_id))"
+        " from scooters_ops.monitoring_notifications"
+    )
+    database.connection.execute(PRUNE)
+    assert database.tokens() == ["m1_p2_j1_job_skipped"]
+    assert database.value("select count(*) from scooters_ops.notification_recipients") == 2
+
+
+def test_pruning_commits_batch_by_batch_and_goes_on_where_others_must_stay(
+    database: TestDatabase,
+) -> None:
+    for number in range(1, 6):
+        late_courier(database, f"m{number}", ended=-500 if number != 2 else -5)
+    database.apply_config(**SHORT, retention__batch_size=2)
+    last_id, told = database.rows(
+        "select notification_id, idempotency_token from scooters_ops.monitoring_notifications"
+        " order by notification_id desc limit 1"
+    )[0].values()
+    with database.connect() as holder, database.connect() as pruner, ThreadPoolExecutor(1) as pool:
+        holder.autocommit = False
+        holder.execute(
+            "select from scooters_ops.monitoring_notifications where notification_id = %s"
+            " for update",
+            (last_id,),
+        )
+        pruning = pool.submit(pruner.execute, PRUNE)
+        until(lambda: len(database.tokens()) <= 5)
+        assert told in database.tokens()
+        assert not pruning.done()
+        holder.rollback()
+        pruning.result()
+    assert {token.partition("_")[0] for token in database.tokens()} == {"m2"}
+
+
+def test_pruning_waits_for_the_pass_that_runs_and_a_later_pass_sees_its_horizon(
+    database: TestDatabase,
+) -> None:
+    late_courier(database)
+    database.apply_config(**SHORT)
+    before = database.tokens()
+    with database.connect() as passing, database.connect() as pruner, ThreadPoolExecutor(1) as pool:
+        passing.autocommit = False
+        passing.execute("select scooters_ops.try_detection_lock()")
+        call = pool.submit(pruner.execute, PRUNE)
+        until(
+            lambda: database.value(
+                "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            )
+        )
+        assert database.tokens() == before
+        passing.commit()
+        call.result()
+    assert database.tokens() == []
+    assert database.value(
+        "select news_since between now() - interval '61 min' and now() - interval '60 min'"
+        " from scooters_ops.news_horizon"
+    )
+
+
+def test_the_horizon_never_moves_back(database: TestDatabase) -> None:
+    database.apply_config(**SHORT)
+    database.connection.execute(PRUNE)
+    horizon = database.value("select news_since from scooters_ops.news_horizon")
+    for seconds in (DAY, None):
+        database.apply_config(**SHORT | {"retention__notifications_seconds": seconds})
+        database.connection.execute(PRUNE)
+    assert database.value("select news_since from scooters_ops.news_horizon") == horizon
+
+
+def test_pruning_is_refused_within_a_transaction(database: TestDatabase) -> None:
+    with (
+        database.connection.transaction(force_rollback=True),
+        pytest.raises(psycopg.errors.InvalidTransactionTermination),
+    ):
+        database.connection.execute(PRUNE)
+
+
+def test_notifiers_that_died_are_forgotten_after_a_day(database: TestDatabase) -> None:
+    for name in ("alive", "dead"):
+        database.value("select scooters_ops.report_notifier(%s, 1, '')", name)
+    database.connection.execute(
+        "update scooters_ops.notifiers set seen_at = now() - interval '25 h' where name = 'dead'"
+    )
+    database.connection.execute(PRUNE)
+    assert database.values("select name from scooters_ops.notifiers") == ["alive"]
+
+
+def test_a_config_of_an_earlier_version_keeps_what_the_defaults_say(
+    database: TestDatabase,
+) -> None:
+    database.apply_config(retention__passes_seconds=77)
+    after = database.values("select config from scooters_ops.configs order by config_id")
+    database.connection.execute(
+        "update scooters_ops.configs set config = config"
+        " #- '{retention,notifications_seconds}' #- '{retention,notifiers_seconds}'"
+        " #- '{retention,batch_size}'"
+    )
+    database.connection.execute(PRUNE)  # before it is migrated, it prunes no notification
+    migration = (ROOT / "migrations" / "0006_operations.sql").read_text("utf-8")
+    database.connection.execute(migration[migration.index("update scooters_ops.configs") :])
+    assert database.values("select config from scooters_ops.configs order by config_id") == after
+
+
+# --- Whatever happens afterwards ----------------------------------------------------------------
+
+
+def test_what_was_pruned_is_not_noticed_again_though_nothing_is_history_any_more(
+    database: TestDatabase,
+) -> None:
+    late_courier(database)
+    database.apply_config(**SHORT)
+    database.connection.execute(PRUNE)
+    database.apply_config(detection__notify_within_seconds=None)
+    assert database.value("select count(*) from scooters_ops.mission_wakeups where due_at <= now()")
+    assert detect(database) == 0
+    assert not skip(database, "p2")
+    assert database.tokens() == []
+
+
+def test_what_is_new_of_a_mission_under_way_is_still_noticed(database: TestDatabase) -> None:
+    late_courier(database, ended=-5)
+    database.apply_config(**SHORT)
+    database.connection.execute(PRUNE)
+    database.create_mission("m2")
+    record(database, "mission_started", -65, mission_id="m2")
+    assert detect(database) == 1
+    assert "m2_p1__timeout_between_points" in database.tokens()
+
+
+@pytest.fixture(scope="module")
+def shared(cluster: Postgres) -> Iterator[TestDatabase]:
+    with shared_database(cluster) as database:
+        yield database
+
+
+def start_over(database: TestDatabase) -> None:
+    database.connection.execute(
+        "truncate scooters_ops.missions, scooters_ops.missions_history,"
+        " scooters_ops.mission_wakeups, scooters_ops.monitoring_notifications cascade"
+    )
+    database.connection.execute("update scooters_ops.news_horizon set news_since = '-infinity'")
+    database.apply_config(detection__notify_within_seconds=None)
+
+
+MINUTES = st.integers(-300, 30)
+POINTS = st.sampled_from(["p1", "p2", "p3"])
+EVENTS = st.one_of(
+    st.tuples(
+        st.sampled_from(["mission_started", "mission_completed", "mission_cancelled"]),
+        MINUTES,
+        st.none(),
+    ),
+    st.tuples(st.sampled_from(["point_arrived", "point_completed"]), MINUTES, POINTS),
+)
+CHANGES = st.fixed_dictionaries(
+    {
+        "detection__notify_within_seconds": st.sampled_from([None, 0, HOUR, DAY]),
+        "detection__timeouts__timeout_in_point__factor": st.sampled_from([0.01, 1, 5]),
+        "detection__timeouts__timeout_between_points__factor": st.sampled_from([0.01, 1, 5]),
+        "detection__timeouts__timeout_in_point__minimum_seconds": st.sampled_from([0, 5 * HOUR]),
+        "detection__timeouts__timeout_in_point__enabled": st.booleans(),
+        "retention__notifications_seconds": st.sampled_from([None, 1, HOUR, DAY]),
+    }
+)
+CALLS = st.one_of(
+    st.tuples(st.just("record"), EVENTS),
+    st.tuples(st.just("apply"), CHANGES),
+    st.tuples(st.just("skip"), POINTS),
+    st.tuples(st.just("detect"), MINUTES),
+    st.tuples(st.just("deliver"), st.none()),
+    st.tuples(st.just("prune"), st.none()),
+)
+
+
+def call(database: TestDatabase, name: str, argument: Any) -> None:
+    match name:
+        case "record":
+            record(database, *argument)
+        case "apply":
+            database.apply_config(**argument)
+        case "skip":
+            skip(database, argument)
+        case "detect":
+            detect(database, argument)
+        case "deliver":
+            deliver(database)
+            grow_old(database)
+        case "prune":
+            database.connection.execute(PRUNE)
+
+
+@seed(SEED)
+@given(
+    past=st.lists(EVENTS, min_size=2, max_size=10),
+    end=st.integers(-290, 0),
+    calls=st.lists(CALLS, max_size=12),
+)
+@settings(
+    max_examples=40,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_sequence_of_calls_notifies_again_what_was_pruned(
+    shared: TestDatabase, past: list[Any], end: int, calls: list[Any]
+) -> None:
+    start_over(shared)
+    shared.create_mission()
+    for each in past:
+        record(shared, *each)
+    skip(shared, "p2")
+    detect(shared)
+    record(shared, "mission_completed", end)
+    detect(shared)
+    deliver(shared)
+    grow_old(shared)
+    shared.apply_config(**SHORT)
+
+    note(f"HYPOTHESIS_SEED={SEED}")
+    pruned: set[str] = set()
+    there = set(shared.tokens())
+    last_look = [
+        ("apply", {"detection__notify_within_seconds": None}),
+        ("detect", 0),
+        ("detect", 10_000),
+    ]
+    for name, argument in [("prune", None), *calls, *last_look]:
+        call(shared, name, argument)
+        now_there = set(shared.tokens())
+        pruned |= there - now_there
+        there = now_there
+        assert not pruned & there, (name, argument)

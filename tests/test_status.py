@@ -1,0 +1,154 @@
+"""What status says of what it read: values in, text and JSON out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from notifier.database import (
+    ConfigStatus,
+    DeliveryStatus,
+    DetectionStatus,
+    Hold,
+    NotifierStatus,
+    RecipientStatus,
+)
+from notifier.status import Status, advice, document, text
+from tests.conftest import CONFIG
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MISSING_AFTER = timedelta(seconds=65)
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+QUIET = Status(
+    in_force=ConfigStatus(NOW, 7, CONFIG, MISSING_AFTER),
+    detection=DetectionStatus(True, ago(3), timedelta(seconds=0.25), 5, 1, False),
+    deliveries=(),
+    recipients=(),
+    holds=(),
+    notifiers=(NotifierStatus("n1", ago(900), ago(2), 7, "0006_operations", True, 0),),
+)
+
+
+def delivery(state: str = "pending", due: float = 0, **changes: Any) -> DeliveryStatus:
+    """A row of a channel, due since so many seconds."""
+    row = DeliveryStatus("telegram", state, 1, ago(900), ago(due), None, False, False)
+    return replace(row, **changes)
+
+
+def recipient(address: str, state: str = "pending", age: float = 60) -> RecipientStatus:
+    return RecipientStatus("telegram", address, state, 3, ago(age), ago(0), None, False)
+
+
+PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3)
+HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 1)
+
+
+def test_what_is_quiet_needs_nobody_and_takes_few_lines() -> None:
+    assert text(QUIET).splitlines() == [
+        "Detection: last pass 3 s ago, 5 missions, 1 inserted",
+        "Notifiers: 1 alive",
+        "  n1: seen 2 s ago, 0 leases",
+        "Deliveries: nothing waits",
+        "Nothing needs a person.",
+    ]
+
+
+def test_a_paused_channel_needs_a_person_and_a_held_chat_does_not() -> None:
+    held = replace(QUIET, holds=(HELD_CHAT,))
+    assert advice(held) == []
+    assert "  telegram -1001, for 30 s: HTTP 429: Too Many Requests" in text(held).splitlines()
+
+    paused = replace(QUIET, holds=(PAUSE, HELD_CHAT))
+    assert len(advice(paused)) == 1
+    assert "Channel telegram is paused, since it is refused: HTTP 401" in advice(paused)[0]
+    assert "Paused: telegram, tried again in 40 s: HTTP 401: Unauthorized" in text(paused)
+
+
+@pytest.mark.parametrize(
+    ("row", "is_needed"),
+    [
+        (delivery(due=66), True),
+        (delivery(due=64), False),
+        (delivery("retrying", due=66), True),
+        (delivery("retrying", due=-66), False),
+        (delivery("sending", due=66), True),
+        (delivery("unplanned", channel=None, next_attempt_at=None), True),
+        (delivery("unplanned", next_attempt_at=None, oldest_created_at=ago(64)), False),
+    ],
+)
+def test_nobody_alive_while_something_is_due_needs_a_person(
+    row: DeliveryStatus, is_needed: bool
+) -> None:
+    dead = replace(QUIET.notifiers[0], is_alive=False)
+    for notifiers in ((), (dead,)):
+        alone = replace(QUIET, deliveries=(row,), notifiers=notifiers)
+        assert bool(advice(alone)) is is_needed
+    assert advice(replace(QUIET, deliveries=(row,))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"detection": replace(QUIET.detection, is_stalled=True)}, "Detection has stopped"),
+        ({"in_force": ConfigStatus(NOW, None, None, None)}, "make config"),
+        ({"in_force": ConfigStatus(NOW, 7, {}, MISSING_AFTER)}, "No notifier can use"),
+        ({"deliveries": (delivery("failed"),)}, "notifier retry --failed"),
+        ({"deliveries": (delivery("in_doubt"),)}, "notifier retry TOKEN --as-sent"),
+        ({"deliveries": (delivery(is_stuck=True),)}, "Nobody takes what is due"),
+    ],
+)
+def test_whoever_is_needed_is_told_what_to_do(changes: dict[str, Any], says: str) -> None:
+    (line,) = advice(replace(QUIET, **changes))
+    assert says in line
+    assert text(replace(QUIET, **changes)).splitlines()[-1] == line
+
+
+def test_of_a_thousand_chats_the_text_shows_the_worst_and_json_all() -> None:
+    chats = [recipient(str(-number), age=number) for number in range(1, 998)]
+    crowd = replace(
+        QUIET,
+        deliveries=(delivery(recipients=10_000, is_lower_bound=True),),
+        recipients=(
+            recipient("-2001", "in_doubt", 5),
+            *chats,
+            recipient("-2002", "failed", 5),
+            recipient("-2003", "failed", 50),
+        ),
+        holds=tuple(replace(HELD_CHAT, address=str(-number)) for number in range(1000)),
+        notifiers=tuple(
+            replace(QUIET.notifiers[0], name=f"n{number}", is_alive=number % 2 == 0)
+            for number in range(1000)
+        ),
+    )
+    lines = text(crowd).splitlines()
+    assert len(lines) < 30
+    start = lines.index("Recipients, the worst first:")
+    assert lines[start + 1 : start + 7] == [
+        "  telegram -2003: 3 failed, for 50 s",
+        "  telegram -2002: 3 failed, for 5 s",
+        "  telegram -2001: 3 in_doubt, for 5 s",
+        "  telegram -997: 3 pending, for 16 min",
+        "  telegram -996: 3 pending, for 16 min",
+        "  and 995 more: notifier status --json",
+    ]
+    assert any(line.split()[:3] == ["telegram", "pending", "10000+"] for line in lines)
+    whole = document(crowd)
+    assert [len(whole[part]) for part in ("recipients", "holds", "notifiers")] == [1000] * 3
+
+
+def test_json_has_numbers_in_seconds_and_moments_in_iso() -> None:
+    whole = document(replace(QUIET, recipients=(recipient("-1"),), holds=(PAUSE,)))
+    assert whole["as_of"] == "2026-11-24T12:00:00+00:00"
+    assert whole["detection"]["last_pass_elapsed_seconds"] == 0.25
+    assert whole["notifiers"][0]["seen_age_seconds"] == 2
+    assert whole["recipients"][0]["oldest_age_seconds"] == 60
+    assert whole["recipients"][0]["oldest_created_at"] == "2026-11-24T11:59:00+00:00"
+    assert whole["holds"][0]["held_for_seconds"] == 40
