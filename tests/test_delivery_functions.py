@@ -863,3 +863,72 @@ def test_what_nobody_plans_or_takes_counts_as_stuck(database: TestDatabase) -> N
     assert stuck() == [("pending", False)]
     wait_in_vain("notification_recipients", "next_attempt_at")
     assert stuck() == [("pending", True)]
+
+
+@pytest.mark.parametrize(
+    ("channel", "address", "is_stuck"),
+    [
+        ("telegram", "'-1001'", False),
+        ("telegram", "null", False),
+        ("telegram", "'-1002'", True),
+        ("st", "null", True),
+    ],
+)
+def test_what_is_held_back_or_paused_is_not_stuck(
+    database: TestDatabase, channel: str, address: str, is_stuck: bool
+) -> None:
+    database.create_mission()
+    database.value("select scooters_ops.skip_job('m1', 'p1', 'j1')")
+    database.value("select scooters_ops.plan_deliveries(10)")
+    database.connection.execute(
+        "update scooters_ops.notification_recipients set next_attempt_at = now() - interval '1 h'"
+    )
+    database.connection.execute(
+        "create or replace view scooters_ops.delivery_holds as select"
+        f" '{channel}'::text as channel, {address}::text as address,"
+        " now() + interval '1 min' as held_until, 'HTTP 429' as reason, 1 as failures"
+    )
+    assert database.values("select is_stuck from scooters_ops.delivery_status") == [is_stuck]
+
+
+def test_the_status_counts_by_channel_address_and_state(database: TestDatabase) -> None:
+    chats = [{"type": "telegram", "chat_id": -number} for number in (1, 2)]
+    queue = {"type": "st", "queue": "DUTY"}
+    database.apply_config(routes=[{"match": {}, "recipients": [*chats, queue]}])
+    database.create_mission()
+    for point in ("p1", "p2", "p3"):
+        database.value("select scooters_ops.skip_job('m1', %s, 'j1')", point)
+    database.value("select scooters_ops.plan_deliveries(10)")
+    database.connection.execute(
+        "update scooters_ops.notification_recipients set attempts = 1"
+        " where target @> '{\"chat_id\": -1}' and notification_id = 1"
+    )
+    for state, target in (("failed", '{"chat_id": -2}'), ("in_doubt", '{"queue": "DUTY"}')):
+        database.connection.execute(
+            "update scooters_ops.notification_recipients set state = %s, last_error = 'why'"
+            " where target @> %s and notification_id > 1",
+            (state, target),
+        )
+    rows = database.rows(
+        "select channel, address, state, recipients, sample_error, is_lower_bound"
+        " from scooters_ops.recipient_status order by channel, address desc, state"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("st", "DUTY", "in_doubt", 2, "why", False),
+        ("st", "DUTY", "pending", 1, None, False),
+        ("telegram", "-2", "failed", 2, "why", False),
+        ("telegram", "-2", "pending", 1, None, False),
+        ("telegram", "-1", "pending", 2, None, False),
+        ("telegram", "-1", "retrying", 1, None, False),
+    ]
+    rows = database.rows(
+        "select channel, state, recipients from scooters_ops.delivery_status"
+        " order by channel, state"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("st", "in_doubt", 2),
+        ("st", "pending", 1),
+        ("telegram", "failed", 2),
+        ("telegram", "pending", 3),
+        ("telegram", "retrying", 1),
+    ]

@@ -316,6 +316,19 @@ def test_the_horizon_never_moves_back(database: TestDatabase) -> None:
     assert database.value("select news_since from scooters_ops.news_horizon") == horizon
 
 
+def test_a_lost_horizon_loses_no_news_and_is_made_anew_before_anything_is_pruned(
+    database: TestDatabase,
+) -> None:
+    database.connection.execute("truncate scooters_ops.news_horizon")
+    late_courier(database)
+    assert set(TOLD) < set(database.tokens())
+    database.apply_config(**SHORT)
+    database.connection.execute(PRUNE)
+    database.apply_config(detection__notify_within_seconds=None)
+    assert detect(database) == 0
+    assert database.value("select count(*) from scooters_ops.news_horizon") == 1
+
+
 def test_pruning_is_refused_within_a_transaction(database: TestDatabase) -> None:
     with (
         database.connection.transaction(force_rollback=True),

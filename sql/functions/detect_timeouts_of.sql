@@ -26,8 +26,8 @@ as $$
 declare
     pass_started_at constant timestamptz := clock_timestamp();
     -- What was notified before it may have been pruned.
-    horizon constant timestamptz := (
-        select max(news_since) from scooters_ops.news_horizon
+    horizon constant timestamptz := coalesce(
+        (select max(news_since) from scooters_ops.news_horizon), '-infinity'
     );
     inserted_count integer := 0;
 begin

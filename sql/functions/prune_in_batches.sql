@@ -28,8 +28,10 @@ begin
 
     perform scooters_ops.wait_for_detection_lock();
     update scooters_ops.news_horizon
-    set news_since = settled_before
-    where news_since < settled_before;
+    set news_since = greatest(news_since, settled_before);
+    if not found then
+        insert into scooters_ops.news_horizon (news_since) values (settled_before);
+    end if;
     commit;
 
     loop
