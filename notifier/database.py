@@ -284,6 +284,7 @@ class Database:
         try:
             database = cls(connection, patience_seconds)
             await database._limit_statements()
+            await database._compile_nothing()
             await database._check_version()
         except BaseException:
             await connection.close()
@@ -300,6 +301,11 @@ class Database:
             " where current_setting('statement_timeout') = '0'",
             (f"{math.ceil(self._patience_seconds * 1000)}ms",),
         )
+
+    async def _compile_nothing(self) -> None:
+        """Where much waits the planner takes the views for long queries, and compiling one takes
+        ten times as long as running it."""
+        await self._execute(self.connection.cursor(), "select set_config('jit', 'off', false)")
 
     async def _check_version(self) -> None:
         name = self.connection.info.dbname

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from notifier.cli import main
 from notifier.config import ROOT
+from notifier.database import Database
 from notifier.samples import SAMPLE_FACTS
 from sandbox.standins import RESET_AFTER, late
 from tests.conftest import TestDatabase, config
@@ -488,6 +490,20 @@ def test_a_dead_notifier_is_told_of_and_needs_nobody(house: House) -> None:
         "  n1: dead, seen 3 min ago, 1 leases, which come back by themselves",
         "  n2: seen 0 s ago, 0 leases",
     ]
+
+
+def test_status_compiles_no_query_however_dear_the_planner_takes_it_for(house: House) -> None:
+    async def jit() -> str:
+        database = await Database.connect(30)
+        try:
+            cursor = await database.connection.execute("show jit")
+            return str((await cursor.fetchone() or [""])[0])
+        finally:
+            await database.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", house.conninfo)
+        assert asyncio.run(jit()) == "off"
 
 
 # --- retry -------------------------------------------------------------------------------------
