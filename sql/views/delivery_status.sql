@@ -77,7 +77,7 @@ comment on column scooters_ops.delivery_status.next_attempt_at is
 comment on column scooters_ops.delivery_status.sample_error is
 'The last error of one of those counted.';
 comment on column scooters_ops.delivery_status.is_stuck is
-'Whether one of them that is not held back has been due for longer than notifier.stuck_after_seconds: nobody takes it.';
+'Whether one of them that is not held back has been due for longer than notifier.stuck_after_seconds, while nothing of its channel was leased: nobody takes it.';
 comment on column scooters_ops.delivery_status.is_lower_bound is
 'Whether there are 10,000 or more of a kind, so that not all were counted: due or not yet, failed, in doubt, unplanned.';
 
