@@ -3,7 +3,7 @@ create or replace function scooters_ops.mission_intervals_at(as_of timestamptz)
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
 as $$
-select * from scooters_ops.mission_intervals_of(null, as_of)
+select * from scooters_ops.mission_intervals_of(null, as_of, true)
 $$;
 
 comment on function scooters_ops.mission_intervals_at(timestamptz) is

@@ -4,11 +4,14 @@
 -- Each event but the end of a mission opens an interval, and the next event closes it.
 -- Only plain SQL without settings, so that the planner sees through the function: a
 -- filter on mission_id reaches the indexes of every table below, and so does the list,
--- which is repeated for each of them since only "=" spreads through joins by itself. It
+-- which is repeated for each of them since only "=" spreads through joins by itself.
+-- Whether all missions are meant is a parameter of its own: written as a constant, it
+-- leaves a plain condition, even in a plan that is made before the list is known. It
 -- reads views only, so that whoever may ask the views may ask it.
 create or replace function scooters_ops.mission_intervals_of(
     mission_ids text[],
-    as_of timestamptz
+    as_of timestamptz,
+    of_all boolean
 )
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
@@ -25,7 +28,7 @@ events as (
     from scooters_ops.mission_events
     where
         occurred_at <= as_of
-        and (mission_ids is null or mission_id = any(mission_ids))
+        and (of_all or mission_id = any(mission_ids))
     order by mission_id, point_id, type, occurred_at, history_id
 ),
 
@@ -34,6 +37,8 @@ visits as (
     -- visited until then, and what came next.
     select
         event.mission_id,
+        mission.performer_id,
+        mission.status in ('completed', 'cancelled') as is_over,
         event.point_id,
         event.type,
         event.occurred_at,
@@ -46,16 +51,21 @@ visits as (
         lead(planned.position) over so_far as next_position,
         lead(planned.eta) over so_far as next_eta
     from events as event
+    -- Here and not at the end: one mission is looked up once, not for each interval.
+    inner join scooters_ops.mission_overview as mission
+        on
+            event.mission_id = mission.mission_id
+            and (of_all or mission.mission_id = any(mission_ids))
     left join scooters_ops.mission_routes as planned
         on
             event.mission_id = planned.mission_id
             and event.point_id = planned.point_id
-            and (mission_ids is null or planned.mission_id = any(mission_ids))
+            and (of_all or planned.mission_id = any(mission_ids))
     left join scooters_ops.mission_stops as stop
         on
             event.mission_id = stop.mission_id
             and event.point_id = stop.point_id
-            and (mission_ids is null or stop.mission_id = any(mission_ids))
+            and (of_all or stop.mission_id = any(mission_ids))
     window so_far as (
         partition by event.mission_id
         order by event.occurred_at, event.history_id
@@ -68,6 +78,8 @@ intervals as (
     -- point, and the planned travel from the last visited one; going back, its own eta.
     select
         visit.mission_id,
+        visit.performer_id,
+        visit.is_over,
         target.point_id,
         case
             when visit.type = 'point_arrived'
@@ -139,7 +151,7 @@ intervals as (
 
 select
     span.mission_id,
-    mission.performer_id,
+    span.performer_id,
     span.point_id,
     span.type,
     span.started_at,
@@ -154,10 +166,6 @@ select
         coalesce(span.finished_at, as_of) > span.started_at + allowed.time_limit, false
     ) as is_overdue
 from intervals as span
-inner join scooters_ops.mission_overview as mission
-    on
-        span.mission_id = mission.mission_id
-        and (mission_ids is null or mission.mission_id = any(mission_ids))
 left join rules as rule using (type)
 cross join lateral (
     -- In seconds: a day of an interval may have 23 or 25 hours, a limit may not.
@@ -177,7 +185,7 @@ where
     -- A mission that is over has nothing open, unless at that moment its end lay ahead.
     and (
         span.finished_at is not null
-        or mission.status not in ('completed', 'cancelled')
+        or not span.is_over
         or (
             select true
             from scooters_ops.mission_events as event
@@ -189,10 +197,10 @@ where
     )
 $$;
 
-comment on function scooters_ops.mission_intervals_of(text[], timestamptz) is
-'Every interval of these missions (null: of all) as of a moment, seeing only events up to it; columns as in mission_intervals.';
+comment on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean) is
+'Every interval of these missions, or of all, as of a moment, seeing only events up to it; columns as in mission_intervals.';
 
-revoke execute on function scooters_ops.mission_intervals_of(text[], timestamptz)
+revoke execute on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean)
 from public;
-grant execute on function scooters_ops.mission_intervals_of(text[], timestamptz)
+grant execute on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean)
 to scooters_ops_analyst;
