@@ -35,10 +35,11 @@ declare
 begin
     if cardinality(mission_ids) > 0 then
         -- Those that are due by their moment, the others by their mission.
-        delete from scooters_ops.mission_wakeups
+        delete from scooters_ops.mission_wakeups as wakeup
+        using unnest(mission_ids) as due_mission (mission_id)
         where
-            due_at <= as_of
-            and mission_id = any(mission_ids);
+            wakeup.due_at <= as_of
+            and wakeup.mission_id = due_mission.mission_id;
 
         delete from scooters_ops.mission_wakeups
         where
