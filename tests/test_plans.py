@@ -14,6 +14,8 @@ from tests.conftest import TestDatabase, shared_database
 MISSIONS = 4000
 """m1, m2, ...; of five points each with two jobs; every tenth is under way, the others are over."""
 
+FAR_EVENTS = 15
+
 FLEET = f"""
 insert into scooters_ops.missions (mission_id, performer_id, status)
 select 'm' || m, 'c' || m, case when m % 10 = 7 then 'active' else 'completed' end
@@ -43,6 +45,27 @@ select
 from generate_series(1, {MISSIONS}) as m, generate_series(0, 11) as e
 where m % 10 <> 7 or e < 6
 order by m, e;
+
+-- Far apart: of 8 points with two jobs each and {FAR_EVENTS} events, each row of a mission on
+-- a page of its own.
+insert into scooters_ops.missions (mission_id, performer_id)
+select 'far' || m, 'c' || m from generate_series(1, 200) as m;
+insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
+select 'far' || m, 'p' || p, p, interval '10 minutes'
+from generate_series(1, 8) as p, generate_series(1, 200) as m
+order by p, m;
+insert into scooters_ops.mission_jobs (mission_id, point_id, job_id, type)
+select 'far' || m, 'p' || p, 'j' || j, 'pickup'
+from generate_series(1, 8) as p, generate_series(1, 2) as j, generate_series(1, 200) as m
+order by p, j, m;
+insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
+select
+    'far' || m,
+    'p' || (e + 1) / 2,
+    case when e % 2 = 1 then 'point_arrived' else 'point_completed' end,
+    now() - interval '5 minutes' * ({FAR_EVENTS} - e)
+from generate_series(1, {FAR_EVENTS}) as e, generate_series(1, 200) as m
+order by e, m;
 
 -- Nothing is due but mission m77.
 delete from scooters_ops.mission_wakeups;
@@ -374,6 +397,20 @@ def test_a_batch_of_pruning_reads_what_it_looks_at_however_much_there_is(
             == left * 9 // 10
         )
     assert buffers(known, batch) <= ceiling
+
+
+@pytest.mark.parametrize("source", ["mission_intervals", "mission_timeouts"])
+def test_a_long_mission_is_looked_up_once_and_not_for_each_interval(
+    fleet: TestDatabase, source: str
+) -> None:
+    query = f"select * from scooters_ops.{source} where mission_id = 'far77'"
+    assert buffers(fleet, query) <= 80
+    assert (
+        fleet.value(
+            "select count(*) from scooters_ops.mission_intervals where mission_id = 'far77'"
+        )
+        == FAR_EVENTS
+    )
 
 
 def test_a_lease_reads_what_it_leases_however_much_waits(known: TestDatabase) -> None:
