@@ -6,11 +6,11 @@
 --
 -- The missions are looked at in a later statement than the one that takes their
 -- wake-ups: its snapshot sees at least what woke them. One plan serves lists of any
--- length, since planning for the list at hand costs as much as a hundred missions. The
--- planner takes such a list for ten missions, hence no nested loops where sets meet, and
--- before the first ANALYZE for half of all, hence no reading of whole tables. jit and
--- parallel workers are off since compiling such a plan, or starting them, takes longer
--- than running it.
+-- length, since planning for the list at hand costs as much as evaluating forty
+-- missions. The planner takes such a list for ten missions, hence no nested loops where
+-- sets meet, and before the first ANALYZE for half of all, hence no reading of whole
+-- tables. jit and parallel workers are off since compiling such a plan, or starting
+-- them, takes longer than running it.
 create or replace function scooters_ops.detect_timeouts_of(
     mission_ids text[],
     as_of timestamptz,
@@ -34,7 +34,8 @@ declare
     inserted_count integer := 0;
 begin
     if cardinality(mission_ids) > 0 then
-        -- Those that are due by their moment, the others by their mission.
+        -- Those that are due by their moment, the others by their mission. The former
+        -- are joined: a plan for any list would compare each of them with all of it.
         delete from scooters_ops.mission_wakeups as wakeup
         using unnest(mission_ids) as due_mission (mission_id)
         where

@@ -1,8 +1,8 @@
 -- Which missions must be looked at by now, those that have waited longest first?
--- The planner is kept from reading the whole table: what it knows of wake-ups is always
--- out of date, and few of them are due. One plan serves every moment, since planning
--- takes longer than finding that nothing is due; and that plan takes a third of the table
--- for due, hence no hash table, which would be made for so many.
+-- The planner is kept from reading the whole table: what it knows of wake-ups is
+-- always out of date, and few of them are due. One plan serves every moment, since
+-- planning takes longer than finding that nothing is due; and that plan takes a third
+-- of the table for due, hence no hash table, which would be made for so many.
 create or replace function scooters_ops.due_missions(as_of timestamptz)
 returns text[]
 language plpgsql stable

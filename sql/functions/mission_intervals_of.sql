@@ -200,7 +200,7 @@ $$;
 comment on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean) is
 'Every interval of these missions, or of all, as of a moment, seeing only events up to it; columns as in mission_intervals.';
 
-revoke execute on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean)
-from public;
-grant execute on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean)
-to scooters_ops_analyst;
+revoke execute on function
+scooters_ops.mission_intervals_of(text[], timestamptz, boolean) from public;
+grant execute on function
+scooters_ops.mission_intervals_of(text[], timestamptz, boolean) to scooters_ops_analyst;
