@@ -7,6 +7,11 @@ to do with the next requests:
         telegram.script(RESET_AFTER, late(2.0), telegram.refusal(429, "Too Many Requests", 5))
         ...                               # send to telegram.base_url
         telegram.messages                 # what a reader of the chats would see
+        telegram.ledger                   # every request, and what was truly done with it
+
+or, by chance, with one request in five for as long as it stands:
+
+    telegram.chance = RandomFaults("seed", 0.2, telegram_faults(telegram, 30))
 """
 
 from __future__ import annotations
@@ -14,20 +19,22 @@ from __future__ import annotations
 import html
 import json
 import os
+import random
 import re
+import select
 import socket
 import struct
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from email.message import Message as Headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeAlias, cast
 from urllib.parse import parse_qsl, urlsplit
 
 # --- What can go wrong -------------------------------------------------------------------------
@@ -51,39 +58,75 @@ class Fault:
              except with a reset
     delay_seconds  how long the answer takes
     ending   half: the connection closes in the middle of the body; reset: there is no answer
+    name     what a report calls it
     """
 
     accepts: bool = False
     reply: Reply | None = None
     delay_seconds: float = 0.0
     ending: Literal["whole", "half", "reset"] = "whole"
+    name: str = field(default="", compare=False)
+
+    @property
+    def hides_success(self) -> bool:
+        """Whether the work was done, and the answer does not say so."""
+        return self.accepts and (self.ending != "whole" or self.reply is not None)
 
 
-RESET_BEFORE = Fault(ending="reset")
-RESET_AFTER = Fault(accepts=True, ending="reset")
-HALF_AN_ANSWER = Fault(accepts=True, ending="half")
+RESET_BEFORE = Fault(ending="reset", name="reset before taking it")
+RESET_AFTER = Fault(accepts=True, ending="reset", name="reset after taking it")
+HALF_AN_ANSWER = Fault(accepts=True, ending="half", name="half an answer")
 
 
 def late(seconds: float) -> Fault:
     """Accepts at once and answers late."""
-    return Fault(accepts=True, delay_seconds=seconds)
+    return Fault(accepts=True, delay_seconds=seconds, name=f"answered after {seconds:g} s")
 
 
 def page(status: int, *, accepts: bool = False) -> Fault:
     """HTML where JSON is due, as gateways answer."""
     body = f"<html><body><h1>{status}</h1></body></html>".encode()
-    return Fault(accepts, Reply(status, body, {"Content-Type": "text/html"}))
+    name = f"a page with status {status}" + (" after taking it" if accepts else "")
+    return Fault(accepts, Reply(status, body, {"Content-Type": "text/html"}), name=name)
 
 
 def redirect(location: str, status: int = 307) -> Fault:
     """Sends the client elsewhere."""
-    return Fault(reply=Reply(status, headers={"Location": location}))
+    return Fault(reply=Reply(status, headers={"Location": location}), name=f"redirect {status}")
 
 
 def json_reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer."""
     content_type = {"Content-Type": "application/json; charset=utf-8"}
     return Reply(status, json.dumps(value).encode(), {**content_type, **(headers or {})})
+
+
+Weighted: TypeAlias = tuple[Fault, float]
+
+
+class RandomFaults:
+    """A share of the requests goes wrong, in ways that are drawn by their weights.
+
+    What becomes of the n-th request for one thing (its operation and its body) follows from the
+    seed alone: in what order the requests of different things arrive changes nothing.
+    """
+
+    def __init__(self, seed: str, share: float, faults: Sequence[Weighted]) -> None:
+        self._seed = seed
+        self._share = share
+        self._faults = [fault for fault, _ in faults]
+        self._weights = [weight for _, weight in faults]
+        self._counts: Counter[str] = Counter()
+
+    def draw(self, call: Call) -> Fault | None:
+        """The fault of this request; None: nothing is wrong with it."""
+        thing = f"{call.operation} {json.dumps(call.body)} {sorted(call.query.items())}"
+        self._counts[thing] += 1
+        # Reproducible on purpose: it guards nothing.
+        chance = random.Random(f"{self._seed} {self._counts[thing]} {thing}")  # noqa: S311
+        if chance.random() >= self._share:
+            return None
+        return chance.choices(self._faults, self._weights)[0]
 
 
 # --- The server --------------------------------------------------------------------------------
@@ -101,14 +144,42 @@ class Call:
     body: Any
 
 
+@dataclass
+class Entry:
+    """A request in the ledger. Times are seconds since 1970, as the machine's clock has them.
+
+    taken     the message or ticket that the request made
+    outcome   none: not answered yet, or reset, or half; whole: the answer was sent; unheard: the
+              client had hung up before
+    """
+
+    call: Call
+    fault: Fault | None
+    arrived_at: float
+    taken: TelegramMessage | Ticket | None = None
+    status: int | None = None
+    outcome: Literal["none", "whole", "unheard"] = "none"
+    answered_at: float | None = None
+
+
 class StandIn(ABC):
-    """A server in threads of this process; a context manager."""
+    """A server in threads of this process; a context manager.
+
+    ledger       every request that was read to its end, in order
+    more_tokens  as good as the token itself: who sends with which is told apart in the ledger
+    chance       where nothing is scripted, this decides what goes wrong
+    answer_seconds  how long every answer takes
+    """
 
     delivery: ClassVar[str]
     """The operation that delivers a message: what `script` means unless told otherwise."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.ledger: list[Entry] = []
+        self.more_tokens: set[str] = set()
+        self.chance: RandomFaults | None = None
+        self.answer_seconds = 0.0
         self.closing = threading.Event()
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self._lock = threading.Lock()
@@ -151,19 +222,44 @@ class StandIn(ABC):
     def handle(self, call: Call) -> Reply:
         """Does what is asked, one request at a time."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has a connection."""
+        return not self._server.connections
+
+    @property
+    @abstractmethod
+    def taken(self) -> Sequence[TelegramMessage | Ticket]:
+        """What was accepted, in order."""
+
+    @abstractmethod
+    def token_of(self, call: Call) -> str:
+        """The token with which a request came; empty: none."""
+
     def next_fault(self, operation: str) -> Fault | None:
+        """The scripted fault, if there is one left."""
         with self._lock:
             faults = self._faults[operation]
             return faults.popleft() if faults else None
 
-    def receive(self, call: Call, fault: Fault | None) -> Reply:
-        """The answer to a request, after the work that it asks for."""
+    def receive(self, call: Call, fault: Fault | None) -> tuple[Entry, Reply | None]:
+        """Does the work that a request asks for; the answer, None where there is none."""
         with self._lock:
+            if fault is None and self.chance is not None:
+                fault = self.chance.draw(call)
             self.calls.append(call)
+            entry = Entry(call, fault, time.time())
+            self.ledger.append(entry)
+            if fault == RESET_BEFORE:
+                return entry, None
+            count = len(self.taken)
             truth = self.handle(call) if fault is None or fault.accepts else None
+            if len(self.taken) > count:
+                entry.taken = self.taken[-1]
         reply = (fault and fault.reply) or truth
         assert reply is not None, "a fault that accepts nothing needs a reply"
-        return reply
+        entry.status = reply.status
+        return entry, reply
 
     def _start(self) -> None:
         self.closing.clear()
@@ -188,14 +284,14 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, stand_in: StandIn, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.stand_in = stand_in
-        self._connections: set[socket.socket] = set()
+        self.connections: set[socket.socket] = set()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
+        self.connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        self._connections.discard(request)
+        self.connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -204,7 +300,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
     def hang_up(self) -> None:
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -237,18 +333,39 @@ class _Handler(BaseHTTPRequestHandler):
         fault = stand_in.next_fault(operation)
         if fault == RESET_BEFORE:
             self._drop()
+        length = int(self.headers.get("Content-Length", "0"))
+        content = self.rfile.read(length)
+        if len(content) < length:  # its client died in the middle of it: it is no request
+            self._drop()
         call = Call(
             operation=operation,
             method=self.command,
             path=url.path,
             query=dict(parse_qsl(url.query)),
             headers=self.headers,
-            body=_json(self.rfile.read(int(self.headers.get("Content-Length", "0")))),
+            body=_json(content),
         )
-        reply = stand_in.receive(call, fault)
-        if fault and fault.delay_seconds:
-            stand_in.closing.wait(fault.delay_seconds)
-        self._answer(reply, fault.ending if fault else "whole")
+        entry, reply = stand_in.receive(call, fault)
+        if reply is None:
+            self._drop()
+        delay_seconds = stand_in.answer_seconds
+        if entry.fault:
+            delay_seconds += entry.fault.delay_seconds
+        if delay_seconds:
+            stand_in.closing.wait(delay_seconds)
+        ending = entry.fault.ending if entry.fault else "whole"
+        heard = not self._has_hung_up()
+        self._answer(reply, ending)
+        if ending == "whole":
+            entry.outcome, entry.answered_at = "whole" if heard else "unheard", time.time()
+
+    def _has_hung_up(self) -> bool:
+        """Whether the client, which has nothing more to say now, has closed the connection."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        try:
+            return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def _answer(self, reply: Reply, ending: str) -> None:
         if ending == "reset":
@@ -263,8 +380,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(reply.body[: len(reply.body) // 2])
         else:
             self.wfile.write(reply.body)
+        self.wfile.flush()
 
-    def _drop(self) -> None:
+    def _drop(self) -> NoReturn:
         """Resets the connection: with no time to linger, closing sends RST instead of FIN."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
@@ -326,6 +444,9 @@ class _BadRequest(Exception):
     """A request that Telegram refuses with 400."""
 
 
+_BOT_METHOD = re.compile(r"/bot([^/]+)/([A-Za-z]+)")
+
+
 class TelegramStandIn(StandIn):
     """A Bot API server with one bot: getMe and sendMessage, JSON bodies."""
 
@@ -337,23 +458,32 @@ class TelegramStandIn(StandIn):
         self.chats = {chat.chat_id: chat for chat in chats}
         self.messages: list[TelegramMessage] = []
 
+    @property
+    def taken(self) -> Sequence[TelegramMessage]:
+        return self.messages
+
+    def token_of(self, call: Call) -> str:
+        bot = _BOT_METHOD.fullmatch(call.path)
+        return bot[1] if bot else ""
+
     def refusal(self, status: int, text: str, retry_after: int | None = None) -> Fault:
         if retry_after is None:
-            return Fault(reply=_telegram_error(status, text))
+            return Fault(reply=_telegram_error(status, text), name=f"{status} {text}")
         return Fault(
             reply=_telegram_error(
                 status, text, {"retry_after": retry_after}, {"Retry-After": str(retry_after)}
-            )
+            ),
+            name=f"{status} {text}",
         )
 
     def operation(self, path: str) -> str:
         return path.rpartition("/")[2]
 
     def handle(self, call: Call) -> Reply:
-        bot = re.fullmatch(r"/bot([^/]+)/([A-Za-z]+)", call.path)
-        if bot is None:
+        token = self.token_of(call)
+        if not token:
             return _telegram_error(404, "Not Found")
-        if bot[1] != self.token:
+        if token != self.token and token not in self.more_tokens:
             return _telegram_error(401, "Unauthorized")
         match call.operation:
             case "getMe":
@@ -544,19 +674,27 @@ class TrackerStandIn(StandIn):
         self.queues = frozenset(queues)
         self.tickets: list[Ticket] = []
         self._by_unique: dict[str, Ticket] = {}
-        self._authorization = f"{scheme} {token}"
+        self._scheme = scheme
         self._organization = dict([organization] if organization else [])
+
+    @property
+    def taken(self) -> Sequence[Ticket]:
+        return self.tickets
+
+    def token_of(self, call: Call) -> str:
+        return (call.headers["Authorization"] or "").removeprefix(f"{self._scheme} ")
 
     def refusal(self, status: int, text: str, retry_after: int | None = None) -> Fault:
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-        return Fault(reply=_tracker_error(status, text, headers=headers))
+        return Fault(reply=_tracker_error(status, text, headers=headers), name=f"{status} {text}")
 
     def operation(self, path: str) -> str:
         last = path.rstrip("/").rpartition("/")[2]
         return self.delivery if last == "issues" else last
 
     def handle(self, call: Call) -> Reply:
-        if call.headers["Authorization"] != self._authorization:
+        scheme, _, token = (call.headers["Authorization"] or "").partition(" ")
+        if scheme != self._scheme or (token != self.token and token not in self.more_tokens):
             return _tracker_error(401, "Не авторизован.")
         named = {name: call.headers[name] for name in ("X-Org-ID", "X-Cloud-Org-ID")}
         if {name: value for name, value in named.items() if value} != self._organization:
@@ -638,3 +776,70 @@ def _tracker_error(
         "statusCode": status,
     }
     return json_reply(status, body, headers)
+
+
+# --- What both APIs are known to answer on a bad day -------------------------------------------
+
+
+def _network_faults(client_patience_seconds: float) -> list[Weighted]:
+    """By weight: connections that break, answers that are late or none of the API's."""
+    return [
+        (RESET_BEFORE, 14),
+        (RESET_AFTER, 10),
+        (HALF_AN_ANSWER, 8),
+        (late(0.2), 12),
+        (late(client_patience_seconds * 1.3), 2),
+        (page(200, accepts=True), 3),
+        (page(502), 8),
+        (page(502, accepts=True), 3),
+        (page(504), 3),
+        (page(403), 2),
+        (redirect("http://127.0.0.1:9/", 302), 0.5),
+    ]
+
+
+def telegram_faults(telegram: TelegramStandIn, client_patience_seconds: float) -> list[Weighted]:
+    """By weight: what the Bot API is known to answer, besides what any network does.
+
+    client_patience_seconds  after which the client gives a request up
+    """
+    say = telegram.refusal
+    return [
+        *_network_faults(client_patience_seconds),
+        (say(500, "Internal Server Error"), 8),
+        (say(502, "Bad Gateway"), 3),
+        (say(429, "Too Many Requests"), 4),
+        (say(429, "Too Many Requests: retry after 1", 1), 4),
+        (say(400, "Bad Request: can't parse entities: of the stand-in"), 3),
+        (say(400, "Bad Request: chat not found"), 1),
+        (say(400, "Bad Request: message thread not found"), 0.5),
+        (say(400, "Bad Request: have no rights to send a message"), 0.5),
+        (say(403, "Forbidden: bot was kicked from the group chat"), 1),
+        (say(403, "Forbidden: bot was blocked by the user"), 0.5),
+        (say(401, "Unauthorized"), 0.5),
+        (say(404, "Not Found"), 0.5),
+    ]
+
+
+def tracker_faults(tracker: TrackerStandIn, client_patience_seconds: float) -> list[Weighted]:
+    """By weight: what Tracker is known to answer, besides what any network does.
+
+    client_patience_seconds  after which the client gives a request up
+    """
+    say = tracker.refusal
+    return [
+        *_network_faults(client_patience_seconds),
+        (say(500, "Внутренняя ошибка."), 8),
+        (say(503, "Сервис недоступен."), 3),
+        (say(429, "Слишком много запросов."), 4),
+        (say(429, "Слишком много запросов, через секунду.", 1), 4),
+        (say(409, "Конфликт версий."), 1),
+        (say(400, "Неверный запрос."), 0.5),
+        (say(403, "Organization is not available, not ready or not found"), 0.5),
+        (say(404, "Очередь не существует."), 0.5),
+        (say(412, "Условие не выполнено."), 0.5),
+        (say(422, "Неверные данные."), 1),
+        (say(423, "Задача закрыта для изменений."), 0.5),
+        (say(428, "Нужна версия."), 0.5),
+        (say(401, "Не авторизован."), 0.5),
+    ]
