@@ -204,7 +204,16 @@ def test_half_of_a_refusal_is_judged_by_its_status(rig: Rig) -> None:
     assert isinstance(rig.deliver(), Retry)
 
 
-@pytest.mark.parametrize("status", [400, 403, 429, 502, 504])
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateway_that_lost_the_answer_may_have_passed_the_message_on(
+    rig: Rig, status: int
+) -> None:
+    rig.stand_in.script(page(status, accepts=True))
+    assert_in_doubt(rig, rig.deliver())
+    assert rig.accepted() == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 503])
 def test_a_web_page_that_refuses_is_a_gateways_and_passes(rig: Rig, status: int) -> None:
     rig.stand_in.script(page(status))
     assert isinstance(rig.deliver(), Retry)

@@ -301,10 +301,13 @@ def test_a_doubtful_message_is_sent_again_where_config_says_resend(
     assert len(house.telegram.messages) == 2
 
 
-def test_a_doubtful_message_waits_for_a_person_where_config_says_hold(house: House) -> None:
+@pytest.mark.parametrize("fault", [RESET_AFTER, page(502, accepts=True)], ids=["reset", "502"])
+def test_a_doubtful_message_waits_for_a_person_where_config_says_hold(
+    house: House, fault: Fault
+) -> None:
     house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__retry=QUICK_RETRY)
     token = house.skip()
-    house.telegram.script(RESET_AFTER)
+    house.telegram.script(fault)
     for _ in range(2):
         house.run_once()
         assert house.states() == ["in_doubt"]

@@ -272,15 +272,19 @@ def retry_after(answer: Answer) -> timedelta | None:
 
 def refusal(
     answer: Answer, text: str, delay: timedelta | None = None
-) -> Failed | Retry | Misconfigured:
+) -> Failed | Retry | InDoubt | Misconfigured:
     """What an answer other than success means in any HTTP API.
 
     `delay` is the wait that the body states, if it does; the Retry-After header comes second.
     A redirect is never followed: it would carry the token to wherever it points.
+    A gateway's own 502 or 504 says that the API's answer was lost, and not that the API was never
+    asked.
     """
     status = answer.status
     if answer.is_page:
         text = "a web page instead of the API's answer"
+    if answer.is_page and status in (502, 504):
+        return InDoubt(answer.reason(text))
     if 300 <= status < 400:
         return Misconfigured(answer.reason("a redirect, which is never followed; check base_url"))
     if status in (401, 407) or (status == 404 and answer.is_page):
