@@ -11,7 +11,7 @@ to do with the next requests:
 
 or, by chance, with one request in five for as long as it stands:
 
-    telegram.chance = RandomFaults("seed", 0.2, telegram_faults(telegram, 30))
+    telegram.chance = RandomFaults("seed", 0.2, telegram_faults(telegram, 30), name_of)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from email.message import Message as Headers
@@ -107,12 +107,21 @@ Weighted: TypeAlias = tuple[Fault, float]
 class RandomFaults:
     """A share of the requests goes wrong, in ways that are drawn by their weights.
 
-    What becomes of the n-th request for one thing (its operation and its body) follows from the
-    seed alone: in what order the requests of different things arrive changes nothing.
+    What becomes of the n-th request of one name follows from the seed alone: in what order those
+    of different names arrive changes nothing.
+
+    name_of  the name of a request: the same whenever it is repeated, and in every run
     """
 
-    def __init__(self, seed: str, share: float, faults: Sequence[Weighted]) -> None:
+    def __init__(
+        self,
+        seed: str,
+        share: float,
+        faults: Sequence[Weighted],
+        name_of: Callable[[Call], str],
+    ) -> None:
         self._seed = seed
+        self._name_of = name_of
         self._share = share
         self._faults = [fault for fault, _ in faults]
         self._weights = [weight for _, weight in faults]
@@ -120,10 +129,10 @@ class RandomFaults:
 
     def draw(self, call: Call) -> Fault | None:
         """The fault of this request; None: nothing is wrong with it."""
-        thing = f"{call.operation} {json.dumps(call.body)} {sorted(call.query.items())}"
-        self._counts[thing] += 1
+        name = f"{call.operation} {self._name_of(call)}"
+        self._counts[name] += 1
         # Reproducible on purpose: it guards nothing.
-        chance = random.Random(f"{self._seed} {self._counts[thing]} {thing}")  # noqa: S311
+        chance = random.Random(f"{self._seed} {self._counts[name]} {name}")  # noqa: S311
         if chance.random() >= self._share:
             return None
         return chance.choices(self._faults, self._weights)[0]
@@ -792,7 +801,9 @@ def _network_faults(client_patience_seconds: float) -> list[Weighted]:
         (page(200, accepts=True), 3),
         (page(502), 8),
         (page(502, accepts=True), 3),
+        (page(503), 3),
         (page(504), 3),
+        (page(504, accepts=True), 2),
         (page(403), 2),
         (redirect("http://127.0.0.1:9/", 302), 0.5),
     ]

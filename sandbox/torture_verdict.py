@@ -190,10 +190,10 @@ def _cause(
             is_cut = first.answered_at is None or first.answered_at >= mishap.began_at
             if first.at <= mishap.ended_at and is_cut:
                 return "the far end went down before its answer"
-        elif mishap.ended_at + near >= first.at and first.sender != again.sender:
-            if mishap.kind == "database away":
+        elif mishap.ended_at + near >= first.at:
+            if mishap.kind == "database away" and first.sender != again.sender:
                 return "the database was away, and the lease ran out"
-            if mishap.sender in (first.sender, again.sender):
+            if mishap.kind == "stopped" and mishap.sender in (first.sender, again.sender):
                 return "the notifier was stopped for longer than its lease"
     return None
 

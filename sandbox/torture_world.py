@@ -32,6 +32,7 @@ from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
 from sandbox.standins import (
+    Call,
     Chat,
     Entry,
     RandomFaults,
@@ -254,7 +255,7 @@ class Trial:
         for stand_in, its_faults in zip(self.stand_ins, faults, strict=True):
             stand_in.answer_seconds = self.terms.answer_seconds or 0.0
             if self.terms.faults:
-                stand_in.chance = RandomFaults(self.seed, self.terms.faults, its_faults)
+                stand_in.chance = RandomFaults(self.seed, self.terms.faults, its_faults, name_of)
 
     def close(self) -> None:
         for worker in self.workers:
@@ -640,6 +641,14 @@ class Trial:
 def token_of(number: int) -> str:
     """The token of the notification with this number."""
     return f"m{number}_p1_j1_job_skipped"
+
+
+def name_of(call: Call) -> str:
+    """What a request is about, in every run the same: its notification."""
+    body = call.body if isinstance(call.body, dict) else {}
+    filters = body.get("filter", {})
+    about = body.get("text") or body.get("unique") or filters.get("unique")
+    return last_word(str(about or call.query.get("unique", "?")))
 
 
 def last_word(text: str) -> str:
