@@ -81,6 +81,11 @@ lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check 
 bench: sandbox ## what passes and views cost, as ratios; SCALE=full takes longer, SCALE=1k,10k less
 	$(python) -m sandbox.bench $(if $(SCALE),--scale $(SCALE))
 
+.PHONY: torture
+torture: sandbox ## is anything lost, whatever dies? SEED=... replays a run, NOTIFICATIONS=... sizes it
+	$(python) -m sandbox.torture $(if $(SEED),--seed $(SEED)) \
+	    $(if $(NOTIFICATIONS),--notifications $(NOTIFICATIONS))
+
 .PHONY: schema
 schema: .venv/runtime ## write what follows from the models of notifier/config.py anew
 	$(python) -m notifier.config

@@ -203,12 +203,12 @@ def _settle(
         now = time.monotonic()
         if now - looked_at >= LOOK_SECONDS:
             looked_at = now
-            if schedule and trial.taken_count >= schedule[0][0]:
-                MISCHIEF[schedule.pop(0)[1]](trial, chance)
             states = trial.states()
             progress()
             if not states.keys() & {"pending", "sending", "unplanned"}:
                 return
+            if schedule and trial.taken_count >= schedule[0][0]:
+                MISCHIEF[schedule.pop(0)[1]](trial, chance)
             if (trial.taken_count, states) != seen:
                 seen, changed_at = (trial.taken_count, states), now
             elif now - changed_at > PATIENCE_SECONDS:

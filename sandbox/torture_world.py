@@ -108,11 +108,13 @@ class Terms:
         config["channels"]["telegram"] |= {
             "base_url": telegram_url,
             "timeout_seconds": self.patience_seconds,
+            "limits": None,
             "in_doubt": self.in_doubt,
         }
         config["channels"]["st"] |= {
             "base_url": tracker_url,
             "timeout_seconds": self.patience_seconds,
+            "limits": None,
         }
         config["notifier"] |= {
             "poll_seconds": 1,
@@ -273,6 +275,15 @@ class Trial:
             )
         cursor = self._connection.execute(query, parameters or None)
         return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def changed(self, statement: str, *parameters: Any) -> Iterator[None]:
+        """Within, the database is as the statement leaves it; afterwards as before."""
+        self.query("select")
+        assert self._connection is not None
+        with self._connection.transaction(force_rollback=True):
+            self.query(statement, *parameters)
+            yield
 
     def notify(self, count: int) -> None:
         """A job is skipped in each of so many new missions."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -13,13 +17,19 @@ from sandbox.standins import (
     HALF_AN_ANSWER,
     RESET_AFTER,
     RESET_BEFORE,
+    Call,
     Chat,
     Entity,
+    Fault,
+    RandomFaults,
+    StandIn,
     TelegramStandIn,
     TrackerStandIn,
     late,
     page,
     parse_html,
+    telegram_faults,
+    tracker_faults,
 )
 
 BOT = "12345:token"
@@ -102,6 +112,148 @@ def test_a_server_stops_while_an_answer_is_late(telegram: TelegramStandIn) -> No
             pass
         with telegram.down():
             assert sending.exception(10) is not None or sending.result().is_success
+
+
+# --- The ledger --------------------------------------------------------------------------------
+
+
+def test_the_ledger_says_of_each_request_what_was_truly_done_with_it(
+    client: httpx.Client, telegram: TelegramStandIn
+) -> None:
+    telegram.script(RESET_AFTER, telegram.refusal(429, "Too Many Requests", 1), page(502))
+    began = time.time()
+    with pytest.raises(RESET):
+        send(client, telegram)
+    for _ in range(3):
+        send(client, telegram)
+
+    until_idle(client, telegram)
+    assert [
+        (entry.fault.name if entry.fault else "", entry.status, entry.outcome, entry.taken)
+        for entry in telegram.ledger
+    ] == [
+        ("reset after taking it", 200, "none", telegram.messages[0]),
+        ("429 Too Many Requests", 429, "whole", None),
+        ("a page with status 502", 502, "whole", None),
+        ("", 200, "whole", telegram.messages[1]),
+    ]
+    moments = [entry.arrived_at for entry in telegram.ledger]
+    assert began <= moments[0]
+    assert moments == sorted(moments)
+
+
+def test_the_ledger_tells_senders_apart_by_their_tokens(
+    client: httpx.Client, telegram: TelegramStandIn, tracker: TrackerStandIn
+) -> None:
+    telegram.more_tokens.add("12345:another")
+    tracker.more_tokens.add("another")
+    send(client, telegram)
+    body = {"chat_id": -1001, "text": "Late"}
+    for token, status in (("12345:another", 200), ("12345:unknown", 401)):
+        answer = client.post(f"{telegram.base_url}/bot{token}/sendMessage", json=body)
+        assert answer.status_code == status
+    for token, status in (("another", 201), ("unknown", 401)):
+        answer = client.post(
+            f"{tracker.base_url}/v3/issues/",
+            json={"summary": "Late", "queue": "DUTY"},
+            headers={"Authorization": f"OAuth {token}", "X-Org-ID": "7"},
+        )
+        assert answer.status_code == status
+
+    assert [telegram.token_of(entry.call) for entry in telegram.ledger] == [
+        BOT,
+        "12345:another",
+        "12345:unknown",
+    ]
+    assert [tracker.token_of(entry.call) for entry in tracker.ledger] == ["another", "unknown"]
+
+
+def test_the_ledger_knows_that_a_client_hung_up_before_its_answer(
+    telegram: TelegramStandIn,
+) -> None:
+    telegram.script(late(0.3))
+    with httpx.Client(trust_env=False, timeout=0.1) as hasty, pytest.raises(httpx.ReadTimeout):
+        send(hasty, telegram)
+    until_idle(hasty, telegram)
+    assert [entry.outcome for entry in telegram.ledger] == ["unheard"]
+
+
+def test_a_request_that_breaks_off_is_none(telegram: TelegramStandIn) -> None:
+    url = urlsplit(telegram.base_url)
+    with socket.create_connection((url.hostname, url.port)) as client:
+        client.sendall(
+            f"POST /bot{BOT}/sendMessage HTTP/1.1\r\nContent-Length: 99\r\n\r\n{{".encode()
+        )
+        client.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert telegram.ledger == []
+
+
+def until_idle(client: httpx.Client, server: StandIn) -> None:
+    client.close()
+    deadline = time.monotonic() + 10
+    while not server.is_idle:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- Chance ------------------------------------------------------------------------------------
+
+FAULTS = [(RESET_BEFORE, 3.0), (page(502), 1.0)]
+
+
+def text_of(call: Call) -> str:
+    return str(call.body["text"])
+
+
+def drawn(seed: str, texts: list[str], share: float = 0.5) -> list[tuple[str, Fault | None]]:
+    chance = RandomFaults(seed, share, FAULTS, text_of)
+    calls = [Call("sendMessage", "POST", "/", {}, Any, {"text": text}) for text in texts]  # type: ignore[arg-type]
+    return sorted(
+        ((text, chance.draw(call)) for text, call in zip(texts, calls, strict=True)),
+        key=lambda each: each[0],
+    )
+
+
+def test_a_seed_decides_what_becomes_of_each_request_in_whatever_order_they_come() -> None:
+    texts = [f"{number % 100}" for number in range(300)]
+    assert drawn("seed", texts) == drawn("seed", texts)
+    assert drawn("seed", texts) == drawn("seed", sorted(texts))
+    assert drawn("seed", texts) != drawn("another", texts)
+
+
+def test_faults_by_chance_keep_their_share_and_their_weights() -> None:
+    names = Counter(
+        fault.name for _, fault in drawn("seed", [str(n) for n in range(4000)], 0.2) if fault
+    )
+    assert 700 < names.total() < 900
+    assert 2.5 < names[RESET_BEFORE.name] / names[page(502).name] < 3.5
+
+
+def test_what_is_scripted_comes_before_chance(
+    client: httpx.Client, telegram: TelegramStandIn
+) -> None:
+    telegram.chance = RandomFaults("seed", 1.0, [(page(502), 1)], text_of)
+    telegram.script(telegram.refusal(400, "Bad Request: no"))
+    assert [send(client, telegram).status_code for _ in range(3)] == [400, 502, 502]
+
+
+def test_chance_brings_every_kind_of_trouble_that_the_apis_are_known_for(
+    telegram: TelegramStandIn, tracker: TrackerStandIn
+) -> None:
+    for faults, statuses in (
+        (telegram_faults(telegram, 4), {400, 401, 403, 404, 429, 500, 502}),
+        (tracker_faults(tracker, 4), {400, 401, 403, 404, 409, 412, 422, 423, 428, 429, 500, 503}),
+    ):
+        kinds = [fault for fault, weight in faults if weight > 0]
+        assert statuses | {200, 302, 502, 504} <= {
+            fault.reply.status for fault in kinds if fault.reply
+        }
+        wanted = (RESET_BEFORE, RESET_AFTER, HALF_AN_ANSWER, page(502), page(502, accepts=True))
+        assert all(fault in kinds for fault in wanted)
+        assert any(fault.delay_seconds > 4 for fault in kinds)
+        assert any(fault.reply and "Retry-After" in fault.reply.headers for fault in kinds)
 
 
 # --- Telegram ----------------------------------------------------------------------------------
