@@ -198,8 +198,7 @@ class Notifier:
                     self._lost(error)
                 if self._is_over(once=once):
                     return
-                self._wake.clear()
-                await self._sleep(backoff(RECONNECT, self._vain_attempts, jitter=1).total_seconds())
+                await self._back_off()
         finally:
             await self._close()
 
@@ -251,6 +250,16 @@ class Notifier:
             event(ERROR, "database_lost", reason=error)
         self._vain_attempts += 1
         self.service.without_database(len(self._sending))
+
+    async def _back_off(self) -> None:
+        """Until it is time for the next attempt to connect, or stop() is called: a send that ends
+        meanwhile is no reason to try sooner."""
+        loop = asyncio.get_running_loop()
+        stopping_since = self._stopping_since
+        until = loop.time() + backoff(RECONNECT, self._vain_attempts, jitter=1).total_seconds()
+        while (left := until - loop.time()) > 0 and self._stopping_since == stopping_since:
+            self._wake.clear()
+            await self._sleep(left)
 
     def _found(self) -> None:
         if self._lost_since is not None:

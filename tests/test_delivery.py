@@ -818,6 +818,27 @@ def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_agai
     assert back["attempts"] > 1
 
 
+def test_sends_that_end_while_the_database_is_away_do_not_use_its_back_off_up(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each would count as a vain attempt, and the wait grow to half a minute within a second."""
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    house.telegram.script(*[late(0.2 + number / 20) for number in range(15)])
+    house.skip_many(15)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: len(house.telegram.messages) == 15)
+            with house.without_database():
+                await daemon.until(lambda: len(events(caplog, "sent")) == 15)
+            await daemon.until(house.is_sent)
+
+    asyncio.run(story())
+    (back,) = events(caplog, "database_back")
+    assert back["attempts"] <= 4
+    assert len(house.telegram.messages) == 15
+
+
 def test_a_database_that_only_reads_is_waited_for_too(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
