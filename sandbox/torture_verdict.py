@@ -57,7 +57,7 @@ class Row:
 class Mishap:
     """What was done to a sender, or else to all of them."""
 
-    kind: Literal["killed", "stopped", "database away", "far end down"]
+    kind: Literal["killed", "stopped", "database away", "session cut", "far end down"]
     began_at: float
     ended_at: float
     sender: str = ""

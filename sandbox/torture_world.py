@@ -402,6 +402,7 @@ class Trial:
         )
         if pids:
             self.query("select pg_terminate_backend(%s)", chance.choice(pids)["pid"])
+            self.mishaps.append(Mishap("session cut", time.time(), time.time()))
             self.done["connection cut"] += 1
 
     def kill_postgres(self, seconds: float) -> None:
@@ -480,15 +481,18 @@ class Trial:
         self.mishaps.append(Mishap(kind, began_at, time.time(), worker.sender))
 
     def _look_at_end_of(self, worker: Worker) -> None:
-        """Notes a problem, unless the end has an excuse: no database at the start, which is said
-        with exit code 2; or asked to end before it had begun anything."""
-        found_no_database = worker.process.returncode == 2 and any(
-            each.kind == "database away" and each.ended_at + 5 > worker.started_at
+        """Notes a problem, unless the end has an excuse. Before a notifier has begun anything, the
+        loss of its database is said with exit code 2, and SIGTERM is nothing special."""
+        code = worker.process.returncode
+        lost_the_database = any(
+            each.kind in ("database away", "session cut") and each.ended_at + 5 > worker.started_at
             for each in self.mishaps
         )
-        was_not_up = worker.process.returncode == -signal.SIGTERM and not self.entries_of(worker)
-        problem = f"{worker.sender} ended with {worker.process.returncode}: {worker.last_words()}"
-        if not found_no_database and not was_not_up and problem not in self.problems:
+        is_excused = code == -signal.SIGTERM or (code == 2 and lost_the_database)
+        if is_excused and not self.entries_of(worker):
+            return
+        problem = f"{worker.sender} ended with {code}: {worker.last_words()}"
+        if problem not in self.problems:
             self.problems.append(problem)
 
     # --- How far it is ---
