@@ -120,18 +120,6 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Hold:
-    """A row of the view delivery_holds: a paused channel, or a chat or queue (`address`) that
-    asked us to wait."""
-
-    channel: str
-    address: str | None
-    held_until: datetime | None
-    reason: str | None
-    failures: int
-
-
-@dataclass(frozen=True)
 class NextDelivery:
     """When it is worth asking for leases again."""
 
@@ -383,14 +371,6 @@ class Database:
             "select scooters_ops.resume_channels(%s)",
             (list(channels),),
         )
-
-    async def holds(self) -> list[Hold]:
-        """The paused channels, and the chats and queues on hold."""
-        cursor = self.connection.cursor(row_factory=class_row(Hold))
-        await self._execute(
-            cursor, "select * from scooters_ops.delivery_holds order by channel, address"
-        )
-        return await cursor.fetchall()
 
     async def record(self, worker: str, results: Sequence[Result]) -> int:
         """Records results; returns how many counted, for the others' leases were lost."""

@@ -367,7 +367,7 @@ class Notifier:
                     ERROR,
                     "channel_paused",
                     channel=hold.channel,
-                    until=hold.held_until and hold.held_until.isoformat(),
+                    until=hold.held_until.isoformat(),
                     failures=hold.failures,
                     reason=hold.reason,
                 )
