@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -519,6 +520,54 @@ def test_a_group_that_became_a_supergroup_goes_on_under_its_new_id(house: House)
     assert [call.body["chat_id"] for call in house.telegram.calls] == [GROUP, new_id, new_id]
     assert [message.chat_id for message in house.telegram.messages] == [new_id, new_id]
     assert house.is_sent()
+
+
+def test_ten_thousand_that_wait_for_a_dead_queue_and_a_slow_chat_delay_nobody_else(
+    house: House,
+) -> None:
+    """Of the chat's, one message goes in a second, as Telegram's limits say."""
+    house.configure(
+        {"type": "telegram", "chat_id": OTHER_GROUP},
+        channels__telegram__limits={},
+        channels__st__base_url="http://127.0.0.1:1",
+        notifier__poll_seconds=3600,
+        notifier__retry=SLOW_RETRY,
+    )
+    house.skip("m0")
+    house.run_once()
+    house.database.connection.execute(
+        "with noticed as ("
+        " insert into scooters_ops.monitoring_notifications"
+        " (idempotency_token, mission_id, point_id, job_id, type, details, planned_at)"
+        " select gen_random_uuid(), mission_id, point_id, job_id, type, details, now()"
+        " from scooters_ops.monitoring_notifications, generate_series(1, 10000)"
+        " returning notification_id)"
+        " insert into scooters_ops.notification_recipients (notification_id, channel, target)"
+        " select notification_id, target ->> 'type', target from noticed"
+        " cross join unnest(%s::jsonb[]) as target",
+        ([json.dumps(TELEGRAM), json.dumps(TICKET)],),
+    )
+
+    def are_tried() -> bool:
+        return set(
+            house.database.values(
+                "select distinct channel from scooters_ops.notification_recipients"
+                " where attempts > 0 and address in ('DUTY', %s)",
+                str(GROUP),
+            )
+        ) == {"st", "telegram"}
+
+    def has_come(token: str) -> bool:
+        return any(token in message.text for message in house.telegram.messages)
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(are_tried, seconds=30)
+            for number in range(1, 4):
+                token = house.skip(f"m{number}")
+                await daemon.until(partial(has_come, token), seconds=5)
+
+    asyncio.run(story())
 
 
 # --- A channel that is refused -----------------------------------------------------------------
