@@ -457,7 +457,10 @@ class Notifier:
             return InDoubt(f"unexpected {type(error).__name__}")
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        del self._sending[task]
+        delivery = self._sending.pop(task).delivery
+        if not task.cancelled() and (error := task.exception()):
+            event(ERROR, "bug", token=delivery.idempotency_token, reason=repr(error))
+            self._results.append(Result(delivery.recipient_id, "in_doubt", error=repr(error)))
         self._wake.set()
 
     async def _wait(self, database: Database) -> None:

@@ -165,6 +165,16 @@ class House:
             self.database.connection.execute(f"alter role {LOGIN} reset all")
             self.cut_connections()
 
+    @contextmanager
+    def full_pool(self) -> Iterator[None]:
+        """Within, notifiers lose their connections, and none is left for them."""
+        self.database.connection.execute(f"alter role {LOGIN} connection limit 0")
+        self.cut_connections()
+        try:
+            yield
+        finally:
+            self.database.connection.execute(f"alter role {LOGIN} connection limit -1")
+
     def _allow_connections(self, allowed: bool) -> None:
         with psycopg.connect(self.database.cluster.conninfo("postgres"), autocommit=True) as admin:
             admin.execute(f"alter database {self.database.name} allow_connections {allowed}")

@@ -12,8 +12,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -483,6 +483,21 @@ def test_a_row_that_kills_every_notifier_is_given_up(house: House) -> None:
     assert house.telegram.calls == []
 
 
+def test_a_bug_leaves_a_doubt_that_a_person_sees(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OverflowError("too long a wait")
+
+    monkeypatch.setattr("notifier.delivery.result", broken)
+    house.configure(TELEGRAM)
+    token = house.skip()
+    house.run_once()
+    row = house.delivery("telegram")
+    assert (row["state"], row["last_error"]) == ("in_doubt", "OverflowError('too long a wait')")
+    assert [bug["token"] for bug in events(caplog, "bug")] == [token]
+
+
 # --- Limits and moves --------------------------------------------------------------------------
 
 
@@ -888,8 +903,11 @@ def test_sends_that_end_while_the_database_is_away_do_not_use_its_back_off_up(
     assert len(house.telegram.messages) == 15
 
 
-def test_a_database_that_only_reads_is_waited_for_too(
-    house: House, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("trouble", [House.read_only, House.full_pool])
+def test_a_database_that_only_reads_or_has_no_connection_left_is_waited_for_too(
+    house: House,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Callable[[House], AbstractContextManager[None]],
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
     house.telegram.script(late(0.2))
@@ -898,7 +916,7 @@ def test_a_database_that_only_reads_is_waited_for_too(
         async with running() as daemon:
             house.skip()
             await daemon.until(lambda: bool(house.telegram.messages))
-            with house.read_only():
+            with trouble(house):
                 await daemon.until(lambda: daemon.notifier._vain_attempts >= 2)
             await daemon.until(house.is_sent)
 
