@@ -220,6 +220,30 @@ def test_a_crowd_for_one_chat_leaves_room_for_one_that_comes_later(sender: Sende
     assert len(leased) <= 10
 
 
+def test_a_stretch_of_time_begins_when_the_message_has_arrived_and_not_when_it_was_leased(
+    sender: Sender,
+) -> None:
+    limit(sender, per_target=[rate(2, 10)], per_channel=[rate(5, 10)])
+    wait_for(sender, "telegram", "1", 3)
+    wait_for(sender, "telegram", "2", 1)
+    first, second, _ = sorted(sender.lease(), key=lambda row: row["target"]["chat_id"])
+    pass_time_of_targets(sender, 9)
+    sender.record(result(first, "sent", reference="1"))
+    pass_time_of_targets(sender, 2)
+    (third,) = sender.lease()
+    assert sender.database.values(
+        "select array(select extract(epoch from now() - earlier)::int from unnest(granted_at)"
+        " as earlier) from scooters_ops.delivery_targets"
+        " where channel = 'telegram' and address in ('', '1') order by address"
+    ) == [[11, 11, 2, 0], [2, 0]]
+    sender.record(result(second, "failed"), result(third, "sent", reference="2"))
+    pass_time_of_targets(sender, 9)
+    wait_for(sender, "telegram", "1", 1)
+    assert sender.lease() == []
+    pass_time_of_targets(sender, 2)
+    assert len(sender.lease()) == 1
+
+
 # --- Holds -------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,81 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    -- The channel as a whole comes first, as for whoever leases: nobody deadlocks.
+    -- The channel as a whole comes first, as for whoever leases: one of the two waits,
+    -- and nobody deadlocks.
+    perform
+    from scooters_ops.delivery_targets
+    where
+        address = ''
+        and channel in (
+            select recipient.channel
+            from jsonb_to_recordset(results) as result (recipient_id bigint)
+            inner join scooters_ops.notification_recipients as recipient
+                using (recipient_id)
+        )
+    order by channel
+    for update;
+
+    -- What was leased some time ago may have arrived just now: limits count from here.
+    -- It was the oldest of what was in flight.
+    with answered as (
+        select
+            recipient.channel,
+            place.address,
+            count(*)::integer as messages
+        from jsonb_to_recordset(results) as result (
+            recipient_id bigint,
+            is_attempt boolean
+        )
+        inner join scooters_ops.notification_recipients as recipient using (recipient_id)
+        left join scooters_ops.delivery_targets as moved
+            on
+                moved.address = recipient.address
+                and moved.channel = recipient.channel
+        cross join lateral (
+            values
+            (''),
+            (coalesce(moved.moved_address, recipient.address))
+        ) as place (address)
+        where result.is_attempt
+        group by recipient.channel, place.address
+    ),
+
+    -- Up to which place what is known to have arrived goes, and how much of it is new.
+    arrived as (
+        select
+            known.channel,
+            known.address,
+            known.granted_at,
+            places.until_place,
+            least(answered.messages, places.until_place) as messages
+        from scooters_ops.delivery_targets as known
+        inner join answered using (channel, address)
+        cross join lateral (
+            select
+                greatest(cardinality(known.granted_at) - count(*), 0)::integer
+                    as until_place
+            from scooters_ops.notification_recipients as recipient
+            where
+                recipient.channel = known.channel
+                and known.address in ('', recipient.address)
+                and recipient.state = 'sending'
+                and recipient.next_attempt_at > now()
+        ) as places
+    )
+
+    update scooters_ops.delivery_targets as known
+    set
+        granted_at =
+        arrived.granted_at[: arrived.until_place - arrived.messages]
+        || arrived.granted_at[arrived.until_place + 1 :]
+        || array_fill(now(), array[arrived.messages])
+    from arrived
+    where
+        known.channel = arrived.channel
+        and known.address = arrived.address
+        and arrived.messages > 0;
+
     with said as (
         select
             recipient.channel,
@@ -22,31 +96,14 @@ begin
         inner join scooters_ops.notification_recipients as recipient using (recipient_id)
         where result.state = 'sent' or result.is_channel_refused
         group by recipient.channel
-    ),
-
-    locked as (
-        select
-            known.channel,
-            said.is_sent,
-            said.refusal
-        from scooters_ops.delivery_targets as known
-        inner join said using (channel)
-        where
-            known.address = ''
-            and case
-                when said.refusal is null then known.failures > 0
-                else coalesce(known.held_until <= now(), true)
-            end
-        order by known.channel
-        for update of known
     )
 
     update scooters_ops.delivery_targets as known
     set
-        failures = case when locked.refusal is null then 0 else known.failures + 1 end,
-        hold_reason = locked.refusal,
+        failures = case when said.refusal is null then 0 else known.failures + 1 end,
+        hold_reason = said.refusal,
         held_until = case
-            when locked.refusal is not null then now() + make_interval(
+            when said.refusal is not null then now() + make_interval(
                 secs => least(
                     (policy.retry ->> 'max_seconds')::double precision,
                     (policy.retry ->> 'first_seconds')::double precision
@@ -55,14 +112,18 @@ begin
                 )
             )
         end
-    from locked
+    from said
     cross join (
         select config -> 'notifier' -> 'retry' as retry
         from scooters_ops.config_in_force
     ) as policy
     where
-        known.channel = locked.channel
-        and known.address = '';
+        known.channel = said.channel
+        and known.address = ''
+        and case
+            when said.refusal is null then known.failures > 0
+            else coalesce(known.held_until <= now(), true)
+        end;
 
     insert into scooters_ops.delivery_targets as known (
         channel, address, held_until, hold_reason, moved_to
