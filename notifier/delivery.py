@@ -260,6 +260,7 @@ class Notifier:
         while (left := until - loop.time()) > 0 and self._stopping_since == stopping_since:
             self._wake.clear()
             await self._sleep(left)
+            self.service.without_database(len(self._sending))
 
     def _found(self) -> None:
         if self._lost_since is not None:

@@ -329,8 +329,8 @@ def test_a_pass_reads_no_more_than_what_is_due_takes(
     ("statement", "ceiling"),
     [
         pytest.param(ONE_MISSION, 80, id="one mission's intervals"),
-        pytest.param(LEASE, 60, id="lease"),
-        pytest.param(DELIVERY_STATUS, 60, id="delivery status"),
+        pytest.param(LEASE, 80, id="lease"),
+        pytest.param(DELIVERY_STATUS, 80, id="delivery status"),
         pytest.param("select * from scooters_ops.recipient_status", 60, id="recipient status"),
         pytest.param("select * from scooters_ops.notifier_status", 60, id="notifier status"),
         pytest.param("select * from scooters_ops.detection_status", 20, id="detection status"),

@@ -6,6 +6,27 @@ with unplanned as (
     where planned_at is null
     order by notification_id
     limit 10000
+),
+
+stuck_before as (
+    select now() - in_force.stuck_after as moment
+    from scooters_ops.config_in_force as in_force
+),
+
+-- Nobody is stuck where something was leased lately: the others wait for their turn.
+moving as materialized (
+    select busy.channel
+    from scooters_ops.delivery_channels as busy
+    cross join stuck_before
+    where busy.last_granted_at >= stuck_before.moment
+),
+
+held as materialized (
+    select
+        channel,
+        address
+    from scooters_ops.delivery_holds
+    where held_until > now()
 )
 
 select
@@ -18,27 +39,20 @@ select
     coalesce(
         min(unsent.next_attempt_at) filter (
             where unsent.state in ('pending', 'retrying', 'sending')
-            and not exists (
+            and (unsent.channel, unsent.address) not in (
                 select
-                from scooters_ops.delivery_holds as hold
-                where
-                    hold.channel = unsent.channel
-                    and coalesce(hold.address, unsent.address) = unsent.address
-                    and hold.held_until > now()
+                    held.channel,
+                    held.address
+                from held
+                where held.address is not null
             )
-        ) < now() - (
-            select in_force.stuck_after from scooters_ops.config_in_force as in_force
-        )
-        and not exists (
-            select
-            from scooters_ops.delivery_channels as busy
-            where
-                busy.channel = unsent.channel
-                and busy.last_granted_at >= now() - (
-                    select in_force.stuck_after
-                    from scooters_ops.config_in_force as in_force
-                )
-        ),
+            and unsent.channel not in (
+                select held.channel
+                from held
+                where held.address is null
+            )
+            and unsent.channel not in (select moving.channel from moving)
+        ) < (select stuck_before.moment from stuck_before),
         false
     ) as is_stuck,
     bool_or(unsent.is_one_of_many) as is_lower_bound
@@ -53,9 +67,7 @@ select
     null as next_attempt_at,
     null as sample_error,
     coalesce(
-        min(created_at) < now() - (
-            select in_force.stuck_after from scooters_ops.config_in_force as in_force
-        ),
+        min(created_at) < (select stuck_before.moment from stuck_before),
         false
     ) as is_stuck,
     count(*) >= 10000 as is_lower_bound
