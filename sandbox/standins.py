@@ -790,14 +790,15 @@ def _tracker_error(
 # --- What both APIs are known to answer on a bad day -------------------------------------------
 
 
-def _network_faults(client_patience_seconds: float) -> list[Weighted]:
+def _network_faults(client_patience_seconds: float | None) -> list[Weighted]:
     """By weight: connections that break, answers that are late or none of the API's."""
+    hopeless = [] if client_patience_seconds is None else [(late(client_patience_seconds * 1.3), 2)]
     return [
+        *hopeless,
         (RESET_BEFORE, 14),
         (RESET_AFTER, 10),
         (HALF_AN_ANSWER, 8),
         (late(0.2), 12),
-        (late(client_patience_seconds * 1.3), 2),
         (page(200, accepts=True), 3),
         (page(502), 8),
         (page(502, accepts=True), 3),
@@ -809,10 +810,13 @@ def _network_faults(client_patience_seconds: float) -> list[Weighted]:
     ]
 
 
-def telegram_faults(telegram: TelegramStandIn, client_patience_seconds: float) -> list[Weighted]:
+def telegram_faults(
+    telegram: TelegramStandIn, client_patience_seconds: float | None
+) -> list[Weighted]:
     """By weight: what the Bot API is known to answer, besides what any network does.
 
-    client_patience_seconds  after which the client gives a request up
+    client_patience_seconds  after which the client gives a request up, as it then has to do with
+                             some; None: with none
     """
     say = telegram.refusal
     return [
@@ -832,10 +836,13 @@ def telegram_faults(telegram: TelegramStandIn, client_patience_seconds: float) -
     ]
 
 
-def tracker_faults(tracker: TrackerStandIn, client_patience_seconds: float) -> list[Weighted]:
+def tracker_faults(
+    tracker: TrackerStandIn, client_patience_seconds: float | None
+) -> list[Weighted]:
     """By weight: what Tracker is known to answer, besides what any network does.
 
-    client_patience_seconds  after which the client gives a request up
+    client_patience_seconds  after which the client gives a request up, as it then has to do with
+                             some; None: with none
     """
     say = tracker.refusal
     return [

@@ -183,7 +183,7 @@ def _cause(
             continue
         if mishap.kind == "killed":
             is_recorded = row.sent_at is not None and row.sent_at < mishap.began_at
-            is_near = abs(mishap.began_at - first.at) <= near
+            is_near = abs(mishap.began_at - first.at) <= rules.lease_seconds
             if mishap.sender == first.sender != again.sender and is_near and not is_recorded:
                 return "the notifier was killed before it could record"
         elif mishap.kind == "far end down":

@@ -43,7 +43,7 @@ def silence(_: str) -> None:
 def test_a_notifier_killed_at_any_step_loses_nothing_and_sends_nothing_twice_that_is_held(
     world: World,
 ) -> None:
-    terms = Terms(chats=5, queues=2, in_doubt="hold", lease_seconds=1)
+    terms = Terms(chats=5, queues=2, in_doubt="hold", lease_seconds=2)
     report = run_steps(world, "7", terms, silence)
     assert_good(report)
     assert report.done == Counter({"killed at a step": len(Step)})
@@ -70,7 +70,7 @@ def test_nothing_is_lost_when(world: World, mischief: dict[str, int], done: set[
 
 
 def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(world: World) -> None:
-    terms = Terms(faults=0.2, lease_seconds=3, batch_size=10)
+    terms = Terms(faults=0.2, lease_seconds=3, batch_size=10, is_patience_tried=False)
     mischief = {"kill": 3, "cut": 2, "restart": 1}
     report = run(world, Scenario("in short", 200, 2, mischief, terms), "7", silence)
     assert_good(report)
