@@ -487,12 +487,13 @@ class Notifier:
 
         Raises NotRecorded when something is, but its lease has ended meanwhile.
         """
-        ending_since = self._lost_since if once else self._stopping_since
-        if ending_since is None:
+        if not once and self._stopping_since is None:
             return False
         if not self._is_anything_unrecorded():
             return True
-        waited = asyncio.get_running_loop().time() - ending_since
+        # However long it has been ending, the database has a lease's time to come back.
+        waiting_since = max(self._lost_since or 0, self._stopping_since or 0)
+        waited = asyncio.get_running_loop().time() - waiting_since
         if waited > self._setup.config.notifier.lease_seconds:
             raise NotRecorded(f"{len(self._results)} results could not be recorded")
         return False

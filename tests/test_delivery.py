@@ -1046,6 +1046,25 @@ def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(
     assert house.states() == ["sent"]
 
 
+def test_a_database_that_is_lost_long_after_the_stop_is_waited_for_too(house: House) -> None:
+    """A send may take longer than a lease, which is renewed meanwhile."""
+    house.configure(TELEGRAM, notifier__lease_seconds=1, notifier__poll_seconds=3600)
+    house.telegram.script(late(2))
+
+    async def story() -> None:
+        async with running() as daemon:
+            house.skip()
+            await daemon.until(lambda: bool(house.telegram.messages))
+            daemon.notifier.stop()
+            await asyncio.sleep(1.2)
+            assert house.cut_connections() == 1
+            async with asyncio.timeout(10):
+                await daemon.task
+
+    asyncio.run(story())
+    assert house.states() == ["sent"]
+
+
 def test_a_stopped_notifier_waits_for_the_database_no_longer_than_a_lease(house: House) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=1)
     house.telegram.script(late(0.2))
