@@ -157,6 +157,7 @@ class Call:
 class Entry:
     """A request in the ledger. Times are seconds since 1970, as the machine's clock has them.
 
+    waited_seconds  how long it had lain in the kernel's buffer, unread
     taken     the message or ticket that the request made
     outcome   none: not answered yet, or reset, or half; whole: the answer was sent; unheard: the
               client had hung up before
@@ -165,6 +166,7 @@ class Entry:
     call: Call
     fault: Fault | None
     arrived_at: float
+    waited_seconds: float = 0.0
     taken: TelegramMessage | Ticket | None = None
     status: int | None = None
     outcome: Literal["none", "whole", "unheard"] = "none"
@@ -354,7 +356,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers=self.headers,
             body=_json(content),
         )
+        waited_seconds = self._waited_seconds()
         entry, reply = stand_in.receive(call, fault)
+        entry.waited_seconds = waited_seconds
         if reply is None:
             self._drop()
         delay_seconds = stand_in.answer_seconds
@@ -367,6 +371,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(reply, ending)
         if ending == "whole":
             entry.outcome, entry.answered_at = "whole" if heard else "unheard", time.time()
+
+    def _waited_seconds(self) -> float:
+        """How long ago the last of the request came in: tcpi_last_data_recv, milliseconds, the
+        twelfth number of Linux's tcp_info after its eight bytes."""
+        info = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        return float(struct.unpack_from("I", info, 8 + 11 * 4)[0]) / 1000
 
     def _has_hung_up(self) -> bool:
         """Whether the client, which has nothing more to say now, has closed the connection."""

@@ -577,10 +577,11 @@ class Trial:
     def _as_taken(self, stand_in: StandIn, entry: Entry) -> Taken:
         patience = self.terms.patience_seconds
         fault = entry.fault
+        began_at = entry.arrived_at - entry.waited_seconds
         doubt = None
         if fault is not None and (fault.hides_success or fault.delay_seconds > patience):
             doubt = fault.name
-        elif entry.answered_at is not None and entry.answered_at - entry.arrived_at > patience / 2:
+        elif (entry.answered_at or entry.arrived_at) - began_at > patience / 2:
             doubt = "the far end was too slow"
         assert entry.taken is not None
         due, reference = as_due(entry.taken)

@@ -178,6 +178,17 @@ def test_the_ledger_knows_that_a_client_hung_up_before_its_answer(
     assert [entry.outcome for entry in telegram.ledger] == ["unheard"]
 
 
+def test_the_ledger_knows_how_long_a_request_lay_unread(telegram: TelegramStandIn) -> None:
+    with ThreadPoolExecutor() as pool:
+        with telegram._lock:  # a busy server: its faults are looked up before it reads a body
+            sending = pool.submit(send, httpx.Client(trust_env=False, timeout=5), telegram)
+            time.sleep(0.5)
+        sending.result()
+    assert 0.2 < telegram.ledger[0].waited_seconds < 5
+    send(httpx.Client(trust_env=False), telegram)
+    assert telegram.ledger[1].waited_seconds < 0.2
+
+
 def test_a_request_that_breaks_off_is_none(telegram: TelegramStandIn) -> None:
     url = urlsplit(telegram.base_url)
     with socket.create_connection((url.hostname, url.port)) as client:
