@@ -22,8 +22,11 @@ import logging
 import math
 import re
 import ssl
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +44,7 @@ for _logger in ("httpx", "httpcore"):
     logging.getLogger(_logger).setLevel(logging.WARNING)
 
 ANSWER_LIMIT_BYTES = 1 << 20
+KEEP_ALIVE_SECONDS = 5.0
 REASON_LIMIT = 200
 DELAY_LIMIT = timedelta(days=1)
 
@@ -342,7 +346,8 @@ class Channel(ABC):
     ) -> None:
         self._timeout_seconds = settings.timeout_seconds
         self._secrets = secrets
-        self._client = httpx.AsyncClient(
+        self._make_client = functools.partial(
+            httpx.AsyncClient,
             headers=headers,
             proxy=proxy,
             verify=_tls(),
@@ -351,9 +356,9 @@ class Channel(ABC):
             # Connecting and the TLS handshake have a third each, so that running out of the whole
             # time means that the request has gone out.
             timeout=httpx.Timeout(self._timeout_seconds, connect=self._timeout_seconds / 3),
-            # How much is under way at once is the notifier's to decide: no waiting in the pool.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
         )
+        self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()  # the last used comes last
 
     async def deliver(self, message: Message) -> Outcome:
         """Sends the message once. Never raises for what the network or the far end does; reasons
@@ -372,7 +377,24 @@ class Channel(ABC):
 
     async def aclose(self) -> None:
         """Closes the connections."""
-        await self._client.aclose()
+        await self._close_idle(math.inf)
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client that nobody else uses meanwhile, so that it never has more than one connection:
+        at each request httpx's pool looks at all of its connections several times over, and with
+        a hundred of them that takes far longer than the request."""
+        client = self._idle.pop()[1] if self._idle else self._make_client()
+        try:
+            yield client
+        finally:
+            now = time.monotonic()
+            self._idle.append((now, client))
+            await self._close_idle(now - KEEP_ALIVE_SECONDS)
+
+    async def _close_idle(self, since: float) -> None:
+        while self._idle and self._idle[0][0] < since:
+            await self._idle.popleft()[1].aclose()
 
     @abstractmethod
     async def _send(self, message: Message) -> Outcome:
@@ -394,7 +416,8 @@ class Channel(ABC):
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._client.stream(
+                self._client() as client,
+                client.stream(
                     "POST", url, json=json, params=params, extensions={"trace": _trace}
                 ) as response,
             ):
