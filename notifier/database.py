@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -378,7 +378,7 @@ class Database:
             await self._scalar(
                 "select scooters_ops.record_deliveries(%s, %s)",
                 worker,
-                Jsonb([asdict(result) for result in results]),
+                Jsonb([vars(result) for result in results]),
             )
         )
 

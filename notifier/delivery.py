@@ -2,7 +2,9 @@
 
 One loop does all that touches the database: it records results, plans, and leases as much as each
 channel has free slots; each leased recipient is sent by a task of its own. The loop runs again when
-it is woken (by NOTIFY, by a finished task, by SIGTERM), and every poll_seconds in any case.
+it is woken (by NOTIFY, by finished tasks, by SIGTERM), and every poll_seconds in any case. Tasks
+that finish within a few milliseconds of each other are recorded together; nothing else waits for
+them. It plans, and looks for a new config, when NOTIFY says so and every poll_seconds.
 
 A lost connection stops the loop and nothing else: tasks go on, their results wait, and are recorded
 before anything else once the database is back.
@@ -50,6 +52,9 @@ RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_aft
 STATEMENT_SECONDS = 30.0
 # What is due by now, and yet was not leased a moment ago, may be in somebody else's hands.
 SHORTEST_WAIT_SECONDS = 0.01
+# How long the first result waits for others to be recorded with it, and the free slot for others
+# to be filled with it.
+GATHERING_SECONDS = 0.005
 # Leases go by the database's clock. Here only their shares are measured, from before the statement
 # that leased or renewed: after the first the lease is renewed, after the second no request goes out
 # any more, for somebody else may have the lease when it arrives.
@@ -161,6 +166,9 @@ class Notifier:
         self._lost_since: float | None = None
         self._vain_attempts = 0
         self._wake = asyncio.Event()
+        self._gathered = asyncio.Event()  # the results wait for no others
+        self._is_news = True  # there may be something to plan, or a new config
+        self._is_anything_unplanned = False
         self._sending: dict[asyncio.Task[None], Send] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
@@ -174,6 +182,7 @@ class Notifier:
         event(INFO, "stopping", in_flight=len(self._sending))
         self.service.stopping(len(self._sending))
         self._stopping_since = asyncio.get_running_loop().time()
+        self._gathered.set()
         self._wake.set()
 
     async def run(self, *, once: bool = False) -> None:
@@ -220,7 +229,7 @@ class Notifier:
 
     async def _work(self, database: Database, *, once: bool) -> None:
         """The loop, as long as the connection holds. However else it ends, nothing stays leased."""
-        await database.listen(self._wake.set)
+        await database.listen(self._hear)
         self._report_at = 0.0
         await self._release(database)  # what was leased, but the answer was lost
         try:
@@ -236,6 +245,7 @@ class Notifier:
     async def _loop(self, database: Database, *, once: bool) -> None:
         while True:
             self._wake.clear()
+            self._gathered.clear()
             is_idle = await self._cycle(database)
             self._found()
             self.service.at_work(len(self._sending))
@@ -268,31 +278,49 @@ class Notifier:
             self._lost_since, self._vain_attempts = None, 0
 
     async def _cycle(self, database: Database) -> bool:
-        """Records, renews, plans, leases; True when there is nothing more to do at present."""
+        """Records, renews, plans, leases; True when there is nothing more to do at present. Plans
+        where there is news, and leases where there are free slots."""
         await self._record(database)
         await self._renew(database)
         await self._report(database)
         if self._stopping_since is not None:
             return not self._is_anything_unrecorded()
-        setup = await self._follow_config(database)
-        settings = setup.config.notifier
-        planned = await database.plan(settings.batch_size)
+        await self._hear_news(database)
+        setup = self._setup
         if self._is_anything_dropped:
             self._is_anything_dropped = False
             await self._release(database)
         await self._record(database)  # what came meanwhile may say that a channel is refused
-        leased_since = asyncio.get_running_loop().time()
-        leased = await database.lease(self.name, self._slots(setup), settings.lease_seconds)
-        if self._stopping_since is None:
-            self._begin(setup, leased, leased_since)
+        if slots := self._slots(setup):
+            leased_since = asyncio.get_running_loop().time()
+            leased = await database.lease(self.name, slots, setup.config.notifier.lease_seconds)
+            if self._stopping_since is None:
+                self._begin(setup, leased, leased_since)
+        self._due_at = math.inf
         slots = self._slots(setup)
-        if planned:
-            self._wake.set()  # there may be more
-        if self._wake.is_set():
+        if self._is_anything_unplanned:
+            self._gathered.set()
+            self._wake.set()
+        if self._wake.is_set() or not slots:
             return False
-        upcoming = await database.next_delivery([name for name, free in slots.items() if free])
+        upcoming = await database.next_delivery(list(slots))
         self._due_at = _later(upcoming.wait_seconds)
         return not upcoming.is_limited and not self._is_anything_unrecorded()
+
+    def _hear(self) -> None:
+        """Something came from the database."""
+        self._is_news = True
+        self._gathered.set()
+        self._wake.set()
+
+    async def _hear_news(self, database: Database) -> None:
+        """Follows the config, and plans what is new."""
+        if self._is_news:
+            self._is_news, self._is_anything_unplanned = False, True
+            await self._follow_config(database)
+        if self._is_anything_unplanned:
+            planned = await database.plan(self._setup.config.notifier.batch_size)
+            self._is_anything_unplanned = planned > 0  # there may be more
 
     def _begin(self, setup: Setup, leased: Sequence[Delivery], since: float) -> None:
         for delivery in leased:
@@ -323,9 +351,10 @@ class Notifier:
                 send.lose()
 
     async def _report(self, database: Database) -> None:
-        """Says each poll_seconds that this notifier is alive."""
+        """Says each poll_seconds that this notifier is alive. Then it asks for news as well."""
         now = asyncio.get_running_loop().time()
         if now >= self._report_at:
+            self._is_news = True
             await database.report(self.name, self._setup.config_id)
             self._report_at = now + self._setup.config.notifier.poll_seconds
 
@@ -373,35 +402,32 @@ class Notifier:
                     reason=hold.reason,
                 )
 
-    async def _follow_config(self, database: Database) -> Setup:
-        """The setup of the config in force. One that cannot be used is told of, and the one before
-        it stays."""
+    async def _follow_config(self, database: Database) -> None:
+        """Sets up what the config in force says. One that cannot be used is told of, and the one
+        before it stays."""
         config_id = await database.config_id()
         if config_id in (self._setup.config_id, self._refused_config_id):
-            return self._setup
+            return
         in_force = await database.config()
         if in_force is None:
-            return self._setup
+            return
         try:
             setup = Setup.make(*in_force, self.templates_dir, self.secrets)
         except (ConfigError, SecretMissing, TemplateError) as error:
             self._refused_config_id = in_force[0]
             event(ERROR, "config_refused", config_id=in_force[0], reason=error)
-            return self._setup
+            return
         event(INFO, "config_followed", config_id=setup.config_id)
         retiring = asyncio.create_task(_retire(self._setup, set(self._sending)))
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
         self._setup = setup
-        return setup
 
     def _slots(self, setup: Setup) -> dict[str, int]:
-        """How many more sends each channel takes."""
+        """How many more sends each channel takes, of those that take any."""
         in_flight = Counter(send.delivery.channel for send in self._sending.values())
-        return {
-            name: max(setup.config.notifier.batch_size - in_flight[name], 0)
-            for name in setup.channels
-        }
+        slots = {name: setup.config.notifier.batch_size - in_flight[name] for name in setup.channels}
+        return {name: free for name, free in slots.items() if free > 0}
 
     async def _deliver(self, setup: Setup, send: Send) -> None:
         delivery = send.delivery
@@ -462,12 +488,19 @@ class Notifier:
         if not task.cancelled() and (error := task.exception()):
             event(ERROR, "bug", token=delivery.idempotency_token, reason=repr(error))
             self._results.append(Result(delivery.recipient_id, "in_doubt", error=repr(error)))
+        if len(self._results) >= len(self._sending):
+            self._gathered.set()
         self._wake.set()
 
     async def _wait(self, database: Database) -> None:
-        """Until something happens, or something is to be done in any case."""
-        with database.arrivals(self._wake.set):
+        """Until something happens, or something is to be done in any case. A result waits a moment
+        for others, but not where as many have come as are still to come."""
+        with database.arrivals(self._hear):
             await self._sleep(self._patience())
+            if self._results and not self._gathered.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(GATHERING_SECONDS):
+                        await self._gathered.wait()
 
     def _patience(self) -> float:
         """Seconds until the next poll or report, or until something is due or a lease to be
