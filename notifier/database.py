@@ -330,18 +330,22 @@ class Database:
         await self._execute(cursor, "select config_id, config from scooters_ops.config_in_force")
         return await cursor.fetchone()
 
-    async def config_id(self) -> int | None:
-        """Number of the config in force."""
-        found: int | None = await self._scalar("select config_id from scooters_ops.config_in_force")
-        return found
-
     async def apply_config(self, document: Any) -> int:
         """Puts a config into force and returns its number."""
         return int(await self._scalar("select scooters_ops.apply_config(%s)", Jsonb(document)))
 
-    async def plan(self, batch_size: int) -> int:
-        """Decides the recipients of up to so many new notifications; returns of how many."""
-        return int(await self._scalar("select scooters_ops.plan_deliveries(%s)", batch_size))
+    async def plan(self, batch_size: int) -> tuple[int, int | None]:
+        """Decides the recipients of up to so many new notifications; returns of how many, and the
+        number of the config in force."""
+        cursor = self.connection.cursor()
+        await self._execute(
+            cursor,
+            "select scooters_ops.plan_deliveries(%s),"
+            " (select config_id from scooters_ops.config_in_force)",
+            (batch_size,),
+        )
+        planned, config_id = (await cursor.fetchall())[0]
+        return planned, config_id
 
     async def lease(
         self, worker: str, slots: Mapping[str, int], lease_seconds: float

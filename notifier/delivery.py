@@ -55,6 +55,9 @@ SHORTEST_WAIT_SECONDS = 0.01
 # How long the first result waits for others to be recorded with it, and the free slot for others
 # to be filled with it.
 GATHERING_SECONDS = 0.005
+# So many new notifications are given their recipients before the loop goes on: a crowd of them is
+# planned before long, and whoever comes after it is not kept waiting.
+PLANNED_AT_ONCE = 500
 # Leases go by the database's clock. Here only their shares are measured, from before the statement
 # that leased or renewed: after the first the lease is renewed, after the second no request goes out
 # any more, for somebody else may have the lease when it arrives.
@@ -168,7 +171,6 @@ class Notifier:
         self._wake = asyncio.Event()
         self._gathered = asyncio.Event()  # the results wait for no others
         self._is_news = True  # there may be something to plan, or a new config
-        self._is_anything_unplanned = False
         self._sending: dict[asyncio.Task[None], Send] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
@@ -298,9 +300,6 @@ class Notifier:
                 self._begin(setup, leased, leased_since)
         self._due_at = math.inf
         slots = self._slots(setup)
-        if self._is_anything_unplanned:
-            self._gathered.set()
-            self._wake.set()
         if self._wake.is_set() or not slots:
             return False
         upcoming = await database.next_delivery(list(slots))
@@ -314,13 +313,14 @@ class Notifier:
         self._wake.set()
 
     async def _hear_news(self, database: Database) -> None:
-        """Follows the config, and plans what is new."""
+        """Plans what is new, and follows the config."""
         if self._is_news:
-            self._is_news, self._is_anything_unplanned = False, True
-            await self._follow_config(database)
-        if self._is_anything_unplanned:
-            planned = await database.plan(self._setup.config.notifier.batch_size)
-            self._is_anything_unplanned = planned > 0  # there may be more
+            self._is_news = False
+            planned, config_id = await database.plan(PLANNED_AT_ONCE)
+            if planned:
+                self._hear()  # there may be more
+            if config_id not in (self._setup.config_id, self._refused_config_id):
+                await self._follow_config(database)
 
     def _begin(self, setup: Setup, leased: Sequence[Delivery], since: float) -> None:
         for delivery in leased:
@@ -405,9 +405,6 @@ class Notifier:
     async def _follow_config(self, database: Database) -> None:
         """Sets up what the config in force says. One that cannot be used is told of, and the one
         before it stays."""
-        config_id = await database.config_id()
-        if config_id in (self._setup.config_id, self._refused_config_id):
-            return
         in_force = await database.config()
         if in_force is None:
             return
@@ -426,7 +423,9 @@ class Notifier:
     def _slots(self, setup: Setup) -> dict[str, int]:
         """How many more sends each channel takes, of those that take any."""
         in_flight = Counter(send.delivery.channel for send in self._sending.values())
-        slots = {name: setup.config.notifier.batch_size - in_flight[name] for name in setup.channels}
+        slots = {
+            name: setup.config.notifier.batch_size - in_flight[name] for name in setup.channels
+        }
         return {name: free for name, free in slots.items() if free > 0}
 
     async def _deliver(self, setup: Setup, send: Send) -> None:

@@ -24,12 +24,12 @@ import psycopg
 
 from notifier import config as configs
 from notifier.config import ROOT
-from sandbox.bench import detection
+from sandbox.bench import delivery, detection
 from sandbox.bench.fleet import LARGE, Bench, Databases, Fleet, Session, Turns, WrongCount
 from sandbox.bench.report import Figure, Report
 from sandbox.postgres import BootFailed, NoPostgres, Postgres
 
-FIGURES = (*detection.FIGURES,)
+FIGURES = (*detection.FIGURES, *delivery.FIGURES)
 OUTPUT = ROOT / "build" / "bench.json"
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 """Beside the defaults: room for the smaller fleets, and no checkpoint in the midst of a figure."""
