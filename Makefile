@@ -78,7 +78,7 @@ lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check 
 	$(python) -m sandbox.plpgsql_check
 
 .PHONY: bench
-bench: sandbox ## what passes and views cost, as ratios; SCALE=full takes longer, SCALE=1k,10k less
+bench: sandbox ## what passes, views and delivery cost, as ratios; SCALE=full takes longer, SCALE=1k,10k less
 	$(python) -m sandbox.bench $(if $(SCALE),--scale $(SCALE))
 
 .PHONY: torture

@@ -37,6 +37,17 @@ FIGURES = {
     ("inserting by 1,000, clients: 8, trigger / none", "×"),
     ("mission_wakeups, size in second / first half of a day", "×"),
     ("pass, 5 newly overdue, after / before a day", "×"),
+    ("draining / bare httpx, 100 at once", "×"),
+    ("draining / bare httpx, 10 at once", "×"),
+    ("commit to wire, idle, p50 / NOTIFY", "×"),
+    ("commit to wire, idle, p99 / NOTIFY", "×"),
+    ("commit to wire, under load, p50 / NOTIFY", "×"),
+    ("commit to wire, under load, p99 / NOTIFY", "×"),
+    ("pending rows, a notifier's peak memory", "MiB"),
+    ("pending rows, leasing 100", "pages"),
+    ("pages of leasing 100", "×"),
+    ("pending rows, delivery_status", "pages"),
+    ("pages of delivery_status", "×"),
 }
 
 
