@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -21,6 +22,7 @@ from notifier.channels.base import (
     REASON_LIMIT,
     Failed,
     InDoubt,
+    Message,
     Misconfigured,
     Outcome,
     Retry,
@@ -38,7 +40,7 @@ from sandbox.standins import (
     page,
     redirect,
 )
-from tests.channel_rigs import RIGS, Rig
+from tests.channel_rigs import RIGS, TOKEN, Rig
 
 
 @pytest.fixture(params=sorted(CHANNELS))
@@ -402,6 +404,63 @@ def test_a_base_url_with_credentials_is_refused_without_showing_them(rig: Rig, u
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8081", "https://h/a/b/", "http://[::1]:80"])
 def test_a_base_url_may_have_a_port_and_a_path(rig: Rig, url: str) -> None:
     rig.channel(base_url=url)
+
+
+# --- Connections -------------------------------------------------------------------------------
+
+
+def test_a_connection_serves_one_message_after_the_other_and_is_closed_when_it_was_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        with RIGS["telegram"]() as rig:
+            async with keeping_server() as (url, made, open_):
+                channel = rig.channel(base_url=url)
+
+                async def deliver(times: int) -> None:
+                    message = Message(TOKEN, rig.target, rig.parts)
+                    done = await asyncio.gather(*(channel.deliver(message) for _ in range(times)))
+                    assert all(isinstance(outcome, Sent) for outcome in done)
+
+                for _ in range(3):
+                    await deliver(1)
+                assert len(made) == 1
+                await deliver(5)
+                await deliver(5)
+                assert len(made) == len(open_) == 5
+                monkeypatch.setattr("notifier.channels.base.KEEP_ALIVE_SECONDS", 0.0)
+                await deliver(1)
+                await channel.aclose()
+                async with asyncio.timeout(5):
+                    while open_:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def keeping_server() -> AsyncIterator[tuple[str, list[object], set[object]]]:
+    """Answers as Telegram does and keeps connections; which were made, and which are open."""
+    made: list[object] = []
+    open_: set[object] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.append(writer)
+        open_.add(writer)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+                await asyncio.sleep(0.05)  # so that those at once are at once
+                body = b'{"ok":true,"result":{"message_id":1}}'
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+        open_.discard(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", made, open_
 
 
 # --- A server that never comes to an end -------------------------------------------------------

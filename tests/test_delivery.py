@@ -137,6 +137,19 @@ def test_once_delivers_all_that_is_due_however_small_the_batches(house: House) -
     assert len(house.telegram.messages) == 7
 
 
+def test_a_result_does_not_wait_for_a_send_that_takes_long(house: House) -> None:
+    house.configure(TELEGRAM, TICKET)
+    house.tracker.script(late(2))
+    house.skip()
+
+    async def scenario() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: house.states("telegram") == ["sent"])
+            assert house.states("st") == ["sending"]
+
+    asyncio.run(scenario())
+
+
 def test_what_was_sent_is_not_sent_again(house: House) -> None:
     house.skip()
     house.run_once()
