@@ -99,8 +99,10 @@ class Sink:
 
 @contextmanager
 def _process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Python with these arguments, which does not outlive the block."""
-    with subprocess.Popen([sys.executable, *arguments], cwd=ROOT, **options) as process:
+    """Python with these arguments, which does not outlive the block. In a session of its own, so
+    that Ctrl-C is this process's to handle."""
+    command = [sys.executable, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options) as process:
         try:
             yield process
         finally:
