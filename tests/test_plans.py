@@ -288,6 +288,11 @@ def buffers(database: TestDatabase, statement: str) -> int:
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
+LOOKED_AT_BY_MOMENT = """
+select pg_stat_get_xact_tuples_returned('scooters_ops.mission_wakeups_due_at_idx'::regclass)
+"""
+
+
 def make_due(database: TestDatabase, missions: int) -> None:
     """So many missions under way have something overdue, and nobody else is to be looked at."""
     database.connection.execute(
@@ -301,6 +306,23 @@ def make_due(database: TestDatabase, missions: int) -> None:
         " where status = 'active' and mission_id <> 'm77' order by mission_id limit %s",
         (missions,),
     )
+
+
+def test_a_pass_does_not_compare_the_wakeups_of_the_fleet_with_its_missions(
+    known: TestDatabase,
+) -> None:
+    """Not even by statistics from a moment when everything was due."""
+    known.connection.execute("update scooters_ops.mission_wakeups set due_at = '-infinity'")
+    known.connection.execute("analyze scooters_ops.mission_wakeups")
+    known.connection.execute("truncate scooters_ops.mission_wakeups")
+    known.connection.execute(
+        "insert into scooters_ops.mission_wakeups"
+        " select mission_id, now() + interval '1 hour' from scooters_ops.missions"
+    )
+    make_due(known, 100)
+    before = known.value(LOOKED_AT_BY_MOMENT)
+    assert known.value(DETECT) == 100
+    assert known.value(LOOKED_AT_BY_MOMENT) - before < MISSIONS / 2
 
 
 @pytest.mark.parametrize("missions", [1, 100])

@@ -36,6 +36,7 @@ begin
     if cardinality(mission_ids) > 0 then
         -- Those that are due by their moment, the others by their mission. The former
         -- are joined: a plan for any list would compare each of them with all of it.
+        -- Of the others' condition only the index by mission can make use.
         delete from scooters_ops.mission_wakeups as wakeup
         using unnest(mission_ids) as due_mission (mission_id)
         where
@@ -44,7 +45,7 @@ begin
 
         delete from scooters_ops.mission_wakeups
         where
-            due_at > '-infinity'
+            due_at <> '-infinity'
             and mission_id = any(mission_ids);
 
         -- Read once, and not for each interval.
