@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from notifier.channels import CHANNELS
-from notifier.channels.base import ChannelSettings, Recipient, Strict
+from notifier.channels.base import ChannelSettings, Recipient, SecretName, Strict
 from notifier.templates import LOCALES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -185,6 +185,10 @@ class Retention(Strict):
     cron_runs_seconds: PositiveSeconds = Field(
         default=3 * 86400, description="Rows of cron.job_run_details of our jobs."
     )
+    idempotency_keys_seconds: PositiveSeconds = Field(
+        default=7 * 86400,
+        description="Idempotency keys of events: an event repeated later is a second one.",
+    )
     notifiers_seconds: PositiveSeconds = Field(
         default=86400, description="Notifiers that died, counted from when they were last seen."
     )
@@ -201,6 +205,14 @@ class Retention(Strict):
     )
 
 
+class Http(Strict):
+    """http: what `notifier run --listen` and `notifier serve` need besides an address."""
+
+    token_env: SecretName = Field(
+        default="SCOOTERS_OPS_HTTP_TOKEN", description="The secret that the mission service sends."
+    )
+
+
 class Config(Strict):
     """The whole of config.json."""
 
@@ -212,6 +224,7 @@ class Config(Strict):
     channels: Channels
     notifier: NotifierSettings
     retention: Retention = Retention()
+    http: Http = Http()
 
     def channel_settings(self) -> dict[str, ChannelSettings]:
         """The settings of each configured channel, by its name."""

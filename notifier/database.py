@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, dict_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from notifier.config import ROOT
@@ -94,6 +94,8 @@ class Delivery(Notification):
     """How often it was tried, this time included."""
     is_in_doubt: bool
     """An earlier lease ran out: the message may have been sent already."""
+    waited: timedelta
+    """How long before the lease the notification was inserted."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,9 @@ class Database:
         self._patience_seconds = patience_seconds
 
     @classmethod
-    async def connect(cls, patience_seconds: float) -> Database:
+    async def connect(
+        cls, patience_seconds: float, connect_seconds: float = CONNECT_SECONDS
+    ) -> Database:
         """Connects and checks that the database's version suits. Statements may take so long, or
         as long as the user's, the database's or the connection string's statement_timeout says.
 
@@ -260,7 +264,7 @@ class Database:
         where it cannot be reached.
         """
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(connect_seconds):
                 connection = await psycopg.AsyncConnection.connect(
                     conninfo(),
                     autocommit=True,
@@ -268,7 +272,7 @@ class Database:
                     **LIVELINESS,
                 )
         except TimeoutError:
-            raise psycopg.OperationalError(f"no connection in {CONNECT_SECONDS} s") from None
+            raise psycopg.OperationalError(f"no connection in {connect_seconds:g} s") from None
         try:
             database = cls(connection, patience_seconds)
             await database._limit_statements()
@@ -492,6 +496,12 @@ class Database:
         await self._execute(cursor, "select * from scooters_ops.detection_status")
         (status,) = await cursor.fetchall()
         return status
+
+    async def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The rows of any statement."""
+        cursor = self.connection.cursor(row_factory=dict_row)
+        await self._execute(cursor, query, parameters)
+        return await cursor.fetchall()
 
     async def _scalar(self, query: str, *parameters: Any) -> Any:
         cursor = self.connection.cursor(row_factory=scalar_row)

@@ -112,10 +112,14 @@ comment on column scooters_ops.detection_passes.inserted is
 'How many notifications it inserted (a count).';
 comment on column scooters_ops.detection_passes.still_due is
 'How many missions were due and left to the next pass (a count).';
+comment on column scooters_ops.detection_passes.total_elapsed is
+'How long all passes so far took, this one included (interval); from anew where prune() left no pass.';
+comment on column scooters_ops.detection_passes.total_inserted is
+'How many notifications all passes so far inserted, this one included (a count); from anew where prune() left no pass.';
 comment on index scooters_ops.detection_passes_started_at_idx is
 'For: the last hour, in recent_detection_passes; what is old, in prune.';
 comment on index scooters_ops.detection_passes_pkey is
-'For: the last pass, in detection_status.';
+'For: the last pass, in detection_status, metrics and detect_timeouts_of.';
 
 comment on table scooters_ops.monitoring_notifications is
 'What was noticed: one row per event, ever. prune_in_batches() deletes old ones when their events can never be noticed again.';
@@ -233,3 +237,29 @@ comment on table scooters_ops.news_horizon is
 'One row: from when on events are news. What was notified before it may have been pruned.';
 comment on column scooters_ops.news_horizon.news_since is
 'The moment before which no deadline is looked at any more; prune_in_batches() moves it up. -infinity: nothing was ever pruned.';
+
+comment on table scooters_ops.event_keys is
+'By which key each event came in that record_event_once() recorded, until prune() deletes it.';
+comment on column scooters_ops.event_keys.mission_id is
+'The mission: keys of different missions have nothing to do with each other.';
+comment on column scooters_ops.event_keys.idempotency_key is
+'The key that its sender chose.';
+comment on column scooters_ops.event_keys.event is
+'What was told (JSON object): type, point_id, occurred_at in seconds since 1970; null where it was not.';
+comment on column scooters_ops.event_keys.history_id is
+'The event in missions_history.';
+comment on column scooters_ops.event_keys.created_at is
+'When it was recorded.';
+comment on index scooters_ops.event_keys_pkey is
+'For: whether this event is known already, in record_event_once.';
+comment on index scooters_ops.event_keys_created_at_idx is
+'For: what is old, in prune.';
+
+comment on table scooters_ops.notification_counts is
+'How many notifications of each type have been planned, ever: for the view metrics. Of each type as many rows as notifiers ever planned at one moment; the count is their sum.';
+comment on column scooters_ops.notification_counts.type is
+'The type.';
+comment on column scooters_ops.notification_counts.part is
+'Number of the row.';
+comment on column scooters_ops.notification_counts.planned is
+'How many were planned (a count); what is pruned stays counted.';

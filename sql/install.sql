@@ -53,6 +53,7 @@ set client_min_messages = warning;
 \ir functions/mission_schema.sql
 \ir functions/create_mission.sql
 \ir functions/record_event.sql
+\ir functions/record_event_once.sql
 \ir functions/skip_job.sql
 
 -- Delivery
@@ -82,4 +83,5 @@ set client_min_messages = warning;
 \ir views/delivery_status.sql
 \ir views/recipient_status.sql
 \ir views/notifier_status.sql
+\ir views/metrics.sql
 \ir functions/applied_migrations.sql

@@ -422,6 +422,7 @@ def test_defaults_are_filled_in_and_are_the_same_in_python_and_in_the_database(
         "schedule": "17 * * * *",
         "passes_seconds": 604800,
         "cron_runs_seconds": 259200,
+        "idempotency_keys_seconds": 604800,
         "notifiers_seconds": 86400,
         "notifications_seconds": 7776000,
         "batch_size": 1000,

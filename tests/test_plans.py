@@ -106,6 +106,9 @@ select 'telegram', n, array[now()] from generate_series(1, 3000) as n;
 insert into scooters_ops.configs (config)
 select jsonb_set(config, '{{channels,telegram,limits}}', 'null')
 from scooters_ops.configs, generate_series(1, 200);
+insert into scooters_ops.event_keys (mission_id, idempotency_key, event, history_id, created_at)
+select 'm' || m, 'k' || m, '{{}}', m, now() - interval '1 hour' * ({MISSIONS} - m)
+from generate_series(1, {MISSIONS}) as m;
 insert into scooters_ops.detection_passes (as_of, started_at, elapsed, missions, inserted)
 select now(), now() - interval '10 s' * n, '0', 0, 0 from generate_series(1, 5000) as n;
 
@@ -213,6 +216,10 @@ QUERY_OF_INDEX = {
     "delivery_targets_pkey": LEASE,
     "notifiers_pkey": "select scooters_ops.report_notifier('somebody', 1, '')",
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
+    "event_keys_pkey": (
+        "select scooters_ops.record_event_once('m77', 'mission_started', null, null, 'k')"
+    ),
+    "event_keys_created_at_idx": "select scooters_ops.prune()",
 }
 """As the index's comment names it."""
 
@@ -356,6 +363,7 @@ def test_a_pass_reads_no_more_than_what_is_due_takes(
         pytest.param("select * from scooters_ops.recipient_status", 60, id="recipient status"),
         pytest.param("select * from scooters_ops.notifier_status", 60, id="notifier status"),
         pytest.param("select * from scooters_ops.detection_status", 20, id="detection status"),
+        pytest.param("select * from scooters_ops.metrics", 120, id="metrics"),
     ],
 )
 def test_what_is_asked_often_reads_little(
@@ -383,6 +391,22 @@ def test_the_status_reads_no_more_than_ten_thousand_rows_of_a_kind(
         f"select recipients, is_lower_bound from scooters_ops.{view} where state = 'pending'"
     )
     assert pending == {"recipients": 10_000, "is_lower_bound": True}
+
+
+def test_a_scrape_reads_no_more_than_the_status_however_much_waits(known: TestDatabase) -> None:
+    known.connection.execute(
+        "update scooters_ops.notification_recipients set state = 'pending', sent_at = null,"
+        " next_attempt_at = now() - interval '1 s' * (recipient_id % 1000)"
+        " where state = 'sent'"
+    )
+    tables = set(
+        known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+    )
+    statement = "select * from scooters_ops.metrics"
+    # A row of each chat that was sent to, of each type, of each notifier, and the configs.
+    few = {"configs", "delivery_targets", "notification_counts", "notifiers"}
+    assert scanned(known, statement) & tables <= few
+    assert buffers(known, statement) <= 11_000
 
 
 PRUNE_BATCH = "select scooters_ops.prune_notifications({after}, now() - interval '1 day', 100)"

@@ -40,6 +40,7 @@ def delivery(attempts: int = 1) -> Delivery:
         target={"type": "telegram", "chat_id": -1001},
         attempts=attempts,
         is_in_doubt=False,
+        waited=timedelta(0),
     )
 
 

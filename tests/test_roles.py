@@ -44,6 +44,7 @@ CALLERS: dict[str, set[str]] = {
     "create_mission": {WRITER},
     "mission_schema": {WRITER},
     "record_event": {WRITER},
+    "record_event_once": {WRITER},
     "skip_job": {WRITER},
     # The notifier
     "confirm_deliveries": {NOTIFIER},
@@ -74,6 +75,7 @@ VIEWS_OF_THE_NOTIFIER = {
     "delivery_holds",
     "delivery_status",
     "detection_status",
+    "metrics",
     "notification_deliveries",
     "notifications",
     "notifier_status",
@@ -199,6 +201,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "plan_deliveries",
         "record_deliveries",
         "record_event",
+        "record_event_once",
         "release_deliveries",
         "renew_leases",
         "report_notifier",

@@ -108,6 +108,22 @@ return jsonb $schema${
       "title": "Detection",
       "type": "object"
     },
+    "Http": {
+      "additionalProperties": false,
+      "description": "http: what `notifier run --listen` and `notifier serve` need besides an address.",
+      "properties": {
+        "token_env": {
+          "default": "SCOOTERS_OPS_HTTP_TOKEN",
+          "description": "The secret that the mission service sends.",
+          "maxLength": 128,
+          "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+          "title": "Token Env",
+          "type": "string"
+        }
+      },
+      "title": "Http",
+      "type": "object"
+    },
     "Limits": {
       "additionalProperties": false,
       "description": "How much a channel may be sent, by all notifiers together. An empty list: no limit.",
@@ -257,6 +273,14 @@ return jsonb $schema${
           "exclusiveMinimum": 0,
           "maximum": 31622400,
           "title": "Cron Runs Seconds",
+          "type": "number"
+        },
+        "idempotency_keys_seconds": {
+          "default": 604800,
+          "description": "Idempotency keys of events: an event repeated later is a second one.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Idempotency Keys Seconds",
           "type": "number"
         },
         "notifiers_seconds": {
@@ -842,9 +866,16 @@ return jsonb $schema${
         "schedule": "17 * * * *",
         "passes_seconds": 604800.0,
         "cron_runs_seconds": 259200.0,
+        "idempotency_keys_seconds": 604800.0,
         "notifiers_seconds": 86400.0,
         "notifications_seconds": 7776000.0,
         "batch_size": 1000
+      }
+    },
+    "http": {
+      "$ref": "#/$defs/Http",
+      "default": {
+        "token_env": "SCOOTERS_OPS_HTTP_TOKEN"
       }
     }
   },

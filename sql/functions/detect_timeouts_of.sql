@@ -157,16 +157,33 @@ begin
     end if;
 
     insert into scooters_ops.detection_passes (
-        as_of, started_at, elapsed, missions, inserted, still_due
+        as_of,
+        started_at,
+        elapsed,
+        missions,
+        inserted,
+        still_due,
+        total_elapsed,
+        total_inserted
     )
-    values (
+    select
         as_of,
         pass_started_at,
-        clock_timestamp() - pass_started_at,
+        this_pass.elapsed,
         cardinality(mission_ids),
         inserted_count,
-        still_due
-    );
+        still_due,
+        coalesce(before.total_elapsed, '0') + this_pass.elapsed,
+        coalesce(before.total_inserted, 0) + inserted_count
+    from (select clock_timestamp() - pass_started_at as elapsed) as this_pass
+    left join (
+        select
+            passed.total_elapsed,
+            passed.total_inserted
+        from scooters_ops.detection_passes as passed
+        order by passed.pass_id desc
+        limit 1
+    ) as before on true;
     return inserted_count;
 end
 $$;

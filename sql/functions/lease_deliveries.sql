@@ -25,7 +25,8 @@ returns table (
     mission_id text,
     point_id text,
     job_id text,
-    details jsonb
+    details jsonb,
+    waited interval
 )
 language plpgsql
 security definer
@@ -189,7 +190,8 @@ begin
         notification.mission_id,
         notification.point_id,
         notification.job_id,
-        notification.details
+        notification.details,
+        now() - notification.created_at as waited
     from leased
     inner join scooters_ops.monitoring_notifications as notification
         on notification.notification_id = leased.notification_id
@@ -198,7 +200,7 @@ end
 $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision) is
-'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many, and no more than its limits, its holds and those of its chats and queues allow. target is where it is to be sent, after a move as well; attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent.';
+'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many, and no more than its limits, its holds and those of its chats and queues allow. target is where it is to be sent, after a move as well; attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent; waited: how long ago the notification was inserted.';
 
 revoke execute on function scooters_ops.lease_deliveries(text, jsonb, double precision)
 from public;

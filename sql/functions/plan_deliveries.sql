@@ -49,6 +49,41 @@ begin
             )
         ) with ordinality as recipient (value, n)
         order by planned.notification_id, recipient.n
+    ),
+
+    fresh as (
+        select
+            type,
+            count(*) as planned
+        from planned
+        group by type
+    ),
+
+    -- In a row that nobody else is counting in at this moment, so that nobody waits.
+    counted as (
+        update scooters_ops.notification_counts as counts
+        set planned = counts.planned + fresh.planned
+        from fresh
+        cross join lateral (
+            select part
+            from scooters_ops.notification_counts
+            where type = fresh.type
+            limit 1
+            for update skip locked
+        ) as free
+        where
+            counts.type = fresh.type
+            and counts.part = free.part
+        returning counts.type
+    ),
+
+    counted_anew as (
+        insert into scooters_ops.notification_counts (type, planned)
+        select
+            type,
+            planned
+        from fresh
+        where type not in (select type from counted)
     )
 
     select array_agg(notification_id)

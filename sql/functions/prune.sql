@@ -11,6 +11,14 @@ begin
         secs => (in_force.config -> 'retention' -> 'passes_seconds')::double precision
     );
 
+    delete from scooters_ops.event_keys
+    using scooters_ops.config_in_force as in_force
+    where created_at < now() - make_interval(
+        secs => (
+            in_force.config -> 'retention' -> 'idempotency_keys_seconds'
+        )::double precision
+    );
+
     delete from scooters_ops.notifiers
     using scooters_ops.config_in_force as in_force
     where seen_at < now() - make_interval(
@@ -35,6 +43,6 @@ end
 $$;
 
 comment on function scooters_ops.prune() is
-'Deletes rows of detection_passes older than config''s retention.passes_seconds, notifiers not seen for retention.notifiers_seconds, and wake-ups that an earlier one of the same mission makes needless.';
+'Deletes rows of detection_passes older than config''s retention.passes_seconds, idempotency keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, and wake-ups that an earlier one of the same mission makes needless.';
 
 revoke execute on function scooters_ops.prune() from public;

@@ -1,0 +1,87 @@
+-- What happened on a mission, told by somebody who may have to repeat himself?
+-- The first call with a key records the event, and the key in the same transaction. Of
+-- two calls at once the second waits for the first.
+create or replace function scooters_ops.record_event_once(
+    mission_id text,
+    type text,
+    point_id text,
+    occurred_at timestamptz,
+    idempotency_key text
+)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    told constant jsonb := jsonb_build_object(
+        'type', record_event_once.type,
+        'point_id', record_event_once.point_id,
+        'occurred_at', extract(epoch from record_event_once.occurred_at)
+    );
+    known_event jsonb;
+    known_history_id bigint;
+begin
+    if record_event_once.idempotency_key is not null then
+        perform pg_advisory_xact_lock(
+            hashtextextended(
+                jsonb_build_array(
+                    'scooters_ops.event_keys',
+                    record_event_once.mission_id,
+                    record_event_once.idempotency_key
+                )::text,
+                0
+            )
+        );
+        select
+            event,
+            history_id
+        into known_event, known_history_id
+        from scooters_ops.event_keys
+        where
+            mission_id = record_event_once.mission_id
+            and idempotency_key = record_event_once.idempotency_key;
+        if found then
+            if known_event <> told then
+                raise exception using
+                    errcode = 'invalid_parameter_value',
+                    message = format(
+                        'mission "%s": idempotency key "%s" was used for another event',
+                        record_event_once.mission_id,
+                        record_event_once.idempotency_key
+                    );
+            end if;
+            return known_history_id;
+        end if;
+    end if;
+
+    known_history_id := scooters_ops.record_event(
+        record_event_once.mission_id,
+        record_event_once.type,
+        record_event_once.point_id,
+        coalesce(record_event_once.occurred_at, now())
+    );
+    if record_event_once.idempotency_key is not null then
+        insert into scooters_ops.event_keys (
+            mission_id, idempotency_key, event, history_id
+        )
+        values (
+            record_event_once.mission_id,
+            record_event_once.idempotency_key,
+            told,
+            known_history_id
+        );
+    end if;
+    return known_history_id;
+end
+$$;
+
+comment on function scooters_ops.record_event_once(text, text, text, timestamptz, text) is
+'record_event, at most once for each idempotency_key of a mission: repeated, it returns the first call''s history_id, for retention.idempotency_keys_seconds. occurred_at null: now; idempotency_key null: as record_event. SQLSTATE 22023: the key was used for another event; besides those of record_event.';
+
+revoke execute on function
+scooters_ops.record_event_once(text, text, text, timestamptz, text) from public;
+grant execute on function
+scooters_ops.record_event_once(text, text, text, timestamptz, text)
+to scooters_ops_writer;
