@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
 from notifier.database import Database, DatabaseUnusable
 from notifier.delivery import Notifier, NotRecorded, renderer_for
+from notifier.metrics import Metrics
 from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
 from notifier.systemd import Service
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
+from notifier.web.address import Address, AddressUnusable
 
 TEMPLATES = ROOT / "templates"
 CONFIG = ROOT / "config.json"
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             print(f"notifier: {problem}", file=sys.stderr)
-    except (DatabaseUnusable, SecretMissing, TemplateError) as error:
+    except (AddressUnusable, DatabaseUnusable, SecretMissing, TemplateError) as error:
         print(f"notifier: {error}", file=sys.stderr)
     except psycopg.Error as error:
         problem = error.diag.message_primary or f"no database: {error}"
@@ -69,6 +71,18 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="deliver, until SIGTERM")
     run.add_argument("--once", action="store_true", help="deliver what is due, then exit")
+    run.add_argument(
+        "--listen", type=_address, metavar="HOST:PORT", help="answer HTTP requests there besides"
+    )
+
+    serve = commands.add_parser("serve", help="answer HTTP requests, and deliver nothing")
+    serve.add_argument(
+        "--listen",
+        type=_address,
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="there (%(default)s)",
+    )
 
     config = commands.add_parser("config", help="check a config, put it into force, show it")
     actions = config.add_subparsers(dest="action", required=True)
@@ -109,13 +123,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.command == "retry" and options.as_sent and options.token is None:
         parser.error("retry --as-sent takes a TOKEN: somebody looked for each")
+    if options.command == "run" and options.once and options.listen is not None:
+        parser.error("run --once ends too soon to --listen")
     return options
 
 
 async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
     match options.command:
         case "run":
-            return await _run(secrets, once=options.once)
+            return await _run(secrets, options.listen, once=options.once)
+        case "serve":
+            return await _serve(secrets, options.listen)
         case "config":
             return await _config(options.action, getattr(options, "file", CONFIG))
         case "preview":
@@ -126,13 +144,45 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
             return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
 
-async def _run(secrets: Secrets, *, once: bool) -> int:
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+async def _run(secrets: Secrets, listen: Address | None, *, once: bool) -> int:
     notifier = Notifier(TEMPLATES, secrets, service=Service(os.environ))
+    if listen is None:
+        _on_signals(notifier.stop)
+        await notifier.run(once=once)
+        return 0
+    from notifier.web.server import open_face, run_together  # takes a second that nobody else has
+
+    async with open_face(listen, secrets, notifier.metrics, notifier.problem) as face:
+        await run_together(face, notifier, _until_signalled())
+    return 0
+
+
+async def _serve(secrets: Secrets, listen: Address) -> int:
+    from notifier.web.server import open_face, run_together
+
+    async with open_face(listen, secrets, Metrics()) as face:
+        await run_together(face, None, _until_signalled())
+    return 0
+
+
+def _until_signalled() -> asyncio.Event:
+    """Set when the process is told to stop."""
+    stop = asyncio.Event()
+    _on_signals(stop.set)
+    return stop
+
+
+def _on_signals(stop: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, notifier.stop)
-    await notifier.run(once=once)
-    return 0
+        loop.add_signal_handler(number, stop)
 
 
 async def _config(action: str, file: Path) -> int:

@@ -42,6 +42,7 @@ from notifier.channels.base import (
 from notifier.config import Config, ConfigError, RetryPolicy
 from notifier.database import CONNECTION_LOST, Database, Delivery, Hold, Result
 from notifier.logs import event
+from notifier.metrics import Metrics
 from notifier.retry import backoff, result
 from notifier.secrets import SecretMissing, Secrets
 from notifier.systemd import Service
@@ -50,6 +51,8 @@ from notifier.templates import Renderer, TemplateError
 RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
 # None of the loop's statements takes long; one that does counts as a lost database.
 STATEMENT_SECONDS = 30.0
+# Beyond poll_seconds: a cycle is a few statements, and hardly ever is even one of them slow.
+LONGEST_CYCLE_SECONDS = 60.0
 # What is due by now, and yet was not leased a moment ago, may be in somebody else's hands.
 SHORTEST_WAIT_SECONDS = 0.01
 # How long the first result waits for others to be recorded with it, and the free slot for others
@@ -160,6 +163,7 @@ class Notifier:
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{random.randbytes(4).hex()}"  # noqa: S311
     )
     service: Service = field(default_factory=lambda: Service({}))
+    metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self._setup: Setup  # from _start() on
@@ -178,6 +182,7 @@ class Notifier:
         self._told_holds: dict[str, Hold] = {}
         self._is_anything_dropped = False
         self._report_at = 0.0
+        self._cycled_at: float | None = None
 
     def stop(self) -> None:
         """Finish what is in flight, record it, and return from run()."""
@@ -186,6 +191,17 @@ class Notifier:
         self._stopping_since = asyncio.get_running_loop().time()
         self._gathered.set()
         self._wake.set()
+
+    def problem(self) -> str | None:
+        """What is wrong with the work loop; None: it makes progress."""
+        if self._lost_since is not None:
+            return "the work loop has lost the database"
+        if self._cycled_at is None:
+            return "the work loop has not begun yet"
+        silent = asyncio.get_running_loop().time() - self._cycled_at
+        if silent > self._setup.config.notifier.poll_seconds + LONGEST_CYCLE_SECONDS:
+            return f"the work loop has completed no cycle for {silent:.0f} s"
+        return None
 
     async def run(self, *, once: bool = False) -> None:
         """Delivers until stop(); `once`: until nothing is due.
@@ -250,6 +266,8 @@ class Notifier:
             self._gathered.clear()
             is_idle = await self._cycle(database)
             self._found()
+            self._cycled_at = asyncio.get_running_loop().time()
+            self.metrics.cycled(len(self._sending))
             self.service.at_work(len(self._sending))
             if is_idle and (once or self._stopping_since is not None):
                 return
@@ -261,6 +279,7 @@ class Notifier:
             self._lost_since = asyncio.get_running_loop().time()
             event(ERROR, "database_lost", reason=error)
         self._vain_attempts += 1
+        self.metrics.database_errors.labels("notifier").inc()
         self.service.without_database(len(self._sending))
 
     async def _back_off(self) -> None:
@@ -326,6 +345,7 @@ class Notifier:
         for delivery in leased:
             send = Send(delivery)
             send.hold(since, setup.config.notifier.lease_seconds)
+            self.metrics.leases.labels(delivery.channel).inc()
             task = asyncio.create_task(self._deliver(setup, send))
             self._sending[task] = send
             task.add_done_callback(self._sent)
@@ -385,6 +405,7 @@ class Notifier:
             del self._results[: len(results)]
             if recorded < len(results):
                 event(WARNING, "lease_lost", results=len(results) - recorded)
+                self.metrics.leases_lost.inc(len(results) - recorded)
             if any(each.is_channel_refused for each in results):
                 await self._tell_of_pauses(database)
 
@@ -430,13 +451,18 @@ class Notifier:
 
     async def _deliver(self, setup: Setup, send: Send) -> None:
         delivery = send.delivery
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         try:
             outcome = await self._attempt(setup, send)
         except LeaseLost:
             # Whoever has it by now sends it; if nobody took it, it is given back.
             self._is_anything_dropped = True
+            self.metrics.leases_lost.inc()
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return
+        latency = delivery.waited.total_seconds() + loop.time() - began_at
+        self.metrics.came_to(delivery.channel, outcome, latency)
         policy = setup.config.notifier.retry
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         recorded = result(delivery, outcome, policy, setup.in_doubt(delivery.channel), jitter)

@@ -381,6 +381,7 @@ def test_every_secret_of_the_config_is_a_credential() -> None:
         for key, value in channel.items()
         if key.endswith("_env")
     }
+    names.add(CONFIG["http"]["token_env"])
     credentials = dict(value.split(":") for value in settings("LoadCredential"))
     assert credentials == {name: f"/etc/scooters-notifier/{name}" for name in names}
 
@@ -389,7 +390,7 @@ def test_make_service_installs_the_unit_for_this_checkout_and_files_that_only_ro
     installed: Path,
 ) -> None:
     unit = unit_of(installed).read_text("utf-8")
-    assert f"\nExecStart={ROOT}/bin/notifier run\n" in unit
+    assert f"\nExecStart={ROOT}/bin/notifier run $NOTIFIER_OPTIONS\n" in unit
     assert f"\nWorkingDirectory={ROOT}\n" in unit
     assert "/opt/scooters-ops" not in unit.partition("[Unit]")[2]
     folder = installed / "etc/scooters-notifier"

@@ -1,0 +1,45 @@
+"""The application: its parts, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+
+from notifier.metrics import Metrics
+from notifier.web import problems
+from notifier.web.api import Guard, api_router
+from notifier.web.database import Connections, Reads
+from notifier.web.ops import ops_router
+from notifier.web.paths import EncodedPaths
+
+
+def make_app(
+    writes: Connections,
+    reads: Reads,
+    metrics: Metrics,
+    *,
+    token: str | None,
+    token_env: str,
+    work_loop_problem: Callable[[], str | None],
+) -> FastAPI:
+    """The whole HTTP face.
+
+    token              what callers under /v1 must send; None: the secret token_env is missing, and
+                       everything under /v1 is refused
+    work_loop_problem  what is wrong with the notifier of this process; None: nothing
+    """
+    app = FastAPI(
+        title="scooters-ops",
+        summary="Late couriers and skipped jobs, told once.",
+        version="1",
+        docs_url=None,  # these pages load their scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    app.include_router(api_router(writes))
+    app.include_router(ops_router(reads, metrics, work_loop_problem))
+    app.add_middleware(Guard, token=token, token_env=token_env)
+    app.add_middleware(EncodedPaths)  # the last one added is the first one asked
+    return app

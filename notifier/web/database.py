@@ -1,0 +1,132 @@
+"""The database as the HTTP face sees it: a few connections, made when needed and again when lost.
+
+DatabaseAway       no answer from the database at present: ask again later
+└── RightLacking   the database's user lacks one of the roles
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from logging import ERROR, INFO
+from typing import Any
+
+import psycopg
+from psycopg.pq import TransactionStatus
+
+from notifier.database import CONNECTION_LOST, Database, DatabaseUnusable
+from notifier.logs import event
+from notifier.metrics import Metrics
+
+# Callers wait, and have timeouts of their own.
+CONNECT_SECONDS = 5.0
+STATEMENT_SECONDS = 10.0
+
+
+class DatabaseAway(Exception):
+    """The database gave no answer. The message is for callers: it names neither host nor user."""
+
+
+class RightLacking(DatabaseAway):
+    """The database's user may not do this; the message names the role that it lacks."""
+
+
+class Connections:
+    """Up to `size` connections for statements that need `role`, each a transaction of its own."""
+
+    def __init__(self, role: str, size: int, metrics: Metrics, *, read_only: bool = False) -> None:
+        self._role = role
+        self._free: asyncio.LifoQueue[Database | None] = asyncio.LifoQueue()
+        for _ in range(size):
+            self._free.put_nowait(None)
+        self._size = size
+        self._metrics = metrics
+        self._read_only = read_only
+        self._is_away = False
+
+    async def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The rows of one statement, which is a transaction.
+
+        Raises DatabaseAway where there is no answer: the statement was not begun, or the database
+        undoes it, unless the connection broke between its commit and the answer; RightLacking;
+        psycopg.Error where the database refuses the statement itself.
+        """
+        try:
+            async with self._connection() as database:
+                rows = await database.rows(query, parameters)
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            raise  # psycopg counts it among the lost connections; ours to raise, in skip_job
+        except (DatabaseUnusable, *CONNECTION_LOST) as error:
+            self._metrics.database_errors.labels("http").inc()
+            if not self._is_away:  # told of once, however many ask
+                self._is_away = True
+                event(ERROR, "http_without_database", reason=error)
+            if isinstance(error, DatabaseUnusable):
+                raise DatabaseAway("the database's version does not suit this program") from None
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                raise DatabaseAway("the database took too long") from None
+            raise DatabaseAway("the database cannot be reached") from None
+        except psycopg.errors.InsufficientPrivilege:
+            raise RightLacking(f"the database's user lacks the role {self._role}") from None
+        if self._is_away:
+            self._is_away = False
+            event(INFO, "http_database_back")
+        return rows
+
+    async def aclose(self) -> None:
+        """Closes what is idle; nobody may be asking any more."""
+        while not self._free.empty():
+            database = self._free.get_nowait()
+            if database is not None:
+                await database.close()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Database]:
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                database = await self._free.get()
+        except TimeoutError:
+            raise psycopg.OperationalError("all connections are busy") from None
+        try:
+            if database is not None and not _is_fresh(database):
+                await database.close()
+                database = None
+            if database is None:
+                database = await self._connect()
+            yield database
+        finally:
+            if database is not None and not _is_usable(database):
+                await database.close()
+                database = None
+            self._free.put_nowait(database)
+
+    async def _connect(self) -> Database:
+        database = await Database.connect(STATEMENT_SECONDS, CONNECT_SECONDS)
+        if self._read_only:
+            await database.rows("select set_config('default_transaction_read_only', 'on', false)")
+        return database
+
+
+class Reads(Connections):
+    """Connections that cannot change anything."""
+
+    def __init__(self, role: str, size: int, metrics: Metrics) -> None:
+        super().__init__(role, size, metrics, read_only=True)
+
+
+def _is_usable(database: Database) -> bool:
+    """Whether the last statement left the connection as it was before."""
+    connection = database.connection
+    return not connection.closed and connection.info.transaction_status == TransactionStatus.IDLE
+
+
+def _is_fresh(database: Database) -> bool:
+    """Whether nothing has come on an idle connection: what comes unasked is its end, most often.
+    So a statement is hardly ever begun on a connection that was lost meanwhile."""
+    if not _is_usable(database):
+        return False
+    arrivals = select.poll()
+    arrivals.register(database.connection.fileno(), select.POLLIN)
+    return not arrivals.poll(0)

@@ -1,0 +1,167 @@
+"""What operators and their programs ask: health, readiness, metrics."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from logging import ERROR
+from typing import Any, Literal
+
+import psycopg
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import BaseModel, Field
+
+from notifier.database import known_migrations, version_problem
+from notifier.logs import event
+from notifier.metrics import PREFIX, Metrics
+from notifier.web.database import DatabaseAway, Reads
+
+READINESS = """
+select
+    is_stalled,
+    last_pass_at,
+    array(select scooters_ops.applied_migrations()) as migrations
+from scooters_ops.detection_status
+"""
+METRICS = "select name, labels, value from scooters_ops.metrics"
+
+FAMILIES: Mapping[str, tuple[str, Sequence[str]]] = {
+    "detection_enabled": ("Whether the config in force has detection enabled.", ()),
+    "detection_stalled": ("Whether detection is enabled, and yet passes have stopped.", ()),
+    "detection_passes_total": ("Passes of detection, ever.", ()),
+    "detection_pass_seconds_total": ("How long all passes took.", ()),
+    "detection_inserted_total": ("Notifications that passes inserted.", ()),
+    "detection_last_pass_age_seconds": ("How long ago the last pass started.", ()),
+    "detection_last_pass_duration_seconds": ("How long the last pass took.", ()),
+    "detection_last_pass_missions": ("Missions that the last pass looked at.", ()),
+    "detection_last_pass_inserted": ("Notifications that the last pass inserted.", ()),
+    "detection_still_due_missions": ("Missions that the last pass left to the next one.", ()),
+    "notifications_total": ("Notifications whose recipients were decided, ever.", ("type",)),
+    "unplanned_notifications": (
+        "Notifications whose recipients nobody has decided yet; 10000: so many or more.",
+        (),
+    ),
+    "unplanned_oldest_age_seconds": ("Since when the oldest of them waits; 0: none does.", ()),
+    "recipients": (
+        "Recipients that are not sent yet, by state; sending is leased; 10000: so many or more.",
+        ("channel", "state"),
+    ),
+    "recipients_oldest_age_seconds": (
+        "Since when the oldest of them waits; 0: none does.",
+        ("channel", "state"),
+    ),
+    "delivery_stuck": (
+        "Whether something has been due for notifier.stuck_after_seconds, and nobody takes it.",
+        ("channel",),
+    ),
+    "channel_paused": ("Whether the channel refuses us as a whole.", ("channel",)),
+    "notifiers": ("Notifiers, by whether they were seen lately.", ("state",)),
+}
+"""What the view metrics says, by its names: help, and labels."""
+
+
+class Alive(BaseModel):
+    """What /healthz answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    """What /readyz answers."""
+
+    ready: bool
+    problems: list[str] = Field(description="What is wrong; empty: nothing.")
+
+
+@dataclass(frozen=True, eq=False)  # the registry wants it hashable
+class DatabaseMetrics:
+    """The rows of the view metrics as Prometheus' families; None: the database gave none."""
+
+    rows: Sequence[Mapping[str, Any]] | None
+
+    def collect(self) -> Iterable[Metric]:
+        is_up = self.rows is not None
+        help_ = "Whether the database answered this scrape; if not, what it knows is missing."
+        yield GaugeMetricFamily(f"{PREFIX}database_up", help_, value=float(is_up))
+        values = defaultdict(list)
+        for row in self.rows or ():
+            values[row["name"]].append(row)
+        for name, rows in values.items():
+            help_, labels = FAMILIES[name]
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(f"{PREFIX}{name}", help_, labels=labels)
+            for row in rows:
+                family.add_metric([row["labels"][label] for label in labels], row["value"])
+            yield family
+
+
+def ops_router(
+    reads: Reads, metrics: Metrics, work_loop_problem: Callable[[], str | None]
+) -> APIRouter:
+    """Health for those who restart, readiness for those who route, metrics for those who watch.
+
+    work_loop_problem  what is wrong with the notifier of this process; None: nothing
+    """
+    router = APIRouter(tags=["ops"])
+
+    @router.get("/healthz")
+    async def healthz() -> Alive:
+        """The process answers."""
+        return Alive()
+
+    @router.get(
+        "/readyz",
+        responses={503: {"model": Readiness, "description": "problems says what is wrong"}},
+    )
+    async def readyz(response: Response) -> Readiness:
+        """Whether all does its work: the database, detection, and the notifier of this process."""
+        problems = [*await _database_problems(reads)]
+        if (problem := work_loop_problem()) is not None:
+            problems.append(problem)
+        if problems:
+            response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+        return Readiness(ready=not problems, problems=problems)
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def prometheus() -> Response:
+        """For Prometheus. Answers without the database too, and says so."""
+        rows: Sequence[Mapping[str, Any]] | None
+        try:
+            rows = await reads.rows(METRICS)
+        except DatabaseAway:
+            rows = None
+        except psycopg.Error as error:
+            event(ERROR, "bug", part="metrics", reason=error)
+            rows = None
+        of_database = CollectorRegistry()
+        of_database.register(DatabaseMetrics(rows))
+        text = generate_latest(metrics.registry) + generate_latest(of_database)
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    return router
+
+
+async def _database_problems(reads: Reads) -> list[str]:
+    try:
+        (row,) = await reads.rows(READINESS)
+    except DatabaseAway as error:
+        return [str(error)]
+    except psycopg.Error as error:
+        return [f"the database refuses to say: {error.diag.message_primary}"]
+    problems = []
+    if problem := version_problem(row["migrations"], known_migrations()):
+        problems.append(f"the database does not suit this program: {problem}")
+    if row["is_stalled"]:
+        since = row["last_pass_at"]
+        last = "there was none" if since is None else f"the last one was at {since.isoformat()}"
+        problems.append(f"detection has stopped: no pass for too long, {last}")
+    return problems

@@ -1,0 +1,130 @@
+"""How the HTTP face is served, alone or beside the notifier."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from logging import INFO, WARNING
+
+import uvicorn
+
+from notifier import config as configs
+from notifier.config import Config, ConfigError
+from notifier.database import Database
+from notifier.delivery import Notifier
+from notifier.logs import event
+from notifier.metrics import Metrics
+from notifier.secrets import SecretMissing, Secrets
+from notifier.web.address import Address
+from notifier.web.app import make_app
+from notifier.web.database import STATEMENT_SECONDS, Connections, Reads
+
+WRITE_CONNECTIONS = 4
+READ_CONNECTIONS = 1
+# What is being answered has so long when the process is to end.
+GRACE_SECONDS = 15
+
+
+class Face(uvicorn.Server):
+    """The HTTP server, in whatever loop serve_until_stopped() is awaited."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the command line's."""
+        yield
+
+    async def serve_until_stopped(self) -> None:
+        """Answers until stop(), then finishes what it has begun."""
+        host, port = self._listener.getsockname()[:2]
+        event(INFO, "listening", address=Address(host, port))
+        await self.serve([self._listener])
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+@asynccontextmanager
+async def open_face(
+    address: Address,
+    secrets: Secrets,
+    metrics: Metrics,
+    work_loop_problem: Callable[[], str | None] = lambda: None,
+) -> AsyncIterator[Face]:
+    """The HTTP face by the config in force, listening already but not answering yet.
+
+    Raises AddressUnusable, ConfigError, DatabaseUnusable, psycopg.Error.
+    """
+    with address.listen() as listener:
+        config = await _config_in_force()
+        writes = Connections("scooters_ops_writer", WRITE_CONNECTIONS, metrics)
+        reads = Reads("scooters_ops_notifier", READ_CONNECTIONS, metrics)
+        app = make_app(
+            writes,
+            reads,
+            metrics,
+            token=_token(config, secrets),
+            token_env=config.http.token_env,
+            work_loop_problem=work_loop_problem,
+        )
+        settings = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        try:
+            yield Face(settings, listener)
+        finally:
+            await writes.aclose()
+            await reads.aclose()
+
+
+async def _config_in_force() -> Config:
+    database = await Database.connect(STATEMENT_SECONDS)
+    try:
+        in_force = await database.config()
+    finally:
+        await database.close()
+    if in_force is None:
+        raise ConfigError(["no config is in force: make config"])
+    return configs.parse(in_force[1])
+
+
+def _token(config: Config, secrets: Secrets) -> str | None:
+    """Without it, health and metrics are of use all the same."""
+    try:
+        return secrets.get(config.http.token_env)
+    except SecretMissing as error:
+        event(WARNING, "http_token_missing", reason=error)
+        return None
+
+
+async def run_together(face: Face, notifier: Notifier | None, stop: asyncio.Event) -> None:
+    """Both until `stop` is set, then both finish what they have begun. Where one fails, the other
+    finishes as well, and the failure is raised."""
+    answering = asyncio.create_task(face.serve_until_stopped())
+    parts = {answering}
+    if notifier is not None:
+        working = asyncio.create_task(notifier.run())
+        parts.add(working)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({*parts, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    face.stop()
+    if notifier is not None and not working.done():
+        notifier.stop()
+    for result in await asyncio.gather(*parts, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

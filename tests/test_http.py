@@ -1,0 +1,538 @@
+"""The handles that the mission service calls, over a real connection to a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from notifier.config import ROOT
+from sandbox.postgres import Postgres
+from tests.conftest import TestDatabase, at, shared_database, until
+from tests.http_rigs import (
+    TOKEN,
+    Face,
+    away,
+    end_sessions,
+    face,
+    http_user,
+    is_problem,
+    skip_url,
+    url_of,
+)
+from tests.test_readme import README, blocks
+
+ODD = [
+    "a/b",
+    "a%2Fb",
+    "ю я",
+    "?#&=",
+    "..x",
+    "'; drop table missions; --",
+    '"',
+    "\\",
+    "+",
+    "😀",
+    "\n",
+]
+
+
+@pytest.fixture(scope="module")
+def served(cluster: Postgres) -> Iterator[tuple[TestDatabase, Face]]:
+    with (
+        shared_database(cluster) as database,
+        http_user(database) as environment,
+        face(environment) as serving,
+    ):
+        yield database, serving
+
+
+@pytest.fixture
+def clean(served: tuple[TestDatabase, Face]) -> tuple[TestDatabase, Face]:
+    """The module's server, with nothing in its database."""
+    database, serving = served
+    database.connection.execute(
+        "truncate scooters_ops.missions, scooters_ops.missions_history,"
+        " scooters_ops.monitoring_notifications, scooters_ops.event_keys cascade"
+    )
+    return database, serving
+
+
+@pytest.fixture
+def http(clean: tuple[TestDatabase, Face]) -> Face:
+    return clean[1]
+
+
+@pytest.fixture
+def database(clean: tuple[TestDatabase, Face]) -> TestDatabase:
+    return clean[0]
+
+
+# --- skip ----------------------------------------------------------------------------------------
+
+
+def test_the_first_skip_says_true_and_notifies_and_the_second_says_false(
+    database: TestDatabase, http: Face
+) -> None:
+    database.create_mission()
+    answers = [http.skip("m1", "p2", "j1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.json() for answer in answers] == [{"skipped": True}, {"skipped": False}]
+    assert database.tokens() == ["m1_p2_j1_job_skipped"]
+
+
+def test_a_hundred_skips_at_once_make_one_notification(database: TestDatabase, http: Face) -> None:
+    database.create_mission()
+    with database.connect() as other, ThreadPoolExecutor(100) as pool:
+        with other.transaction():  # until all are there
+            other.execute("select from scooters_ops.mission_jobs for update")
+            calls = [pool.submit(http.skip, "m1", "p1", "j1") for _ in range(100)]
+            until(lambda: _waiting(database, "skip_job") == 4)
+        answers = [call.result() for call in calls]
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["skipped"] for answer in answers) == [False] * 99 + [True]
+    assert database.tokens() == ["m1_p1_j1_job_skipped"]
+
+
+def _waiting(database: TestDatabase, function: str) -> int:
+    """How many sessions wait for a lock in a call of that function."""
+    return int(
+        database.value(
+            "select count(*) from pg_stat_activity where datname = current_database()"
+            " and wait_event_type = 'Lock' and query like %s",
+            f"%{function}%",
+        )
+    )
+
+
+def test_an_unknown_job_is_not_found_and_a_completed_one_a_conflict(
+    database: TestDatabase, http: Face
+) -> None:
+    database.create_mission()
+    database.connection.execute(
+        "update scooters_ops.mission_jobs set status = 'completed' where point_id = 'p3'"
+    )
+    unknown, completed = http.skip("m1", "p1", "j9"), http.skip("m1", "p3", "j1")
+    assert is_problem(unknown, 404)
+    assert unknown.json()["detail"] == 'no job "j9" at point "p1" of mission "m1"'
+    assert is_problem(completed, 409)
+    assert "is completed" in completed.json()["detail"]
+    assert database.tokens() == []
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_identifiers_hold_any_character(database: TestDatabase, http: Face, name: str) -> None:
+    job = {"job_id": name, "type": "pickup"}
+    point = {"point_id": name, "eta_seconds": 60, "jobs": [job]}
+    mission = {"mission_id": name, "performer_id": name, "points": [point]}
+    assert http.post("/v1/missions", mission).json() == {"mission_id": name}
+    assert http.record(name, {"type": "point_arrived", "point_id": name}).status_code == 201
+    assert http.skip(name, name, name).json() == {"skipped": True}
+    assert database.values("select mission_id from scooters_ops.missions_history") == [name]
+    assert database.values("select job_id from scooters_ops.monitoring_notifications") == [name]
+
+
+@pytest.mark.parametrize("segment", ["%FF", "%00", "%ED%A0%80", "a%00b"])
+def test_a_path_that_is_no_text_is_malformed(http: Face, segment: str) -> None:
+    path = f"/v1/missions/{segment}/points/p1/jobs/j1/skip"
+    assert is_problem(http.client.post(path), 422)
+
+
+def test_a_path_is_the_same_however_it_is_encoded(database: TestDatabase, http: Face) -> None:
+    database.create_mission("m~1")
+    path = "/%761/missions/%6d%7e1/points/%70%31/jobs/j1/ski%70"
+    assert http.client.post(path).json() == {"skipped": True}
+
+
+# --- missions and events -------------------------------------------------------------------------
+
+
+MISSION: dict[str, Any] = {
+    "mission_id": "m1",
+    "performer_id": "c1",
+    "attributes": {"city": "Moscow"},
+    "points": [
+        {"point_id": "p1", "eta_seconds": 600, "jobs": [{"job_id": "j1", "type": "pickup"}]},
+        {"point_id": "p2", "eta_seconds": 300.5},
+    ],
+}
+
+
+def test_a_mission_is_created_once(database: TestDatabase, http: Face) -> None:
+    first, second = (http.post("/v1/missions", MISSION) for _ in range(2))
+    assert (first.status_code, first.json()) == (201, {"mission_id": "m1"})
+    assert is_problem(second, 409)
+    assert second.json()["detail"] == 'mission "m1" exists already'
+    assert database.values("select point_id from scooters_ops.mission_points") == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"points": []}, "points: must have 1 items or more"),
+        ({"colour": "red"}, "colour: unknown key"),
+        ({"performer_id": 7}, "performer_id: must be string, not number"),
+        ({"mission_id": "я" * 200}, "mission_id: too long or out of range"),
+        ({"mission_id": "a\0b"}, "unsupported Unicode escape sequence"),
+        ({"attributes": {"a": "\ud800"}}, "invalid input syntax for type json"),
+        ({"points": MISSION["points"][:1] * 2}, 'mission "m1": point "p1" stands twice'),
+    ],
+)
+def test_a_malformed_mission_is_refused_by_the_name_of_its_culprit_and_nothing_is_kept(
+    database: TestDatabase, http: Face, change: dict[str, Any], said: str
+) -> None:
+    answer = http.post("/v1/missions", MISSION | change)
+    assert is_problem(answer, 422)
+    assert answer.json()["detail"] == said
+    assert database.value("select count(*) from scooters_ops.missions") == 0
+
+
+def test_events_come_in_with_their_moment_or_now(database: TestDatabase, http: Face) -> None:
+    database.create_mission()
+    started = http.record("m1", {"type": "mission_started", "occurred_at": at(3).isoformat()})
+    arrived = http.record("m1", {"type": "point_arrived", "point_id": "p1"})
+    assert (started.status_code, arrived.status_code) == (201, 201)
+    rows = database.rows(
+        "select history_id, type, point_id, occurred_at > now() - interval '1 minute' as is_new,"
+        " occurred_at from scooters_ops.missions_history order by history_id"
+    )
+    assert [(row["history_id"], row["type"], row["point_id"]) for row in rows] == [
+        (started.json()["history_id"], "mission_started", None),
+        (arrived.json()["history_id"], "point_arrived", "p1"),
+    ]
+    assert rows[0]["occurred_at"] == at(3)
+    assert rows[1]["is_new"]
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ({}, 422),
+        ({"type": ""}, 422),
+        ({"type": 1}, 422),
+        ({"type": "point_arrived"}, 422),
+        ({"type": "mission_started", "point_id": "p1"}, 422),
+        ({"type": "mission_started", "occurred_at": "2026-11-24T12:00:00"}, 422),
+        ({"type": "mission_started", "occurred_at": 1700000000}, 422),
+        ({"type": "mission_started", "occurred_at": "1969-11-24T12:00:00Z"}, 422),
+        ({"type": "mission_started", "colour": "red"}, 422),
+        ({"type": "a\0b"}, 422),
+        ({"type": "a\ud800b"}, 422),
+        ({"type": "point_arrived", "point_id": "p9"}, 404),
+    ],
+)
+def test_a_bad_event_is_refused(
+    database: TestDatabase, http: Face, event: dict[str, Any], status: int
+) -> None:
+    database.create_mission()
+    assert is_problem(http.record("m1", event), status)
+    assert is_problem(http.record("m1", event, "k1"), status)
+    assert database.value("select count(*) from scooters_ops.missions_history") == 0
+    assert database.value("select count(*) from scooters_ops.event_keys") == 0
+
+
+def test_a_repeated_key_answers_as_the_first_time_and_records_nothing(
+    database: TestDatabase, http: Face
+) -> None:
+    database.create_mission()
+    event = {"type": "point_arrived", "point_id": "p1", "occurred_at": at(0).isoformat()}
+    first = http.record("m1", event, "k1")
+    same_moment = event | {"occurred_at": "2026-11-24T15:00:00+03:00"}
+    for repeated in (event, same_moment):
+        again = http.record("m1", repeated, "k1")
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert database.value("select count(*) from scooters_ops.missions_history") == 1
+
+
+def test_a_key_without_a_moment_is_known_again_too(database: TestDatabase, http: Face) -> None:
+    database.create_mission()
+    first, second = (http.record("m1", {"type": "mission_started"}, "k1") for _ in range(2))
+    assert first.json() == second.json()
+    assert database.value("select count(*) from scooters_ops.missions_history") == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"type": "point_completed", "point_id": "p1"},
+        {"type": "point_arrived", "point_id": "p2"},
+        {"type": "point_arrived", "point_id": "p1", "occurred_at": "2026-11-24T12:00:00Z"},
+    ],
+)
+def test_a_key_of_another_event_is_refused(
+    database: TestDatabase, http: Face, other: dict[str, Any]
+) -> None:
+    database.create_mission()
+    http.record("m1", {"type": "point_arrived", "point_id": "p1"}, "k1")
+    refused = http.record("m1", other, "k1")
+    assert is_problem(refused, 422)
+    assert refused.json()["detail"] == (
+        'mission "m1": idempotency key "k1" was used for another event'
+    )
+    assert database.value("select count(*) from scooters_ops.missions_history") == 1
+
+
+def test_keys_of_different_missions_have_nothing_to_do_with_each_other(
+    database: TestDatabase, http: Face
+) -> None:
+    for mission_id in ("m1", "m2"):
+        database.create_mission(mission_id)
+        assert http.record(mission_id, {"type": "mission_started"}, "1").status_code == 201
+    assert database.value("select count(*) from scooters_ops.missions_history") == 2
+
+
+def test_a_repetition_waits_for_the_first_call_to_come_to_its_end(
+    database: TestDatabase, http: Face
+) -> None:
+    database.create_mission()
+    call = "select scooters_ops.record_event_once('m1', 'mission_started', null, null, 'k')"
+    with database.connect() as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            first = other.execute(call).fetchone()
+            again = pool.submit(http.record, "m1", {"type": "mission_started"}, "k")
+            until(lambda: _waiting(database, "record_event_once") == 1)
+        assert first == (again.result().json()["history_id"],)
+    assert database.value("select count(*) from scooters_ops.missions_history") == 1
+
+
+def test_of_fifty_events_at_once_with_one_key_one_is_recorded(
+    database: TestDatabase, http: Face
+) -> None:
+    database.create_mission()
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(
+            pool.map(lambda _: http.record("m1", {"type": "mission_started"}, "k"), range(50))
+        )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["history_id"] for answer in answers}) == 1
+    assert database.value("select count(*) from scooters_ops.missions_history") == 1
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256])
+def test_a_malformed_key_is_refused(database: TestDatabase, http: Face, key: str) -> None:
+    database.create_mission()
+    assert is_problem(http.record("m1", {"type": "mission_started"}, key), 422)
+
+
+def test_keys_are_pruned_after_their_time(database: TestDatabase, http: Face) -> None:
+    database.create_mission()
+    for key in ("old", "new"):
+        http.record("m1", {"type": "mission_started"}, key)
+    database.connection.execute(
+        "update scooters_ops.event_keys set created_at = now() - interval '8 days'"
+        " where idempotency_key = 'old'"
+    )
+    database.connection.execute("select scooters_ops.prune()")
+    assert database.values("select idempotency_key from scooters_ops.event_keys") == ["new"]
+
+
+# --- who may call --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer ю"],
+)
+def test_whoever_lacks_the_token_is_refused_and_learns_nothing(
+    database: TestDatabase, http: Face, authorization: str | None
+) -> None:
+    database.create_mission()
+    headers = {} if authorization is None else {b"Authorization": authorization.encode()}
+    for path in (skip_url("m1", "p1", "j1"), skip_url("m9", "p1", "j1"), "/v1/missions", "/v1/x"):
+        answer = httpx.post(http.url + path, headers=headers, trust_env=False)
+        assert is_problem(answer, 401)
+        assert answer.headers["www-authenticate"].startswith('Bearer realm="scooters-ops"')
+    assert database.tokens() == []
+
+
+def test_the_scheme_is_known_in_any_case(http: Face) -> None:
+    answer = httpx.post(
+        f"{http.url}/v1/missions", headers={"Authorization": f"bearer {TOKEN}"}, trust_env=False
+    )
+    assert is_problem(answer, 422)
+
+
+def test_without_the_secret_handles_refuse_and_health_answers(
+    cluster: Postgres, tmp_path: Path
+) -> None:
+    with shared_database(cluster) as own, http_user(own) as environment:
+        del environment["SCOOTERS_OPS_HTTP_TOKEN"]
+        with face(environment) as serving:
+            refused = serving.skip("m1", "p1", "j1")
+            assert is_problem(refused, 503)
+            assert "SCOOTERS_OPS_HTTP_TOKEN is missing" in refused.json()["detail"]
+            assert "retry-after" not in refused.headers
+            assert serving.client.get("/healthz").status_code == 200
+            assert "http_token_missing" in serving.log
+
+
+def test_a_user_without_the_writers_role_is_told_so(cluster: Postgres) -> None:
+    with shared_database(cluster) as own, http_user(own) as environment:
+        own.connection.execute("drop role if exists only_notifier")
+        own.connection.execute("create role only_notifier login in role scooters_ops_notifier")
+        with face(environment | {"PGUSER": "only_notifier"}) as serving:
+            refused = serving.skip("m1", "p1", "j1")
+        own.connection.execute("drop role only_notifier")
+    assert is_problem(refused, 503)
+    assert refused.json()["detail"] == "the database's user lacks the role scooters_ops_writer"
+
+
+# --- errors of the framework ---------------------------------------------------------------------
+
+
+def test_the_frameworks_own_errors_are_problems_too(http: Face) -> None:
+    client = http.client
+    assert is_problem(client.get("/nowhere"), 404)
+    assert is_problem(client.get("/v1/missions/"), 404)
+    assert is_problem(client.get("/docs"), 404)
+    assert is_problem(client.get("/v1/missions"), 405)
+    assert is_problem(client.delete("/healthz"), 405)
+    as_json = {"Content-Type": "application/json"}
+    for body in (b"{", b"[]", b"null", b"", b'"x"'):
+        assert is_problem(client.post("/v1/missions", content=body, headers=as_json), 422)
+    assert is_problem(client.post("/v1/missions", content=b"\xff", headers=as_json), 400)
+    assert is_problem(client.post("/v1/missions", content=b"{}"), 422)
+
+
+def test_a_body_that_is_too_large_is_refused(http: Face) -> None:
+    body = b" " * (5 * 1024 * 1024)
+    headers = {"Content-Type": "application/json"}
+    assert is_problem(http.client.post("/v1/missions", content=body, headers=headers), 413)
+    chunks = iter([body])
+    assert is_problem(http.client.post("/v1/missions", content=chunks, headers=headers), 413)
+
+
+def test_without_the_token_no_body_is_read(http: Face) -> None:
+    where = urlsplit(http.url)
+    with socket.create_connection((where.hostname, where.port), timeout=10) as caller:
+        caller.sendall(
+            b"POST /v1/missions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+            b"Content-Type: application/json\r\n\r\n{"
+        )
+        assert caller.recv(100).startswith(b"HTTP/1.1 401 ")
+
+
+# --- with the database away ----------------------------------------------------------------------
+
+
+def test_without_the_database_callers_are_told_to_come_back_and_nothing_is_half_done(
+    cluster: Postgres,
+) -> None:
+    with shared_database(cluster) as own, http_user(own) as environment, face(environment) as http:
+        own.create_mission()
+        assert http.skip("m1", "p1", "j1").json() == {"skipped": True}
+        with away(own):
+            for answer in (
+                http.skip("m1", "p2", "j1"),
+                http.post("/v1/missions", MISSION | {"mission_id": "m2"}),
+                http.record("m1", {"type": "mission_started"}, "k1"),
+            ):
+                assert is_problem(answer, 503)
+                assert int(answer.headers["retry-after"]) > 0
+                assert answer.json()["detail"] == "the database cannot be reached"
+        assert own.tokens() == ["m1_p1_j1_job_skipped"]
+        assert own.value("select count(*) from scooters_ops.missions") == 1
+        assert own.value("select count(*) from scooters_ops.missions_history") == 0
+        assert http.skip("m1", "p2", "j1").json() == {"skipped": True}
+        assert http.record("m1", {"type": "mission_started"}, "k1").status_code == 201
+        assert http.log.count("http_without_database") == 1
+        assert http.log.count("http_database_back") == 1
+
+
+def test_connections_that_were_lost_while_idle_are_made_anew_unnoticed(cluster: Postgres) -> None:
+    with shared_database(cluster) as own, http_user(own) as environment, face(environment) as http:
+        own.create_mission()
+        for point in ("p1", "p2", "p3"):
+            assert http.skip("m1", point, "j1").json() == {"skipped": True}
+            end_sessions(own)
+
+
+def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_told_to_come_back(
+    cluster: Postgres,
+) -> None:
+    with shared_database(cluster) as own, http_user(own) as environment:
+        own.create_mission()
+        hasty = environment | {"PGOPTIONS": "-c statement_timeout=300ms"}
+        with face(hasty) as http:
+            with own.connect() as other, other.transaction():
+                other.execute("select from scooters_ops.mission_jobs for update")
+                answer = http.skip("m1", "p1", "j1")
+            assert is_problem(answer, 503)
+            assert answer.json()["detail"] == "the database took too long"
+            assert answer.headers["retry-after"]
+            assert own.tokens() == []
+            assert http.skip("m1", "p1", "j1").json() == {"skipped": True}
+
+
+# --- the whole of it -----------------------------------------------------------------------------
+
+
+def test_schemathesis_finds_no_failure(http: Face, tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli"),
+            *("--config-file", ROOT / "tests" / "schemathesis.toml"),
+            *("run", f"{http.url}/openapi.json"),
+            *("--header", f"Authorization: Bearer {TOKEN}"),
+            *("--phases", "coverage,fuzzing", "--max-examples", "15"),
+        ],
+        cwd=tmp_path,  # it leaves its files there
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout[-8000:]
+    assert "Tested: 6" in finished.stdout
+    assert " bug " not in http.log
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_every_request_of_the_readme_is_answered(database: TestDatabase, http: Face) -> None:
+    example = ("psql", "-X", "-q", "-f", ROOT / "sandbox" / "example.sql", database.conninfo)
+    subprocess.run(example, check=True)
+    (block,) = (each for each in blocks(README) if each.language == "bash")
+    answers = [
+        json.loads(
+            subprocess.check_output(
+                ["bash", "-c", line.replace("http://127.0.0.1:8080", http.url)],
+                env={**os.environ, "SCOOTERS_OPS_HTTP_TOKEN": TOKEN, "no_proxy": "*"},
+            )
+        )
+        for line in block.text.split("\n")
+    ]
+    skipped, recorded, ready = answers
+    assert skipped == {"skipped": True}
+    assert recorded.keys() == {"history_id"}
+    assert ready == {"ready": True, "problems": []}
+
+
+def test_the_readme_names_every_path(http: Face) -> None:
+    for path in http.client.get("/openapi.json").json()["paths"]:
+        assert re.sub(r"{\w+}", "ID", path) in README
+
+
+def test_the_description_promises_what_the_handles_do(http: Face) -> None:
+    document = http.client.get("/openapi.json").json()
+    text = json.dumps(document)
+    assert "HTTPValidationError" not in text
+    skip = document["paths"]["/v1/missions/{mission_id}/points/{point_id}/jobs/{job_id}/skip"]
+    assert skip["post"]["responses"].keys() == {
+        *("200", "400", "401", "404", "409", "413", "422", "503")
+    }
+    assert skip["post"]["security"] == [{"HTTPBearer": []}]
+
+
+def test_paths_are_encoded_by_segment() -> None:
+    assert url_of("a/b", "c d") == "/a%2Fb/c%20d"

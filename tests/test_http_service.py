@@ -1,0 +1,183 @@
+"""The HTTP face as a process: beside the notifier, alone, started, stopped, and what keeps it from
+starting."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from notifier.config import ROOT
+from notifier.delivery import Notifier
+from notifier.metrics import Metrics
+from notifier.secrets import Secrets
+from notifier.web.address import Address
+from notifier.web.server import Face as Server
+from notifier.web.server import open_face, run_together
+from sandbox.standins import late
+from tests.conftest import TestDatabase, until
+from tests.delivery_rigs import TELEGRAM, House, make_house
+from tests.http_rigs import TOKEN, face, http_user
+
+
+@pytest.fixture
+def house(database: TestDatabase) -> Iterator[House]:
+    with make_house(database) as made:
+        made.configure(TELEGRAM, notifier__poll_seconds=0.2)
+        yield made
+
+
+@pytest.fixture
+def environment(house: House) -> Iterator[dict[str, str]]:
+    with http_user(house.database) as variables:
+        yield variables
+
+
+def test_what_is_skipped_over_http_is_delivered_by_the_same_process(
+    house: House, environment: dict[str, str]
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    house.database.create_mission()
+    with face(environment, "run") as process:
+        assert process.skip("m1", "p1", "j1").json() == {"skipped": True}
+        until(house.is_sent)
+        assert process.stop() == 0
+    assert len(house.telegram.messages) == 1
+
+
+def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> None:
+    house.database.create_mission()
+    with face(environment) as process:
+        assert process.skip("m1", "p1", "j1").json() == {"skipped": True}
+        assert process.client.get("/readyz").json()["ready"] is True
+        assert process.stop() == 0
+    assert house.states() == []
+    assert house.database.tokens() == ["m1_p1_j1_job_skipped"]
+
+
+def test_without_listen_nothing_listens(house: House) -> None:
+    assert "listening" not in house.cli("run", "--once").stderr
+
+
+def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(
+    house: House, environment: dict[str, str]
+) -> None:
+    house.telegram.script(late(2))
+    house.database.create_mission()
+    with face(environment, "run") as process, ThreadPoolExecutor(1) as pool:
+        house.skip("m2")
+        until(lambda: bool(house.telegram.messages))
+        with house.database.connect() as other, other.transaction():
+            other.execute(
+                "select from scooters_ops.mission_jobs where mission_id = 'm1' for update"
+            )
+            answer = pool.submit(process.skip, "m1", "p1", "j1")
+            until(lambda: house.is_blocked("skip_job"))
+            process.process.terminate()
+            until(lambda: _is_refused(process.url))
+        assert answer.result().json() == {"skipped": True}
+        assert process.process.wait(30) == 0
+        assert process.log.count(" stopping ") == 1
+    assert "sent" in house.states()
+    assert house.database.value("select count(*) from scooters_ops.notifiers") == 0
+
+
+def _is_refused(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/healthz", trust_env=False)
+    except httpx.ConnectError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["serve"]])
+def test_an_address_that_is_taken_is_named_and_nothing_is_started(
+    house: House, arguments: list[str]
+) -> None:
+    house.skip()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        finished = house.cli(*arguments, "--listen", address)
+    assert finished.returncode == 2
+    assert finished.stderr == f"notifier: cannot listen on {address}: Address already in use\n"
+    assert house.telegram.messages == []
+
+
+def test_what_keeps_the_notifier_from_starting_ends_both(house: House) -> None:
+    finished = house.cli("run", "--listen", "127.0.0.1:0", TELEGRAM_BOT_TOKEN=None)
+    assert finished.returncode == 2
+    assert "notifier: secret TELEGRAM_BOT_TOKEN is missing" in finished.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_without_a_database_at_the_start_it_ends_with_its_reason(
+    house: House, command: str
+) -> None:
+    finished = house.cli(command, "--listen", "127.0.0.1:0", PGHOST="/nowhere")
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("notifier: no database: ")
+
+
+def test_an_http_face_that_fails_ends_the_notifier_in_order(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in house.environment.items():
+        monkeypatch.setenv(name, value)
+    house.telegram.script(late(1))
+
+    async def fail(server: Server, sockets: object) -> None:
+        await asyncio.to_thread(until, lambda: bool(house.telegram.messages))
+        raise RuntimeError("the server is broken")
+
+    monkeypatch.setattr(Server, "serve", fail)
+
+    async def both() -> None:
+        notifier = Notifier(ROOT / "templates", Secrets())
+        address = Address.parse("127.0.0.1:0")
+        async with open_face(address, Secrets(), Metrics(), notifier.problem) as server:
+            await run_together(server, notifier, asyncio.Event())
+
+    house.skip()
+    with pytest.raises(RuntimeError, match="the server is broken"):
+        asyncio.run(both())
+    assert house.states() == ["sent"]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", Address("127.0.0.1", 8080)),
+        ("[::1]:0", Address("::1", 0)),
+        ("localhost:80", Address("localhost", 80)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, address: Address) -> None:
+    assert Address.parse(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8080", ":8080", "127.0.0.1", "::1:8080", "a:b", "a:65536", "a:-1", "[]:1"]
+)
+def test_what_is_no_address_is_refused_by_the_command_line(house: House, text: str) -> None:
+    finished = house.cli("serve", f"--listen={text}")
+    assert finished.returncode == 2
+    assert "is not HOST:PORT, such as 127.0.0.1:8080" in finished.stderr
+
+
+def test_once_ends_too_soon_to_listen(house: House) -> None:
+    finished = house.cli("run", "--once", "--listen", "127.0.0.1:0")
+    assert finished.returncode == 2
+    assert "run --once ends too soon to --listen" in finished.stderr
+
+
+def test_the_token_is_in_no_log(house: House, environment: dict[str, str]) -> None:
+    with face(environment, "--log-level", "debug", "serve") as process:
+        process.skip("m1", "p1", TOKEN)
+        httpx.get(f"{process.url}/{TOKEN}?token={TOKEN}", trust_env=False)
+        process.stop()
+        assert TOKEN not in process.log

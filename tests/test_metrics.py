@@ -1,0 +1,333 @@
+"""Health, readiness and metrics of a notifier that is really at work, and the alerts that rest on
+them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from notifier import delivery
+from notifier.channels import CHANNELS
+from notifier.config import ROOT
+from notifier.metrics import OUTCOMES
+from notifier.templates import NOTIFICATION_TYPES
+from notifier.web.ops import FAMILIES
+from sandbox.standins import late
+from tests.conftest import TestDatabase, until
+from tests.delivery_rigs import LOST_GROUP, TELEGRAM, TICKET, House, make_house, running
+from tests.http_rigs import Face, away, face, is_problem
+
+ALERTS = ROOT / "deploy" / "alerts.yml"
+LOST = {"type": "telegram", "chat_id": LOST_GROUP}
+LABELS = {
+    "channel": {*CHANNELS},
+    "outcome": {*OUTCOMES.values()},
+    "part": {"notifier", "http"},
+    "state": {"pending", "retrying", "sending", "failed", "in_doubt", "alive", "dead"},
+    "type": {*NOTIFICATION_TYPES},
+}
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
+)
+
+
+@pytest.fixture
+def house(database: TestDatabase) -> Iterator[House]:
+    with make_house(database) as made:
+        made.configure(TELEGRAM, TICKET, notifier__poll_seconds=0.2)
+        yield made
+
+
+@pytest.fixture
+def at_work(house: House) -> Iterator[Face]:
+    """`notifier run --listen`, with its role's rights alone."""
+    with face(house.environment, "run") as process:
+        until(lambda: " started " in process.log)
+        yield process
+
+
+class Scrape:
+    """What /metrics says."""
+
+    def __init__(self, process: Face) -> None:
+        answer = process.client.get("/metrics")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        self.samples = [
+            sample
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        ]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The one series of that name and labels; None: there is none."""
+        found = [
+            sample.value
+            for sample in self.samples
+            if sample.name == f"scooters_ops_{name}" and sample.labels == labels
+        ]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+
+# --- metrics -------------------------------------------------------------------------------------
+
+
+def test_what_was_delivered_is_counted_by_channel_and_outcome(house: House, at_work: Face) -> None:
+    house.configure(TELEGRAM, TICKET, LOST, notifier__poll_seconds=0.2)
+    house.skip()
+    until(lambda: sorted(house.states()) == ["failed", "sent", "sent"])
+    scrape = Scrape(at_work)
+    assert scrape.value("deliveries_total", channel="telegram", outcome="sent") == 1
+    assert scrape.value("deliveries_total", channel="telegram", outcome="failed") == 1
+    assert scrape.value("deliveries_total", channel="st", outcome="sent") == 1
+    assert scrape.value("leases_total", channel="telegram") == 2
+    assert scrape.value("notifications_total", type="job_skipped") == 1
+    assert scrape.value("notifications_total", type="timeout_in_point") == 0
+    assert scrape.value("recipients", channel="telegram", state="failed") == 1
+    assert scrape.value("recipients", channel="st", state="failed") == 0
+    assert scrape.value("unplanned_notifications") == 0
+    assert scrape.value("notifiers", state="alive") == 1
+    assert scrape.value("database_up") == 1
+    assert (scrape.value("cycles_total") or 0) > 0
+
+
+def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
+    house: House, at_work: Face
+) -> None:
+    at_work.stop()
+    token = house.skip()
+    house.database.connection.execute(
+        "update scooters_ops.monitoring_notifications set created_at = now() - interval '100 s'"
+        " where idempotency_token = %s",
+        (token,),
+    )
+    house.tracker.script(late(1))
+    with face(house.environment, "run") as process:
+        until(house.is_sent)
+        scrape = Scrape(process)
+    for channel in ("telegram", "st"):
+        assert scrape.value("delivery_latency_seconds_count", channel=channel) == 1
+        assert scrape.value("delivery_latency_seconds_bucket", channel=channel, le="60.0") == 0
+        assert scrape.value("delivery_latency_seconds_bucket", channel=channel, le="300.0") == 1
+    telegram, ticket = (
+        scrape.value("delivery_latency_seconds_sum", channel=channel) or 0
+        for channel in ("telegram", "st")
+    )
+    assert telegram >= 100
+    assert ticket >= 101
+
+
+def test_what_waits_is_counted_with_its_age(house: House, at_work: Face) -> None:
+    house.telegram.script(late(20))
+    house.skip()
+    until(lambda: house.states("telegram") == ["sending"])
+    until(lambda: Scrape(at_work).value("in_flight") == 1)
+    house.database.connection.execute(
+        "update scooters_ops.notification_recipients set created_at = now() - interval '1 hour'"
+    )
+    scrape = Scrape(at_work)
+    assert scrape.value("recipients", channel="telegram", state="sending") == 1
+    age = scrape.value("recipients_oldest_age_seconds", channel="telegram", state="sending")
+    assert age == pytest.approx(3600, abs=60)
+
+
+def test_a_channel_that_refuses_us_shows_as_paused(house: House) -> None:
+    with face(house.environment | {"TELEGRAM_BOT_TOKEN": "1:revoked"}, "run") as process:
+        assert Scrape(process).value("channel_paused", channel="telegram") == 0
+        house.skip()
+        until(lambda: Scrape(process).value("channel_paused", channel="telegram") == 1)
+        scrape = Scrape(process)
+        assert scrape.value("channel_paused", channel="st") == 0
+        assert scrape.value("deliveries_total", channel="telegram", outcome="refused") == 1
+
+
+def test_passes_are_counted_with_their_cost_and_what_they_found(
+    house: House, at_work: Face
+) -> None:
+    house.database.create_mission()
+    house.database.record("mission_started", 0)
+    assert Scrape(at_work).value("detection_passes_total") is None
+    assert (house.database.detect(1), house.database.detect(16)) == (0, 1)
+    scrape = Scrape(at_work)
+    passes = house.database.rows("select * from scooters_ops.recent_detection_passes")
+    assert scrape.value("detection_passes_total") == 2
+    assert scrape.value("detection_inserted_total") == 1
+    assert scrape.value("detection_last_pass_inserted") == 1
+    assert scrape.value("detection_last_pass_missions") == 1
+    assert scrape.value("detection_still_due_missions") == 0
+    total = sum(row["elapsed"].total_seconds() for row in passes)
+    assert scrape.value("detection_pass_seconds_total") == pytest.approx(total)
+    assert 0 < (scrape.value("detection_last_pass_duration_seconds") or 0) < total
+    assert 0 <= (scrape.value("detection_last_pass_age_seconds") or 0) < 60
+    assert (scrape.value("detection_enabled"), scrape.value("detection_stalled")) == (1, 0)
+
+
+def test_what_the_database_counts_survives_a_restart_and_pruning(
+    house: House, at_work: Face
+) -> None:
+    house.skip_many(3)
+    until(house.is_sent)
+    house.database.detect(1)
+    assert at_work.stop() == 0
+    house.database.connection.execute("delete from scooters_ops.monitoring_notifications")
+    with face(house.environment, "run") as process:
+        scrape = Scrape(process)
+    assert scrape.value("notifications_total", type="job_skipped") == 3
+    assert scrape.value("detection_passes_total") == 1
+
+
+def test_no_label_holds_an_identifier(house: House, at_work: Face) -> None:
+    house.skip_many(20)
+    until(house.is_sent)
+    samples = Scrape(at_work).samples
+    for sample in samples:
+        for label, value in sample.labels.items():
+            assert label == "le" or value in LABELS[label], sample
+    assert len(samples) < 150
+
+
+def test_every_number_of_the_view_has_a_help_text_and_the_other_way_round(house: House) -> None:
+    house.database.detect(1)
+    rows = house.database.rows("select name, labels from scooters_ops.metrics")
+    assert {row["name"]: {*row["labels"]} for row in rows} == {
+        name: {*labels} for name, (_, labels) in FAMILIES.items()
+    }
+
+
+def test_of_two_planners_each_counts_and_nobody_waits(house: House) -> None:
+    plan = "select scooters_ops.plan_deliveries(2)"
+    house.skip_many(8)
+    assert house.database.value(plan) == 2
+    with house.database.connect() as other, other.transaction():
+        assert other.execute(plan).fetchone() == (2,)
+        house.database.connection.execute("set statement_timeout = '5s'")
+        assert [house.database.value(plan) for _ in range(2)] == [2, 2]
+    count = 'select value from scooters_ops.metrics where labels = \'{"type": "job_skipped"}\''
+    assert house.database.value(count) == 8
+    assert house.database.value("select count(*) from scooters_ops.notification_counts") == 2
+
+
+# --- health and readiness ------------------------------------------------------------------------
+
+
+def problems(process: Face) -> list[str]:
+    """What /readyz says is wrong."""
+    answer = process.client.get("/readyz")
+    found: list[str] = answer.json()["problems"]
+    assert answer.json()["ready"] == (not found)
+    assert answer.status_code == (503 if found else 200)
+    return found
+
+
+def test_a_notifier_at_work_is_alive_and_ready(at_work: Face) -> None:
+    assert at_work.client.get("/healthz").json() == {"status": "alive"}
+    until(lambda: problems(at_work) == [])
+
+
+def test_without_the_database_it_is_alive_and_not_ready_and_metrics_say_so(
+    house: House, at_work: Face
+) -> None:
+    until(lambda: problems(at_work) == [])
+    with away(house.database):
+        until(lambda: len(problems(at_work)) == 2)
+        assert problems(at_work) == [
+            "the database cannot be reached",
+            "the work loop has lost the database",
+        ]
+        assert at_work.client.get("/healthz").status_code == 200
+        scrape = Scrape(at_work)
+        assert scrape.value("database_up") == 0
+        assert scrape.value("detection_enabled") is None
+        assert (scrape.value("database_errors_total", part="http") or 0) > 0
+        assert (scrape.value("database_errors_total", part="notifier") or 0) > 0
+    until(lambda: problems(at_work) == [])
+    assert Scrape(at_work).value("database_up") == 1
+
+
+def test_detection_that_has_stopped_makes_it_not_ready(house: House, at_work: Face) -> None:
+    house.database.detect(1)
+    until(lambda: problems(at_work) == [])
+    house.configure(notifier__poll_seconds=0.2, detection__stalled_after_seconds=0.1)
+    until(lambda: problems(at_work) != [])
+    (problem,) = problems(at_work)
+    assert re.fullmatch(
+        r"detection has stopped: no pass for too long, the last one was at 20\S+", problem
+    )
+    assert Scrape(at_work).value("detection_stalled") == 1
+
+
+def test_a_database_that_a_newer_version_migrated_makes_it_not_ready(
+    house: House, at_work: Face
+) -> None:
+    until(lambda: problems(at_work) == [])
+    house.database.connection.execute(
+        "insert into scooters_ops._yoyo_migration (migration_hash, migration_id)"
+        " values ('x', '9999_next')"
+    )
+    assert problems(at_work) == [
+        "the database does not suit this program: a newer version migrated it (9999_next):"
+        " update this program"
+    ]
+
+
+def test_a_user_without_the_notifiers_role_is_told_so(house: House) -> None:
+    house.database.connection.execute(
+        "revoke select on scooters_ops.detection_status from scooters_ops_notifier"
+    )
+    with face(house.environment, "serve") as process:
+        assert problems(process) == ["the database's user lacks the role scooters_ops_notifier"]
+
+
+async def _hung(house: House) -> str:
+    async with running() as daemon:
+        await daemon.until(lambda: daemon.notifier.problem() is None)
+        with house.database.connect() as other, other.transaction():
+            other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
+            await daemon.until(lambda: daemon.notifier.problem() is not None)
+            problem = daemon.notifier.problem()
+        await daemon.until(lambda: daemon.notifier.problem() is None)
+    return problem or ""
+
+
+def test_a_work_loop_that_hangs_makes_it_not_ready(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in house.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(delivery, "LONGEST_CYCLE_SECONDS", 0.3)
+    assert re.fullmatch(
+        r"the work loop has completed no cycle for \d+ s", asyncio.run(_hung(house))
+    )
+
+
+def test_operators_need_no_token_and_may_only_read(at_work: Face) -> None:
+    del at_work.client.headers["Authorization"]
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        assert at_work.client.get(path).status_code in (200, 503)
+        assert is_problem(at_work.client.post(path), 405)
+
+
+# --- alerts --------------------------------------------------------------------------------------
+
+
+def test_every_metric_that_the_alerts_name_is_exported(house: House, at_work: Face) -> None:
+    named = {*re.findall(r"scooters_ops_\w+", ALERTS.read_text("utf-8"))}
+    assert len(named) > 9
+    assert named <= {sample.name for sample in Scrape(at_work).samples}
+
+
+@needs_promtool
+def test_promtool_finds_the_alerts_good_and_they_come_when_they_should() -> None:
+    for arguments in (("check", "rules", ALERTS), ("test", "rules", ROOT / "tests/alerts.yml")):
+        finished = subprocess.run(
+            ["promtool", *arguments], capture_output=True, text=True, check=False
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
