@@ -85,3 +85,10 @@ set client_min_messages = warning;
 \ir views/notifier_status.sql
 \ir views/metrics.sql
 \ir functions/applied_migrations.sql
+
+-- The board
+\ir functions/board_matches.sql
+\ir functions/board_intervals.sql
+\ir functions/board_notifications.sql
+\ir functions/board.sql
+\ir functions/board_mission.sql

@@ -20,6 +20,9 @@ ROLES = (ANALYST, NOTIFIER, WRITER)
 CALLERS: dict[str, set[str]] = {
     # Config, detection and what serves them: the owner's, and pg_cron's in the owner's name.
     "apply_config": set(),
+    "board_intervals": set(),
+    "board_matches": set(),
+    "board_notifications": set(),
     "checked_json": set(),
     "config_schema": set(),
     "delivery_queue": set(),
@@ -60,6 +63,8 @@ CALLERS: dict[str, set[str]] = {
     "retry_deliveries": {NOTIFIER},
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
+    "board": {ANALYST},
+    "board_mission": {ANALYST},
     "idempotency_token": {ANALYST},
     "mission_intervals_at": {ANALYST},
     "mission_intervals_of": {ANALYST},
@@ -194,6 +199,8 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
     )
     assert {row["proname"] for row in rows} == {
         "applied_migrations",
+        "board",
+        "board_mission",
         "confirm_deliveries",
         "create_mission",
         "lease_deliveries",

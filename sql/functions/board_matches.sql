@@ -1,0 +1,25 @@
+-- Is this courier one that the board was asked for?
+-- Plain SQL, so that the planner sees through it: what is not asked for costs nothing.
+create or replace function scooters_ops.board_matches(
+    performer_id text,
+    attributes jsonb,
+    of_city text,
+    of_performer text
+)
+returns boolean
+language sql immutable parallel safe
+as $$
+select
+    (of_city is null or lower(attributes ->> 'city') = lower(of_city))
+    and (
+        of_performer is null
+        or performer_id = of_performer
+        or strpos(lower(attributes ->> 'performer_name'), lower(of_performer)) > 0
+    )
+$$;
+
+comment on function scooters_ops.board_matches(text, jsonb, text, text) is
+'Whether the city is of_city, and the performer_id of_performer or the performer_name something that contains it, whatever the case of letters; null: whichever.';
+
+revoke execute on function scooters_ops.board_matches(text, jsonb, text, text)
+from public;

@@ -1,0 +1,93 @@
+-- What happened on this mission, who was told of it, and why?
+create or replace function scooters_ops.board_mission(
+    mission_id text,
+    as_of timestamptz default now()
+)
+returns jsonb
+language plpgsql stable
+security definer
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set max_parallel_workers_per_gather = 0
+set jit = off
+as $$
+begin
+    return (
+        select jsonb_build_object(
+            'as_of', as_of,
+            'mission_id', mission.mission_id,
+            'performer_id', mission.performer_id,
+            'status', mission.status,
+            'attributes', mission.attributes,
+            'intervals', coalesce(picture.intervals, '[]'),
+            'events', (
+                select coalesce(
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'type', event.type,
+                            'point_id', event.point_id,
+                            'occurred_at', event.occurred_at
+                        )
+                        order by event.occurred_at, event.history_id
+                    ),
+                    '[]'
+                )
+                from scooters_ops.missions_history as event
+                where event.mission_id = board_mission.mission_id
+            ),
+            'points', (
+                select coalesce(
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'point_id', point.point_id,
+                            'position', point.position,
+                            'eta', extract(epoch from point.eta),
+                            'jobs', (
+                                select coalesce(
+                                    jsonb_agg(
+                                        jsonb_build_object(
+                                            'job_id', job.job_id,
+                                            'type', job.type,
+                                            'status', job.status
+                                        )
+                                        order by job.job_id
+                                    ),
+                                    '[]'
+                                )
+                                from scooters_ops.mission_jobs as job
+                                where
+                                    job.mission_id = point.mission_id
+                                    and job.point_id = point.point_id
+                            )
+                        )
+                        order by point.position
+                    ),
+                    '[]'
+                )
+                from scooters_ops.mission_points as point
+                where point.mission_id = board_mission.mission_id
+            ),
+            'notifications', scooters_ops.board_notifications(
+                array(
+                    select notification.notification_id
+                    from scooters_ops.monitoring_notifications as notification
+                    where notification.mission_id = board_mission.mission_id
+                )
+            )
+        )
+        from scooters_ops.missions as mission
+        left join scooters_ops.board_intervals(
+            board_mission.mission_id, '-infinity', as_of
+        ) as picture on true
+        where mission.mission_id = board_mission.mission_id
+    );
+end
+$$;
+
+comment on function scooters_ops.board_mission(text, timestamptz) is
+'Everything about a mission (JSON object): its intervals as of a moment, its events, its plan, its notifications with the state of each recipient; null: no such mission.';
+
+revoke execute on function scooters_ops.board_mission(text, timestamptz) from public;
+grant execute on function scooters_ops.board_mission(text, timestamptz)
+to scooters_ops_analyst;

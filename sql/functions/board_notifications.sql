@@ -1,0 +1,53 @@
+-- What was noticed, and how far is each recipient? Newest first.
+create or replace function scooters_ops.board_notifications(notification_ids bigint[])
+returns jsonb
+language sql stable
+as $$
+select coalesce(
+    jsonb_agg(
+        jsonb_build_object(
+            'token', notification.idempotency_token,
+            'type', notification.type,
+            'mission_id', notification.mission_id,
+            'point_id', notification.point_id,
+            'job_id', notification.job_id,
+            'created_at', notification.created_at,
+            'is_planned', notification.planned_at is not null,
+            'details', notification.details,
+            'recipients', (
+                select coalesce(
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'channel', recipient.channel,
+                            'address', recipient.address,
+                            'state', case
+                                when recipient.state = 'pending' and recipient.attempts > 0
+                                    then 'retrying'
+                                else recipient.state
+                            end,
+                            'attempts', recipient.attempts,
+                            'error', recipient.last_error,
+                            'reference', recipient.reference,
+                            'since', recipient.created_at,
+                            'sent_at', recipient.sent_at
+                        )
+                        order by recipient.channel, recipient.recipient_id
+                    ),
+                    '[]'
+                )
+                from scooters_ops.notification_recipients as recipient
+                where recipient.notification_id = notification.notification_id
+            )
+        )
+        order by notification.notification_id desc
+    ),
+    '[]'
+)
+from scooters_ops.monitoring_notifications as notification
+where notification.notification_id = any(notification_ids)
+$$;
+
+comment on function scooters_ops.board_notifications(bigint[]) is
+'These notifications, newest first, each with its recipients and how far they are (JSON array; state as in delivery_status).';
+
+revoke execute on function scooters_ops.board_notifications(bigint[]) from public;
