@@ -1,0 +1,89 @@
+// Fetches what changes of this page every few seconds, and puts it in place where it differs: what
+// stays the same is not touched, and scroll, focus and the filters being typed stay.
+"use strict";
+
+const live = document.getElementById("live");
+const lost = document.getElementById("lost");
+const pause = document.getElementById("pause");
+const seconds = Number(live.dataset.refreshSeconds);
+
+const parts = (root) => [...root.querySelectorAll("[id^='live-']")];
+const names = (root) => parts(root).map((part) => part.id).join(" ");
+
+function selecting() {
+  const selection = document.getSelection();
+  return !selection.isCollapsed && live.contains(selection.anchorNode);
+}
+
+// The same element in the new picture: a link by its address, of several the one in the same place.
+function refocus(part, focused) {
+  const same = [...part.querySelectorAll(focused.selector)];
+  (same[focused.place] || same[0])?.focus({ preventScroll: true });
+}
+
+function focusIn(part) {
+  const element = document.activeElement;
+  if (!part.contains(element) || element === part) return null;
+  const href = element.getAttribute("href");
+  const selector = href ? `[href="${CSS.escape(href)}"]` : element.localName;
+  return { selector, place: [...part.querySelectorAll(selector)].indexOf(element) };
+}
+
+function put(old, fresh) {
+  if (old.outerHTML === fresh.outerHTML) return;
+  const focused = focusIn(old);
+  const scrolled = [...old.querySelectorAll(".wide")].map((wide) => wide.scrollLeft);
+  old.replaceWith(fresh);
+  fresh.querySelectorAll(".wide").forEach((wide, n) => { wide.scrollLeft = scrolled[n] || 0; });
+  if (focused) refocus(fresh, focused);
+}
+
+function show(html) {
+  const page = new DOMParser().parseFromString(html, "text/html").body;
+  const { scrollX, scrollY } = window;
+  if (names(page) === names(live)) {
+    for (const part of parts(page)) put(document.getElementById(part.id), document.adoptNode(part));
+  } else {
+    live.replaceChildren(...page.childNodes);
+  }
+  window.scrollTo(scrollX, scrollY);
+  document.title = live.querySelector("[data-title]")?.dataset.title || document.title;
+}
+
+function say(isLost) {
+  if (lost.hidden === !isLost) return;
+  const shown = live.querySelector(".as-of");
+  document.getElementById("lost-since").textContent = shown ? shown.textContent : "–";
+  lost.hidden = !isLost;
+  document.body.classList.toggle("is-lost", isLost);
+}
+
+async function refresh() {
+  const url = new URL(window.location);
+  url.searchParams.set("fragment", "1");
+  try {
+    const answer = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(15000) });
+    const html = await answer.text();
+    if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
+    if (pause.getAttribute("aria-pressed") === "false" && !selecting()) show(html);
+    say(false);
+  } catch {
+    // The last picture stays, unless there never was one.
+    say(live.querySelector(".as-of") !== null);
+  }
+}
+
+async function run() {
+  for (;;) {
+    await new Promise((resume) => { setTimeout(resume, seconds * 1000); });
+    if (!document.hidden && pause.getAttribute("aria-pressed") === "false") await refresh();
+  }
+}
+
+pause.hidden = false;
+pause.addEventListener("click", () => {
+  pause.setAttribute("aria-pressed", String(pause.getAttribute("aria-pressed") === "false"));
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+document.title = live.querySelector("[data-title]")?.dataset.title || document.title;
+run();

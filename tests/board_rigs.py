@@ -1,0 +1,160 @@
+"""The board, served as the notifier serves it, on a database with couriers of all kinds."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import psycopg
+import uvicorn
+from fastapi import FastAPI
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+
+from notifier.config import ROOT
+from notifier.web.board import board_router
+from notifier.web.database import DatabaseAway, RightLacking
+from tests.conftest import TestDatabase
+
+LOGIN = "duty_analyst"
+"""A user that is a scooters_ops_analyst and nothing else."""
+
+
+@dataclass
+class Rows:
+    """Asks the database as such a user, and counts how often."""
+
+    conninfo: str
+    queries: list[str] = field(default_factory=list)
+    is_away: bool = False
+
+    async def __call__(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        self.queries.append(query)
+        if self.is_away:
+            raise DatabaseAway("the database cannot be reached")
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                self.conninfo, autocommit=True, row_factory=dict_row
+            ) as connection:
+                return await (await connection.execute(query, parameters or None)).fetchall()
+        except psycopg.errors.InsufficientPrivilege:
+            raise RightLacking("the database's user lacks a role") from None
+        except psycopg.OperationalError:
+            raise DatabaseAway("the database cannot be reached") from None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A board that answers at `url`."""
+
+    database: TestDatabase
+    rows: Rows
+    url: str
+
+
+@contextmanager
+def serving(database: TestDatabase, locale: str = "en") -> Iterator[Served]:
+    """The board's router alone, on a free port."""
+    database.connection.execute(
+        f"do $$ begin create role {LOGIN} login in role scooters_ops_analyst;"
+        " exception when duplicate_object then null; end $$"
+    )
+    rows = Rows(make_conninfo(database.conninfo, user=LOGIN))
+    app = FastAPI(docs_url=None, redoc_url=None)
+    app.include_router(board_router(rows, ROOT / "templates", locale, ZoneInfo("Europe/Moscow")))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield Served(database, rows, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def travel(
+    database: TestDatabase, mission_id: str, *events: tuple[str, float], **facts: Any
+) -> None:
+    """A mission of points p1 to p4, ten minutes of way and a battery at each (limits: 15 and 7.5
+    minutes), and what has happened: (event, minutes ago), "p1" being an arrival and "-p1" a
+    departure. `facts`: performer_name, city and whatever else."""
+    mission = {
+        "mission_id": mission_id,
+        "performer_id": f"c-{mission_id}",
+        "attributes": facts,
+        "points": [
+            {
+                "point_id": f"p{n}",
+                "eta_seconds": 600,
+                "jobs": [{"job_id": "j1", "type": "battery_exchange"}],
+            }
+            for n in range(1, 5)
+        ],
+    }
+    database.value("select scooters_ops.create_mission(%s)", json.dumps(mission))
+    now = datetime.now(UTC)
+    for event, minutes in events:
+        kind = {"start": "mission_started", "end": "mission_completed"}.get(event)
+        point = None if kind else event.removeprefix("-")
+        database.value(
+            "select scooters_ops.record_event(%s, %s, %s, %s)",
+            mission_id,
+            kind or ("point_completed" if event.startswith("-") else "point_arrived"),
+            point,
+            now - timedelta(minutes=minutes),
+        )
+
+
+NAMES = (
+    "Anna Karelina", "Boris Godunov", "Vera Pavlova", "Gleb Uspensky", "Dina Rubina", "Egor Letov",
+    "Zhanna Arc", "Igor Sikorsky", "Kira Muratova", "Lev Termen", "Mila Jovovich", "Nikita Kozhemyaka",
+)  # fmt: skip
+CITIES = ("Moscow", "Kazan", "Sochi")
+
+
+def fleet(database: TestDatabase) -> None:
+    """Couriers on time, late and very late; a pass; messages sent, retried, in doubt and failed."""
+    apply = "select scooters_ops.apply_config(%s)"
+    config = json.loads((ROOT / "config.json").read_text("utf-8"))
+    everybody = [{"type": "telegram", "chat_id": -1001}, {"type": "st", "queue": "DUTY"}]
+    config["routes"] = [{"match": {}, "recipients": everybody}]
+    database.value(apply, json.dumps(config))
+    for n, name in enumerate(NAMES):
+        facts = {"performer_name": name, "city": CITIES[n % 3], "zone": ("North", "Centre")[n % 2]}
+        ago = 3.1 * n + 0.7
+        if n % 2:
+            events = [("start", ago + 28), ("p1", ago + 19), ("-p1", ago + 13), ("p2", ago)]
+        else:
+            events = [("start", ago + 41), ("p1", ago + 30), ("-p1", ago + 24), ("p2", ago + 11)]
+            events += [("-p2", ago + 5)]
+        travel(database, f"m-{n + 101}", *events, **facts)
+    travel(database, "m-201", ("start", 65), ("p1", 51), ("-p1", 46), performer_name="Olga Knipper",
+           city="Moscow")  # fmt: skip
+    travel(database, "m-202", performer_name="Not Started", city="Moscow")
+    travel(database, "m-203", ("start", 20), ("p1", 12), ("end", 2), performer_name="Over And Done")
+    database.value("select scooters_ops.skip_job('m-104', 'p3', 'j1')")
+    database.value("select scooters_ops.detect_timeouts()")
+    database.value("select scooters_ops.plan_deliveries(100)")
+    states = (
+        "update scooters_ops.notification_recipients set attempts = 1, state = 'sent',"
+        " sent_at = now(), reference = case channel when 'st' then 'DUTY-' else '' end"
+        " || recipient_id",
+        "update scooters_ops.notification_recipients set state = 'pending', sent_at = null,"
+        " attempts = 3, reference = null, next_attempt_at = now() + interval '1 min',"
+        " last_error = '502 Bad Gateway' where recipient_id = 2",
+        "update scooters_ops.notification_recipients set state = 'in_doubt', sent_at = null,"
+        " reference = null, last_error = 'no answer in 30 s' where recipient_id = 3",
+        "update scooters_ops.notification_recipients set state = 'failed', sent_at = null,"
+        " reference = null, last_error = 'Forbidden: bot was kicked from the group chat'"
+        " where recipient_id = 5",
+    )
+    for statement in states:
+        database.connection.execute(statement)
