@@ -13,6 +13,7 @@ answer is fresh gets the same answer: a hundred open boards cost the database on
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import math
@@ -380,11 +381,31 @@ class Filters:
 
 
 @dataclass(frozen=True)
+class Live:
+    """The part of a page that changes; compressed once for all who fetch it."""
+
+    html: Markup
+    compressed: bytes
+
+    @classmethod
+    def of(cls, html: Markup) -> Live:
+        return cls(html, gzip.compress(html.encode(), compresslevel=5))
+
+
+@dataclass(frozen=True)
 class Picture(Generic[Found]):
-    """An answer, and the part of the page that shows it, once for each locale."""
+    """An answer, and what shows it in each locale, made once for all who ask."""
 
     answer: Found
-    parts: dict[str, Markup] = field(default_factory=dict)
+    _parts: dict[str, Live] = field(default_factory=dict)
+    _making: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def live(self, locale: str, render: Callable[[], Markup]) -> Live:
+        """That part in a locale; `render` makes it, beside whatever else the process does."""
+        async with self._making:
+            if locale not in self._parts:
+                self._parts[locale] = await asyncio.to_thread(lambda: Live.of(render()))
+        return self._parts[locale]
 
 
 class Pages:
@@ -393,7 +414,7 @@ class Pages:
     Raises OSError or a ValueError where their texts cannot be read.
     """
 
-    def __init__(self, templates_dir: Path, time_zone: tzinfo) -> None:
+    def __init__(self, templates_dir: Path, time_zone: tzinfo, refresh_seconds: float) -> None:
         self._folder = templates_dir / "board"
         self.texts: dict[str, dict[str, str]] = {
             locale: json.loads((self._folder / f"{locale}.json").read_text("utf-8"))
@@ -401,11 +422,11 @@ class Pages:
         }
         self.static = {name: (self._folder / "static" / name).read_bytes() for name in STATIC_TYPES}
         version = hashlib.sha256(b"".join(self.static.values())).hexdigest()[:12]
-        self._environments = {
-            locale: self._environment(locale, time_zone, version) for locale in LOCALES
-        }
+        self._environments = {locale: self._environment(locale, time_zone) for locale in LOCALES}
+        for environment in self._environments.values():
+            environment.globals.update(version=version, refresh_seconds=refresh_seconds)
 
-    def _environment(self, locale: str, time_zone: tzinfo, version: str) -> jinja2.Environment:
+    def _environment(self, locale: str, time_zone: tzinfo) -> jinja2.Environment:
         environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(self._folder),
             undefined=jinja2.StrictUndefined,
@@ -426,8 +447,6 @@ class Pages:
             locale=locale,
             locales=list(LOCALES),
             time_zone=time_zone,
-            version=version,
-            refresh_seconds=REFRESH_SECONDS,
             types=NOTIFICATION_TYPES,
         )
         return environment
@@ -477,10 +496,17 @@ def preferred_locale(header: str, known: Iterable[str], default: str) -> str:
     return next((language for _, language in liked if language in choices), default)
 
 
-def board_router(rows: Rows, templates_dir: Path, locale: str, time_zone: ZoneInfo) -> APIRouter:
+def board_router(
+    rows: Rows,
+    templates_dir: Path,
+    locale: str,
+    time_zone: ZoneInfo,
+    *,
+    refresh_seconds: float = REFRESH_SECONDS,
+) -> APIRouter:
     """The board's pages. `rows` asks the database, as a member of scooters_ops_analyst; `locale` is
     that of whoever asks for none."""
-    pages = Pages(templates_dir, time_zone)
+    pages = Pages(templates_dir, time_zone, refresh_seconds)
 
     async def ask_board(filters: Filters) -> Picture[Board]:
         (row,) = await rows(BOARD, filters.parameters())
@@ -491,8 +517,8 @@ def board_router(rows: Rows, templates_dir: Path, locale: str, time_zone: ZoneIn
         found = row["answer"]
         return Picture(MissionStory.model_validate(found)) if found else None
 
-    boards = SharedAnswers(ask_board, REFRESH_SECONDS)
-    stories = SharedAnswers(ask_mission, REFRESH_SECONDS)
+    boards = SharedAnswers(ask_board, refresh_seconds)
+    stories = SharedAnswers(ask_mission, refresh_seconds)
 
     def locale_of(request: Request) -> str:
         asked = request.query_params.get("lang")
@@ -501,17 +527,25 @@ def board_router(rows: Rows, templates_dir: Path, locale: str, time_zone: ZoneIn
         header = request.headers.get("accept-language", "")
         return preferred_locale(header, pages.texts, locale)
 
-    def respond(request: Request, live: Markup, status: int = 200, **facts: Any) -> Response:
+    def respond(request: Request, live: Live, status: int = 200, **facts: Any) -> Response:
         """The page around the part that changes, or that part alone."""
         spoken = locale_of(request)
+        headers = HEADERS | {
+            "Cache-Control": "no-store",
+            "Content-Language": spoken,
+            "Vary": "Accept-Language, Accept-Encoding",
+        }
+        text: str | bytes = live.html
         if request.query_params.get("fragment") == "1":
-            text = live
+            if "gzip" in request.headers.get("accept-encoding", ""):
+                text = live.compressed
+                headers["Content-Encoding"] = "gzip"
         else:
             filters = Filters.of(request.query_params)
             text = pages.render(
                 spoken,
                 "page",
-                live=live,
+                live=live.html,
                 filters=filters,
                 path=request.url.path,
                 others={
@@ -519,17 +553,12 @@ def board_router(rows: Rows, templates_dir: Path, locale: str, time_zone: ZoneIn
                 },
                 **{"cities": (), "is_board": False, "title": None, **facts},
             )
-        headers = HEADERS | {
-            "Cache-Control": "no-store",
-            "Content-Language": spoken,
-            "Vary": "Accept-Language",
-        }
         return HTMLResponse(text, status, headers)
 
     def away(request: Request, reason: str, *, is_board: bool) -> Response:
         live = pages.render(locale_of(request), "away", reason=reason)
-        response = respond(request, live, 503, is_board=is_board)
-        response.headers["Retry-After"] = str(REFRESH_SECONDS)
+        response = respond(request, Live.of(live), 503, is_board=is_board)
+        response.headers["Retry-After"] = str(math.ceil(refresh_seconds))
         return response
 
     async def answered(request: Request, answer: Awaitable[Found], *, is_board: bool) -> Any:
@@ -549,14 +578,21 @@ def board_router(rows: Rows, templates_dir: Path, locale: str, time_zone: ZoneIn
         picture = await answered(request, boards.get(filters), is_board=True)
         if isinstance(picture, Response):
             return picture
-        board, spoken = picture.answer, locale_of(request)
-        if spoken not in picture.parts:
-            axis = common_axis(board.missions, board.as_of)
-            picture.parts[spoken] = pages.render(
-                spoken, "board", board=board, axis=axis, now=board.as_of, filters=filters
-            )
+        board: Board = picture.answer
+        spoken = locale_of(request)
+        live = await picture.live(
+            spoken,
+            lambda: pages.render(
+                spoken,
+                "board",
+                board=board,
+                axis=common_axis(board.missions, board.as_of),
+                now=board.as_of,
+                filters=filters,
+            ),
+        )
         cities = {str(each.attributes.get("city") or "") for each in board.missions} - {""}
-        return respond(request, picture.parts[spoken], is_board=True, cities=sorted(cities))
+        return respond(request, live, is_board=True, cities=sorted(cities))
 
     @router.get(MISSIONS + "{mission_id:path}")
     async def show_mission(request: Request) -> Response:
@@ -569,15 +605,17 @@ def board_router(rows: Rows, templates_dir: Path, locale: str, time_zone: ZoneIn
         if isinstance(picture, Response):
             return picture
         if picture is None:
-            live = pages.render(spoken, "unknown", mission_id=mission_id)
-            return respond(request, live, 404)
-        story = picture.answer
-        if spoken not in picture.parts:
-            picture.parts[spoken] = pages.render(
+            unknown = pages.render(spoken, "unknown", mission_id=mission_id)
+            return respond(request, Live.of(unknown), 404)
+        story: MissionStory = picture.answer
+        live = await picture.live(
+            spoken,
+            lambda: pages.render(
                 spoken, "mission", mission=story, axis=own_axis(story), now=story.as_of
-            )
+            ),
+        )
         title = str(story.attributes.get("performer_name") or story.performer_id)
-        return respond(request, picture.parts[spoken], title=title)
+        return respond(request, live, title=title)
 
     @router.get("/board/static/{name}")
     async def show_static(name: str) -> Response:

@@ -19,8 +19,9 @@
 --
 -- To count and to find the silent ones it reads an index entry for each active mission
 -- and each wake-up, and with a filter by city or performer the mission's row: the only
--- part that grows with the fleet. Planned each time: filters that are not asked vanish.
--- As for the settings, see detect_timeouts_of.
+-- part that grows with the fleet. A filter that hardly any mission passes makes it look
+-- through all others for more; by type, at their last events. Planned each time:
+-- filters that are not asked vanish. As for the settings, see detect_timeouts_of.
 create or replace function scooters_ops.board(
     of_type scooters_ops.monitoring_notification_type default null,
     of_city text default null,

@@ -1,5 +1,6 @@
 -- Is this courier one that the board was asked for?
 -- Plain SQL, so that the planner sees through it: what is not asked for costs nothing.
+-- Identifiers' collation "C", which arguments take over, knows only ASCII's letters.
 create or replace function scooters_ops.board_matches(
     performer_id text,
     attributes jsonb,
@@ -10,11 +11,16 @@ returns boolean
 language sql immutable parallel safe
 as $$
 select
-    (of_city is null or lower(attributes ->> 'city') = lower(of_city))
+    (
+        of_city is null
+        or lower(attributes ->> 'city') = lower(of_city collate "default")
+    )
     and (
         of_performer is null
         or performer_id = of_performer
-        or strpos(lower(attributes ->> 'performer_name'), lower(of_performer)) > 0
+        or strpos(
+            lower(attributes ->> 'performer_name'), lower(of_performer collate "default")
+        ) > 0
     )
 $$;
 

@@ -1,0 +1,464 @@
+"""What the board asks the database, what it costs, and what it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from string import Formatter
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import pytest
+
+from notifier.config import ROOT
+from notifier.templates import LOCALES
+from notifier.web.board import (
+    Axis,
+    Board,
+    BoardMission,
+    Filters,
+    SharedAnswers,
+    common_axis,
+    preferred_locale,
+)
+from sandbox.postgres import Postgres
+from tests.board_rigs import LOGIN, Served, fleet, serving, travel
+from tests.conftest import TestDatabase, shared_database
+from tests.test_plans import buffers, forget_statistics
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def asked(database: TestDatabase, **arguments: Any) -> dict[str, Any]:
+    """What board() answers."""
+    named = ", ".join(f"{name} => %s" for name in arguments)
+    answer = database.value(f"select scooters_ops.board({named})", *arguments.values())
+    assert isinstance(answer, dict)
+    return answer
+
+
+def shown(answer: dict[str, Any]) -> list[str]:
+    return [mission["mission_id"] for mission in answer["missions"]]
+
+
+def detect(database: TestDatabase) -> int:
+    return int(database.value("select scooters_ops.detect_timeouts()"))
+
+
+# --- Which missions -----------------------------------------------------------------------------
+
+
+def test_who_is_furthest_over_comes_first_then_who_is_closest_to_the_limit(
+    database: TestDatabase,
+) -> None:
+    travel(database, "fine", ("start", 3))
+    travel(database, "close", ("start", 14))
+    travel(database, "over", ("start", 30), ("p1", 20), ("-p1", 16))
+    travel(database, "far over", ("start", 30), ("p1", 20))
+    travel(database, "over long ago", ("start", 60), ("p1", 30), ("-p1", 26), ("p2", 1))
+    travel(database, "not started")
+    travel(database, "ended", ("start", 60), ("end", 10))
+    for _ in ("before the first pass", "after it"):
+        answer = asked(database)
+        assert shown(answer) == ["far over", "over", "close", "over long ago", "fine"]
+        counts = {key: answer[key] for key in ("active", "matching", "overdue", "may_be_late")}
+        assert counts == {"active": 6, "matching": 5, "overdue": 2, "may_be_late": 0}
+        detect(database)
+
+
+def test_the_board_agrees_with_the_view(database: TestDatabase) -> None:
+    fleet(database)
+    overdue = database.values(
+        "select mission_id from scooters_ops.mission_timeouts where is_open order by deadline"
+    )
+    assert len(overdue) == 10
+    assert shown(asked(database, only_overdue=True)) == overdue
+    assert shown(asked(database))[:10] == overdue
+
+
+def test_who_is_overdue_is_shown_for_as_long_as_it_lasts_and_not_longer(
+    database: TestDatabase,
+) -> None:
+    travel(database, "m1", ("start", 2000))
+    assert detect(database) == 0  # no news any more
+    assert shown(asked(database, only_overdue=True)) == ["m1"]
+    database.value("select scooters_ops.record_event('m1', 'point_arrived', 'p1')")
+    for _ in ("before the next pass", "after it"):
+        assert shown(asked(database, only_overdue=True)) == []
+        assert shown(asked(database)) == ["m1"]
+        detect(database)
+
+
+def test_what_falls_due_is_shown_as_overdue_though_passes_have_stopped(
+    database: TestDatabase,
+) -> None:
+    travel(database, "m1", ("start", 14.99))
+    detect(database)
+    assert database.tokens() == []
+    late = datetime.now(UTC) + timedelta(minutes=1)
+    assert shown(asked(database, only_overdue=True, as_of=late)) == ["m1"]
+
+
+def test_when_there_are_more_than_it_shows_the_worst_are_shown_and_the_others_counted(
+    database: TestDatabase,
+) -> None:
+    for n in range(6):
+        travel(database, f"late {n}", ("start", 30 + n))
+        travel(database, f"fine {n}", ("start", 3 + n))
+    detect(database)
+    answer = asked(database, max_missions=4)
+    assert shown(answer) == ["late 5", "late 4", "late 3", "late 2"]
+    assert (answer["active"], answer["matching"], answer["may_be_late"]) == (12, 8, 2)
+    answer = asked(database, max_missions=8)
+    assert shown(answer)[5:] == ["late 0", "fine 5", "fine 4"]
+    assert answer["may_be_late"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"of_city": "kazan"}, {"a", "b"}),
+        ({"of_city": "Москва"}, {"c"}),
+        ({"of_city": "Kaz"}, set()),
+        ({"of_performer": "c-a"}, {"a"}),
+        ({"of_performer": "ПЕТР"}, {"c"}),
+        ({"of_performer": "%"}, set()),
+        ({"of_type": "timeout_in_point"}, {"b"}),
+        ({"of_type": "timeout_between_points"}, {"a", "c"}),
+        ({"of_city": "Kazan", "only_overdue": True}, {"b"}),
+    ],
+)
+def test_filters_choose_missions_and_notifications_alike(
+    database: TestDatabase, arguments: dict[str, Any], expected: set[str]
+) -> None:
+    travel(database, "a", ("start", 5), city="Kazan", performer_name="Anna")
+    travel(database, "b", ("start", 22), ("p1", 12), city="Kazan", performer_name="Boris")
+    travel(database, "c", ("start", 16), city="Москва", performer_name="Пётр Петров")
+    assert detect(database) == 2
+    answer = asked(database, **arguments)
+    assert set(shown(answer)) == expected
+    noticed = {each["mission_id"] for each in answer["notifications"]}
+    assert noticed == expected - {"a"}
+
+
+# --- What it costs ------------------------------------------------------------------------------
+
+MANY = """
+insert into scooters_ops.missions (mission_id, performer_id, status, attributes)
+select 'm' || m, 'c' || m, 'active', '{"city": "Moscow"}'
+from generate_series(%(first)s::int, %(last)s::int) as m;
+insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
+select 'm' || m, 'p' || p, p, interval '10 minutes'
+from generate_series(%(first)s::int, %(last)s::int) as m, generate_series(1, 3) as p;
+insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
+select 'm' || m, null, 'mission_started', now() - interval '1 second' * (m %% 1000)
+from generate_series(%(first)s::int, %(last)s::int) as m;
+"""
+"""One of ten is over the limit of 15 minutes."""
+
+
+def grow(database: TestDatabase, first: int, last: int) -> None:
+    for statement in MANY.split(";\n"):
+        if statement.strip():
+            database.connection.execute(statement, {"first": first, "last": last})
+    detect(database)
+    database.connection.execute("vacuum analyze")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "of_type => 'timeout_between_points'", "only_overdue => true"]
+)
+def test_it_reads_little_more_however_many_are_active(cluster: Postgres, arguments: str) -> None:
+    """Of each mission beyond those shown an index entry or two, and who is silent: since when."""
+    statement = f"select scooters_ops.board({arguments})"
+    with shared_database(cluster) as database:
+        grow(database, 1, 2500)
+        few = buffers(database, statement)
+        grow(database, 2501, 7500)
+        many = buffers(database, statement)
+    assert few < 20_000
+    assert many - few < 3_000
+
+
+def test_it_reads_no_table_that_grows_in_full_before_the_first_analyze(
+    cluster: Postgres,
+) -> None:
+    with shared_database(cluster) as database:
+        grow(database, 1, 3000)
+        with database.connection.transaction(force_rollback=True):
+            forget_statistics(database)
+            assert buffers(database, "select scooters_ops.board()") < 60_000
+            answer = asked(database)
+    assert (answer["active"], len(answer["missions"])) == (3000, 200)
+
+
+def test_a_hundred_open_boards_cost_one_query_a_refresh(database: TestDatabase) -> None:
+    travel(database, "m1", ("start", 20), city="Moscow")
+
+    async def look(url: str) -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+            paths = ("/board", "/board?lang=ru", "/board?fragment=1&lang=en", "/board?city=")
+            return await asyncio.gather(*(client.get(paths[n % 4]) for n in range(100)))
+
+    with serving(database) as board:
+        for expected in (1, 2):
+            answers = asyncio.run(look(board.url))
+            assert {answer.status_code for answer in answers} == {200}
+            assert len(board.rows.queries) == expected
+            assert all("c-m1" in answer.text for answer in answers)
+            asyncio.run(asyncio.sleep(0.6))  # until the answer is old
+
+
+# --- One answer for all -------------------------------------------------------------------------
+
+
+def test_an_answer_serves_all_who_ask_until_it_is_old_and_so_does_an_error() -> None:
+    questions: list[str] = []
+
+    async def ask(question: str) -> str:
+        questions.append(question)
+        await asyncio.sleep(0.01)
+        if question == "bad":
+            raise ValueError(question)
+        return question.upper()
+
+    async def story() -> None:
+        answers = SharedAnswers(ask, 0.1)
+        assert await asyncio.gather(*(answers.get("a") for _ in range(50))) == ["A"] * 50
+        assert await answers.get("a") == "A"
+        assert await answers.get("b") == "B"
+        for _ in range(2):
+            with pytest.raises(ValueError, match="bad"):
+                await answers.get("bad")
+        assert questions == ["a", "b", "bad"]
+        await asyncio.sleep(0.15)
+        assert await answers.get("a") == "A"
+        assert questions == ["a", "b", "bad", "a"]
+
+    asyncio.run(story())
+
+
+def test_whoever_goes_away_does_not_take_the_answer_from_the_others() -> None:
+    async def ask(question: str) -> str:
+        await asyncio.sleep(0.05)
+        return question
+
+    async def story() -> None:
+        answers = SharedAnswers(ask, 1)
+        first, second = (asyncio.create_task(answers.get("a")) for _ in range(2))
+        await asyncio.sleep(0.01)
+        first.cancel()
+        assert await second == "a"
+
+    asyncio.run(story())
+
+
+# --- What is sent -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def busy(cluster: Postgres) -> Iterator[Served]:
+    """A board with a fleet, which no test may change."""
+    with shared_database(cluster) as database:
+        fleet(database)
+        with serving(database, locale="ru") as served:
+            yield served
+
+
+PATHS = (
+    "/board",
+    "/board?lang=ru&type=job_skipped",
+    "/board?fragment=1",
+    "/board/missions/m-104",
+    "/board/missions/nobody",
+    "/board/static/board.css",
+    "/board/static/board.js",
+    "/board/static/board.svg",
+    "/board/static/board.py",
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_has_the_strict_policy(busy: Served, path: str) -> None:
+    answer = httpx.get(busy.url + path)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    expected = "immutable" if answer.is_success and "static" in path else "no-store"
+    if "static/board.py" not in path:
+        assert expected in answer.headers["cache-control"]
+    assert (answer.status_code == 404) == path.endswith(("nobody", ".py"))
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if "static" not in path])
+def test_no_page_has_inline_style_or_script_or_names_another_host(busy: Served, path: str) -> None:
+    html = httpx.get(busy.url + path).text
+    assert not re.search(r"<style|\sstyle=|<script(?! src=\"/board/)|\son\w+=|javascript:", html)
+    assert not re.search(r"(src|href|action)=\"(https?:)?//", html)
+
+
+@pytest.mark.parametrize(
+    ("query", "header", "locale"),
+    [
+        ("", "", "ru"),
+        ("", "de-DE,en;q=0.5,ru;q=0.4", "en"),
+        ("", "de", "ru"),
+        ("?lang=en", "ru", "en"),
+        ("?lang=xx", "en-GB", "en"),
+    ],
+)
+def test_the_url_chooses_the_language_then_the_browser_then_config(
+    busy: Served, query: str, header: str, locale: str
+) -> None:
+    answer = httpx.get(f"{busy.url}/board{query}", headers={"accept-language": header})
+    assert answer.headers["content-language"] == locale
+    assert f'<html lang="{locale}">' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("header", "locale"),
+    [("*", "en"), ("ru;q=0, en;q=0.1", "en"), ("ru;q=x", "en"), ("fr;q=0.9, RU;q=0.8", "ru")],
+)
+def test_a_strange_header_is_read_as_well_as_it_can_be(header: str, locale: str) -> None:
+    assert preferred_locale(header, LOCALES, "en") == locale
+
+
+def test_strange_queries_are_no_error(busy: Served) -> None:
+    for query in (
+        "type=nonsense",
+        "city=%00",
+        "performer=%ff%fe",
+        "overdue=2",
+        "city=" + "x" * 900,
+    ):
+        assert httpx.get(f"{busy.url}/board?{query}").status_code == 200
+    assert httpx.get(f"{busy.url}/board/missions/a%00b").status_code == 404
+    assert httpx.get(f"{busy.url}/board/missions/%ff").status_code == 404
+    assert httpx.get(f"{busy.url}/board/missions/" + "x" * 3000).status_code == 404
+
+
+def test_filters_that_are_not_asked_are_not_in_the_url() -> None:
+    filters = Filters.of({"type": "job_skipped", "city": " Moscow ", "performer": ""})
+    assert filters.query() == "type=job_skipped&city=Moscow"
+    assert filters.query(lang="ru") == "type=job_skipped&city=Moscow&lang=ru"
+
+
+def test_the_missions_page_says_why_and_to_whom(busy: Served) -> None:
+    page = httpx.get(f"{busy.url}/board/missions/m-104?lang=en").text
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
+    for expected in (
+        "Gleb Uspensky",
+        "Too long at a point at p2: since",
+        "the limit is 7 min 30 s",
+        "Limit: 5 min as planned × 1.5.",
+        "skipped job j1 (battery_exchange), at p3.",
+        "st DUTY retrying since",
+        "502 Bad Gateway",
+    ):
+        assert expected in words, words
+
+
+def test_a_missing_right_is_named(database: TestDatabase) -> None:
+    with serving(database) as board:
+        database.connection.execute(f"revoke scooters_ops_analyst from {LOGIN}")
+        try:
+            answer = httpx.get(f"{board.url}/board")
+        finally:
+            database.connection.execute(f"grant scooters_ops_analyst to {LOGIN}")
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert "it lacks the role scooters_ops_analyst" in answer.text
+
+
+def test_events_of_the_year_9999_are_shown(database: TestDatabase) -> None:
+    travel(database, "m1", ("start", 5))
+    database.value(
+        "select scooters_ops.record_event('m1', 'point_arrived', 'p1', '9999-12-31 23:59+00')"
+    )
+    with serving(database) as board:
+        assert "9999-12-31" in httpx.get(f"{board.url}/board/missions/m1").text
+
+
+# --- Texts and axes -----------------------------------------------------------------------------
+
+BOARD = ROOT / "templates" / "board"
+TEXTS = {locale: json.loads((BOARD / f"{locale}.json").read_text("utf-8")) for locale in LOCALES}
+
+
+def test_every_locale_has_every_text_with_the_same_blanks() -> None:
+    def blanks(texts: dict[str, str]) -> dict[str, set[str]]:
+        return {
+            key: {name for _, name, _, _ in Formatter().parse(text) if name}
+            for key, text in texts.items()
+        }
+
+    english = blanks(TEXTS["en"])
+    for texts in TEXTS.values():
+        assert blanks(texts) == english
+        assert list(texts) == list(TEXTS["en"])
+
+
+def test_every_text_is_used() -> None:
+    source = "".join(path.read_text("utf-8") for path in BOARD.glob("*.j2"))
+    used = set(re.findall(r"\bt\.(\w+)", source))
+    prefixes = set(re.findall(r't(?:\[|\.get\()"(\w+_)" ~', source))
+    for key in TEXTS["en"]:
+        assert key in used or key.startswith(tuple(prefixes)), key
+
+
+def mission(minutes: float) -> BoardMission:
+    interval = {
+        "type": "timeout_in_point",
+        "point_id": "p1",
+        "position": 1,
+        "started_at": NOW - timedelta(minutes=minutes),
+        "finished_at": None,
+        "eta": 300,
+        "factor": 1.5,
+        "limit": 450,
+        "deadline": NOW,
+        "elapsed": minutes * 60,
+        "is_overdue": False,
+    }
+    return BoardMission.model_validate(
+        {
+            "mission_id": "m1",
+            "performer_id": "c1",
+            "attributes": {},
+            "points_total": 1,
+            "intervals": [interval],
+        }
+    )
+
+
+def test_one_courier_who_has_been_away_for_days_does_not_squeeze_the_others() -> None:
+    missions = [*(mission(20) for _ in range(19)), mission(5000)]
+    axis = common_axis(missions, NOW)
+    assert axis.now - axis.start == timedelta(minutes=30)
+    assert axis.x(NOW - timedelta(minutes=5000)) == 0
+    assert axis.width(NOW - timedelta(minutes=5000), NOW) == 80
+
+
+def test_ticks_are_round_moments_of_the_zones_clock() -> None:
+    axis = Axis(NOW - timedelta(minutes=60), NOW, NOW + timedelta(minutes=15))
+    ticks = axis.ticks(ZoneInfo("Asia/Kathmandu"))  # UTC+5:45
+    assert [f"{tick:%H:%M}" for tick in ticks] == ["17:00", "17:15", "17:30", "17:45"]
+
+
+def test_the_answers_shape_is_the_models(database: TestDatabase) -> None:
+    fleet(database)
+    board = Board.model_validate(asked(database))
+    assert board.missions[0].current is not None
+    assert board.missions[0].current.over is not None
+    assert {each.state for n in board.notifications for each in n.recipients} == {
+        "sent",
+        "retrying",
+        "in_doubt",
+        "failed",
+    }

@@ -1,0 +1,297 @@
+"""The board as people meet it: in a real browser, Debian's Chromium, headless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+
+from notifier.config import ROOT
+from notifier.templates import NOTIFICATION_TYPES
+from sandbox.postgres import Postgres
+from tests.board_rigs import REFRESH_SECONDS, Served, fleet, serving, travel
+from tests.conftest import TestDatabase, shared_database
+
+CHROMIUM = Path("/usr/bin/chromium")
+SHOTS = ROOT / "build" / "board"
+WIDTHS = {375: 812, 1280: 900}
+REFRESH = REFRESH_SECONDS * 1000
+"""In milliseconds, as Playwright has it."""
+BECOMES_TRUE = 10_000
+"""As long as a slow machine may take for a refresh."""
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(),
+    reason="the board is not looked at: no Chromium is installed (apt-get install chromium)",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def board(database: TestDatabase) -> Iterator[Served]:
+    """A board on a database of the test's own, without missions."""
+    with serving(database) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def busy(cluster: Postgres) -> Iterator[Served]:
+    """A board with a fleet, which no test may change."""
+    with shared_database(cluster) as database:
+        fleet(database)
+        with serving(database) as served:
+            yield served
+
+
+@contextmanager
+def looking(
+    browser: Browser, served: Served, path: str = "/board", *, expected: str = "", **options: Any
+) -> Iterator[Page]:
+    """A page of the board. Whatever the browser complains of fails the test at the end, unless it
+    is expected, and so does a request to anywhere else."""
+    complaints: list[str] = []
+
+    def hear(said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            complaints.append(said.text)
+
+    def watch(request: Request) -> None:
+        if not request.url.startswith(served.url):
+            complaints.append(f"asks {request.url}")
+
+    with browser.new_context(**options) as context:
+        page = context.new_page()
+        page.on("console", hear)
+        page.on("request", watch)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+        page.goto(served.url + path)
+        yield page
+    assert [said for said in complaints if not (expected and re.search(expected, said))] == []
+
+
+def next_picture(page: Page) -> None:
+    """Waits until the script has put another picture in place."""
+    shown = page.locator(".as-of").inner_text()
+    expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
+
+
+def couriers(page: Page) -> list[str]:
+    return page.locator(".mission .who a").all_inner_texts()
+
+
+def test_an_overdue_mission_shows_within_a_refresh_of_its_pass(
+    browser: Browser, board: Served
+) -> None:
+    travel(board.database, "m1", ("start", 10), performer_name="Anna")
+    board.database.value("select scooters_ops.detect_timeouts()")
+    with looking(browser, board) as page:
+        page.evaluate("window.isSame = true")
+        expect(page.locator(".mission .over")).to_contain_text("left")
+        expect(page.locator(".notification")).to_have_count(0)
+        assert page.title() == "Couriers now"
+
+        board.database.connection.execute(
+            "update scooters_ops.missions_history set occurred_at = now() - interval '25 min'"
+        )
+        assert board.database.value("select scooters_ops.detect_timeouts()") == 1
+        expect(page.locator(".mission.is-late .over")).to_contain_text(
+            "10 min", timeout=BECOMES_TRUE
+        )
+        expect(page.locator(".notification")).to_contain_text("Too long on the way")
+        expect(page.locator(".notification")).to_contain_text("no notifier has taken it yet")
+        expect(page.locator(".mission rect.late")).to_have_attribute("fill", "url(#hatch)")
+        assert page.title() == "(1) Couriers now"
+        assert page.evaluate("window.isSame")
+
+
+def test_filters_are_kept_in_the_url_and_survive_a_refresh(browser: Browser, busy: Served) -> None:
+    with looking(browser, busy) as page:
+        everybody = couriers(page)
+        page.get_by_label("City").fill("kazan")
+        page.get_by_role("button", name="Apply").click()
+        assert "city=kazan" in page.url
+        kazan = couriers(page)
+        assert 0 < len(kazan) < len(everybody)
+        page.get_by_label("Only over the limit").check()
+        page.get_by_role("button", name="Apply").click()
+        late = [name for name in kazan if name != "Boris Godunov"]
+        assert couriers(page) == late
+
+        next_picture(page)
+        assert couriers(page) == late
+        assert page.get_by_label("City").input_value() == "kazan"
+        assert page.get_by_label("Only over the limit").is_checked()
+
+        page.get_by_role("link", name="Clear").click()
+        assert couriers(page) == everybody
+
+
+@pytest.mark.parametrize("kind", NOTIFICATION_TYPES)
+def test_the_filter_by_type_shows_that_type_alone(
+    browser: Browser, busy: Served, kind: str
+) -> None:
+    with looking(browser, busy, f"/board?type={kind}") as page:
+        noticed = set(page.locator(".notification .what").all_inner_texts())
+        assert len(noticed) == 1
+        assert page.get_by_label("Show").input_value() == kind
+        is_a_bar = kind != "job_skipped"
+        assert (page.locator(".mission").count() > 0) == is_a_bar
+
+
+def test_a_refresh_keeps_scroll_focus_selection_and_what_is_being_typed(
+    browser: Browser, busy: Served
+) -> None:
+    with looking(browser, busy, viewport={"width": 375, "height": 500}) as page:
+        page.get_by_label("Courier").fill("half a na")
+        page.evaluate("window.scrollTo(0, 1500)")
+        link = page.locator(".mission .who a").nth(8)
+        link.evaluate("link => link.focus({ preventScroll: true })")
+        href = link.get_attribute("href")
+        next_picture(page)
+        next_picture(page)
+        assert page.evaluate("window.scrollY") == 1500
+        assert page.evaluate("document.activeElement.getAttribute('href')") == href
+        assert page.get_by_label("Courier").input_value() == "half a na"
+
+        page.locator("#missions-heading").evaluate(
+            "heading => document.getSelection().selectAllChildren(heading)"
+        )
+        with page.expect_response(re.compile("fragment=1")):
+            pass
+        assert page.evaluate("document.getSelection().toString()") == "On the road"
+
+
+def test_a_pause_holds_the_picture(browser: Browser, busy: Served) -> None:
+    with looking(browser, busy) as page:
+        page.get_by_role("button", name="Pause").click()
+        shown = page.locator(".as-of").inner_text()
+        page.wait_for_timeout(1000 + 2 * REFRESH)  # nothing is to happen
+        assert page.locator(".as-of").inner_text() == shown
+        page.get_by_role("button", name="Pause").click()
+        expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
+
+
+def test_what_courier_names_and_attributes_hold_is_text(browser: Browser, board: Served) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    reversed_ = "\u202egnp.exe\u202c \u05d0\u05d1 {{ 7 * 7 }}"
+    travel(board.database, "m/1 ?#%<b>", ("start", 40), performer_name=evil, city=reversed_)
+    board.database.value("select scooters_ops.detect_timeouts()")
+    with looking(browser, board) as page:
+        expect(page.locator(".mission .who a")).to_have_text(evil)
+        expect(page.locator(".mission .who bdi").last).to_have_text(reversed_)
+        assert page.locator("#live script, #live img").count() == 0
+        next_picture(page)
+        page.locator(".notification .who a").click()
+        expect(page.locator("h1")).to_have_text(evil)
+        expect(page.locator(".ids")).to_contain_text("m/1 ?#%<b>")
+        assert page.locator("#live script, #live img, #live b").count() == 0
+        page.goto(board.url + "/board?city=%22%3E%3Cimg%20src%3Dx%3E")
+        assert page.get_by_label("City").input_value() == '"><img src=x>'
+
+
+def test_the_header_turns_loud_when_detection_has_stopped_or_delivery_is_stuck(
+    browser: Browser, board: Served
+) -> None:
+    travel(board.database, "m1", ("start", 40))
+    board.database.value("select scooters_ops.detect_timeouts()")
+    with looking(browser, board) as page:
+        expect(page.get_by_role("alert")).to_have_count(0)
+        ago = "now() - interval '1 hour'"
+        for statement in (
+            f"update scooters_ops.detection_passes set started_at = {ago}",
+            f"update scooters_ops.configs set applied_at = {ago}",
+            f"update scooters_ops.monitoring_notifications set created_at = {ago}",
+            "update scooters_ops.delivery_targets set failures = 2, hold_reason = '401 <Expired>'"
+            " where channel = 'st'",
+        ):
+            board.database.connection.execute(statement)
+        expect(page.get_by_role("alert")).to_contain_text(
+            ["Detection has stopped", "st refuses our messages. 401 <Expired>", "stuck"],
+            timeout=BECOMES_TRUE,
+        )
+
+
+def test_a_database_that_is_away_leaves_the_last_picture_and_the_board_goes_on_by_itself(
+    browser: Browser, board: Served
+) -> None:
+    travel(board.database, "m1", ("start", 40), performer_name="Anna")
+    with looking(browser, board, expected="503") as page:
+        expect(page.get_by_role("alert")).to_have_count(0)
+        board.rows.is_away = True
+        expect(page.get_by_role("alert")).to_contain_text(
+            "what you see is old", timeout=BECOMES_TRUE
+        )
+        assert couriers(page) == ["Anna"]
+
+        page.reload()
+        expect(page.get_by_role("alert")).to_contain_text("The database cannot be reached")
+        board.rows.is_away = False
+        expect(page.locator(".mission .who a")).to_have_text("Anna", timeout=BECOMES_TRUE)
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_everything_can_be_used_without_javascript(browser: Browser, busy: Served) -> None:
+    with looking(browser, busy, java_script_enabled=False) as page:
+        assert len(couriers(page)) == 13
+        assert page.locator("meta[http-equiv=refresh]").count() == 1
+        page.get_by_label("Courier").fill("olga")
+        page.get_by_label("Show").select_option("timeout_between_points")
+        page.get_by_role("button", name="Apply").click()
+        assert couriers(page) == ["Olga Knipper"]
+        page.locator(".mission .who a").click()
+        expect(page.get_by_role("heading", name="Why was I paged?")).to_be_visible()
+        expect(page.locator(".because")).to_contain_text("Limit: 10 min as planned × 1.5")
+        page.get_by_role("link", name="Русский").click()
+        expect(page.get_by_role("heading", name="Почему пришло уведомление?")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "path", "width"),
+    [
+        ("board", "/board", 375),
+        ("board", "/board", 1280),
+        ("board-ru", "/board?lang=ru", 375),
+        ("mission", "/board/missions/m-201", 375),
+        ("mission", "/board/missions/m-201", 1280),
+    ],
+)
+def test_it_is_readable_for_everybody(
+    browser: Browser, busy: Served, name: str, path: str, width: int, scheme: Any
+) -> None:
+    """On a phone and on a desk, by day and by night, and by what axe-core knows of those who read
+    with a reader or see few colours. The pictures are kept."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    size: ViewportSize = {"width": width, "height": WIDTHS[width]}
+    with looking(browser, busy, path, viewport=size, color_scheme=scheme) as page:
+        page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        faults = [
+            (fault["id"], fault["impact"], [node["html"][:200] for node in fault["nodes"][:3]])
+            for fault in Axe().run(page).response["violations"]
+        ]
+        assert [fault for fault in faults if fault[1] in ("serious", "critical")] == []
