@@ -108,7 +108,7 @@ def test_when_there_are_more_than_it_shows_the_worst_are_shown_and_the_others_co
 ) -> None:
     for n in range(6):
         travel(database, f"late {n}", ("start", 30 + n))
-        travel(database, f"fine {n}", ("start", 3 + n))
+        travel(database, f"fine {n}", ("start", 3 + n), city="Fine")
     detect(database)
     answer = asked(database, max_missions=4)
     assert shown(answer) == ["late 5", "late 4", "late 3", "late 2"]
@@ -116,6 +116,9 @@ def test_when_there_are_more_than_it_shows_the_worst_are_shown_and_the_others_co
     answer = asked(database, max_missions=8)
     assert shown(answer)[5:] == ["late 0", "fine 5", "fine 4"]
     assert answer["may_be_late"] == 0
+    answer = asked(database, max_missions=2, of_city="Fine")
+    assert shown(answer) == ["fine 5", "fine 4"]
+    assert answer["active"] == 6
 
 
 @pytest.mark.parametrize(
