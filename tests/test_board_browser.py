@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -27,7 +27,7 @@ from tests.board_rigs import REFRESH_SECONDS, Served, fleet, serving, travel
 from tests.conftest import TestDatabase, shared_database
 
 CHROMIUM = Path("/usr/bin/chromium")
-SHOTS = ROOT / "build" / "board"
+SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 WIDTHS = {375: 812, 1280: 900}
 REFRESH = REFRESH_SECONDS * 1000
 """In milliseconds, as Playwright has it."""
@@ -93,10 +93,26 @@ def looking(
     assert [said for said in complaints if not (expected and re.search(expected, said))] == []
 
 
+def shots() -> Path:
+    """Where pictures are kept."""
+    folder = ROOT / "build" / "board"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def next_picture(page: Page) -> None:
     """Waits until the script has put another picture in place."""
     shown = page.locator(".as-of").inner_text()
     expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
+
+
+def serious_faults(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe-core finds that keeps somebody from reading the page."""
+    return [
+        (fault["id"], [node["html"][:200] for node in fault["nodes"][:3]])
+        for fault in Axe().run(page).response["violations"]
+        if fault["impact"] in ("serious", "critical")
+    ]
 
 
 def couriers(page: Page) -> list[str]:
@@ -199,10 +215,12 @@ def test_what_courier_names_and_attributes_hold_is_text(browser: Browser, board:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
     reversed_ = "\u202egnp.exe\u202c \u05d0\u05d1 {{ 7 * 7 }}"
     travel(board.database, "m/1 ?#%<b>", ("start", 40), performer_name=evil, city=reversed_)
+    travel(board.database, "m2", ("start", 2), performer_name="W" * 200, city="w" * 200)
     board.database.value("select scooters_ops.detect_timeouts()")
-    with looking(browser, board) as page:
-        expect(page.locator(".mission .who a")).to_have_text(evil)
-        expect(page.locator(".mission .who bdi").last).to_have_text(reversed_)
+    with looking(browser, board, viewport={"width": 375, "height": 812}) as page:
+        expect(page.locator(".mission .who a").first).to_have_text(evil)
+        expect(page.locator(".mission .who small bdi").first).to_have_text(reversed_)
+        assert page.evaluate("document.documentElement.scrollWidth") == 375
         assert page.locator("#live script, #live img").count() == 0
         next_picture(page)
         page.locator(".notification .who a").click()
@@ -233,6 +251,10 @@ def test_the_header_turns_loud_when_detection_has_stopped_or_delivery_is_stuck(
             ["Detection has stopped", "st refuses our messages. 401 <Expired>", "stuck"],
             timeout=BECOMES_TRUE,
         )
+        page.screenshot(path=shots() / "alarms.png")
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            assert serious_faults(page) == []
 
 
 def test_a_database_that_is_away_leaves_the_last_picture_and_the_board_goes_on_by_itself(
@@ -249,6 +271,7 @@ def test_a_database_that_is_away_leaves_the_last_picture_and_the_board_goes_on_b
 
         page.reload()
         expect(page.get_by_role("alert")).to_contain_text("The database cannot be reached")
+        assert serious_faults(page) == []
         board.rows.is_away = False
         expect(page.locator(".mission .who a")).to_have_text("Anna", timeout=BECOMES_TRUE)
         expect(page.get_by_role("alert")).to_have_count(0)
@@ -269,7 +292,7 @@ def test_everything_can_be_used_without_javascript(browser: Browser, busy: Serve
         expect(page.get_by_role("heading", name="Почему пришло уведомление?")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize(
     ("name", "path", "width"),
     [
@@ -285,13 +308,8 @@ def test_it_is_readable_for_everybody(
 ) -> None:
     """On a phone and on a desk, by day and by night, and by what axe-core knows of those who read
     with a reader or see few colours. The pictures are kept."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
     size: ViewportSize = {"width": width, "height": WIDTHS[width]}
     with looking(browser, busy, path, viewport=size, color_scheme=scheme) as page:
-        page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        page.screenshot(path=shots() / f"{name}-{width}-{scheme}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        faults = [
-            (fault["id"], fault["impact"], [node["html"][:200] for node in fault["nodes"][:3]])
-            for fault in Axe().run(page).response["violations"]
-        ]
-        assert [fault for fault in faults if fault[1] in ("serious", "critical")] == []
+        assert serious_faults(page) == []

@@ -464,17 +464,17 @@ def _count(value: int, *, locale: Locale) -> str:
 
 def _clock(
     value: datetime,
-    now: datetime,
+    after: datetime | None = None,
     *,
     seconds: bool = False,
     locale: Locale,
     time_zone: tzinfo,
 ) -> str:
-    """`14:18`, or `14:18:05`; with date and offset unless they are those of `now`."""
+    """Wall time with date and offset, or without where they are those of `after`; see clock."""
     try:
-        text = clock(value, now, locale=locale, time_zone=time_zone)
+        text = clock(value, after, locale=locale, time_zone=time_zone)
         local = value.astimezone(time_zone)
-    except OverflowError:  # The last hours of the year 9999, for which phones are known.
+    except OverflowError:  # The last hours of the year 9999: phones' clocks are known for such.
         return value.isoformat()
     return text.replace(f"{local:%H:%M}", f"{local:%H:%M:%S}", 1) if seconds else text
 
