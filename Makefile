@@ -25,8 +25,8 @@ help: ## this list
 	sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 .PHONY: demo
-demo: sandbox ## see it work: a private PostgreSQL, a small fleet, its messages and tickets
-	$(python) -m sandbox.demo
+demo: sandbox ## see it work: a private PostgreSQL, a small fleet, its messages; KEEP=1 keeps its board
+	$(python) -m sandbox.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: install
 install: .venv/runtime ## what a server of the notifier needs and no more: system packages, .venv

@@ -2,21 +2,24 @@
 
 A private PostgreSQL with pg_cron, a fleet of seven couriers that calls create_mission, record_event
 and skip_job, the notifier as a process of its own, and stand-ins of Telegram and Tracker that speak
-the real protocols. Nothing of it outlives the demo.
+the real protocols. Nothing of it outlives the demo, which goes on until Ctrl-C with --keep.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any
@@ -36,6 +39,7 @@ SECRETS = {
     "TELEGRAM_BOT_TOKEN": "7000000000:demo-token",
     "TRACKER_TOKEN": "demo-oauth-token",
     "TRACKER_ORG_ID": "1234567",
+    "SCOOTERS_OPS_HTTP_TOKEN": "demo-http-token",
 }
 SCHEDULE = "5 seconds"
 PATIENCE_SECONDS = 100.0
@@ -153,8 +157,12 @@ def fleet() -> tuple[Courier, ...]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="keep serving the board until Ctrl-C")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _demo()
+        return _demo(keep=options.keep)
     except KeyboardInterrupt:
         print("\ndemo: interrupted; nothing is left behind", file=sys.stderr)
         return 130
@@ -163,7 +171,7 @@ def main() -> int:
         return 1
 
 
-def _demo() -> int:
+def _demo(*, keep: bool) -> int:
     _say("Starting a private PostgreSQL with pg_cron")
     with (
         Postgres() as server,
@@ -190,8 +198,9 @@ def _demo() -> int:
                     print(f"{courier.name} ", end="", flush=True)
                 print()
                 _await_messages(connection, notifier, log)
-            with psycopg.connect(server.conninfo("postgres"), autocommit=True) as cron:
-                _show(connection, cron, server, telegram, tracker)
+                with psycopg.connect(server.conninfo("postgres"), autocommit=True) as cron:
+                    _show(connection, cron, server, telegram, tracker)
+                _show_board(notifier, log, keep=keep)
     print("\nThe private PostgreSQL is gone again; nothing is left behind.")
     return 0
 
@@ -248,10 +257,11 @@ def _notifier(server: Postgres) -> Iterator[tuple[subprocess.Popen[bytes], IO[by
     """The notifier as ops run it; at the end it is asked to stop, as systemd does."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "notifier", "run"],
+            [sys.executable, "-m", "notifier", "run", "--listen", "127.0.0.1:0"],
             cwd=ROOT,
             env=server.environment(DATABASE) | SECRETS,
             stderr=log,
+            start_new_session=True,  # a terminal's Ctrl-C is for the demo
         )
         try:
             yield process, log
@@ -341,6 +351,20 @@ def _show(
             " from scooters_ops.detection_passes order by pass_id"
         ).fetchall(),
     )
+
+
+def _show_board(notifier: subprocess.Popen[bytes], log: IO[bytes], *, keep: bool) -> None:
+    listening = re.search(r" listening address=(\S+)", _text(log))
+    if listening is None:
+        raise DemoFailed(f"the notifier does not listen:\n{_text(log)}")
+    _title("The board")
+    print(f"  http://{listening[1]}/board")
+    if not keep:
+        print("  make demo KEEP=1 keeps it for you to look at.")
+        return
+    print("  It is served until Ctrl-C.", flush=True)
+    with suppress(KeyboardInterrupt):
+        raise DemoFailed(f"the notifier ended with {notifier.wait()}:\n{_text(log)}")
 
 
 def _psql(server: Postgres, script: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from notifier.metrics import Metrics
 from notifier.web import problems
@@ -17,6 +17,7 @@ from notifier.web.paths import EncodedPaths
 def make_app(
     writes: Connections,
     reads: Reads,
+    board: APIRouter,
     metrics: Metrics,
     *,
     token: str | None,
@@ -25,6 +26,7 @@ def make_app(
 ) -> FastAPI:
     """The whole HTTP face.
 
+    board              the pages of notifier.web.board
     token              what callers under /v1 must send; None: the secret token_env is missing, and
                        everything under /v1 is refused
     work_loop_problem  what is wrong with the notifier of this process; None: nothing
@@ -40,6 +42,7 @@ def make_app(
     problems.install(app)
     app.include_router(api_router(writes))
     app.include_router(ops_router(reads, metrics, work_loop_problem))
+    app.include_router(board)
     app.add_middleware(Guard, token=token, token_env=token_env)
     app.add_middleware(EncodedPaths)  # the last one added is the first one asked
     return app

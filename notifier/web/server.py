@@ -7,11 +7,12 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from logging import INFO, WARNING
+from zoneinfo import ZoneInfo
 
 import uvicorn
 
 from notifier import config as configs
-from notifier.config import Config, ConfigError
+from notifier.config import ROOT, Config, ConfigError
 from notifier.database import Database
 from notifier.delivery import Notifier
 from notifier.logs import event
@@ -19,6 +20,7 @@ from notifier.metrics import Metrics
 from notifier.secrets import SecretMissing, Secrets
 from notifier.web.address import Address
 from notifier.web.app import make_app
+from notifier.web.board import board_router
 from notifier.web.database import STATEMENT_SECONDS, Connections, Reads
 
 WRITE_CONNECTIONS = 4
@@ -64,9 +66,16 @@ async def open_face(
         config = await _config_in_force()
         writes = Connections("scooters_ops_writer", WRITE_CONNECTIONS, metrics)
         reads = Reads("scooters_ops_notifier", READ_CONNECTIONS, metrics)
+        board_reads = Reads("scooters_ops_analyst", READ_CONNECTIONS, metrics)
         app = make_app(
             writes,
             reads,
+            board_router(
+                board_reads.rows,
+                ROOT / "templates",
+                config.notifier.locale,
+                ZoneInfo(config.notifier.time_zone),
+            ),
             metrics,
             token=_token(config, secrets),
             token_env=config.http.token_env,
@@ -89,6 +98,7 @@ async def open_face(
         finally:
             await writes.aclose()
             await reads.aclose()
+            await board_reads.aclose()
 
 
 async def _config_in_force() -> Config:
