@@ -970,22 +970,33 @@ def test_a_server_that_hangs_is_a_lost_database(
 ) -> None:
     monkeypatch.setattr("notifier.delivery.STATEMENT_SECONDS", 0.2)
     monkeypatch.setattr("notifier.database.GRACE_SECONDS", 0.2)
-    house.configure(TELEGRAM, notifier__poll_seconds=0.1)
+    house.configure(TELEGRAM, notifier__poll_seconds=1)
+    idle_server = (
+        "select pid from pg_stat_activity where datname = current_database()"
+        " and application_name = 'notifier' and state = 'idle' and query ~ 'next_delivery'"
+    )
+
+    stopped: list[int] = []
+
+    def stop_while_idle() -> bool:
+        """In the midst of a statement it would hold a lock that the next server needs."""
+        stopped[:] = house.database.values(idle_server)
+        for server in stopped:
+            os.kill(server, signal.SIGSTOP)
+        if stopped and house.database.values(idle_server) != stopped:
+            os.kill(stopped[0], signal.SIGCONT)
+            return False
+        return bool(stopped)
 
     async def story() -> None:
         async with running() as daemon:
-            await daemon.until(lambda: bool(events(caplog, "started")))
-            (server,) = house.database.values(
-                "select pid from pg_stat_activity"
-                " where datname = current_database() and application_name = 'notifier'"
-            )
-            os.kill(server, signal.SIGSTOP)
+            await daemon.until(stop_while_idle)
             try:
                 await daemon.until(lambda: bool(events(caplog, "database_back")))
                 house.skip()
                 await daemon.until(house.is_sent)
             finally:
-                os.kill(server, signal.SIGCONT)
+                os.kill(stopped[0], signal.SIGCONT)
 
     asyncio.run(story())
     assert len(events(caplog, "database_lost")) == 1
