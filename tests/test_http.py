@@ -479,7 +479,10 @@ def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_told_to_come_back(
 # --- the whole of it -----------------------------------------------------------------------------
 
 
-def test_schemathesis_finds_no_failure(http: Face, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_failure(database: TestDatabase, http: Face, tmp_path: Path) -> None:
+    database.value(
+        "select scooters_ops.detect_timeouts()"
+    )  # detection is alive: /readyz answers 200
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli"),
