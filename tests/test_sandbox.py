@@ -26,6 +26,7 @@ import psycopg
 from sandbox.postgres import Postgres
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
 server = Postgres()
 print(server.base_dir, flush=True)
 try:
