@@ -4,6 +4,7 @@ asks to wait makes nobody else wait."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.test_delivery_functions import (
     TICKET,
     Sender,
     result,
+    waiting_for,
 )
 
 NO_RATES: dict[str, Any] = {"per_channel": [], "per_target": [], "per_group": []}
@@ -130,6 +132,19 @@ def test_limits_hold_for_all_notifiers_together(sender: Sender) -> None:
     assert leased == [1, 1, 1, 0, 0]
 
 
+def test_who_leases_counts_what_another_is_being_granted(sender: Sender) -> None:
+    limit(sender, per_channel=[rate(3, 10)])
+    wait_for(sender, "telegram", "1", 9)
+    other = Sender(sender.database)
+    with ThreadPoolExecutor() as pool:
+        with sender.connection.transaction():
+            assert len(sender.lease({"telegram": 2}, worker="w1")) == 2
+            with waiting_for(sender.database, 1):
+                leasing = pool.submit(other.lease, {"telegram": 9}, worker="w2")
+        assert len(leasing.result()) == 1
+    other.connection.close()
+
+
 def test_by_default_limits_are_what_telegram_says(sender: Sender) -> None:
     sender.database.apply_config()
     wait_for(sender, "telegram", "-1", 50)
@@ -207,6 +222,7 @@ def test_a_slow_queue_takes_no_more_than_its_share_of_what_is_in_flight(sender: 
     assert addresses(first) == ["SLOW"] * 10
     wait_for(sender, "st", "DUTY", 3)
     assert addresses(sender.lease()) == ["DUTY"] * 3
+    assert upcoming(sender)[0] != 0  # not before something of SLOW comes back
     sender.record(*[result(row, "sent", reference="1") for row in first[:4]])
     assert addresses(sender.lease()) == ["SLOW"] * 4
 
@@ -295,6 +311,7 @@ def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_wait
         pass_time(sender, 2)
         (probe,) = sender.lease()
         assert sender.lease(worker="w2") == []
+        assert upcoming(sender)[0] != 0  # not before the probe comes back
         refused(probe)
     pass_time(sender, 16)
     (probe,) = sender.lease()
@@ -372,6 +389,21 @@ def test_a_chat_that_moves_again_goes_on_under_its_latest_id(sender: Sender) -> 
         assert row["target"]["chat_id"] == old
         sender.record(result(row, "sent", reference="1", moved_to={"chat_id": new}))
     assert [row["target"]["chat_id"] for row in sender.lease()] == [-200]
+
+
+# --- Status ------------------------------------------------------------------------------------
+
+
+def test_a_backlog_that_only_limits_make_wait_is_not_stuck(sender: Sender) -> None:
+    limit(sender, per_target=[rate(1, 10)])
+    wait_for(sender, "telegram", "1", 3)
+    pass_time(sender, 1000)
+    stuck = "select bool_or(is_stuck) from scooters_ops.delivery_status where state = 'pending'"
+    assert sender.database.value(stuck)
+    assert len(sender.lease()) == 1
+    assert not sender.database.value(stuck)
+    pass_time(sender, 1000)
+    assert sender.database.value(stuck)
 
 
 # --- When it is worth asking again -------------------------------------------------------------

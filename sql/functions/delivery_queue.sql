@@ -15,17 +15,10 @@ returns table (
 language sql stable
 as $$
 with recursive waiting as (
-    (
-        select
-            recipient.address,
-            recipient.next_attempt_at
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.channel = delivery_queue.channel
-            and recipient.state in ('pending', 'sending')
-        order by recipient.address, recipient.next_attempt_at
-        limit 1
-    )
+    -- Before the first: no address is empty.
+    select
+        '' as address,
+        null::timestamptz as next_attempt_at
     union all
     select further.*
     from waiting
@@ -60,6 +53,7 @@ addressed as (
             and moved.channel = delivery_queue.channel
         limit 1
     ) as known on true
+    where waiting.address <> ''
 )
 
 select

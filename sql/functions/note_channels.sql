@@ -85,7 +85,6 @@ begin
     with said as (
         select
             recipient.channel,
-            bool_or(result.state = 'sent') as is_sent,
             max(result.error) filter (where result.is_channel_refused) as refusal
         from jsonb_to_recordset(results) as result (
             recipient_id bigint,
@@ -158,9 +157,7 @@ begin
     order by place.address, recipient.channel
     on conflict (address, channel) do update
     set
-        held_until = coalesce(
-            greatest(known.held_until, excluded.held_until), known.held_until
-        ),
+        held_until = greatest(known.held_until, excluded.held_until),
         hold_reason = coalesce(excluded.hold_reason, known.hold_reason),
         moved_to = coalesce(excluded.moved_to, known.moved_to);
 end

@@ -3,44 +3,17 @@
 -- and what is not yet, what failed and what is in doubt, each by its index. What was
 -- sent is in none of these indexes.
 create or replace view scooters_ops.unsent_recipients as
-with recursive waiting_channels as (
-    -- From one channel to the next, without reading what lies between.
-    select min(channel) as channel
-    from scooters_ops.notification_recipients
-    where state in ('pending', 'sending')
-    union all
-    select (
-        select min(recipient.channel) as channel
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.state in ('pending', 'sending')
-            and recipient.channel > known.channel
-    ) as channel
-    from waiting_channels as known
-    where known.channel is not null
-),
-
-attention_channels as (
-    select min(channel) as channel
-    from scooters_ops.notification_recipients
-    where state in ('failed', 'in_doubt')
-    union all
-    select (
-        select min(recipient.channel) as channel
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.state in ('failed', 'in_doubt')
-            and recipient.channel > known.channel
-    ) as channel
-    from attention_channels as known
-    where known.channel is not null
+with known_channel as (
+    select channel
+    from scooters_ops.delivery_targets
+    where address = ''
 ),
 
 found as (
     select
         due.*,
         count(*) over (partition by known.channel) as of_this_kind
-    from waiting_channels as known
+    from known_channel as known
     inner join lateral (
         select recipient.*
         from scooters_ops.notification_recipients as recipient
@@ -55,7 +28,7 @@ found as (
     select
         later.*,
         count(*) over (partition by known.channel) as of_this_kind
-    from waiting_channels as known
+    from known_channel as known
     inner join lateral (
         select recipient.*
         from scooters_ops.notification_recipients as recipient
@@ -70,7 +43,7 @@ found as (
     select
         failed.*,
         count(*) over (partition by known.channel) as of_this_kind
-    from attention_channels as known
+    from known_channel as known
     inner join lateral (
         select recipient.*
         from scooters_ops.notification_recipients as recipient
@@ -83,7 +56,7 @@ found as (
     select
         in_doubt.*,
         count(*) over (partition by known.channel) as of_this_kind
-    from attention_channels as known
+    from known_channel as known
     inner join lateral (
         select recipient.*
         from scooters_ops.notification_recipients as recipient
