@@ -176,7 +176,7 @@ def run(world: World, scenario: Scenario, seed: str, say: Callable[[str], None])
         def progress() -> None:
             done = sum(trial.done.values())
             say(
-                f"{scenario.name}: {trial.taken_count} of {2 * scenario.notifications} arrived,"
+                f"{scenario.name}: {trial.taken_count} arrived, repetitions included, of {2 * scenario.notifications},"
                 f" {done} mischiefs, {time.monotonic() - began:.0f} s"
             )
 
