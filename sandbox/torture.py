@@ -176,8 +176,9 @@ def run(world: World, scenario: Scenario, seed: str, say: Callable[[str], None])
         def progress() -> None:
             done = sum(trial.done.values())
             say(
-                f"{scenario.name}: {trial.taken_count} arrived, repetitions included, of {2 * scenario.notifications},"
-                f" {done} mischiefs, {time.monotonic() - began:.0f} s"
+                f"{scenario.name}: {trial.taken_count} arrived, repetitions included,"
+                f" of {2 * scenario.notifications}, {done} mischiefs,"
+                f" {time.monotonic() - began:.0f} s"
             )
 
         _settle(trial, scenario.notifiers, scenario.schedule(chance), chance, progress)
