@@ -6,8 +6,6 @@ PYTHON ?= python3
 CONFIG ?= config.json
 
 python := .venv/bin/python
-psql := psql -X $${DATABASE_URL:+"$$DATABASE_URL"}
-psql_script := $(psql) -q -v ON_ERROR_STOP=1 -f
 pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes
 lock := build/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 \
     --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
@@ -42,16 +40,16 @@ config: .venv/runtime ## check config.json (or CONFIG=file) and make it the conf
 	$(python) -m notifier config apply $(CONFIG)
 
 .PHONY: schedule
-schedule: client-packages ## let pg_cron detect, on the schedule of the config in force
-	$(psql_script) sql/cron/schedule.sql
+schedule: .venv/runtime ## let pg_cron detect, as the config in force says, and see that it does; WAIT=0: only the first
+	$(python) -m notifier schedule $(if $(WAIT),--wait $(WAIT))
 
 .PHONY: unschedule
-unschedule: client-packages ## stop pg_cron's passes
-	$(psql_script) sql/cron/unschedule.sql
+unschedule: .venv/runtime ## stop pg_cron's passes
+	$(python) -m notifier unschedule
 
 .PHONY: status
 status: .venv/runtime ## is detection alive, is delivery: exit 1 when something needs a person
-	$(psql_script) sql/cron/status.sql; detection=$$?; $(python) -m notifier status && exit $$detection
+	$(python) -m notifier status --jobs
 
 .PHONY: run
 run: .venv/runtime ## the notifier, until it is told to stop
@@ -62,8 +60,8 @@ service: .venv/runtime ## as root: install the notifier as a service of systemd
 	sh deploy/service.sh
 
 .PHONY: psql
-psql: client-packages ## a psql on the database
-	exec $(psql)
+psql: .venv/runtime ## a psql on the database
+	exec $(python) -m notifier psql
 
 .PHONY: test
 test: sandbox ## every test, on a private PostgreSQL; PYTEST='-k name' chooses

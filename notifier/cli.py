@@ -14,12 +14,13 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 
 from notifier import config as configs
-from notifier import logs, status
+from notifier import logs, psql, status
 from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
 from notifier.database import Database, DatabaseUnusable
@@ -35,6 +36,9 @@ TEMPLATES = ROOT / "templates"
 CONFIG = ROOT / "config.json"
 # A person waits: all that failed may be revived at once.
 STATEMENT_SECONDS = 600.0
+# pg_cron may start jobs at full minutes only.
+FIRST_RUN_SECONDS = 90
+PSQL_COMMANDS = ("psql", "schedule", "unschedule")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     secrets = Secrets()
     logs.configure(options.log_level, secrets)
     try:
+        if options.command in PSQL_COMMANDS:
+            _psql(options).replace_process()
         return asyncio.run(_command(options, secrets))
     except BrokenPipeError:  # notifier preview ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser(
         "status", help="what waits, what failed; exit 1 when a person is needed"
     )
-    shown.add_argument("--json", action="store_true", help="for programs, and with all there is")
+    form = shown.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs, and with all there is")
+    form.add_argument("--jobs", action="store_true", help="and what pg_cron's jobs need, by psql")
 
     retry = commands.add_parser("retry", help="try failed and doubtful recipients once more")
     what = retry.add_mutually_exclusive_group(required=True)
@@ -115,7 +123,29 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="TOKEN did arrive: record its doubtful recipients as sent, and send nothing",
     )
+
+    schedule = commands.add_parser("schedule", help="let pg_cron run the passes, by psql")
+    schedule.add_argument(
+        "--wait",
+        type=int,
+        default=FIRST_RUN_SECONDS,
+        metavar="SECONDS",
+        help="for the first run (%(default)s); 0: not at all",
+    )
+    commands.add_parser("unschedule", help="stop pg_cron's passes, by psql")
+    terminal = commands.add_parser("psql", help="a psql on the database", add_help=False)
+    terminal.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
     return parser
+
+
+def _psql(options: argparse.Namespace) -> psql.Psql:
+    match options.command:
+        case "psql":
+            return psql.Psql.on_database(*options.arguments)
+        case "schedule":
+            return psql.cron_script("schedule.sql", wait_seconds=options.wait)
+        case _:
+            return psql.cron_script("unschedule.sql")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -139,7 +169,7 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
         case "preview":
             return await _preview(options)
         case "status":
-            return await _status(as_json=options.json)
+            return await _status(as_json=options.json, with_jobs=options.jobs)
         case _:
             return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
@@ -247,9 +277,11 @@ async def _preview(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _status(*, as_json: bool) -> int:
+async def _status(*, as_json: bool, with_jobs: bool) -> int:
     async with _database() as database:
         found = await status.Status.read(database)
+    if with_jobs:
+        found = replace(found, jobs=status.JobsStatus(*psql.cron_script("status.sql").errors()))
     if as_json:
         print(json.dumps(status.document(found), indent=2, ensure_ascii=False))
     else:

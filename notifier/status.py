@@ -28,6 +28,24 @@ FEW = 5
 WAITING = ("pending", "retrying", "sending")
 
 
+JOBS_VERDICT = "a person is needed"
+"""How sql/cron/status.sql ends where something is wrong, after a line for each thing."""
+
+
+@dataclass(frozen=True)
+class JobsStatus:
+    """How sql/cron/status.sql ended, and what it wrote to standard error."""
+
+    exit_code: int
+    errors: str
+
+    def advice(self) -> list[str]:
+        lines = [line for line in self.errors.splitlines() if JOBS_VERDICT not in line]
+        if self.exit_code and not lines:
+            return [f"psql ended with {self.exit_code}, and did not say why."]
+        return lines
+
+
 @dataclass(frozen=True)
 class Status:
     """All that the views say."""
@@ -38,6 +56,8 @@ class Status:
     recipients: Sequence[RecipientStatus]
     holds: Sequence[Hold]
     notifiers: Sequence[NotifierStatus]
+    jobs: JobsStatus | None = None
+    """None: pg_cron was not asked."""
 
     @classmethod
     async def read(cls, database: Database) -> Self:
@@ -86,8 +106,10 @@ def advice(status: Status) -> list[str]:
 
 
 def _advice(status: Status) -> Iterator[str]:
-    if status.detection.is_stalled:
-        yield "Detection has stopped: see make status for pg_cron's own account."
+    if status.jobs is not None:  # they say it with its cause
+        yield from status.jobs.advice()
+    elif status.detection.is_stalled:
+        yield "Detection has stopped: notifier status --jobs (make status) asks pg_cron why."
     if status.in_force.config_id is None:
         yield "No config is in force: make config"
     else:

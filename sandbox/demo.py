@@ -369,7 +369,7 @@ def _show_board(notifier: subprocess.Popen[bytes], log: IO[bytes], *, keep: bool
 
 def _psql(server: Postgres, script: str) -> None:
     finished = subprocess.run(
-        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", script],
+        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "wait_seconds=0", "-f", script],
         cwd=ROOT,
         env=server.environment(DATABASE),
         capture_output=True,

@@ -1,7 +1,10 @@
--- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it. Sets
--- the psql variables detect_job, prune_job, prune_runs_job, our_database and
--- cron_database. Job names hold the database's name: one pg_cron serves a whole
--- cluster.
+-- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it.
+-- Starts in our database, ends in pg_cron's, and sets psql variables on the way. Job
+-- names hold the database's name: one pg_cron serves a whole cluster.
+--
+-- Whoever runs this may be a superuser, and anybody may have made functions in public:
+-- every session of these scripts looks names up in pg_catalog alone.
+set search_path = pg_catalog, pg_temp;
 do $$
 begin
     if to_regclass('scooters_ops.configs') is null then
@@ -11,23 +14,62 @@ begin
         raise exception 'pg_cron is not loaded by this server'
         using hint = 'Set shared_preload_libraries = ''pg_cron'' and cron.database_name, then restart PostgreSQL. Debian''s package is postgresql-NN-cron.';
     end if;
+    if not exists (
+        select from pg_database where datname = current_setting('cron.database_name')
+    ) then
+        raise exception 'pg_cron is to live in database "%" (cron.database_name), and there is no such database', current_setting('cron.database_name')
+        using hint = 'Create it, or set cron.database_name to another one and restart PostgreSQL.';
+    end if;
+exception
+    when insufficient_privilege then
+        raise exception '% may not read pg_cron''s settings', current_user
+        using hint = format('As a superuser: grant pg_read_all_settings to %I', current_user);
 end
 $$;
 
--- Before pg_cron 1.5 a job's name has at most 63 bytes.
-with names as (
-    select
-        case
-            when octet_length(current_database()) <= 39 then current_database()::text
-            else left(current_database(), 6) || '_' || md5(current_database())
-        end as suffix
-)
-
+-- Before pg_cron 1.5 a job's name has at most 63 bytes: a long name of a database
+-- gives a short one.
 select
-    'scooters_ops_detect@' || names.suffix as detect_job,
-    'scooters_ops_prune@' || names.suffix as prune_job,
-    'scooters_ops_prune_runs@' || names.suffix as prune_runs_job,
     current_database() as our_database,
-    current_setting('cron.database_name') as cron_database
-from names
+    current_setting('cron.database_name') as cron_database,
+    case
+        when octet_length(current_database()::text) <= 39 then current_database()::text
+        else left(current_database()::text, 6) || '_' || md5(current_database()::text)
+    end as suffix
+\gset
+select
+    'scooters_ops_detect@' || :'suffix' as detect_job,
+    'scooters_ops_prune@' || :'suffix' as prune_job,
+    'scooters_ops_prune_runs@' || :'suffix' as prune_runs_job,
+    'scooters_ops_first_run@' || :'suffix' as first_run_job
+\gset
+
+-- What the jobs are made of, and whether passes run.
+select
+    in_force.config is not null as has_config,
+    coalesce(in_force.config -> 'detection' ->> 'schedule', '') as pass_schedule,
+    coalesce(in_force.config -> 'retention' ->> 'schedule', '') as prune_schedule,
+    coalesce(
+        in_force.config -> 'retention' ->> 'cron_runs_seconds', '0'
+    ) as cron_runs_seconds,
+    status.is_enabled,
+    status.is_stalled,
+    status.last_pass_at is not null and not status.is_stalled as is_passing,
+    coalesce(
+        'the last pass started '
+        || date_trunc('second', now() - status.last_pass_at)::text || ' ago',
+        'there never was a pass'
+    ) as last_pass
+from scooters_ops.detection_status as status
+left join scooters_ops.config_in_force as in_force on true
+\gset
+
+\connect :"cron_database"
+set search_path = pg_catalog, pg_temp;
+select
+    count(*) > 0 as has_pg_cron,
+    coalesce(bool_and(has_schema_privilege(nspname, 'usage')), true) as may_use_pg_cron,
+    format('grant usage on schema cron to %I', current_user) as missing_grant
+from pg_namespace
+where nspname = 'cron' and exists (select from pg_extension where extname = 'pg_cron')
 \gset

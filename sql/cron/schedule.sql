@@ -1,76 +1,52 @@
 -- How does pg_cron come to run the passes? psql -f sql/cron/schedule.sql, or make
 -- schedule. In our database it reads the schedule of the config in force; in pg_cron's
--- database it makes three jobs. Jobs have names: running this again replaces them.
+-- database it makes three jobs in the place of those of the same names. Then it waits
+-- for a pass, and says what to do where none comes: so many seconds as the psql
+-- variable wait_seconds says (0: no wait).
 \set ON_ERROR_STOP on
 \set QUIET on
+\if :{?wait_seconds}
+\else
+\set wait_seconds 90
+\endif
+\set is_scheduling true
 \ir jobs.sql
 
+\if :has_config
+\else
 do $$
 begin
-    if not exists (select from scooters_ops.config_in_force) then
-        raise exception 'no config is in force: make config';
-    end if;
+    raise exception 'no config is in force: make config';
 end
 $$;
+\endif
 
-select
-    config -> 'detection' ->> 'schedule' as detect_schedule,
-    config -> 'retention' ->> 'schedule' as prune_schedule,
-    config -> 'retention' ->> 'cron_runs_seconds' as cron_runs_seconds
-from scooters_ops.config_in_force
-\gset
-
-\connect :"cron_database"
+\ir may_use_pg_cron.sql
 set client_min_messages = warning;
 create extension if not exists pg_cron;
 reset client_min_messages;
+\ir commands.sql
 
--- Before 1.5 pg_cron knows minutes only: each minute a job runs the passes of that
--- minute.
-with pg_cron as (
-    select
-        string_to_array(substring(extversion, '^[0-9.]+'), '.')::int[] < array[1, 5]
-        and :'detect_schedule' like '%second%' as runs_minutes_only
-    from pg_extension
-    where extname = 'pg_cron'
-),
+-- cron.schedule changes some columns of a job that exists, and not its host, its port
+-- or whether it is active. A schedule that lets nothing run within a minute gets a job
+-- beside it, for the first run.
+begin;
+select count(cron.unschedule(jobid)) as replaced_jobs
+from cron.job
+where
+    jobname in (:'detect_job', :'prune_job', :'prune_runs_job', :'first_run_job')
+    and (
+        username = current_user
+        or has_table_privilege('cron.job', 'delete')
+    )
+\gset
 
-jobs as (
-    select
-        :'detect_job' as name,
-        case
-            when pg_cron.runs_minutes_only then '* * * * *'
-            else :'detect_schedule'
-        end as schedule,
-        case
-            when pg_cron.runs_minutes_only
-                then format(
-                    'call scooters_ops.detect_for_a_minute(%L)', :'detect_schedule'
-                )
-            else 'call scooters_ops.detect_in_batches()'
-        end as command,
-        :'our_database' as database
-    from pg_cron
-    union all
-    select
-        :'prune_job' as name,
-        :'prune_schedule' as schedule,
-        'call scooters_ops.prune_in_batches()' as command,
-        :'our_database' as database
-    union all
-    select
-        :'prune_runs_job' as name,
-        :'prune_schedule' as schedule,
-        format(
-            'delete from cron.job_run_details'
-            || ' where end_time < now() - interval ''%s seconds'' and jobid in'
-            || ' (select jobid from cron.job where jobname in (%L, %L, %L))',
-            :'cron_runs_seconds',
-            :'detect_job',
-            :'prune_job',
-            :'prune_runs_job'
-        ) as command,
-        current_database() as database
+with jobs (name, schedule, command, database) as (
+    values
+    (:'detect_job', :'detect_schedule', :'detect_command', :'our_database'),
+    (:'prune_job', :'prune_schedule', :'prune_command', :'our_database'),
+    (:'prune_runs_job', :'prune_schedule', :'prune_runs_command', :'cron_database'),
+    (:'first_run_job', '* * * * *', :'detect_command', :'our_database')
 )
 
 select
@@ -81,4 +57,44 @@ select
         when database = current_database() then cron.schedule(name, schedule, command)
         else cron.schedule_in_database(name, schedule, command, database)
     end as jobid
-from jobs;
+from jobs
+where
+    name <> :'first_run_job'
+    or (
+        :'detect_schedule' not like '%second%'
+        and :'detect_schedule' <> '* * * * *'
+        and :'wait_seconds'::integer > 0
+    );
+commit;
+
+\set needs_person false
+select
+    :'is_enabled'::boolean and :'wait_seconds'::integer > 0 as waits,
+    current_setting('cron.log_run')::boolean as logs_runs
+\gset
+\if :waits
+\if :logs_runs
+\ir first_run.sql
+\else
+\echo 'cron.log_run is off, so nobody says how runs end: make status in a minute.'
+\endif
+\endif
+
+\set is_stalled false
+\ir problems.sql
+\if :has_problems
+\warn :problems
+\set needs_person true
+\endif
+select count(cron.unschedule(jobid)) as first_run_jobs
+from cron.job
+where jobname = :'first_run_job' and username = current_user
+\gset
+\if :needs_person
+\set VERBOSITY terse
+do $$
+begin
+    raise exception 'the jobs are made, and a person is needed';
+end
+$$;
+\endif

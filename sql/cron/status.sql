@@ -1,47 +1,37 @@
 -- Do the passes run? psql -f sql/cron/status.sql, or make status.
--- Shows each job with its last run and its failures; ends with an error where detection
--- has stopped.
+-- Shows each job with its last run and its failures, then says what needs a person, a
+-- line each on standard error; ends with an error where something does.
 \set ON_ERROR_STOP on
 \set QUIET on
+\set is_scheduling false
 \ir jobs.sql
 
 select
-    is_enabled,
-    last_pass_at,
-    last_pass_elapsed,
-    last_pass_missions,
-    last_pass_inserted
-from scooters_ops.detection_status;
-
-select
-    is_stalled,
-    format(
-        'Detection has STOPPED: %s.',
-        coalesce(
-            'the last pass started ' || (now() - last_pass_at) || ' ago',
-            'there never was a pass'
-        )
-    ) as stalled_message,
-    not is_enabled as is_disabled
-from scooters_ops.detection_status
+    :'has_pg_cron'::boolean and :'may_use_pg_cron'::boolean as can_see_jobs,
+    :'has_pg_cron'::boolean and not :'may_use_pg_cron'::boolean as lacks_grant,
+    :'is_stalled'::boolean
+    or (:'is_enabled'::boolean and not :'has_pg_cron'::boolean) as has_problems,
+    concat_ws(
+        chr(10),
+        case
+            when not :'has_pg_cron'::boolean
+                then format(
+                    'No pass is scheduled, pg_cron has no tables in database %s:'
+                    || ' make schedule',
+                    :'cron_database'::text
+                )
+        end,
+        case
+            when :'is_stalled'::boolean
+                then format('Detection has STOPPED: %s.', :'last_pass'::text)
+        end
+    ) as problems
 \gset
 
-select
-    coalesce(
-        (
-            select config -> 'detection' ->> 'schedule'
-            from scooters_ops.config_in_force
-        ),
-        ''
-    ) as detect_schedule
-\gset
-
-\connect :"cron_database"
-select to_regclass('cron.job') is not null as has_pg_cron
-\gset
-\if :has_pg_cron
+\if :can_see_jobs
 select
     job.jobname as job,
+    job.username as owner,
     job.schedule,
     job.active as is_active,
     last_run.start_time as last_run_at,
@@ -69,46 +59,35 @@ left join lateral (
 ) as runs on true
 where job.jobname in (:'detect_job', :'prune_job', :'prune_runs_job')
 order by job.jobname;
-
+\ir commands.sql
+\ir problems.sql
 select
-    count(*) = 0 as is_unscheduled,
-    coalesce(
-        bool_or(
-            schedule <> :'detect_schedule'
-            and strpos(command, quote_literal(:'detect_schedule')) = 0
-        ),
-        false
-    ) as is_outdated
-from cron.job
-where jobname = :'detect_job'
+    row_security_active('cron.job')
+    and :'is_passing'::boolean
+    and not exists (
+        select from cron.job
+        where jobname = :'detect_job'
+    ) as runs_unseen
 \gset
-select count(*) > 0 as prunes_as_before
-from cron.job
-where
-    jobname = :'prune_job'
-    and strpos(command, 'scooters_ops.prune_in_batches()') = 0
-\gset
-\if :is_unscheduled
-\echo No pass is scheduled: make schedule
+\if :runs_unseen
+\echo 'Passes run, but not by your jobs: only their owner and superusers see them.'
 \endif
-\if :is_outdated
-\echo The schedule differs from the config in force: make schedule
-\endif
-\if :prunes_as_before
-\echo The pruning job is of an earlier version, it keeps notifications: make schedule
-\endif
-\else
-\echo pg_cron has no tables in database :cron_database: make schedule
 \endif
 
-\if :is_disabled
-\echo Detection is disabled by config (detection.enabled).
+\if :lacks_grant
+\echo 'You may not see the jobs. A superuser may allow it, in database' :cron_database:
+\echo :missing_grant
 \endif
-\if :is_stalled
-\warn :stalled_message
+\if :is_enabled
+\else
+\echo 'Detection is disabled by config (detection.enabled).'
+\endif
+\if :has_problems
+\warn :problems
+\set VERBOSITY terse
 do $$
 begin
-    raise exception 'detection has stopped';
+    raise exception 'a person is needed';
 end
 $$;
 \endif

@@ -4,15 +4,15 @@
 \set QUIET on
 \ir jobs.sql
 
-\connect :"cron_database"
-select to_regclass('cron.job') is not null as has_pg_cron
-\gset
 \if :has_pg_cron
+\ir may_use_pg_cron.sql
 select
     jobname as unscheduled_job,
     cron.unschedule(jobid) as is_done
 from cron.job
-where jobname in (:'detect_job', :'prune_job', :'prune_runs_job');
+where
+    jobname in (:'detect_job', :'prune_job', :'prune_runs_job', :'first_run_job')
+    and (username = current_user or has_table_privilege('cron.job', 'delete'));
 \else
 \echo pg_cron has no tables in database :cron_database: nothing was scheduled.
 \endif

@@ -1,12 +1,22 @@
 -- How are there passes more often than each minute where pg_cron knows minutes only?
 -- Before pg_cron 1.5 a job of every minute calls this: passes at a distance within its
--- minute, each committed on its own, the last one early enough to end within it.
+-- minute, each committed on its own, the last one early enough to end within it. Where
+-- statement_timeout would end the call before, it ends by itself a little earlier: what
+-- the timeout cancels is a pass, and a run that failed.
 create or replace procedure scooters_ops.detect_for_a_minute(distance interval)
 language plpgsql
 as $$
 declare
     started_at constant timestamptz := clock_timestamp();
     next_pass_at timestamptz := started_at;
+    ends_at constant timestamptz := started_at + least(
+        interval '1 minute',
+        (
+            select 0.8 * nullif(setting::integer, 0) * interval '1 millisecond'
+            from pg_catalog.pg_settings
+            where name = 'statement_timeout'
+        )
+    );
 begin
     if distance < interval '1 second' or distance > interval '1 minute' then
         raise exception using
@@ -16,7 +26,7 @@ begin
     loop
         call scooters_ops.detect_in_batches();
         next_pass_at := next_pass_at + distance;
-        exit when next_pass_at >= started_at + interval '1 minute';
+        exit when next_pass_at >= ends_at;
         perform pg_sleep_until(next_pass_at);
         commit;
     end loop;
