@@ -337,7 +337,7 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
         f"  telegram {GROUP}: 1 in_doubt",
     ]
     assert finished.stdout.splitlines()[8:] == [
-        "Detection has stopped: see make status for pg_cron's own account.",
+        "Detection has stopped: notifier status --jobs (make status) asks pg_cron why.",
         "Mend what the errors name, then: notifier retry --failed",
         "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent;"
         " to send them again: notifier retry TOKEN",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -15,14 +18,19 @@ from psycopg import sql
 from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase, config, until
+from tests.conftest import TestDatabase, config, shared_database, until
+from tests.delivery_rigs import command
 
 # Before pg_cron 1.5 jobs start at full minutes.
 
 
-def psql(script: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def psql(
+    script: str, environment: dict[str, str], wait_seconds: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """Runs a script; schedule.sql does not wait for a first run unless told to."""
+    settings = ["-v", "ON_ERROR_STOP=1", "-v", f"wait_seconds={wait_seconds}"]
     return subprocess.run(
-        ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", f"sql/cron/{script}.sql"],
+        ["psql", "-X", "-q", *settings, "-f", f"sql/cron/{script}.sql"],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -41,10 +49,58 @@ def cron(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
         connection.execute("delete from cron.job_run_details")
 
 
+@contextmanager
+def login(database: TestDatabase, name: str) -> Iterator[dict[str, str]]:
+    """The environment of a plain user who may run passes and use pg_cron."""
+    with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(
+            f"create role {name} login;"
+            f" grant pg_read_all_settings to {name}; grant usage on schema cron to {name};"
+            f" grant execute on function cron.schedule_in_database to {name};".encode()
+        )
+        database.connection.execute(
+            f"grant usage on schema scooters_ops to {name};"
+            f" grant select on all tables in schema scooters_ops to {name}".encode()
+        )
+        try:
+            yield database.environment | {"PGUSER": name}
+        finally:
+            for connection in (admin, database.connection):
+                connection.execute(f"drop owned by {name}".encode())
+            admin.execute(f"drop role {name}".encode())
+
+
 def jobs(cron: psycopg.Connection[Any]) -> dict[str, tuple[str, str, str]]:
     """Schedule, command and database of each job, by its name without the database."""
     rows = cron.execute("select jobname, schedule, command, database from cron.job").fetchall()
     return {name.partition("@")[0]: (schedule, *rest) for name, schedule, *rest in rows}
+
+
+def problems(database: TestDatabase) -> list[str]:
+    """What status.sql says of the jobs, a line each; it ends with an error if there are any."""
+    finished = psql("status", database.environment)
+    *lines, verdict = finished.stderr.splitlines() or [""]
+    assert finished.returncode == (3 if lines else 0), finished.stderr
+    assert verdict.endswith("a person is needed" if lines else "")
+    return lines
+
+
+def run_details(
+    cron: psycopg.Connection[Any], job: str, status: str, message: str | None, **columns: Any
+) -> None:
+    """Records a run of a job, later than all that pg_cron records meanwhile."""
+    row = {"status": status, "return_message": message, **columns}
+    cron.execute(
+        sql.SQL(
+            "insert into cron.job_run_details (jobid, database, username, command, runid, {})"
+            " select jobid, database, username, command, (select 1000000000 + count(*)"
+            " from cron.job_run_details), {} from cron.job where starts_with(jobname, {})"
+        ).format(
+            sql.SQL(", ").join(map(sql.Identifier, row)),
+            sql.SQL(", ").join(map(sql.Literal, row.values())),
+            f"scooters_ops_{job}@",
+        )
+    )
 
 
 def knows_seconds(cron: psycopg.Connection[Any]) -> bool:
@@ -122,33 +178,208 @@ def test_status_says_plainly_that_detection_has_stopped(
     stopped = psql("status", database.environment)
     assert stopped.returncode == 3
     assert "Detection has STOPPED: the last pass started 01:00:0" in stopped.stderr
+    assert "Does its launcher run" in stopped.stderr  # pg_cron recorded no run at all
+    run_details(cron, "detect", "succeeded", "CALL")
+    assert "Does its launcher run" not in psql("status", database.environment).stderr
 
 
 def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
-    assert "No pass is scheduled: make schedule" in psql("status", database.environment).stdout
+    assert problems(database) == ["No pass is scheduled: make schedule"]
     assert psql("schedule", database.environment).returncode == 0
-    assert "make schedule" not in psql("status", database.environment).stdout
+    assert problems(database) == []
     database.apply_config(detection__schedule="20 seconds")
-    assert "differs from the config in force: make schedule" in (
-        psql("status", database.environment).stdout
+    assert problems(database) == [
+        f"Job scooters_ops_detect@{database.name} differs from what the config in force or this"
+        " version wants: make schedule"
+    ]
+    database.apply_config(detection__enabled=False)
+    assert psql("unschedule", database.environment).returncode == 0
+    assert problems(database) == []  # that is what somebody wants
+
+
+@pytest.mark.parametrize(
+    ("job", "command"),
+    [
+        ("prune", "select scooters_ops.prune()"),
+        ("prune_runs", "delete from cron.job_run_details where end_time < now()"),
+    ],
+)
+def test_status_says_that_a_job_is_of_an_earlier_version(
+    database: TestDatabase, cron: psycopg.Connection[Any], job: str, command: str
+) -> None:
+    assert psql("schedule", database.environment).returncode == 0
+    cron.execute(
+        "update cron.job set command = %s where starts_with(jobname, %s)",
+        (command, f"scooters_ops_{job}@"),
     )
+    (line,) = problems(database)
+    assert line.startswith(f"Job scooters_ops_{job}@{database.name} differs from what")
 
 
-def test_status_says_that_an_earlier_versions_job_keeps_old_notifications(
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("active = false", "Job {detect} is paused (cron.job.active): make schedule"),
+        ("database = 'postgres'", "Job {detect} runs in database postgres, not in {database}:"),
+        ("nodeport = 1", "Job {detect} runs on another server, host {host}, port 1: make schedule"),
+        ("nodename = 'db1'", "Job {detect} runs on another server, host db1, port {port}:"),
+    ],
+)
+def test_a_job_that_runs_elsewhere_or_not_is_named_and_scheduling_again_replaces_it_truly(
+    database: TestDatabase, cron: psycopg.Connection[Any], change: str, line: str
+) -> None:
+    everything = "select * from cron.job where jobid = (select max(jobid) - 2 from cron.job)"
+    assert psql("schedule", database.environment).returncode == 0
+    ((first, *right),) = cron.execute(everything.encode()).fetchall()
+    cron.execute(f"update cron.job set {change} where jobid = {first}".encode())
+    (found,) = problems(database)
+    (host,) = cron.execute("select current_setting('cron.host')").fetchone() or ("",)
+    assert found.startswith(
+        line.format(
+            detect=f"scooters_ops_detect@{database.name}",
+            database=database.name,
+            host=host,
+            port=database.cluster.port,
+        )
+    )
+    assert psql("schedule", database.environment).returncode == 0
+    ((second, *now),) = cron.execute(everything.encode()).fetchall()
+    assert (second > first, now) == (True, right)
+    assert len(jobs(cron)) == 3
+    assert problems(database) == []
+
+
+def test_a_job_of_another_owner_is_replaced_where_that_is_allowed_and_else_named(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    with login(database, "other_owner") as other:
+        assert psql("schedule", other).returncode == 0
+        # To a plain user jobs of others do not exist, so there are two of each.
+        with login(database, "second_owner") as second:
+            assert psql("schedule", second).returncode == 0
+        twins = [line for line in problems(database) if "One will do" in line]
+        assert len(twins) == 3
+        assert "is there for other_owner and for second_owner. One will do" in twins[0]
+        assert psql("schedule", database.environment).returncode == 0
+        owners = cron.execute("select distinct username from cron.job").fetchall()
+        assert owners == [("postgres",)]
+        assert problems(database) == []
+
+
+def test_to_a_plain_user_passes_of_somebody_elses_job_are_no_missing_job(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
-    assert "earlier version" not in psql("status", database.environment).stdout
-    cron.execute(
-        "update cron.job set command = 'select scooters_ops.prune()'"
-        " where jobname like 'scooters\\_ops\\_prune@%'"
+    with login(database, "plain_owner") as plain:
+        assert "No pass is scheduled: make schedule" in psql("status", plain).stderr
+        database.value("select scooters_ops.detect_timeouts()")
+        shown = psql("status", plain)
+        assert shown.returncode == 0, shown.stderr
+        assert "Passes run, but not by your jobs" in shown.stdout
+
+
+@pytest.mark.parametrize("script", ["schedule", "unschedule", "status"])
+def test_whoever_may_not_use_pg_cron_is_told_the_grant(
+    database: TestDatabase, cron: psycopg.Connection[Any], script: str
+) -> None:
+    with login(database, "stranger") as stranger:
+        cron.execute("revoke usage on schema cron from stranger")
+        finished = psql(script, stranger)
+        assert "grant usage on schema cron to stranger" in finished.stdout + finished.stderr
+        assert finished.returncode == (0 if script == "status" else 3)
+        cron.execute("revoke pg_read_all_settings from stranger")
+        finished = psql(script, stranger)
+        assert "grant pg_read_all_settings to stranger" in finished.stderr
+        assert finished.returncode == 3
+
+
+def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_them(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    with shared_database(database.cluster) as doomed:
+        assert psql("schedule", doomed.environment).returncode == 0
+    with shared_database(database.cluster) as renamed:
+        renamed.apply_config(detection__enabled=False)
+        assert psql("schedule", renamed.environment).returncode == 0
+        renamed.connection.close()
+        cron.execute(f"alter database {renamed.name} rename to other_name".encode())
+        try:
+            assert psql("schedule", database.environment).returncode == 0
+            lines = problems(database)
+        finally:
+            cron.execute(f"alter database other_name rename to {renamed.name}".encode())
+    advice = "is of a database that is gone or renamed. Remove it: in database postgres, "
+    assert sorted(line.partition(f" {advice}")[0].partition("@")[2] for line in lines) == sorted(
+        3 * [doomed.name] + 3 * [renamed.name]
     )
-    assert (
-        "earlier version, it keeps notifications: make schedule"
-        in psql("status", database.environment).stdout
+    for line in lines:
+        cron.execute(line.partition(advice)[2].encode())
+    assert problems(database) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("connection failed", "Set cron.use_background_workers = on, and restart PostgreSQL."),
+        ('FATAL: role "x" is not permitted to log in', "alter role postgres login"),
+        ("ERROR: permission denied for schema scooters_ops", "Let the owner of schema"),
+        (
+            "ERROR:  canceling statement due to statement timeout\nCONTEXT:  SQL statement",
+            "statement timeout. For no limit: alter role postgres in database",
+        ),
+        ("ERROR: out of memory", "Mend what it names"),
+    ],
+)
+def test_status_names_the_first_failed_run_and_what_to_do_until_one_succeeds(
+    database: TestDatabase, cron: psycopg.Connection[Any], message: str, advice: str
+) -> None:
+    assert psql("schedule", database.environment).returncode == 0
+    run_details(cron, "detect", "failed", message)
+    (line,) = problems(database)
+    first_line = message.partition("\n")[0]
+    assert line.startswith(f"The last run of job scooters_ops_detect@{database.name} failed: ")
+    assert first_line in line
+    assert advice in line
+    run_details(cron, "detect", "succeeded", "CALL")
+    assert problems(database) == []
+    run_details(cron, "detect", "failed", "server restarted")
+    assert problems(database) == []
+
+
+def test_status_needs_a_person_or_does_not_with_one_answer_and_one_exit_code(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    def make_status() -> tuple[int, str]:
+        finished = subprocess.run(
+            command("status", "--jobs"),
+            env=database.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.stderr == ""
+        return finished.returncode, finished.stdout
+
+    database.value("select scooters_ops.detect_timeouts()")
+    code, shown = make_status()
+    assert (code, shown.splitlines()[-1]) == (1, "No pass is scheduled: make schedule")
+    assert psql("schedule", database.environment).returncode == 0
+    code, shown = make_status()
+    assert (code, shown.splitlines()[-1]) == (0, "Nothing needs a person.")
+    database.connection.execute(
+        "update scooters_ops.detection_passes set started_at = now() - interval '1 hour';"
+        "update scooters_ops.configs set applied_at = now() - interval '1 day'"
     )
+    run_details(cron, "detect", "failed", "connection failed")
+    code, shown = make_status()
+    assert code == 1
+    *_, stopped, failed = shown.splitlines()
+    assert stopped.startswith("Detection has STOPPED: the last pass started 01:00:0")
+    assert "failed: connection failed. pg_cron could not connect to" in failed
+    assert "make status" not in shown
+    assert "Nothing needs a person." not in shown
 
 
 def test_status_counts_the_failures_of_each_job_and_shows_the_last_message(
@@ -164,7 +395,7 @@ def test_status_counts_the_failures_of_each_job_and_shows_the_last_message(
     )
     shown = psql("status", database.environment).stdout
     (line,) = [line for line in shown.splitlines() if f"scooters_ops_prune@{database.name}" in line]
-    _, _, _, run_at, status, message, failures, failed_at = map(str.strip, line.split("|"))
+    _, _, _, _, run_at, status, message, failures, failed_at = map(str.strip, line.split("|"))
     assert (status, message, failures) == ("succeeded", "1 row", "2")
     assert run_at == failed_at == "2020-02-02 02:02:00+00"
 
@@ -181,7 +412,7 @@ def test_pg_cron_may_live_in_our_own_database_whatever_its_name(
         with psycopg.connect(server.conninfo(name), autocommit=True) as connection:
             connection.execute("select scooters_ops.apply_config(%s)", (json.dumps(config()),))
             environment = server.environment(name)
-            assert f"pg_cron has no tables in database {name}" in psql("status", environment).stdout
+            assert f"pg_cron has no tables in database {name}" in psql("status", environment).stderr
             assert psql("unschedule", environment).returncode == 0
             for script in ("schedule", "schedule", "status"):
                 finished = psql(script, environment)
@@ -243,6 +474,42 @@ def test_the_job_that_prunes_runs_deletes_old_runs_of_our_jobs_only(
     }
 
 
+def test_the_job_that_prunes_runs_knows_those_without_an_end_and_those_of_former_jobs(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    cron.execute("select cron.schedule('somebody else''s', '0 0 1 1 *', 'select 1')")
+    cron.execute(
+        "insert into cron.job_run_details (jobid, runid, status, command, database, start_time)"
+        " select jobid, 1000, 'failed', command, database, null from cron.job"
+    )
+    # As the database's name says it, once by the jobs of before and once by those of now.
+    for first_runid in (1100, 1200):
+        assert psql("schedule", database.environment).returncode == 0
+        cron.execute(
+            "insert into cron.job_run_details"
+            " (jobid, runid, status, command, database, start_time, end_time)"
+            " select jobid, %s + run.number, run.status, command, database,"
+            " now() - run.started * interval '1 day', now() - run.ended * interval '1 day'"
+            " from cron.job, (values (1, 'failed', null, null), (2, 'running', 9, null),"
+            " (3, 'failed', 9, null), (4, 'succeeded', 9, 9), (5, 'failed', null, null),"
+            " (6, 'starting', null, null), (7, 'failed', 1, null), (8, 'succeeded', 9, 1),"
+            " (9, 'failed', null, null))"
+            " as run (number, status, started, ended)"
+            " where starts_with(jobname, 'scooters_ops_detect')",
+            (first_runid,),
+        )
+    cron.execute(jobs(cron)["scooters_ops_prune_runs"][1].encode())
+    left = cron.execute(
+        "select runid from cron.job_run_details where runid between 1000 and 1300 order by runid"
+    ).fetchall()
+    # What was never connected is as old as the runs after it. What runs, or might, stays.
+    assert [runid for (runid,) in left] == [
+        1000,
+        *(1102, 1106, 1107, 1108),
+        *(1202, 1205, 1206, 1207, 1208, 1209),
+    ]
+
+
 @pytest.mark.parametrize("distance", ["0 seconds", "61 seconds"])
 def test_the_distance_of_passes_within_a_minute_is_checked(
     database: TestDatabase, distance: str
@@ -261,6 +528,108 @@ def test_each_pass_within_a_minute_is_committed_at_once(database: TestDatabase) 
         with pytest.raises(psycopg.errors.QueryCanceled):
             call.result()
     assert database.value("select count(*) from scooters_ops.detection_passes") >= 2
+
+
+def test_a_minute_of_passes_ends_before_statement_timeout_and_status_says_so(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    with database.connect() as caller:
+        caller.execute("set statement_timeout = '3s'")
+        caller.execute("call scooters_ops.detect_for_a_minute('1 second')")
+    assert database.value("select count(*) from scooters_ops.detection_passes") >= 2
+    if knows_seconds(cron):
+        return
+    assert psql("schedule", database.environment).returncode == 0
+    cron.execute(f"alter database {database.name} set statement_timeout = '59s'".encode())
+    (line,) = problems(database)
+    assert line.startswith("Passes run for a part of each minute only")
+    assert f"of postgres in database {database.name} is 59s" in line
+    again = psql("schedule", database.environment)
+    assert (again.returncode, line in again.stderr) == (3, True)
+    # The command that it names lifts it.
+    cron.execute(line.partition(f"{database.name} is 59s: ")[2].encode())
+    assert problems(database) == []
+
+
+def test_scheduling_says_so_where_nothing_ever_runs(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    (launcher,) = cron.execute(
+        "select pid from pg_stat_activity where backend_type = 'pg_cron launcher'"
+    ).fetchone() or (0,)
+    os.kill(launcher, signal.SIGSTOP)
+    try:
+        waited = psql("schedule", database.environment, wait_seconds=1)
+    finally:
+        os.kill(launcher, signal.SIGCONT)
+    assert waited.returncode == 3
+    assert "pg_cron has not run the job in 1 seconds." in waited.stderr
+    assert "the jobs are made, and a person is needed" in waited.stderr
+    assert len(jobs(cron)) == 3
+
+
+def test_whatever_lies_in_public_whoever_schedules_does_not_call_it(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    """Better matches for the names that the scripts use, as anybody might have made them where
+    public is open to everybody."""
+    cron.execute("create role mallory")
+    traps = """
+        create function public.trap() returns boolean language plpgsql as
+        $$ begin alter role mallory superuser; return true; end $$;
+        create function public.octet_length(name) returns integer language sql as
+        'select public.trap()::integer * 5';
+        create function public.left(name, integer) returns text language sql as
+        'select public.trap()::text';
+        create function public.md5(name) returns text language sql as
+        'select public.trap()::text';
+        create function public.format(text, text) returns text language sql as
+        'select case when public.trap() then $1 end';
+        create function public.format(text, text, text) returns text language sql as
+        'select case when public.trap() then $1 end';
+        create function public.max(bigint) returns bigint language sql as
+        'select public.trap()::integer::bigint';
+        create function public.concat_ws(text, text, text) returns text language sql as
+        'select public.trap()::text';
+        create function public.joined(name, text) returns text language sql as
+        'select public.trap()::text';
+        create operator public.|| (leftarg = name, rightarg = text, function = public.joined);
+        create function public.joined(text, name) returns text language sql as
+        'select public.trap()::text';
+        create operator public.|| (leftarg = text, rightarg = name, function = public.joined);
+        create function public.same(name, text) returns boolean language sql as
+        'select public.trap()';
+        create operator public.= (leftarg = name, rightarg = text, function = public.same);
+        create function public.same(text, name) returns boolean language sql as
+        'select public.trap()';
+        create operator public.= (leftarg = text, rightarg = name, function = public.same);
+    """
+    try:
+        for connection in (database.connection, cron):
+            connection.execute(traps.encode())
+        for script in ("schedule", "status", "unschedule", "schedule"):
+            finished = psql(script, database.environment)
+            assert finished.returncode == 0, finished.stderr
+        cron.execute(jobs(cron)["scooters_ops_prune_runs"][1].encode())
+        cron.execute("reset search_path")
+        assert cron.execute(
+            "select rolsuper from pg_roles where rolname = 'mallory'"
+        ).fetchone() == (False,)
+        # They would be called without that: the test can fail.
+        cron.execute("select octet_length(current_database())")
+        assert cron.execute(
+            "select rolsuper from pg_roles where rolname = 'mallory'"
+        ).fetchone() == (True,)
+    finally:
+        cron.execute("set search_path = pg_catalog")
+        for (trap,) in cron.execute(
+            "select 'operator ' || oid::regoperator::text from pg_operator"
+            " where oprnamespace = 'public'::regnamespace union all"
+            " select 'function ' || oid::regprocedure::text from pg_proc"
+            " where pronamespace = 'public'::regnamespace"
+        ).fetchall():
+            cron.execute(f"drop {trap} cascade".encode())
+        cron.execute("drop role mallory")
 
 
 def test_pg_cron_alone_notices_an_overdue_courier(

@@ -4,8 +4,9 @@
 -- Before 1.5 pg_cron knows minutes only: each minute a job runs the passes of that
 -- minute.
 select
-    string_to_array(substring(extversion, '^[0-9.]+'), '.')::int[] < array[1, 5]
-    as knows_minutes_only
+    string_to_array(
+        substring(extversion, '^[0-9.]+'), '.'
+    )::int[] < array[1, 5] as knows_minutes_only
 from pg_extension
 where extname = 'pg_cron'
 \gset

@@ -8,10 +8,11 @@
 \endif
 set statement_timeout = 0;
 set default_transaction_isolation = 'read committed';
+set datestyle = 'ISO';
 select
     jobid as first_jobid,
-    set_config('scooters_ops.first_jobid', jobid::text, false) as is_set,
-    set_config('scooters_ops.wait_seconds', :'wait_seconds', false) as is_set
+    set_config('scooters_ops.first_jobid', jobid::text, false) as jobid_setting,
+    set_config('scooters_ops.wait_seconds', :'wait_seconds', false) as wait_setting
 from cron.job
 where
     jobname in (:'detect_job', :'first_run_job')
@@ -31,7 +32,11 @@ begin
             select from cron.job_run_details
             where
                 jobid = current_setting('scooters_ops.first_jobid')::bigint
-                and status in ('running', 'succeeded', 'failed')
+                and (
+                    status in ('succeeded', 'failed')
+                    or status = 'running'
+                    and start_time < clock_timestamp() - interval '2 seconds'
+                )
         );
         perform pg_sleep(0.1);
     end loop;
@@ -54,7 +59,8 @@ where
 set search_path = pg_catalog, pg_temp;
 set statement_timeout = 0;
 set default_transaction_isolation = 'read committed';
-select set_config('scooters_ops.first_run_at', :'first_run_at', false) as is_set
+set datestyle = 'ISO';
+select set_config('scooters_ops.first_run_at', :'first_run_at', false) as run_setting
 \gset
 do $$
 declare
@@ -89,6 +95,7 @@ where jobid = :first_jobid and status = 'failed'
 \elif :has_begun
 \warn 'The first run has begun, and no pass has ended within 30 seconds.'
 \else
-\warn 'No run has begun. Is the launcher of pg_cron running (see the log of the server), and cron.launch_active_jobs on?'
+\warn 'pg_cron has not run the job in' :wait_seconds 'seconds.'
+\warn 'Does its launcher run (see the server log)? Is cron.launch_active_jobs on?'
 \endif
 \endif

@@ -71,5 +71,7 @@ select
     coalesce(bool_and(has_schema_privilege(nspname, 'usage')), true) as may_use_pg_cron,
     format('grant usage on schema cron to %I', current_user) as missing_grant
 from pg_namespace
-where nspname = 'cron' and exists (select from pg_extension where extname = 'pg_cron')
+where
+    nspname = 'cron'
+    and 'pg_cron' in (select pg_extension.extname from pg_extension)
 \gset

@@ -244,7 +244,8 @@ problems (place, line) as (
         ) as line
     from cron.job as job
     where
-        starts_with(job.jobname, 'scooters_ops_')
+        not :'is_scheduling'::boolean
+        and starts_with(job.jobname, 'scooters_ops_')
         and not exists (
             select from suffixes
             where suffixes.suffix = substring(job.jobname, '@(.*)$')

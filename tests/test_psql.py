@@ -1,0 +1,89 @@
+"""psql by make and by the command line: no secret in its arguments, nothing else lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from shutil import which
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from notifier.config import ROOT
+from notifier.database import DatabaseUnusable
+from notifier.psql import Psql
+from tests.conftest import TestDatabase
+
+PASSWORD = "pa55 'w\\ord"
+
+
+def url(database: TestDatabase) -> str:
+    return make_conninfo(
+        database.conninfo, password=PASSWORD, keepalives_idle="77", options="-c work_mem=7MB"
+    )
+
+
+def test_no_target_of_make_shows_the_password_to_others(
+    database: TestDatabase, tmp_path: Path
+) -> None:
+    """psql is a script that notes its arguments, which everybody may read, and then is psql."""
+    noted = tmp_path / "arguments"
+    wrapper = tmp_path / "psql"
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >>{noted}\nexec {which("psql")} "$@"\n')
+    wrapper.chmod(0o755)
+    environment = database.environment | {
+        "DATABASE_URL": url(database),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "WAIT": "0",
+    }
+    try:
+        for target in ("schedule", "status", "psql", "unschedule"):
+            noted.write_text("")
+            finished = subprocess.run(
+                ["make", target],
+                cwd=ROOT,
+                env=environment,
+                input="show work_mem; select current_database();",
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert finished.returncode == 0, finished.stdout + finished.stderr
+            assert "keepalives_idle=77" in noted.read_text()
+            assert "pa55" not in noted.read_text() + finished.stdout + finished.stderr
+            assert database.name in finished.stdout
+            if target == "psql":
+                assert "7MB" in finished.stdout
+    finally:
+        with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
+            admin.execute("select cron.unschedule(jobid) from cron.job")
+
+
+def test_the_password_arrives_and_so_does_all_else_of_the_connection_string(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url(database))
+    psql = Psql.on_database("-c", "select 1")
+    assert psql.environment["PGPASSWORD"] == PASSWORD
+    (option,) = [one for one in psql.command if one.startswith("--dbname=")]
+    shown = conninfo_to_dict(option.removeprefix("--dbname="))
+    assert shown | {"password": PASSWORD} == conninfo_to_dict(url(database))
+    assert "password" not in shown
+
+
+def test_without_a_connection_string_psql_has_libpqs_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    assert Psql.on_database("-l").command == ["psql", "-X", "-l"]
+
+
+def test_a_secret_that_psql_takes_as_an_argument_only_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "host=db1 sslpassword=pa55")
+    with pytest.raises(DatabaseUnusable, match=r"sslpassword.*service file") as refused:
+        Psql.on_database()
+    assert "pa55" not in str(refused.value)
