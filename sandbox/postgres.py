@@ -146,7 +146,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
             self.initdb,
             f"--pgdata={self.get_data_directory()}",
             f"--username={SUPERUSER}",
-            "--auth=trust",
+            *self.authentication_options(),
             "--encoding=UTF8",
             "--locale=C.UTF-8",
             "--no-sync",
@@ -159,6 +159,10 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
                     raise BootFailed(f"initdb failed:\n{self.read_bootlog()}")
         finally:
             self.kill()
+
+    def authentication_options(self) -> list[str]:
+        """Whom the server trusts, as initdb takes it."""
+        return ["--auth=trust"]
 
     def start(self) -> None:
         """Start the server and wait until it answers; after kill(), on the same port and data.
