@@ -1,0 +1,51 @@
+-- How does a copy of the database message nobody, whoever starts a notifier on it?
+-- psql -X -d scooters_copy -v copy=scooters_copy -f docs/silence_copy.sql
+-- The name stands there twice, so that nobody silences production by mistake.
+-- It deletes what was still to be sent, and puts a config into force without routes,
+-- whose channels lead to a port of this machine where nobody listens.
+\set ON_ERROR_STOP on
+\set QUIET on
+set search_path = pg_catalog, pg_temp;
+
+select :'copy' = current_database() as is_copy
+\gset
+\if :is_copy
+\else
+do $$
+begin
+    raise exception 'this is database "%", and not the copy that was named', current_database();
+end
+$$;
+\endif
+
+begin;
+delete from scooters_ops.monitoring_notifications
+where not completed;
+
+with channels as (
+    select
+        channel.name,
+        (channel.settings - 'proxy' - 'proxy_auth_env')
+        || '{"base_url": "http://127.0.0.1:9"}'::jsonb as settings
+    from scooters_ops.config_in_force as in_force
+    cross join jsonb_each(in_force.config -> 'channels') as channel (name, settings)
+    where jsonb_typeof(channel.settings) = 'object'
+)
+
+select
+    scooters_ops.apply_config(
+        in_force.config
+        || jsonb_build_object(
+            'routes',
+            '[]'::jsonb,
+            'channels',
+            (
+                select jsonb_object_agg(channels.name, channels.settings)
+                from channels
+            )
+        )
+    ) as config_id
+from scooters_ops.config_in_force as in_force
+\gset
+commit;
+\echo Silenced by config :config_id
