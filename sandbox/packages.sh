@@ -15,7 +15,8 @@ python=${PYTHON:-python3}
 versions='18 17 16 15' # the same as in sandbox/postgres.py
 
 has_python() {
-    "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    # -P, which 3.11 brought: no module from the current folder, since root may run this.
+    "$python" -P -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
 has_server() {

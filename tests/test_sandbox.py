@@ -259,6 +259,14 @@ def test_where_no_package_is_missing_the_check_says_nothing() -> None:
     assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 
 
+def test_the_check_runs_no_code_that_lies_in_the_current_folder(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    (tmp_path / "venv.py").write_text(f"open({str(taken)!r}, 'w').close()")
+    check = subprocess.run(["sh", ROOT / "sandbox/packages.sh", "client"], cwd=tmp_path)
+    assert check.returncode == 0
+    assert not taken.exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may do nothing")
 def test_who_cannot_install_is_told_the_command() -> None:
     nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
