@@ -64,7 +64,7 @@ psql: .venv/runtime ## a psql on the database
 	exec $(python) -m notifier psql
 
 .PHONY: test
-test: sandbox ## every test, on a private PostgreSQL; PYTEST='-k name' chooses
+test: tests-packages .venv/dev ## every test, on a private PostgreSQL; PYTEST='-k name' chooses
 	$(python) -m pytest $(PYTEST)
 
 .PHONY: lint
@@ -97,13 +97,16 @@ lock: client-packages ## write requirements*.txt anew from requirements*.in
 
 .PHONY: clean
 clean: ## remove .venv and whatever else can be made again
-	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what the targets stand on ---
 
-.PHONY: sandbox sandbox-packages client-packages
+.PHONY: sandbox tests-packages sandbox-packages client-packages
 sandbox: sandbox-packages .venv/dev
+
+tests-packages:
+	sh sandbox/packages.sh tests
 
 sandbox-packages:
 	sh sandbox/packages.sh sandbox

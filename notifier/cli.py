@@ -189,7 +189,7 @@ async def _run(secrets: Secrets, listen: Address | None, *, once: bool) -> int:
         return 0
     from notifier.web.server import open_face, run_together  # takes a second that nobody else has
 
-    async with open_face(listen, secrets, notifier.metrics, notifier.problem) as face:
+    async with open_face(listen, secrets, notifier.metrics) as face:
         await run_together(face, notifier, _until_signalled())
     return 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import os
 import re
@@ -231,9 +232,10 @@ def conninfo() -> str:
     return text
 
 
-def known_migrations() -> list[str]:
+@functools.cache  # what this process began as, whatever is checked out meanwhile
+def known_migrations() -> Sequence[str]:
     """The names of this version's migrations, in order."""
-    return sorted(path.stem for path in MIGRATIONS.glob("*.sql"))
+    return tuple(sorted(path.stem for path in MIGRATIONS.glob("*.sql")))
 
 
 def version_problem(applied: Sequence[str], known: Sequence[str]) -> str | None:

@@ -51,8 +51,6 @@ from notifier.templates import Renderer, TemplateError
 RECONNECT = RetryPolicy(first_seconds=0.5, factor=2, max_seconds=30, give_up_after_attempts=1000)
 # None of the loop's statements takes long; one that does counts as a lost database.
 STATEMENT_SECONDS = 30.0
-# Beyond poll_seconds: a cycle is a few statements, and hardly ever is even one of them slow.
-LONGEST_CYCLE_SECONDS = 60.0
 # What is due by now, and yet was not leased a moment ago, may be in somebody else's hands.
 SHORTEST_WAIT_SECONDS = 0.01
 # How long the first result waits for others to be recorded with it, and the free slot for others
@@ -121,6 +119,7 @@ class Setup:
         """Raises ConfigError, SecretMissing or TemplateError when the config cannot be used."""
         config = configs.parse(document)
         renderer = renderer_for(config, templates_dir)
+        renderer.preload()
         channels = {
             name: CHANNELS[name](settings, secrets)
             for name, settings in config.channel_settings().items()
@@ -182,7 +181,6 @@ class Notifier:
         self._told_holds: dict[str, Hold] = {}
         self._is_anything_dropped = False
         self._report_at = 0.0
-        self._cycled_at: float | None = None
 
     def stop(self) -> None:
         """Finish what is in flight, record it, and return from run()."""
@@ -191,17 +189,6 @@ class Notifier:
         self._stopping_since = asyncio.get_running_loop().time()
         self._gathered.set()
         self._wake.set()
-
-    def problem(self) -> str | None:
-        """What is wrong with the work loop; None: it makes progress."""
-        if self._lost_since is not None:
-            return "the work loop has lost the database"
-        if self._cycled_at is None:
-            return "the work loop has not begun yet"
-        silent = asyncio.get_running_loop().time() - self._cycled_at
-        if silent > self._setup.config.notifier.poll_seconds + LONGEST_CYCLE_SECONDS:
-            return f"the work loop has completed no cycle for {silent:.0f} s"
-        return None
 
     async def run(self, *, once: bool = False) -> None:
         """Delivers until stop(); `once`: until nothing is due.
@@ -266,7 +253,6 @@ class Notifier:
             self._gathered.clear()
             is_idle = await self._cycle(database)
             self._found()
-            self._cycled_at = asyncio.get_running_loop().time()
             self.metrics.cycled(len(self._sending))
             self.service.at_work(len(self._sending))
             if is_idle and (once or self._stopping_since is not None):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -13,11 +14,38 @@ from notifier.secrets import Secrets
 
 LOGGER = logging.getLogger("notifier")
 LEVELS = ("debug", "info", "warning", "error")
+SELDOM_SECONDS = 60.0
 
 
 def event(level: int, name: str, **fields: object) -> None:
     """Logs an event. Fields that are None are left out."""
     LOGGER.log(level, name, extra={"fields": fields})
+
+
+class SeldomEvent:
+    """An event that strangers can cause as often as they like. The first is logged at once; after
+    that one line a minute says how often it has happened since (`count`)."""
+
+    def __init__(self, level: int, name: str) -> None:
+        self._level = level
+        self._name = name
+        self._count = 0
+        self._fields: dict[str, object] = {}
+        self._is_quiet = False
+
+    def happened(self, **fields: object) -> None:
+        """It happened once more; the fields of the last time are logged."""
+        self._count += 1
+        self._fields = fields
+        if not self._is_quiet:
+            self._say()
+
+    def _say(self) -> None:
+        self._is_quiet = self._count > 0
+        if self._is_quiet:
+            event(self._level, self._name, count=self._count, **self._fields)
+            self._count = 0
+            asyncio.get_running_loop().call_later(SELDOM_SECONDS, self._say)
 
 
 class EventFormatter(logging.Formatter):

@@ -70,6 +70,20 @@ class Metrics:
         )
         for part in ("notifier", "http"):
             self.database_errors.labels(part)
+        self.http_unauthorized = Counter(
+            f"{PREFIX}http_unauthorized",
+            "Requests under /v1 that were refused with 401, since they lacked the right token.",
+            registry=self.registry,
+        )
+        self.http_connections_cut = Counter(
+            f"{PREFIX}http_connections_cut",
+            "HTTP connections that were closed while they waited for their callers: for too long"
+            " (slow), or while there were too many (crowded).",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in ("slow", "crowded"):
+            self.http_connections_cut.labels(reason)
         self.in_flight = Gauge(
             f"{PREFIX}in_flight",
             "Sends of this process that are under way.",

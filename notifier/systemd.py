@@ -39,6 +39,7 @@ class Service:
         self._without_database_since: datetime | None = None
         self._is_stopping = False
         self._is_deaf = False
+        self._socket: socket.socket | None = None
 
     @property
     def rest_seconds(self) -> float:
@@ -85,9 +86,10 @@ class Service:
         if not self._address:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.settimeout(SEND_SECONDS)
-                sender.sendto("\n".join(lines).encode(), self._address)
+            if self._socket is None:  # kept: the watchdog must be fed even where files run out
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.settimeout(SEND_SECONDS)
+            self._socket.sendto("\n".join(lines).encode(), self._address)
             self._is_deaf = False
         except OSError as error:
             if not self._is_deaf:

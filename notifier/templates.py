@@ -32,6 +32,7 @@ message stays below Telegram's 4,096 characters whatever the facts hold, and no 
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
@@ -125,6 +126,14 @@ class Renderer:
             except Exception as error:
                 raise TemplateError(self._reason(name, error)) from error
         return texts
+
+    def preload(self) -> None:
+        """Reads every template, so that rendering opens no file unless one has changed. What is
+        wrong with one is said when it is rendered."""
+        for environment in (self._plain, self._html):
+            for name in environment.list_templates():
+                with suppress(jinja2.TemplateError, OSError, UnicodeError):
+                    environment.get_template(name)
 
     def missing(self, channels: Collection[type[Channel]]) -> list[str]:
         """Which templates of these channels do not exist: paths within the directory."""

@@ -2,20 +2,23 @@
 # Makes sure that the system packages are there (Debian 12 and 13; Ubuntu has the same names).
 #
 #   packages.sh client     what the notifier and psql need: Python 3.11+ with venv, PostgreSQL's client
-#   packages.sh sandbox    that, and a PostgreSQL server with pg_cron and plpgsql_check: demo, tests, lint
+#   packages.sh sandbox    that, and a PostgreSQL server with pg_cron and plpgsql_check: demo, lint
+#   packages.sh tests      that, and the programs that the tests call: a browser, promtool,
+#                          systemd-analyze, a connection pooler, curl
 #
 # Where nothing is missing it installs nothing and says nothing. Otherwise apt-get installs it, as root
-# or by sudo; where neither is to be had, it names the command and exits 1. A server that it installs
-# is not started: the sandbox starts its own.
+# or by sudo; where neither is to be had, it names the command and exits 1. No service that it installs
+# is started, now or at the next boot: the sandbox and the tests start their own.
 
 set -eu
 
-kind=${1:?usage: packages.sh client|sandbox}
+kind=${1:?usage: packages.sh client|sandbox|tests}
 python=${PYTHON:-python3}
 versions='18 17 16 15' # the same as in sandbox/postgres.py
 
 has_python() {
-    "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    # -P, which 3.11 brought: no module from the current folder, since root may run this.
+    "$python" -P -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
 has_server() {
@@ -33,9 +36,19 @@ missing() {
     has_python || printf '%s ' python3 python3-venv
     [ -e /etc/ssl/certs/ca-certificates.crt ] || printf '%s ' ca-certificates # pip trusts these
     psql --version >/dev/null 2>&1 || printf '%s ' postgresql-client
-    if [ "$kind" = sandbox ] && ! has_server; then
-        server_packages "$(newest_server)"
-    fi
+    [ "$kind" != client ] || return 0
+    has_server || server_packages "$(newest_server)"
+    [ "$kind" != sandbox ] || return 0
+    # Ubuntu has Chromium as a snap only.
+    [ -x /usr/bin/chromium ] || [ "$(distribution)" = ubuntu ] || printf '%s ' chromium
+    [ -x /usr/bin/promtool ] || printf '%s ' prometheus
+    [ -x /usr/sbin/pgbouncer ] || printf '%s ' pgbouncer
+    systemd-analyze --version >/dev/null 2>&1 || printf '%s ' systemd
+    curl --version >/dev/null 2>&1 || printf '%s ' curl
+}
+
+distribution() {
+    (. /etc/os-release && echo "${ID:-}")
 }
 
 server_packages() {
@@ -80,16 +93,19 @@ else
     cat >&2 <<END
 These system packages are missing, and only root can install them:
     apt-get update && apt-get install --no-install-recommends $packages
-(\`sh sandbox/packages.sh $kind\` as root does the same, and leaves no database server running.)
+(\`sh sandbox/packages.sh $kind\` as root does the same, and leaves no service running.)
 END
     exit 1
 fi
 
 log=$(mktemp "${TMPDIR:-/tmp}/packages.XXXXXX")
 no_cluster=/etc/postgresql-common/createcluster.d/scooters-sandbox.conf
+policy=/usr/sbin/policy-rc.d # asked before a package starts its service; 101 forbids it
+policy_made=
 
 tidy() {
     status=$?
+    [ -z "$policy_made" ] || $as_root rm -f "$policy"
     $as_root rm -f "$no_cluster"
     $as_root rmdir -p --ignore-fail-on-non-empty "${no_cluster%/*}" 2>/dev/null || true
     if [ "$status" -eq 0 ]; then
@@ -116,8 +132,25 @@ is_offered() {
 install_packages() {
     echo "Installing system packages: $packages"
     # shellcheck disable=SC2086 # a list of names
-    apt_get install --no-install-recommends $packages
+    apt_get install --no-install-recommends $packages || return 1
+    for service in prometheus pgbouncer; do # only their programs are wanted
+        case " $packages" in
+        *" $service "*)
+            echo "The service $service is disabled: systemctl enable $service, if you want it"
+            {
+                $as_root systemctl disable "$service" || true
+                $as_root update-rc.d "$service" disable || true # where there is no systemd
+            } >>"$log" 2>&1
+            ;;
+        esac
+    done
 }
+
+if ! [ -e "$policy" ]; then
+    policy_made=yes
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    $as_root chmod 755 "$policy"
+fi
 
 # A new server's package makes a cluster "main" and starts it, unless told not to.
 $as_root mkdir -p "${no_cluster%/*}"

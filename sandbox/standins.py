@@ -380,7 +380,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _has_hung_up(self) -> bool:
         """Whether the client, which has nothing more to say now, has closed the connection."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
+        arrivals = select.poll()
+        arrivals.register(self.connection, select.POLLIN)
+        readable = arrivals.poll(0)
         try:
             return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
         except OSError:

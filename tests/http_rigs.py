@@ -103,11 +103,18 @@ def http_user(database: TestDatabase) -> Iterator[dict[str, str]]:
     yield database.environment | SECRETS | token | {"PGUSER": LOGIN}
 
 
+def with_files(limit: int, *command: str) -> list[str]:
+    """A command line whose process may have so many files open, and cannot raise that."""
+    return ["sh", "-c", f'ulimit -n {limit} && exec "$0" "$@"', *command]
+
+
 @contextmanager
-def face(environment: dict[str, str], *arguments: str) -> Iterator[Face]:
-    """`notifier serve` (or ARGUMENTS) on a free port; killed at the end, unless it has ended."""
+def face(environment: dict[str, str], *arguments: str, files: int | None = None) -> Iterator[Face]:
+    """`notifier serve` (or ARGUMENTS) on a free port, with so many files at most; killed at the
+    end, unless it has ended."""
+    serve = command(*(arguments or ("serve",)), "--listen", "127.0.0.1:0")
     with subprocess.Popen(
-        command(*(arguments or ("serve",)), "--listen", "127.0.0.1:0"),
+        serve if files is None else with_files(files, *serve),
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,42 @@ def test_run_says_that_results_could_not_be_recorded(house: House) -> None:
     lost, last = errors.splitlines()
     assert " ERROR database_lost " in lost
     assert last == "notifier: 1 results could not be recorded; they will be sent again"
+
+
+# --- bin/notifier ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A folder of somebody else's modules, each of which leaves the file `taken` behind."""
+    trap = f"open({str(tmp_path / 'taken')!r}, 'w').close()\n"
+    for name in ("json", "psycopg", "notifier"):
+        package = tmp_path / name
+        package.mkdir()
+        for module in ("__init__", "__main__"):
+            (package / f"{module}.py").write_text(trap)
+    return tmp_path
+
+
+@pytest.mark.parametrize("way", ["by its path", "by a link", "by PATH"])
+def test_bin_notifier_runs_no_code_that_lies_in_the_current_folder(
+    hostile: Path, tmp_path_factory: pytest.TempPathFactory, way: str
+) -> None:
+    link = tmp_path_factory.mktemp("bin") / "notifier"
+    link.symlink_to(ROOT / "bin" / "notifier")
+    program = str(ROOT / "bin" / "notifier")
+    called = {"by its path": program, "by a link": str(link), "by PATH": "notifier"}
+    finished = subprocess.run(
+        [called[way], "preview", "job_skipped"],
+        cwd=hostile,
+        env={"PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(hostile)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "--- telegram.text" in finished.stdout
+    assert not (hostile / "taken").exists()
 
 
 # --- config ------------------------------------------------------------------------------------

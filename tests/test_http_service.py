@@ -138,7 +138,7 @@ def test_an_http_face_that_fails_ends_the_notifier_in_order(
     async def both() -> None:
         notifier = Notifier(ROOT / "templates", Secrets())
         address = Address.parse("127.0.0.1:0")
-        async with open_face(address, Secrets(), Metrics(), notifier.problem) as server:
+        async with open_face(address, Secrets(), Metrics()) as server:
             await run_together(server, notifier, asyncio.Event())
 
     house.skip()

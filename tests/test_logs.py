@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier import logs
-from notifier.logs import EventFormatter, event
+from notifier.logs import EventFormatter, SeldomEvent, event
 from notifier.secrets import Secrets
 
 SECRET = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"
@@ -138,3 +139,32 @@ def test_events_go_to_standard_error_from_the_level_on(
     first, second = errors.getvalue().splitlines()
     assert first.endswith(" WARNING retrying reason=***")
     assert second.endswith(" ERROR shown: ***")
+
+
+def test_an_event_that_strangers_cause_is_logged_at_once_and_then_by_how_often_it_came(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    timers: list[Callable[[], None]] = []
+
+    async def play() -> None:
+        monkeypatch.setattr(
+            asyncio.get_running_loop(),
+            "call_later",
+            lambda seconds, call: timers.append(call) if seconds == logs.SELDOM_SECONDS else None,
+        )
+        refused = SeldomEvent(logging.WARNING, "refused")
+        for number in range(1, 4):
+            refused.happened(number=number)
+        assert said() == [{"count": 1, "number": 1}]
+        timers.pop()()
+        assert said() == [{"count": 1, "number": 1}, {"count": 2, "number": 3}]
+        timers.pop()()
+        assert len(said()) == 2, "nothing has happened since"
+        assert timers == []
+        refused.happened(number=4)
+        assert said()[2:] == [{"count": 1, "number": 4}]
+
+    def said() -> list[dict[str, object]]:
+        return [record.__dict__["fields"] for record in caplog.records if record.msg == "refused"]
+
+    asyncio.run(play())

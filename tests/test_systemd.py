@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -276,6 +277,22 @@ def test_without_a_socket_nothing_is_told(house: House, systemd: Systemd) -> Non
             "stopping",
         ]
     assert systemd.messages == []
+
+
+def test_where_no_more_files_can_be_opened_the_work_loop_goes_on_and_feeds_the_watchdog(
+    house: House, systemd: Systemd
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=0.2)  # as often it says that it is alive
+    with service(house, systemd.environment()) as process:
+        until(lambda: len(systemd.pings()) > 1)
+        used = {int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()}
+        lowest_free = min({*range(len(used) + 1)} - used)
+        limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        systemd.pings_on()
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
+        lines = stop(process).splitlines()
+    assert [line.split()[2] for line in lines] == ["started", "stopping"]
 
 
 def test_another_process_s_watchdog_is_not_fed(house: House, systemd: Systemd) -> None:

@@ -567,3 +567,28 @@ def test_every_macro_is_used(locale: str) -> None:
         for name in re.findall(r"say\.(\w+)\(", path.read_text())
     }
     assert used == defined
+
+
+def test_after_preloading_no_rendering_reads_a_file_that_has_not_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    renderer = Renderer(TEMPLATES, "en", MOSCOW)
+    renderer.preload()
+
+    def refuse(*_: object) -> object:
+        raise OSError("Too many open files")
+
+    monkeypatch.setattr(jinja2.FileSystemLoader, "get_source", refuse)
+    for type, facts in SAMPLE_FACTS.items():
+        for channel in CHANNELS.values():
+            assert renderer.render(type, channel, facts)
+
+
+def test_preloading_passes_over_a_broken_template(tmp_path: Path) -> None:
+    folder = tmp_path / "en" / "job_skipped"
+    folder.mkdir(parents=True)
+    (folder / "telegram.text.j2").write_text("{{")
+    renderer = Renderer(tmp_path, "en", MOSCOW)
+    renderer.preload()
+    with pytest.raises(TemplateError, match="line 1"):
+        renderer.render("job_skipped", TELEGRAM, SAMPLE_FACTS["job_skipped"])

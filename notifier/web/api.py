@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 from http import HTTPStatus
+from logging import WARNING
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Header, Path, Security
@@ -16,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notifier.config import ROOT
+from notifier.logs import SeldomEvent
+from notifier.metrics import Metrics
 from notifier.web.database import Connections
 from notifier.web.problems import Problem, described
 
@@ -151,6 +154,11 @@ def api_router(connections: Connections) -> APIRouter:
     return router
 
 
+def no_token(token_env: str) -> str:
+    """Why everything under /v1 is refused where the secret of that name is missing."""
+    return f"no token is configured: the secret {token_env} is missing"
+
+
 class Guard:
     """Lets nothing of a request under /v1 be read, not even its body, unless it has the token; and
     of a body that is too large no more than that.
@@ -158,15 +166,21 @@ class Guard:
     token  None: the secret is missing, and nobody has it
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, token_env: str) -> None:
+    def __init__(self, app: ASGIApp, token: str | None, token_env: str, metrics: Metrics) -> None:
         self._app = app
         self._token = token
         self._token_env = token_env
+        self._metrics = metrics
+        self._unauthorized = SeldomEvent(WARNING, "http_unauthorized")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             headers = [value for name, value in scope["headers"] if name == b"authorization"]
             if (problem := self._problem(headers)) is not None:
+                if problem.status == HTTPStatus.UNAUTHORIZED:
+                    self._metrics.http_unauthorized.inc()
+                    peer, _ = scope.get("client") or (None, None)
+                    self._unauthorized.happened(peer=peer)
                 await problem.response()(scope, receive, send)
                 return
             receive = _limited(receive)
@@ -174,10 +188,7 @@ class Guard:
 
     def _problem(self, headers: list[bytes]) -> Problem | None:
         if self._token is None:
-            return Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"no token is configured: the secret {self._token_env} is missing",
-            )
+            return Problem(HTTPStatus.SERVICE_UNAVAILABLE, no_token(self._token_env))
         scheme, _, given = b"".join(headers[:1]).partition(b" ")
         is_known = hmac.compare_digest(given.strip(), self._token.encode())
         if scheme.lower() == b"bearer" and is_known and len(headers) == 1:

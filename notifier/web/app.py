@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, FastAPI
 
 from notifier.metrics import Metrics
 from notifier.web import problems
-from notifier.web.api import Guard, api_router
+from notifier.web.api import Guard, api_router, no_token
 from notifier.web.database import Connections, Reads
 from notifier.web.ops import ops_router
 from notifier.web.paths import EncodedPaths
@@ -22,14 +20,12 @@ def make_app(
     *,
     token: str | None,
     token_env: str,
-    work_loop_problem: Callable[[], str | None],
 ) -> FastAPI:
     """The whole HTTP face.
 
-    board              the pages of notifier.web.board
-    token              what callers under /v1 must send; None: the secret token_env is missing, and
-                       everything under /v1 is refused
-    work_loop_problem  what is wrong with the notifier of this process; None: nothing
+    board  the pages of notifier.web.board
+    token  what callers under /v1 must send; None: the secret token_env is missing, and everything
+           under /v1 is refused
     """
     app = FastAPI(
         title="scooters-ops",
@@ -41,8 +37,9 @@ def make_app(
     )
     problems.install(app)
     app.include_router(api_router(writes))
-    app.include_router(ops_router(reads, metrics, work_loop_problem))
+    api_problem = no_token(token_env) if token is None else None
+    app.include_router(ops_router(reads, metrics, api_problem))
     app.include_router(board)
-    app.add_middleware(Guard, token=token, token_env=token_env)
+    app.add_middleware(Guard, token=token, token_env=token_env, metrics=metrics)
     app.add_middleware(EncodedPaths)  # the last one added is the first one asked
     return app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from logging import ERROR
@@ -21,12 +21,15 @@ from notifier.logs import event
 from notifier.metrics import PREFIX, Metrics
 from notifier.web.database import DatabaseAway, Reads
 
+# reset_val is what other sessions of this user begin with; this one has been set to only read.
 READINESS = """
 select
-    is_stalled,
-    last_pass_at,
+    pg_is_in_recovery()
+    or (
+        select reset_val = 'on' from pg_settings where name = 'default_transaction_read_only'
+    ) as is_read_only,
+    pg_has_role('scooters_ops_writer', 'usage') as may_write,
     array(select scooters_ops.applied_migrations()) as migrations
-from scooters_ops.detection_status
 """
 METRICS = "select name, labels, value from scooters_ops.metrics"
 
@@ -75,7 +78,8 @@ class Readiness(BaseModel):
     """What /readyz answers."""
 
     ready: bool
-    problems: list[str] = Field(description="What is wrong; empty: nothing.")
+    problems: list[str] = Field(description="Why callers of /v1 are refused; empty: they are not.")
+    warnings: list[str] = Field(description="What needs a person, though callers are served.")
 
 
 @dataclass(frozen=True, eq=False)  # the registry wants it hashable
@@ -100,12 +104,10 @@ class DatabaseMetrics:
             yield family
 
 
-def ops_router(
-    reads: Reads, metrics: Metrics, work_loop_problem: Callable[[], str | None]
-) -> APIRouter:
+def ops_router(reads: Reads, metrics: Metrics, api_problem: str | None) -> APIRouter:
     """Health for those who restart, readiness for those who route, metrics for those who watch.
 
-    work_loop_problem  what is wrong with the notifier of this process; None: nothing
+    api_problem  why this process refuses everything under /v1; None: it does not
     """
     router = APIRouter(tags=["ops"])
 
@@ -119,13 +121,15 @@ def ops_router(
         responses={503: {"model": Readiness, "description": "problems says what is wrong"}},
     )
     async def readyz(response: Response) -> Readiness:
-        """Whether all does its work: the database, detection, and the notifier of this process."""
-        problems = [*await _database_problems(reads)]
-        if (problem := work_loop_problem()) is not None:
-            problems.append(problem)
+        """Whether this process can serve the callers of /v1, and nothing else. Detection, delivery
+        and the work loop are the business of status and metrics: whoever routes requests must not
+        cut callers off because something else has stopped."""
+        problems, warnings = await _of_database(reads)
+        if api_problem is not None:
+            problems.append(api_problem)
         if problems:
             response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
-        return Readiness(ready=not problems, problems=problems)
+        return Readiness(ready=not problems, problems=problems, warnings=warnings)
 
     @router.get(
         "/metrics",
@@ -150,18 +154,20 @@ def ops_router(
     return router
 
 
-async def _database_problems(reads: Reads) -> list[str]:
+async def _of_database(reads: Reads) -> tuple[list[str], list[str]]:
+    """Problems and warnings. A database that another version has migrated serves for as long as the
+    connections hold, so that an upgrade does not make every process unready at once."""
     try:
         (row,) = await reads.rows(READINESS)
     except DatabaseAway as error:
-        return [str(error)]
+        return [str(error)], []
     except psycopg.Error as error:
-        return [f"the database refuses to say: {error.diag.message_primary}"]
-    problems = []
+        return [f"the database refuses to say: {error.diag.message_primary}"], []
+    problems, warnings = [], []
+    if row["is_read_only"]:
+        problems.append("the database is read-only")
+    if not row["may_write"]:
+        problems.append("the database's user lacks the role scooters_ops_writer")
     if problem := version_problem(row["migrations"], known_migrations()):
-        problems.append(f"the database does not suit this program: {problem}")
-    if row["is_stalled"]:
-        since = row["last_pass_at"]
-        last = "there was none" if since is None else f"the last one was at {since.isoformat()}"
-        problems.append(f"detection has stopped: no pass for too long, {last}")
-    return problems
+        warnings.append(f"the database does not suit this program: {problem}")
+    return problems, warnings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from logging import INFO, WARNING
 from zoneinfo import ZoneInfo
@@ -12,29 +12,44 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from notifier import config as configs
+from notifier import files
 from notifier.config import ROOT, Config, ConfigError
 from notifier.database import Database
 from notifier.delivery import Notifier
 from notifier.logs import event
 from notifier.metrics import Metrics
 from notifier.secrets import SecretMissing, Secrets
-from notifier.web.address import Address
+from notifier.web.address import Address, AddressUnusable
 from notifier.web.app import make_app
 from notifier.web.board import board_router
+from notifier.web.connections import (
+    ACCEPTED_AT_ONCE,
+    FEWEST_FILES,
+    OpenConnections,
+    most_connections,
+)
 from notifier.web.database import STATEMENT_SECONDS, Connections, Reads
 
 WRITE_CONNECTIONS = 4
 READ_CONNECTIONS = 1
 # What is being answered has so long when the process is to end.
 GRACE_SECONDS = 15
+# How many callers the kernel keeps waiting until they are accepted.
+BACKLOG = 2048
 
 
 class Face(uvicorn.Server):
     """The HTTP server, in whatever loop serve_until_stopped() is awaited."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        open_connections: OpenConnections,
+    ) -> None:
         super().__init__(config)
         self._listener = listener
+        self._open_connections = open_connections
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -45,9 +60,19 @@ class Face(uvicorn.Server):
         """Answers until stop(), then finishes what it has begun."""
         host, port = self._listener.getsockname()[:2]
         event(INFO, "listening", address=Address(host, port))
-        await self.serve([self._listener])
+        watching = asyncio.create_task(self._open_connections.watch())
+        try:
+            await self.serve([self._listener])
+        finally:
+            watching.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # For asyncio one number is both how many it accepts at once and how many the kernel keeps.
+        self._listener.listen(BACKLOG)
 
     def stop(self) -> None:
+        self._open_connections.end()
         self.should_exit = True
 
 
@@ -56,12 +81,18 @@ async def open_face(
     address: Address,
     secrets: Secrets,
     metrics: Metrics,
-    work_loop_problem: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Face]:
     """The HTTP face by the config in force, listening already but not answering yet.
 
     Raises AddressUnusable, ConfigError, DatabaseUnusable, psycopg.Error.
     """
+    file_limit = files.raise_limit()
+    if file_limit < FEWEST_FILES:
+        raise AddressUnusable(
+            f"cannot listen on {address}: this process may open only {file_limit} files,"
+            f" and needs {FEWEST_FILES} (ulimit -n)"
+        )
+    open_connections = OpenConnections(most_connections(file_limit), metrics)
     with address.listen() as listener:
         config = await _config_in_force()
         writes = Connections("scooters_ops_writer", WRITE_CONNECTIONS, metrics)
@@ -79,22 +110,22 @@ async def open_face(
             metrics,
             token=_token(config, secrets),
             token_env=config.http.token_env,
-            work_loop_problem=work_loop_problem,
         )
         settings = uvicorn.Config(
             app,
-            http="h11",
+            http=open_connections.make,  # type: ignore[arg-type]  # called as a class would be
             ws="none",
             lifespan="off",
             log_config=None,
-            log_level="warning",
+            log_level="error",  # its warnings are of requests that strangers made malformed
+            backlog=ACCEPTED_AT_ONCE,
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         try:
-            yield Face(settings, listener)
+            yield Face(settings, listener, open_connections)
         finally:
             await writes.aclose()
             await reads.aclose()
@@ -113,7 +144,7 @@ async def _config_in_force() -> Config:
 
 
 def _token(config: Config, secrets: Secrets) -> str | None:
-    """Without it, health and metrics are of use all the same."""
+    """Without it, metrics and the board are of use all the same."""
     try:
         return secrets.get(config.http.token_env)
     except SecretMissing as error:

@@ -1,0 +1,282 @@
+"""Callers that connect and say nothing, speak slowly or do not listen: they harm neither delivery
+nor other callers, and keep nothing for long."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import subprocess
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from notifier.metrics import Metrics
+from notifier.secrets import Secrets
+from notifier.web import connections
+from notifier.web.address import Address
+from notifier.web.server import open_face
+from tests.conftest import TestDatabase, until
+from tests.delivery_rigs import TELEGRAM, House, command, make_house
+from tests.http_rigs import TOKEN, Face, face, http_user, skip_url, with_files
+
+FILES = 256
+CROWD = 2000
+AUTHORIZED = f"POST /v1/missions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+HALF_BODY = AUTHORIZED + b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+UNREAD = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 2000
+SPOKEN = {
+    "nothing": b"",
+    "half a head": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+    "half a body": HALF_BODY,
+    "half a body without the token": b"POST /v1/missions HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Length: 1000\r\n\r\n{",
+    "requests whose answers it does not read": UNREAD,
+}
+"""What a caller says before it falls silent, or goes on letter by letter."""
+
+
+@pytest.fixture
+def house(database: TestDatabase) -> Iterator[House]:
+    with make_house(database) as made:
+        made.configure(TELEGRAM, notifier__poll_seconds=0.2)
+        yield made
+
+
+@pytest.fixture
+def environment(house: House) -> Iterator[dict[str, str]]:
+    with http_user(house.database) as variables:
+        yield variables
+
+
+def metric(process: Face, name: str, **labels: str) -> float:
+    text = process.client.get("/metrics").text
+    (found,) = (
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == f"scooters_ops_{name}" and sample.labels == labels
+    )
+    return found
+
+
+def address_of(process: Face) -> tuple[str, int]:
+    url = process.client.base_url
+    assert url.port is not None
+    return url.host, url.port
+
+
+# --- a crowd -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Crowd:
+    """Connects again and again, says the same each time, and keeps what connections it can."""
+
+    address: tuple[str, int]
+    said: bytes
+    made: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def press(self) -> None:
+        kept: deque[socket.socket] = deque()
+        while not self._stop.is_set():
+            caller = socket.socket()
+            kept.append(caller)
+            with contextlib.suppress(OSError):
+                caller.settimeout(1)
+                caller.connect(self.address)
+                caller.setblocking(False)
+                caller.send(self.said)
+                self.made += 1
+            if len(kept) > CROWD:
+                kept.popleft().close()
+        for caller in kept:
+            caller.close()
+
+    @contextmanager
+    def pressing(self) -> Iterator[None]:
+        """Within, whoever else comes has at least CROWD connections before and around them."""
+        thread = threading.Thread(target=self.press)
+        thread.start()
+        try:
+            until(lambda: self.made > CROWD)
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
+
+
+@pytest.fixture
+def _many_files() -> Iterator[None]:
+    """So many that this process, and not the other, has enough for the crowd."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < CROWD + 500:
+        pytest.skip(f"this process may open only {limits[1]} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], CROWD + 500), limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.usefixtures("_many_files")
+@pytest.mark.parametrize("said", ["nothing", "half a head", "half a body"])
+def test_two_thousand_silent_connections_keep_neither_messages_nor_callers_waiting(
+    house: House, environment: dict[str, str], said: str
+) -> None:
+    house.database.create_mission("m2")
+    with face(environment, "run", files=FILES) as process:
+        until(lambda: " started " in process.log)
+        with Crowd(address_of(process), SPOKEN[said]).pressing():
+            house.skip()
+            until(house.is_sent)
+            answer = httpx.post(
+                process.url + skip_url("m2", "p1", "j1"),
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                timeout=60,
+                trust_env=False,
+            )
+            assert answer.json() == {"skipped": True}
+            until(lambda: len(house.telegram.messages) == 2)
+        until(lambda: metric(process, "http_connections_cut_total", reason="crowded") > 0)
+        assert metric(process, "database_errors_total", part="notifier") == 0
+        assert process.stop() == 0
+        assert "out of system resource" not in process.log
+        assert "unreachable" not in process.log
+
+
+# --- one slow caller -----------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def serving(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> AsyncIterator[Address]:
+    """The HTTP server in this process."""
+    async with open_face(Address("127.0.0.1", 0), Secrets(), metrics) as server:
+        task = asyncio.create_task(server.serve_until_stopped())
+        yield Address(*server._listener.getsockname()[:2])
+        server.stop()
+        await task
+
+
+async def hang_on(address: Address, said: bytes) -> None:
+    """Says it, goes on letter by letter, reads nothing, and returns when it is hung up on."""
+    _, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
+    with contextlib.suppress(ConnectionError):
+        writer.write(said)
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+            if writer.transport.is_closing():
+                break
+    writer.close()
+
+
+def test_a_caller_that_keeps_the_server_waiting_is_cut_and_one_that_waits_for_the_server_is_not(
+    house: House, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.database.create_mission()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for wait in connections.LONGEST_SECONDS:
+        monkeypatch.setitem(connections.LONGEST_SECONDS, wait, 2)
+    metrics = Metrics()
+
+    async def answered(address: Address) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            return await client.post(
+                f"http://{address}{skip_url('m1', 'p1', 'j1')}",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+            )
+
+    async def play() -> httpx.Response:
+        async with serving(monkeypatch, metrics) as address, asyncio.timeout(60):
+            with house.database.connect() as other, other.transaction():
+                other.execute("select from scooters_ops.mission_jobs for update")
+                patient = asyncio.create_task(answered(address))
+                await asyncio.to_thread(until, lambda: house.is_blocked("skip_job"))
+                await asyncio.gather(*(hang_on(address, said) for said in SPOKEN.values()))
+                assert not patient.done()
+            return await patient
+
+    assert asyncio.run(play()).json() == {"skipped": True}
+    assert metrics.http_connections_cut.labels("slow")._value.get() == len(SPOKEN)
+    assert metrics.http_connections_cut.labels("crowded")._value.get() == 0
+
+
+def test_connections_that_nobody_speaks_on_do_not_delay_the_end(
+    house: House, environment: dict[str, str]
+) -> None:
+    with face(environment, "serve") as process, contextlib.ExitStack() as callers:
+        for said in SPOKEN.values():
+            caller = callers.enter_context(socket.create_connection(address_of(process)))
+            caller.setblocking(False)
+            caller.send(said)
+        assert process.client.get("/healthz").status_code == 200  # the others are there as well
+        assert process.stop() == 0
+        assert "graceful shutdown exceeded" not in process.log
+
+
+# --- strangers and the log -----------------------------------------------------------------------
+
+
+def test_requests_without_the_token_are_counted_and_logged_at_a_bounded_rate(
+    environment: dict[str, str],
+) -> None:
+    with face(environment) as process:
+        before = len(process.lines)
+        del process.client.headers["Authorization"]
+        for _ in range(50):
+            assert process.skip("m1", "p1", "j1").status_code == 401
+        assert metric(process, "http_unauthorized_total") == 50
+        logged = process.lines[before:]
+        assert 1 <= len(logged) < 10, "a line a minute"
+        assert " WARNING http_unauthorized count=1 peer=127.0.0.1" in logged[0]
+
+
+def test_malformed_requests_do_not_fill_the_log(environment: dict[str, str]) -> None:
+    with face(environment) as process:
+        before = len(process.lines)
+        for request in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade"):
+            with socket.create_connection(address_of(process), timeout=60) as caller:
+                caller.sendall(request + b"\r\nHost: x\r\n\r\n")
+                assert caller.recv(100).startswith(b"HTTP/1.1 4")
+        assert process.stop() == 0
+        assert process.lines[before:] == []
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def test_where_too_few_files_may_be_open_it_does_not_start_and_says_so(
+    environment: dict[str, str],
+) -> None:
+    finished = subprocess.run(
+        with_files(64, *command("serve", "--listen", "127.0.0.1:0")),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        "notifier: cannot listen on 127.0.0.1:0: this process may open only 64 files,"
+        " and needs 256 (ulimit -n)\n"
+    )
+
+
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(environment: dict[str, str]) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, limits[1]))
+    try:
+        with face(environment) as process:
+            soft, hard = resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert hard == limits[1]
+    assert soft > FILES
