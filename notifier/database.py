@@ -271,6 +271,7 @@ class Database:
                     conninfo(),
                     autocommit=True,
                     application_name="notifier",
+                    client_encoding="UTF8",  # has every character, whatever the database has
                     **LIVELINESS,
                 )
         except TimeoutError:

@@ -33,7 +33,7 @@ def _mission_schema() -> dict[str, Any]:
 
 _MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(\.\d+)?)?"
-    r"(?:[Zz]|([+-]\d{2}):?(\d{2})?)",
+    r"(?:[Zz]|([+-](?:[01]\d|2[0-3])):?([0-5]\d)?)",
     re.ASCII,
 )
 

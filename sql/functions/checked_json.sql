@@ -22,7 +22,7 @@ declare
     missing_key text;
     tag_key text;
     part jsonb;
-    matching jsonb[] := '{}';
+    matching jsonb[] := array[]::jsonb[];
     number numeric;
     double double precision;
 begin
@@ -132,7 +132,7 @@ begin
             end;
         else
             -- As programs read it, and as it is calculated with.
-            double := number;
+            double := number::double precision;
             problem := case
                 when double < (schema ->> 'minimum')::double precision
                     then 'must be at least ' || (schema ->> 'minimum')
