@@ -43,6 +43,7 @@ select
 drop trigger wake_for_inserted_history on scooters_ops.missions_history;
 drop trigger wake_for_updated_history on scooters_ops.missions_history;
 drop trigger wake_for_deleted_history on scooters_ops.missions_history;
+drop trigger refuse_oversized_event_type on scooters_ops.missions_history;
 drop statistics scooters_ops.missions_history_events_stats;
 
 alter table scooters_ops.missions_history rename to missions_history_first;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import psycopg
 
@@ -30,6 +32,7 @@ from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
 from notifier.systemd import Service
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
+from notifier.text import escaped, escaped_lines
 from notifier.web.address import Address, AddressUnusable
 
 TEMPLATES = ROOT / "templates"
@@ -42,6 +45,8 @@ PSQL_COMMANDS = ("psql", "schedule", "unschedule")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale may lack the characters of a text
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _options(arguments)
     secrets = Secrets()
     logs.configure(options.log_level, secrets)
@@ -54,20 +59,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except ConfigError as error:
         for problem in error.problems:
-            print(f"notifier: {problem}", file=sys.stderr)
+            _complain(problem)
     except (AddressUnusable, DatabaseUnusable, SecretMissing, TemplateError) as error:
-        print(f"notifier: {error}", file=sys.stderr)
+        _complain(str(error))
+    except psycopg.DataError as error:
+        _complain(secrets.redact(error.diag.message_primary or str(error)))
     except psycopg.Error as error:
         problem = error.diag.message_primary or f"no database: {error}"
-        print(f"notifier: {' '.join(secrets.redact(problem).split())}", file=sys.stderr)
+        _complain(" ".join(secrets.redact(problem).split()))
     except NotRecorded as error:
-        print(f"notifier: {error}; they will be sent again", file=sys.stderr)
+        _complain(f"{error}; they will be sent again")
         return 1
     return 2
 
 
+def _say(text: str) -> None:
+    """Prints what may hold texts of others: identifiers, attributes, answers of servers."""
+    print(escaped_lines(text))
+
+
+def _say_json(document: object) -> None:
+    print(escaped_lines(json.dumps(document, indent=2, ensure_ascii=False)))
+
+
+def _complain(problem: str) -> None:
+    print(f"notifier: {escaped_lines(problem)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains without letting an argument steer the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(escaped(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="notifier",
         description="Delivers notifications of couriers' missions. The database is libpq's:"
         " DATABASE_URL if set, else PGHOST, PGSERVICE and the rest.",
@@ -104,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     preview.add_argument("type", choices=NOTIFICATION_TYPES)
     preview.add_argument("--channel", choices=list(CHANNELS), help="one channel only")
     preview.add_argument("--locale", choices=list(LOCALES), help="else that of config.json")
-    preview.add_argument("--token", help="a real notification's, instead of sample facts")
+    preview.add_argument(
+        "--token", type=_text, help="a real notification's, instead of sample facts"
+    )
 
     shown = commands.add_parser(
         "status", help="what waits, what failed; exit 1 when a person is needed"
@@ -115,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
     retry = commands.add_parser("retry", help="try failed and doubtful recipients once more")
     what = retry.add_mutually_exclusive_group(required=True)
-    what.add_argument("token", nargs="?", help="of this notification")
+    what.add_argument("token", nargs="?", type=_text, help="of this notification")
     what.add_argument("--failed", action="store_true", help="of all notifications")
     retry.add_argument("--channel", choices=list(CHANNELS), help="of one channel only")
     retry.add_argument(
@@ -174,6 +203,14 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
             return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
 
+def _text(argument: str) -> str:
+    """An argument that the database is asked for. Python writes bytes that are not text as halves
+    of characters."""
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        raise argparse.ArgumentTypeError("is not text")
+    return argument
+
+
 def _address(text: str) -> Address:
     try:
         return Address.parse(text)
@@ -221,21 +258,21 @@ async def _config(action: str, file: Path) -> int:
             in_force = await database.config()
         if in_force is None:
             raise ConfigError(["no config is in force: make config"])
-        print(json.dumps(in_force[1], indent=2, ensure_ascii=False))
+        _say_json(in_force[1])
         return 0
     document = configs.read_json(file)
     _check(configs.parse(document))
     if action == "check":
-        print(f"{file}: good")
+        _say(f"{file}: good")
         return 0
     async with _database() as database:
         before = await database.config()
         config_id = await database.apply_config(document)
         after = await database.config()
     if before is not None and before[0] == config_id:
-        print(f"{file}: in force already, as config {config_id}")
+        _say(f"{file}: in force already, as config {config_id}")
         return 0
-    print(f"{file}: in force as config {config_id}")
+    _say(f"{file}: in force as config {config_id}")
     if before is not None and after is not None and _jobs(before[1]) != _jobs(after[1]):
         print("What pg_cron runs, or when, has changed: make schedule")
     return 0
@@ -269,11 +306,14 @@ async def _preview(options: argparse.Namespace) -> int:
             raise ConfigError([f"no notification {options.token!r}"])
         if notification.type != options.type:
             raise ConfigError([f"{options.token!r} is of type {notification.type}"])
-        facts = notification.facts()
+        try:
+            facts = notification.facts()
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ConfigError([f"{options.token!r} has unreadable details: {error}"]) from None
     renderer = renderer_for(config, TEMPLATES)
     for name in [options.channel] if options.channel else CHANNELS:
         for part, text in renderer.render(options.type, CHANNELS[name], facts).items():
-            print(f"--- {name}.{part}\n{text}\n")
+            _say(f"--- {name}.{part}\n{text}\n")
     return 0
 
 
@@ -283,9 +323,9 @@ async def _status(*, as_json: bool, with_jobs: bool) -> int:
     if with_jobs:
         found = replace(found, jobs=status.JobsStatus(*psql.cron_script("status.sql").errors()))
     if as_json:
-        print(json.dumps(status.document(found), indent=2, ensure_ascii=False))
+        _say_json(status.document(found))
     else:
-        print(status.text(found))
+        _say(status.text(found))
     return 1 if status.advice(found) else 0
 
 

@@ -8,7 +8,9 @@ checks once more, so that psql cannot store nonsense either.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,9 +28,15 @@ from pydantic_core import ErrorDetails
 from notifier.channels import CHANNELS
 from notifier.channels.base import ChannelSettings, Recipient, SecretName, Strict
 from notifier.templates import LOCALES
+from notifier.text import STEERING
 
 ROOT = Path(__file__).resolve().parent.parent
 YEAR_SECONDS = 366 * 86400
+# Of numbers other than 0, in size: what programs and the database calculate with alike.
+LEAST, MOST = Decimal("1e-300"), Decimal("1e300")
+# How many decimal places jsonb keeps, and what exponent it reads of 0.
+MOST_PLACES, MOST_EXPONENT = 16383, 10**9
+OUT_OF_RANGE = "must be 0, or from 1e-300 to 1e300 in size"
 
 if TYPE_CHECKING:
     AnyRecipient: TypeAlias = Recipient
@@ -163,8 +171,11 @@ class NotifierSettings(Strict):
     """notifier: how the daemon works."""
 
     locale: Literal[tuple(LOCALES)]  # type: ignore[valid-type]  # the rows of LOCALES
-    time_zone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        default="UTC", min_length=1, description="The zone that messages write times in."
+    time_zone: Annotated[
+        str, Field(pattern="^[A-Z][A-Za-z0-9_+/-]*$"), AfterValidator(_time_zone)
+    ] = Field(
+        default="UTC",
+        description="A time zone such as UTC or Europe/Moscow: messages write times in it.",
     )
     poll_seconds: float = Field(gt=0, le=3600)
     batch_size: int = Field(ge=1, le=10000)
@@ -251,7 +262,9 @@ def read_json(path: Path) -> Any:
             [f"{path}: not UTF-8 text: {error.reason} at byte {error.start}"]
         ) from None
     try:
-        return json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_no_number)
+        return json.loads(
+            text, object_pairs_hook=_unrepeated, parse_float=_number, parse_constant=_no_number
+        )
     except json.JSONDecodeError as error:
         raise ConfigError(
             [f"{path}: broken JSON at line {error.lineno}, column {error.colno}: {error.msg}"]
@@ -261,7 +274,10 @@ def read_json(path: Path) -> Any:
 
 
 def parse(document: Any) -> Config:
-    """The configuration in a JSON document. Raises ConfigError naming the path of each bad key."""
+    """The configuration in a JSON document. Raises ConfigError naming the path of each bad key,
+    and never the value, which may be a secret in the wrong place."""
+    if unstorable := [*_unstorable(document)]:
+        raise ConfigError(unstorable)
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
@@ -284,8 +300,52 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {repeated!r} stands twice in one object")
+        raise ValueError(f"the key '{_step(repeated)}' stands twice in one object")
     return mapping
+
+
+def _number(digits: str) -> int | float:
+    """A number with a decimal point or an exponent, as jsonb takes it: a whole one where no decimal
+    place is left of it, 1e3 and 1.5e1 for example."""
+    try:
+        number = Decimal(digits)
+    except ArithmeticError:  # an exponent beyond all bounds
+        raise ValueError(f"a number {OUT_OF_RANGE}") from None
+    exponent = int(number.as_tuple().exponent)  # it is a number: not "n" or "F"
+    if not _is_in_range(number) or exponent < -MOST_PLACES or exponent > MOST_EXPONENT:
+        raise ValueError(f"a number {OUT_OF_RANGE}")
+    if exponent < 0:
+        return float(number)
+    return int(number) if number else 0
+
+
+def _is_in_range(number: Decimal) -> bool:
+    return not number or LEAST <= number.copy_abs() <= MOST
+
+
+def _unstorable(document: Any) -> Iterator[str]:
+    """A line for each key that jsonb or a float cannot hold, wherever it is."""
+    remaining: list[tuple[str, Any]] = [("", document)]
+    while remaining:
+        path, value = remaining.pop()
+        match value:
+            case str() if not _is_storable(value):
+                yield f"{path or 'the document'}: holds a character that cannot be stored"
+            case float() if not _is_in_range(Decimal(repr(value))):  # as JSON writes it
+                yield f"{path or 'the document'}: {OUT_OF_RANGE}"
+            case int() if not _is_in_range(Decimal(value)):
+                yield f"{path or 'the document'}: {OUT_OF_RANGE}"
+            case list():
+                remaining += [(f"{path}[{n}]", each) for n, each in enumerate(value)]
+            case dict():
+                for key, each in value.items():
+                    remaining.append((_joined(path, _step(key)), each))
+                    if not _is_storable(key):
+                        yield f"{remaining[-1][0]}: holds a character that cannot be stored"
+
+
+def _is_storable(text: str) -> bool:
+    return not re.search("[\0\ud800-\udfff]", text)
 
 
 def _no_number(constant: str) -> Any:
@@ -294,7 +354,7 @@ def _no_number(constant: str) -> Any:
 
 def _problem(details: ErrorDetails) -> str:
     """One line: the path of the bad key, and what is wrong with it."""
-    path = _path(details["loc"])
+    path = _path(details["loc"], is_known=details["type"] != "extra_forbidden")
     context = details.get("ctx", {})
     match details["type"]:
         case "missing":
@@ -302,7 +362,7 @@ def _problem(details: ErrorDetails) -> str:
         case "extra_forbidden":
             return f"{path}: unknown key"
         case "union_tag_invalid":
-            return f"{path}.type: {context['tag']!r} is not one of {', '.join(sorted(CHANNELS))}"
+            return f"{path}.type: must be one of {', '.join(sorted(CHANNELS))}"
         case "union_tag_not_found":
             return f"{path}.type: missing; it is one of {', '.join(sorted(CHANNELS))}"
         case "string_pattern_mismatch":
@@ -312,16 +372,29 @@ def _problem(details: ErrorDetails) -> str:
     return f"{path}: {message.replace('Input should be', 'must be')}"
 
 
-def _path(location: tuple[int | str, ...]) -> str:
+def _path(location: tuple[int | str, ...], *, is_known: bool) -> str:
     """("routes", 0, "recipients", 1, "telegram", "chat_id") as routes[0].recipients[1].chat_id:
-    what stands behind a recipient's number is the tag by which pydantic chose its model."""
+    what follows a recipient's number is the tag by which pydantic chose its model. is_known:
+    whether the last step is a key that may be there."""
     path = ""
     for index, step in enumerate(location):
         if isinstance(step, int):
             path += f"[{step}]"
         elif not (index >= 2 and location[index - 2] == "recipients" and step in CHANNELS):
-            path += f".{step}" if path else step
+            path = _joined(path, _step(step, is_known=is_known or index < len(location) - 1))
     return path or "the document"
+
+
+def _joined(path: str, step: str) -> str:
+    return f"{path}.{step}" if path else step
+
+
+def _step(key: str, *, is_known: bool = True) -> str:
+    """A key as a path shows it, like the database's json_path: the name of an unknown one may be a
+    secret that somebody pasted, and is shown only where it is a plain word."""
+    if is_known and len(key) <= 100 and not STEERING.search(key):
+        return key
+    return key if re.fullmatch("[A-Za-z][A-Za-z_]{0,38}[0-9]?", key) else "***"
 
 
 def _allowed_by_pattern() -> Mapping[str, str]:

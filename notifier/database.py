@@ -6,6 +6,7 @@ Where it lies is libpq's business: DATABASE_URL if set, else PGHOST, PGSERVICE a
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import functools
 import math
@@ -21,8 +22,9 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import class_row, dict_row, scalar_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_loads
 
+from notifier import documents
 from notifier.config import ROOT
 
 MIGRATIONS = ROOT / "migrations"
@@ -271,10 +273,12 @@ class Database:
                     conninfo(),
                     autocommit=True,
                     application_name="notifier",
+                    client_encoding="UTF8",  # has every character, whatever the database has
                     **LIVELINESS,
                 )
         except TimeoutError:
             raise psycopg.OperationalError(f"no connection in {connect_seconds:g} s") from None
+        set_json_loads(documents.loads, connection)
         try:
             database = cls(connection, patience_seconds)
             await database._limit_statements()
@@ -388,9 +392,29 @@ class Database:
             await self._scalar(
                 "select scooters_ops.record_deliveries(%s, %s)",
                 worker,
-                Jsonb([vars(result) for result in results]),
+                Jsonb(
+                    [
+                        vars(result)
+                        | {
+                            "error": self._storable(result.error),
+                            "reference": self._storable(result.reference),
+                        }
+                        for result in results
+                    ]
+                ),
             )
         )
+
+    def _storable(self, text: str | None) -> str | None:
+        """What a server said, in the characters that this database has: others become "?"."""
+        encoding = self.connection.info.parameter_status("server_encoding") or "UTF8"
+        if text is None or encoding == "UTF8":
+            return text
+        try:
+            codec = codecs.lookup(re.sub("^WIN", "cp", encoding)).name
+        except LookupError:
+            codec = "ascii"
+        return text.encode(codec, "replace").decode(codec)
 
     async def renew(
         self, worker: str, recipient_ids: Sequence[int], lease_seconds: float
@@ -521,6 +545,10 @@ class Database:
         hanging_up = loop.call_later(self._patience_seconds + GRACE_SECONDS, self._hang_up)
         try:
             await cursor.execute(query, parameters or None)
+        except UnicodeEncodeError:
+            raise psycopg.DataError(
+                "a text holds a character that the database cannot store"
+            ) from None
         finally:
             hanging_up.cancel()
 

@@ -22,6 +22,7 @@ from notifier.database import (
     NotifierStatus,
     RecipientStatus,
 )
+from notifier.text import escaped
 
 FEW = 5
 """How many recipients, holds and notifiers the text shows; JSON has them all."""
@@ -141,16 +142,15 @@ def _advice(status: Status) -> Iterator[str]:
 
 def text(status: Status) -> str:
     """Compact, however much there is."""
-    return "\n".join(
-        [
-            _detection(status),
-            *_notifiers(status),
-            *_deliveries(status),
-            *_recipients(status),
-            *_holds(status),
-            *(advice(status) or ["Nothing needs a person."]),
-        ]
-    )
+    lines = [
+        _detection(status),
+        *_notifiers(status),
+        *_deliveries(status),
+        *_recipients(status),
+        *_holds(status),
+        *(advice(status) or ["Nothing needs a person."]),
+    ]
+    return "\n".join(escaped(line) for line in lines)
 
 
 def _detection(status: Status) -> str:

@@ -25,9 +25,10 @@ and these filters, which speak the locale's language:
     one_line     any text -> a single line of at most 250 characters, for subjects
     code         any text -> `any text`, so that Tracker shows it as it is, whatever markup is in it
 
-Identifiers and attributes come from outside. Each text among them is put on one line and cut at 200
-characters, counted as HTML escapes them; the parts that a channel reads as HTML are escaped. So a
-message stays below Telegram's 4,096 characters whatever the facts hold, and no cut splits a tag.
+Identifiers and attributes come from outside. Each text among them is put on one line, without
+control characters and the like (notifier.text), and cut at 200 characters, counted as HTML escapes
+them; the parts that a channel reads as HTML are escaped. So a message stays below Telegram's 4,096
+characters whatever the facts hold, and no cut splits a tag.
 """
 
 import json
@@ -44,6 +45,7 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import escape
 
+from notifier import text as texts
 from notifier.channels.base import Channel
 
 NOTIFICATION_TYPES: Final = ("timeout_in_point", "timeout_between_points", "job_skipped")
@@ -271,7 +273,7 @@ def _presentable(value: object) -> object:
 
 def _shorten(text: str, limit: int = FACT_CHARACTERS) -> str:
     """The text on one line, cut with an ellipsis so that even its HTML keeps within `limit`."""
-    text = " ".join(text.split())
+    text = texts.one_line(text)
     if len(escape(text)) <= limit:
         return text
     costs = accumulate(len(escape(character)) for character in text)

@@ -8,6 +8,8 @@ set client_min_messages = warning;
 \ir comments.sql
 
 -- Config
+\ir functions/json_path.sql
+\ir functions/is_deeper.sql
 \ir functions/checked_json.sql
 \ir functions/config_schema.sql
 \ir views/config_history.sql
@@ -30,12 +32,15 @@ set client_min_messages = warning;
 \ir views/mission_timeouts.sql
 
 -- Detection
+\ir functions/shallow.sql
 \ir functions/idempotency_token.sql
 \ir functions/mission_facts.sql
 \ir functions/wake_for_history.sql
 \ir functions/wake_for_plan.sql
 \ir triggers/wake_for_history.sql
 \ir triggers/wake_for_plan.sql
+\ir functions/refuse_oversized.sql
+\ir triggers/refuse_oversized.sql
 \ir functions/try_detection_lock.sql
 \ir functions/wait_for_detection_lock.sql
 \ir functions/due_missions.sql

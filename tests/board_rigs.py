@@ -17,7 +17,9 @@ import uvicorn
 from fastapi import FastAPI
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
+from notifier import documents
 from notifier.config import ROOT
 from notifier.web.board import board_router
 from notifier.web.database import DatabaseAway, RightLacking
@@ -44,6 +46,7 @@ class Rows:
             async with await psycopg.AsyncConnection.connect(
                 self.conninfo, autocommit=True, row_factory=dict_row
             ) as connection:
+                set_json_loads(documents.loads, connection)
                 return await (await connection.execute(query, parameters or None)).fetchall()
         except psycopg.errors.InsufficientPrivilege:
             raise RightLacking("the database's user lacks a role") from None

@@ -184,7 +184,7 @@ def test_a_mission_is_created_once(database: TestDatabase, http: Face) -> None:
         ({"points": []}, "points: must have 1 items or more"),
         ({"colour": "red"}, "colour: unknown key"),
         ({"performer_id": 7}, "performer_id: must be string, not number"),
-        ({"mission_id": "я" * 200}, "mission_id: too long or out of range"),
+        ({"mission_id": "я" * 200}, "mission_id: must have 255 bytes or less"),
         ({"mission_id": "a\0b"}, "unsupported Unicode escape sequence"),
         ({"attributes": {"a": "\ud800"}}, "invalid input syntax for type json"),
         ({"points": MISSION["points"][:1] * 2}, 'mission "m1": point "p1" stands twice'),
@@ -226,6 +226,9 @@ def test_events_come_in_with_their_moment_or_now(database: TestDatabase, http: F
         ({"type": "mission_started", "point_id": "p1"}, 422),
         ({"type": "mission_started", "occurred_at": "2026-11-24T12:00:00"}, 422),
         ({"type": "mission_started", "occurred_at": 1700000000}, 422),
+        ({"type": "x" * 256}, 422),
+        ({"type": "mission_started", "\ud800": 1}, 422),
+        ({"type": "point_arrived", "point_id": "\ud800"}, 422),
         ({"type": "mission_started", "occurred_at": "1969-11-24T12:00:00Z"}, 422),
         ({"type": "mission_started", "colour": "red"}, 422),
         ({"type": "a\0b"}, 422),
@@ -241,6 +244,72 @@ def test_a_bad_event_is_refused(
     assert is_problem(http.record("m1", event, "k1"), status)
     assert database.value("select count(*) from scooters_ops.missions_history") == 0
     assert database.value("select count(*) from scooters_ops.event_keys") == 0
+
+
+NO_MOMENTS = [
+    *("1700000000", "1764000000000", "20261124", "now", "today", "yesterday", "infinity", "epoch"),
+    *("-infinity", "01/02/2026", "01/02/2026 12:00+00", "24.11.2026 12:00Z", "12:00Z"),
+    *("2026-11-24T12:00:00", "2026-11-24T12:00:00 Europe/Moscow", "2026-11-24T12:00:00 MSK", ""),
+    *("2026-11-24", "2026-11-24Z"),
+    *("20261124T120000Z", "2026-W48-2T12:00:00Z", "2026-328T12:00:00Z", "2026-11-24T12Z", " "),
+    *("2026-02-30T12:00:00Z", "2026-11-24T24:00:00Z", "2026-11-24T12:60:00Z", "0000-01-01T00:00Z"),
+    *("2026-11-24T12:00:61Z", "2026-11-24T12:00:00+25:00", "2026-11-24T12:00:00+03:60"),
+    *("+2026-11-24T12:00:00Z", "12026-11-24T12:00:00Z", "٢٠٢٦-11-24T12:00:00Z", "PT1H"),
+    *("2026-11-24T12:00:00Z\n", "2026-11-24T12:00:00.Z", "0001-01-01T00:00:00+01:00"),
+    *("9999-12-31T23:59:59-01:00", "1969-12-31T23:59:59Z"),
+]
+
+
+@pytest.mark.parametrize("moment", NO_MOMENTS)
+def test_what_is_not_clearly_a_moment_is_refused_and_the_key_named(
+    database: TestDatabase, http: Face, moment: str
+) -> None:
+    database.create_mission()
+    answer = http.record("m1", {"type": "mission_started", "occurred_at": moment})
+    assert is_problem(answer, 422)
+    assert "occurred_at" in json.dumps(answer.json())
+    assert database.value("select count(*) from scooters_ops.missions_history") == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-11-24T12:00:00Z", "2026-11-24 12:00:00+00"),
+        ("2026-11-24t12:00:00z", "2026-11-24 12:00:00+00"),
+        ("2026-11-24 15:00:00+03", "2026-11-24 12:00:00+00"),
+        ("2026-11-24T15:00:00+0300", "2026-11-24 12:00:00+00"),
+        ("2026-11-24T08:30:00-03:30", "2026-11-24 12:00:00+00"),
+        ("2026-11-24T12:00Z", "2026-11-24 12:00:00+00"),
+        ("2026-11-24T12:00:00.5Z", "2026-11-24 12:00:00.5+00"),
+        ("2026-11-24T12:00:00.123456789Z", "2026-11-24 12:00:00.123456+00"),
+        ("2016-12-31T23:59:60Z", "2017-01-01 00:00:00+00"),
+        ("2026-11-25T11:59:00+23:59", "2026-11-24 12:00:00+00"),
+    ],
+)
+def test_a_moment_is_what_rfc_3339_and_postgresql_write(
+    database: TestDatabase, http: Face, written: str, meant: str
+) -> None:
+    database.create_mission()
+    event = {"type": "mission_started", "occurred_at": written}
+    assert http.record("m1", event).status_code == 201
+    assert database.value(
+        "select occurred_at = %s::timestamptz from scooters_ops.missions_history", meant
+    )
+
+
+@pytest.mark.parametrize("kind", ["point_arived", "mission_started ", "photo_taken"])
+def test_an_event_of_a_type_that_counts_for_nothing_is_kept_and_the_answer_says_so(
+    database: TestDatabase, http: Face, kind: str
+) -> None:
+    database.create_mission()
+    for type_, counts in ((kind, False), ("mission_started", True)):
+        answer = http.record("m1", {"type": type_}, f"key-of-{counts}")
+        assert (answer.status_code, answer.json()["counts"]) == (201, counts)
+        assert http.record("m1", {"type": type_}, f"key-of-{counts}").json() == answer.json()
+    assert database.values("select type from scooters_ops.missions_history") == [
+        kind,
+        "mission_started",
+    ]
 
 
 def test_a_repeated_key_answers_as_the_first_time_and_records_nothing(
@@ -389,6 +458,36 @@ def test_a_user_without_the_writers_role_is_told_so(cluster: Postgres) -> None:
     assert refused.json()["detail"] == "the database's user lacks the role scooters_ops_writer"
 
 
+# --- HEAD, and the first page ---------------------------------------------------------------------
+
+
+def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: Face) -> None:
+    database.create_mission()
+    paths = (
+        *("/", "/board", "/board/missions/m1", "/board/missions/m9", "/board/static/board.css"),
+        *("/board/static/none", "/healthz", "/readyz", "/metrics", "/openapi.json", "/nowhere"),
+        "/v1/missions",
+    )
+    for path in paths:
+        got, head = http.client.get(path), http.client.head(path)
+        assert head.status_code == got.status_code, path
+        assert head.headers["content-type"] == got.headers["content-type"] if got.text else True
+        assert head.content == b""
+
+
+def test_head_of_a_handle_changes_nothing(database: TestDatabase, http: Face) -> None:
+    database.create_mission()
+    assert http.client.head(skip_url("m1", "p1", "j1")).status_code == 405
+    assert httpx.head(http.url + "/v1/missions", trust_env=False).status_code == 401
+    assert database.tokens() == []
+
+
+def test_the_root_leads_to_the_board(http: Face) -> None:
+    answer = http.client.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (307, "/board")
+    assert http.client.get("/", follow_redirects=True).status_code == 200
+
+
 # --- errors of the framework ---------------------------------------------------------------------
 
 
@@ -514,7 +613,7 @@ def test_every_request_of_the_readme_is_answered(database: TestDatabase, http: F
     ]
     skipped, recorded, ready = answers
     assert skipped == {"skipped": True}
-    assert recorded.keys() == {"history_id"}
+    assert recorded.keys() == {"history_id", "counts"}
     assert ready == {"ready": True, "problems": [], "warnings": []}
 
 

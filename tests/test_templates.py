@@ -27,6 +27,8 @@ from notifier.templates import (
     number,
     one_line,
 )
+from notifier.text import STEERING
+from notifier.text import one_line as as_shown
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -351,13 +353,31 @@ def test_numbers_have_the_decimal_point_of_the_locale() -> None:
 @given(st.text())
 def test_no_name_breaks_a_telegram_message(name: str) -> None:
     shown = telegram("en", "timeout_in_point", attributes={"performer_name": name})
-    words = " ".join(name.split())
+    words = as_shown(name)
     if not words:
         assert "Courier: c-317\n" in shown
     elif len(words) <= 40:
         assert f"Courier: {words} (c-317)\n" in shown
     else:
         assert f"Courier: {words[:39]}" in shown
+
+
+@every_type
+@every_locale
+def test_no_fact_brings_a_control_character_or_an_override_into_a_message(
+    locale: str, type: str
+) -> None:
+    hostile = "\x1b[31m\x07red\x9b2J\u202egnp.exe\u2066\u200b\ufeff\ud800\x7f"
+    facts = {key: hostile for key, value in SAMPLE_FACTS[type].items() if isinstance(value, str)}
+    attributes = {"performer_name": hostile, "city": [hostile], "zone": {hostile: hostile}}
+    for text in texts(locale, type, **facts, attributes=attributes).values():
+        assert "red" in text
+        assert not STEERING.search(text.replace("\n", ""))
+
+
+def test_letters_of_every_script_and_joined_emoji_stay_as_they_are() -> None:
+    for name in ("Зоя Ёлкина", "علی\u200cرضا", "👩\u200d👧", "José", "東京", "a\u00adb"):
+        assert as_shown(name) == name
 
 
 @pytest.mark.parametrize("piece", ["x", "&", "'", '"', "<b>", "</code>", "\n", "🛵", "&lt;"])

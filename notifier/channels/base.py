@@ -37,6 +37,7 @@ import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from notifier.secrets import Secrets
+from notifier.text import one_line
 
 # At INFO httpx logs the URL of each request, which holds Telegram's token; at DEBUG httpcore logs
 # the headers of each answer, which may repeat it.
@@ -125,41 +126,56 @@ class Strict(BaseModel):
     )
 
 
-def usable_url(url: Any) -> Any:
-    """Refuses what a pattern cannot say, or cannot say clearly: a URL with a user or a password in
-    it, for configuration never holds a secret, and a host or a port that cannot be."""
-    if not isinstance(url, str):
-        return url
-    if re.match(r"[^/?#]*//[^/?#]*@", url):
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_GROUP = "[0-9A-Fa-f]{1,4}"
+_IPV6 = "|".join(
+    [
+        f"({_GROUP}:){{7}}{_GROUP}",
+        f"({_GROUP}:){{1,7}}:",
+        *(f"({_GROUP}:){{1,{7 - n}}}(:{_GROUP}){{1,{n}}}" for n in range(1, 7)),
+        f":((:{_GROUP}){{1,7}}|:)",
+    ]
+)
+# A label that begins with a letter has no "--" in third and fourth place: httpx decodes xn--, and
+# fails where that decodes to nothing. The last label has a letter: 1.2.3 is not an address.
+_LABEL = "[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?"
+_NAME = (
+    rf"(({_LABEL}|[0-9_-][A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*"
+    rf"|{_LABEL}|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\.?"
+)
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+HOST_AND_PORT = rf"({_OCTET}(\.{_OCTET}){{3}}|\[({_IPV6})\]|{_NAME})(:{_PORT})?"
+"""Pattern of what comes between the slashes of a URL: a name or an address, perhaps a port."""
+
+
+def without_user(url: Any) -> Any:
+    """Says clearly what the pattern of a URL refuses as well: a user or a password in it, because
+    configuration never holds a secret."""
+    if isinstance(url, str) and re.match(r"[^/?#]*//[^/?#]*@", url):
         raise ValueError("must not hold a user or a password: name a secret for them instead")
-    try:
-        parsed = httpx.URL(url)
-        usable = bool(parsed.host) and (parsed.port is None or parsed.port <= 65535)
-    except (httpx.InvalidURL, ValueError):
-        usable = False
-    if not usable:
-        raise ValueError("is not the URL of a host, or its port is not 1 to 65535")
     return url
 
 
 SecretName: TypeAlias = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        pattern=r"^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
         max_length=128,
-        description="Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY,"
-        " that holds the secret: letters, digits and _, not starting with a digit.",
+        description="The name of the environment variable, or of the file in"
+        " $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as"
+        " TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small"
+        " ones, is taken for the secret itself.",
     ),
 ]
 
 HttpUrl: TypeAlias = Annotated[
     str,
     Field(
-        pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~%/-]*)?$",
+        pattern=rf"^https?://{HOST_AND_PORT}(/[A-Za-z0-9._~%/-]*)?$",
         max_length=2048,
         description="An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
     ),
-    BeforeValidator(usable_url),
+    BeforeValidator(without_user),
 ]
 
 
@@ -429,8 +445,7 @@ class Channel(ABC):
         return answer
 
     def _presentable(self, text: str) -> str:
-        text = self._secrets.redact(text)
-        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        text = one_line(self._secrets.redact(text))
         return text if len(text) <= REASON_LIMIT else text[: REASON_LIMIT - 1] + "…"
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from notifier.channels.base import (
+    HOST_AND_PORT,
     Answer,
     Channel,
     ChannelSettings,
@@ -38,7 +39,7 @@ from notifier.channels.base import (
     as_mapping,
     refusal,
     seconds,
-    usable_url,
+    without_user,
 )
 from notifier.secrets import SecretMissing, Secrets
 
@@ -79,11 +80,11 @@ class TelegramSettings(ChannelSettings):
         Annotated[
             str,
             Field(
-                pattern=r"^(https?|socks5h?)://[A-Za-z0-9._:\[\]-]+/?$",
+                pattern=rf"^(https?|socks5h?)://{HOST_AND_PORT}/?$",
                 max_length=2048,
                 description="An http, https, socks5 or socks5h URL: host and port alone.",
             ),
-            BeforeValidator(usable_url),
+            BeforeValidator(without_user),
         ]
         | None
     ) = None

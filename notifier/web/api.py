@@ -5,15 +5,16 @@ from __future__ import annotations
 import hmac
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from logging import WARNING
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Path, Security
+from fastapi import APIRouter, Depends, Header, Path, Request, Security
 from fastapi.security import HTTPBearer
-from psycopg.types.json import Jsonb
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from notifier.config import ROOT
@@ -33,14 +34,34 @@ def _mission_schema() -> dict[str, Any]:
     return dict(json.loads(schema))
 
 
-def _text_only(value: Any) -> Any:
-    """No number: whether it counts seconds or milliseconds would be a guess."""
-    if not isinstance(value, str):
-        raise ValueError("must be a date and time in text")
-    return value
+_MOMENT = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(\.\d+)?)?"
+    r"(?:[Zz]|([+-](?:[01]\d|2[0-3])):?([0-5]\d)?)",
+    re.ASCII,
+)
 
 
-Mission = Annotated[dict[str, Any], Body(), WithJsonSchema(_mission_schema())]
+def _moment(value: Any) -> datetime:
+    """A moment as RFC 3339 writes it, or as PostgreSQL prints it: 2026-11-24 12:00:00+03. Not a
+    number, not even in quotes: whether it counts seconds or milliseconds would be a guess.
+
+    Raises ValueError."""
+    found = _MOMENT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(
+            "must be a date and time with its time zone, such as 2026-11-24T12:00:00+03:00"
+        )
+    day, minute, second, fraction, hours, minutes = found.groups()
+    is_leap_second = second == "60"
+    text = f"{day}T{minute}:{'59' if is_leap_second else second or '00'}{(fraction or '')[:7]}"
+    zone = f"{hours}:{minutes or '00'}" if hours else "+00:00"
+    try:
+        moment = datetime.fromisoformat(text + zone).astimezone(UTC)
+        return moment + timedelta(seconds=is_leap_second)
+    except (OverflowError, ValueError):
+        raise ValueError("is not a date and time that exists") from None
+
+
 Identifier = Annotated[
     str,
     Path(
@@ -61,20 +82,32 @@ IdempotencyKey = Annotated[
 ]
 
 
+async def _text_of(request: Request) -> str:
+    """The body as it was sent: PostgreSQL reads JSON itself, and then a number or a depth is the
+    same here as in psql."""
+    try:
+        return (await request.body()).decode()
+    except UnicodeDecodeError:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body is not UTF-8") from None
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body broke off") from None
+
+
 class Event(BaseModel):
     """Something that happened on a mission."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Annotated[str, Field(min_length=1, strict=True)] = Field(
+    type: Annotated[str, Field(min_length=1, max_length=255, strict=True)] = Field(
         description="mission_started, point_arrived, point_completed, mission_completed,"
         " mission_cancelled; others are kept and count for nothing."
     )
     point_id: Annotated[str, Field(strict=True)] | None = Field(
         default=None, description="The point; not for what is of the whole mission."
     )
-    occurred_at: Annotated[AwareDatetime, BeforeValidator(_text_only)] | None = Field(
-        default=None, description="When, with its time zone; by default now."
+    occurred_at: Annotated[datetime, BeforeValidator(_moment)] | None = Field(
+        default=None,
+        description="When, with its time zone, as RFC 3339 writes it; by default now.",
     )
 
 
@@ -94,6 +127,10 @@ class Recorded(BaseModel):
     """What recording an event answers."""
 
     history_id: int = Field(description="The event's number in the history.")
+    counts: bool = Field(
+        description="Whether the type opens or closes an interval. false: the event is kept, and"
+        " counts for nothing; is the type misspelt?"
+    )
 
 
 def api_router(connections: Connections) -> APIRouter:
@@ -126,12 +163,20 @@ def api_router(connections: Connections) -> APIRouter:
         return Skipped(**row)
 
     @router.post(
-        "/missions", status_code=HTTPStatus.CREATED, responses=described(HTTPStatus.CONFLICT)
+        "/missions",
+        status_code=HTTPStatus.CREATED,
+        responses=described(HTTPStatus.CONFLICT),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": _mission_schema()}},
+            }
+        },
     )
-    async def create_mission(mission: Mission) -> Created:
+    async def create_mission(mission: Annotated[str, Depends(_text_of)]) -> Created:
         """A planned mission with its points and jobs, all or nothing. 409: it exists already."""
         (row,) = await connections.rows(
-            "select scooters_ops.create_mission(%s) as mission_id", (Jsonb(mission),)
+            "select scooters_ops.create_mission(%s::jsonb) as mission_id", (mission,)
         )
         return Created(**row)
 
@@ -146,8 +191,12 @@ def api_router(connections: Connections) -> APIRouter:
         """Something happened on a mission. 404: no such mission or point. 422 also: the key was
         used for another event."""
         (row,) = await connections.rows(
-            "select scooters_ops.record_event_once(%s, %s, %s, %s, %s) as history_id",
-            (mission_id, event.type, event.point_id, event.occurred_at, idempotency_key),
+            "select scooters_ops.record_event_once(%s, %s, %s, %s, %s) as history_id,"
+            " scooters_ops.opens_or_closes_interval(%s) as counts",
+            (
+                *(mission_id, event.type, event.point_id, event.occurred_at, idempotency_key),
+                event.type,
+            ),
         )
         return Recorded(**row)
 

@@ -9,7 +9,7 @@ from notifier.web import problems
 from notifier.web.api import Guard, api_router, no_token
 from notifier.web.database import Connections, Reads
 from notifier.web.ops import ops_router
-from notifier.web.paths import EncodedPaths
+from notifier.web.paths import EncodedPaths, Heads
 
 
 def make_app(
@@ -41,5 +41,6 @@ def make_app(
     app.include_router(ops_router(reads, metrics, api_problem))
     app.include_router(board)
     app.add_middleware(Guard, token=token, token_env=token_env, metrics=metrics)
+    app.add_middleware(Heads)
     app.add_middleware(EncodedPaths)  # the last one added is the first one asked
     return app

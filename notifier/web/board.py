@@ -1,10 +1,11 @@
 """The board: which couriers are late or about to be, who was told of what, and why.
 
+    /                             leads to the board
     /board                        the worst few hundred active missions and the latest notifications
     /board/missions/MISSION       everything about one of them: "why was I paged?"
     /board/static/FILE            the style, the script and the icon
 
-The first two take `fragment=1` for the part that changes, which the script fetches every few
+The pages take `fragment=1` for the part that changes, which the script fetches every few
 seconds, and `lang`. Pages are made from templates/board/; what they show comes from
 scooters_ops.board() and scooters_ops.board_mission(). Whoever asks the same question while an
 answer is fresh gets the same answer: a hundred open boards cost the database one query a refresh.
@@ -21,17 +22,19 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
+from logging import ERROR
 from pathlib import Path
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlencode
 from zoneinfo import ZoneInfo
 
 import jinja2
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from notifier.logs import event
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
 from notifier.web.database import DatabaseAway, RightLacking
 
@@ -77,6 +80,23 @@ class Answer(BaseModel):
     """A part of what the database answers: durations are seconds there, moments ISO 8601."""
 
     model_config = ConfigDict(frozen=True)
+
+
+def _readable(model: type[Answer]) -> BeforeValidator:
+    """Of a list, those that can be shown: one that cannot be is logged, and does not keep anybody
+    from seeing the others."""
+
+    def readable(rows: list[dict[str, Any]]) -> list[Answer]:
+        answers = []
+        for row in rows:
+            try:
+                answers.append(model.model_validate(row))
+            except ValidationError as error:
+                reason = "; ".join(f"{each['loc']}: {each['msg']}" for each in error.errors())
+                event(ERROR, "left_out", mission=row.get("mission_id"), reason=reason)
+        return answers
+
+    return BeforeValidator(readable)
 
 
 class Interval(Answer):
@@ -196,8 +216,8 @@ class Board(Answer):
     matching: int
     overdue: int
     may_be_late: int
-    missions: list[BoardMission]
-    notifications: list[Notification]
+    missions: Annotated[list[BoardMission], _readable(BoardMission)]
+    notifications: Annotated[list[Notification], _readable(Notification)]
     detection: Detection
     delivery: list[Delivery]
     holds: list[Hold]
@@ -235,7 +255,7 @@ class MissionStory(Mission):
     status: str
     events: list[Event]
     points: list[Point]
-    notifications: list[Notification]
+    notifications: Annotated[list[Notification], _readable(Notification)]
 
 
 # --- The common axis of time --------------------------------------------------------------------
@@ -571,6 +591,10 @@ def board_router(
             return away(request, "database", is_board=is_board)
 
     router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def lead_to_board() -> Response:
+        return RedirectResponse("/board", headers=HEADERS)
 
     @router.get("/board")
     async def show_board(request: Request) -> Response:

@@ -25,6 +25,15 @@ CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
 
 
+# psycopg counts these among the lost connections: what skip_job raises, and limits of the server
+# that the same statement meets again, however often it is repeated.
+_REFUSALS = (
+    psycopg.errors.ObjectNotInPrerequisiteState,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
+
+
 class DatabaseAway(Exception):
     """The database gave no answer. The message is for callers: it names neither host nor user."""
 
@@ -56,8 +65,8 @@ class Connections:
         try:
             async with self._connection() as database:
                 rows = await database.rows(query, parameters)
-        except psycopg.errors.ObjectNotInPrerequisiteState:
-            raise  # psycopg counts it among the lost connections; ours to raise, in skip_job
+        except _REFUSALS:
+            raise
         except (DatabaseUnusable, *CONNECTION_LOST) as error:
             self._metrics.database_errors.labels("http").inc()
             if not self._is_away:  # told of once, however many ask

@@ -30,6 +30,19 @@ class IdentifierConvertor(Convertor[str]):
 register_url_convertor("identifier", IdentifierConvertor())
 
 
+class Heads:
+    """Answers HEAD wherever GET is answered, with the same headers (RFC 9110, 9.3.2); the server
+    leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
+
+
 class EncodedPaths:
     """Routes by the path as it was sent; one that is no UTF-8, or holds a NUL, is refused."""
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from notifier.logs import event
+from notifier.text import escaped
 from notifier.web.database import DatabaseAway, RightLacking
 
 MEDIA_TYPE = "application/problem+json"
@@ -43,7 +44,10 @@ class Problem(Exception):
 
     def response(self) -> JSONResponse:
         document = Document(
-            title=self.status.phrase, status=self.status, detail=self.detail, errors=self.errors
+            title=self.status.phrase,
+            status=self.status,
+            detail=escaped(self.detail),
+            errors=self.errors and [escaped(error) for error in self.errors],
         )
         return JSONResponse(
             document.model_dump(exclude_none=True),
@@ -103,7 +107,9 @@ def refusal(error: psycopg.Error) -> Problem | None:
             column = error.diag.constraint_name.removesuffix("_check")
             column = column.removeprefix(f"{error.diag.table_name}_")
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{column}: too long or out of range")
-        case psycopg.DataError():
+        case psycopg.errors.StatementTooComplex():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the document is nested too deeply")
+        case psycopg.DataError() | psycopg.errors.ProgramLimitExceeded():
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         case _:
             return None

@@ -39,23 +39,27 @@ begin
             );
     end if;
 
-    if not exists (
-        select
-        from pg_catalog.pg_timezone_names
-        where name = checked -> 'notifier' ->> 'time_zone'
-    ) then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = format(
-                'notifier.time_zone: %s is not a time zone such as UTC or Europe/Moscow',
-                checked -> 'notifier' -> 'time_zone'
-            );
-    end if;
-
     select * into before from scooters_ops.config_in_force;
     if before.config = checked then
         return before.config_id;
     end if;
+
+    if
+        -- Looking through all zones takes a tenth of a second.
+        checked #> '{notifier,time_zone}'
+        is distinct from before.config #> '{notifier,time_zone}'
+        and not exists (
+            select
+            from pg_catalog.pg_timezone_names
+            where name = checked #>> '{notifier,time_zone}'
+        )
+    then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message =
+            'notifier.time_zone: is not a time zone such as UTC or Europe/Moscow';
+    end if;
+
 
     insert into scooters_ops.configs (config)
     values (checked)

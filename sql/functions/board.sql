@@ -156,7 +156,7 @@ begin
                 jsonb_build_object(
                     'mission_id', mission.mission_id,
                     'performer_id', mission.performer_id,
-                    'attributes', mission.attributes,
+                    'attributes', scooters_ops.shallow(mission.attributes),
                     'points_total', (
                         select count(*)
                         from scooters_ops.mission_points as point

@@ -19,7 +19,7 @@ begin
             'mission_id', mission.mission_id,
             'performer_id', mission.performer_id,
             'status', mission.status,
-            'attributes', mission.attributes,
+            'attributes', scooters_ops.shallow(mission.attributes),
             'intervals', coalesce(picture.intervals, '[]'),
             'events', (
                 select coalesce(

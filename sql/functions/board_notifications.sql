@@ -13,7 +13,14 @@ select coalesce(
             'job_id', notification.job_id,
             'created_at', notification.created_at,
             'is_planned', notification.planned_at is not null,
-            'details', notification.details,
+            'details',
+            notification.details - 'attributes'
+            || jsonb_build_object(
+                'attributes',
+                scooters_ops.shallow(
+                    coalesce(notification.details -> 'attributes', '{}')
+                )
+            ),
             'recipients', (
                 select coalesce(
                     jsonb_agg(

@@ -1,6 +1,10 @@
 -- Is this JSON what the schema says, and what is it with its defaults filled in?
 -- Walks the part of JSON Schema that the project's schemas use, and stops at the first
--- bad key, which the error names by its path: routes[0].recipients[1].chat_id.
+-- bad key, which the error names by its path: routes[0].recipients[1].chat_id. It never
+-- repeats a value, which may be a secret in the wrong place. The cost grows with the
+-- size of the value, and not faster: what is checked is collected and built once.
+-- maxBytes and maxDepth are keywords of our own: the length of the value as text, and
+-- how deep it is nested.
 create or replace function scooters_ops.checked_json(
     value jsonb,
     schema jsonb,
@@ -12,72 +16,86 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    known constant jsonb := coalesce(definitions, schema -> '$defs', '{}');
-    place constant text := coalesce(nullif(path, ''), 'the document');
     value_type text := coalesce(jsonb_typeof(value), 'nothing');
-    description constant text :=
-        lower(left(schema ->> 'description', 1)) || substr(schema ->> 'description', 2);
     checked jsonb := value;
     problem text;
-    key text;
+    missing_key text;
+    tag_key text;
     part jsonb;
+    matching jsonb[] := array[]::jsonb[];
     number numeric;
-    position integer := 0;
-    candidates integer := 0;
+    double double precision;
 begin
+    if definitions is null then
+        begin
+            return scooters_ops.checked_json(
+                value, schema, path, coalesce(schema -> '$defs', '{}')
+            );
+        exception
+            when invalid_parameter_value then
+                -- Anew, without the context of each step down to the bad key.
+                raise exception using
+                    errcode = 'invalid_parameter_value',
+                    message = sqlerrm;
+        end;
+    end if;
+
+    if schema = 'true' then
+        return value;
+    elsif schema = 'false' then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format('%s: unknown key', path);
     -- A schema elsewhere, or one of several: by the tag that tells them apart, or by
     -- type.
-    if schema ? '$ref' then
+    elsif schema ? '$ref' then
         return scooters_ops.checked_json(
-            value, known -> split_part(schema ->> '$ref', '/', 3), path, known
+            value,
+            definitions -> split_part(schema ->> '$ref', '/', 3),
+            path,
+            definitions
         );
     elsif schema ? 'discriminator' then
-        key := schema #>> '{discriminator,propertyName}';
-        part := schema #> '{discriminator,mapping}' -> (value ->> key);
+        tag_key := schema #>> '{discriminator,propertyName}';
+        part := schema #> '{discriminator,mapping}' -> (value ->> tag_key);
         if value_type <> 'object' then
             problem := 'must be an object';
         elsif part is null then
-            path := concat_ws('.', nullif(path, ''), key);
-            raise exception using
-                errcode = 'invalid_parameter_value',
-                message = format(
-                    '%s: %s is not one of %s',
-                    path,
-                    coalesce(value -> key, 'null'),
-                    (
-                        select string_agg(tag, ', ' order by tag)
-                        from jsonb_object_keys(schema #> '{discriminator,mapping}') as tag
-                    )
-                );
+            path := scooters_ops.json_path(path, tag_key, true);
+            select 'must be one of ' || string_agg(tag, ', ' order by tag)
+            into problem
+            from jsonb_object_keys(schema #> '{discriminator,mapping}') as tag;
         else
             return scooters_ops.checked_json(
-                value, jsonb_build_object('$ref', part), path, known
+                value, jsonb_build_object('$ref', part), path, definitions
             );
         end if;
     elsif schema ? 'anyOf' then
         for part in select option from jsonb_array_elements(schema -> 'anyOf') as option
         loop
             if part ? '$ref' then
-                part := known -> split_part(part ->> '$ref', '/', 3);
+                part := definitions -> split_part(part ->> '$ref', '/', 3);
             end if;
             if
                 part ->> 'type' = value_type
                 or (part ->> 'type' = 'integer' and value_type = 'number')
             then
-                begin
-                    return scooters_ops.checked_json(value, part, path, known);
-                exception
-                    when invalid_parameter_value then
-                        candidates := candidates + 1;
-                        problem := sqlerrm;
-                end;
+                matching := matching || part;
             end if;
         end loop;
-        if candidates = 1 then
-            raise exception using errcode = 'invalid_parameter_value', message = problem;
+        if cardinality(matching) = 1 then
+            return scooters_ops.checked_json(value, matching[1], path, definitions);
         end if;
+        foreach part in array matching
+        loop
+            begin
+                return scooters_ops.checked_json(value, part, path, definitions);
+            exception
+                when invalid_parameter_value then null;
+            end;
+        end loop;
         select 'must be ' || coalesce(
-            description,
+            lower(left(schema ->> 'description', 1)) || substr(schema ->> 'description', 2),
             string_agg(distinct coalesce(option ->> 'type', 'object'), ' or ')
         )
         into problem
@@ -98,101 +116,146 @@ begin
         problem := format('must be %s', schema ->> 'const');
     elsif value_type = 'number' then
         number := value::numeric;
-        problem := case
-            when schema ->> 'type' = 'integer' and value::text !~ '^-?[0-9]+$'
-                then 'must be a whole number'
-            when number < (schema ->> 'minimum')::numeric
-                then 'must be at least ' || (schema ->> 'minimum')
-            when number <= (schema ->> 'exclusiveMinimum')::numeric
-                then 'must be more than ' || (schema ->> 'exclusiveMinimum')
-            when number > (schema ->> 'maximum')::numeric
-                then 'must be at most ' || (schema ->> 'maximum')
-            when number >= (schema ->> 'exclusiveMaximum')::numeric
-                then 'must be less than ' || (schema ->> 'exclusiveMaximum')
-        end;
+        if abs(number) > 1e300 or (number <> 0 and abs(number) < 1e-300) then
+            problem := 'must be 0, or from 1e-300 to 1e300 in size';
+        elsif schema ->> 'type' = 'integer' then
+            problem := case
+                when value::text !~ '^-?[0-9]+$' then 'must be a whole number'
+                when number < (schema ->> 'minimum')::numeric
+                    then 'must be at least ' || (schema ->> 'minimum')
+                when number <= (schema ->> 'exclusiveMinimum')::numeric
+                    then 'must be more than ' || (schema ->> 'exclusiveMinimum')
+                when number > (schema ->> 'maximum')::numeric
+                    then 'must be at most ' || (schema ->> 'maximum')
+                when number >= (schema ->> 'exclusiveMaximum')::numeric
+                    then 'must be less than ' || (schema ->> 'exclusiveMaximum')
+            end;
+        else
+            -- As programs read it, and as it is calculated with.
+            double := number::double precision;
+            problem := case
+                when double < (schema ->> 'minimum')::double precision
+                    then 'must be at least ' || (schema ->> 'minimum')
+                when double <= (schema ->> 'exclusiveMinimum')::double precision
+                    then 'must be more than ' || (schema ->> 'exclusiveMinimum')
+                when double > (schema ->> 'maximum')::double precision
+                    then 'must be at most ' || (schema ->> 'maximum')
+                when double >= (schema ->> 'exclusiveMaximum')::double precision
+                    then 'must be less than ' || (schema ->> 'exclusiveMaximum')
+            end;
+        end if;
     elsif value_type = 'string' then
         problem := case
             when length(value #>> '{}') < (schema ->> 'minLength')::integer
                 then format('must have %s characters or more', schema ->> 'minLength')
             when length(value #>> '{}') > (schema ->> 'maxLength')::integer
                 then format('must have %s characters or less', schema ->> 'maxLength')
+            when octet_length(value #>> '{}') > (schema ->> 'maxBytes')::integer
+                then format('must have %s bytes or less', schema ->> 'maxBytes')
             when (value #>> '{}') !~ (schema ->> 'pattern')
-                then coalesce('must be ' || description, 'has a bad form')
+                then coalesce(
+                    'must be '
+                    || lower(left(schema ->> 'description', 1))
+                    || substr(schema ->> 'description', 2),
+                    'has a bad form'
+                )
         end;
+    elsif value_type in ('array', 'object') then
+        problem := case
+            when octet_length(value::text) > (schema ->> 'maxBytes')::integer
+                then format('must have %s bytes or less', schema ->> 'maxBytes')
+            when
+                schema ? 'maxDepth'
+                and scooters_ops.is_deeper(value, (schema ->> 'maxDepth')::integer)
+                then format('must be nested %s deep or less', schema ->> 'maxDepth')
+        end;
+    end if;
+
+    if problem is not null then
+        null;
     elsif value_type = 'array' then
-        if jsonb_array_length(value) < (schema ->> 'minItems')::integer then
-            problem := format('must have %s items or more', schema ->> 'minItems');
+        problem := case
+            when jsonb_array_length(value) < (schema ->> 'minItems')::integer
+                then format('must have %s items or more', schema ->> 'minItems')
+            when jsonb_array_length(value) > (schema ->> 'maxItems')::integer
+                then format('must have %s items or less', schema ->> 'maxItems')
+        end;
+        if problem is null and schema ? 'items' then
+            select coalesce(
+                jsonb_agg(
+                    scooters_ops.checked_json(
+                        item.value,
+                        schema -> 'items',
+                        format('%s[%s]', path, item.n - 1),
+                        definitions
+                    )
+                    order by item.n
+                ),
+                '[]'
+            )
+            into checked
+            from jsonb_array_elements(value) with ordinality as item (value, n);
         end if;
-        checked := '[]';
-        for part in select item from jsonb_array_elements(value) as item
-        loop
-            checked := checked || jsonb_build_array(
-                scooters_ops.checked_json(
-                    part, schema -> 'items', format('%s[%s]', path, position), known
-                )
-            );
-            position := position + 1;
-        end loop;
     elsif value_type = 'object' then
-        for key, part in select * from jsonb_each(value)
-        loop
-            if
-                not coalesce(schema -> 'properties' ? key, false)
-                and schema -> 'additionalProperties' = 'false'
-            then
-                raise exception using
-                    errcode = 'invalid_parameter_value',
-                    message = format(
-                        '%s: unknown key', concat_ws('.', nullif(path, ''), key)
-                    );
-            end if;
-            checked := jsonb_set(
-                checked,
-                array[key],
-                scooters_ops.checked_json(
-                    part,
-                    coalesce(
-                        schema -> 'properties' -> key,
-                        schema -> 'additionalProperties',
-                        'true'
+        if schema ?| array['properties', 'additionalProperties'] then
+            select
+                coalesce(
+                    jsonb_object_agg(
+                        key,
+                        case
+                            when item.value is null then property.value -> 'default'
+                            else scooters_ops.checked_json(
+                                item.value,
+                                coalesce(
+                                    property.value, schema -> 'additionalProperties', 'true'
+                                ),
+                                case
+                                    when key ~ '^[A-Za-z][A-Za-z_]{0,38}[0-9]?$'
+                                        then concat_ws('.', nullif(path, ''), key)
+                                    else scooters_ops.json_path(
+                                        path,
+                                        key,
+                                        property.value is not null
+                                        or schema -> 'additionalProperties' <> 'false'
+                                    )
+                                end,
+                                definitions
+                            )
+                        end
+                    ) filter (
+                        where item.value is not null or property.value -> 'default' <> 'null'
                     ),
-                    concat_ws('.', nullif(path, ''), key),
-                    known
-                )
-            );
-        end loop;
-        for key in select * from jsonb_array_elements_text(schema -> 'required')
-        loop
-            if not value ? key then
-                raise exception using
-                    errcode = 'invalid_parameter_value',
-                    message = format('%s: missing', concat_ws('.', nullif(path, ''), key));
-            end if;
-        end loop;
-        if value ?& array(select jsonb_array_elements_text(schema #> '{not,required}')) then
+                    '{}'
+                ),
+                min(key) filter (where item.value is null and schema -> 'required' ? key)
+            into checked, missing_key
+            from jsonb_each(value) as item
+            full join jsonb_each(schema -> 'properties') as property using (key);
+        end if;
+        if missing_key is not null then
+            path := scooters_ops.json_path(path, missing_key, true);
+            problem := 'missing';
+        elsif
+            schema ? 'not'
+            and value ?& array(select jsonb_array_elements_text(schema #> '{not,required}'))
+        then
             select 'must have only one of ' || string_agg(forbidden, ', ')
             into problem
             from jsonb_array_elements_text(schema #> '{not,required}') as forbidden;
         end if;
-        for key, part in select * from jsonb_each(schema -> 'properties')
-        loop
-            if part -> 'default' <> 'null' and not value ? key then
-                checked := jsonb_set(checked, array[key], part -> 'default');
-            end if;
-        end loop;
     end if;
 
     if problem is not null then
         raise exception using
             errcode = 'invalid_parameter_value',
-            message = format('%s: %s', place, problem);
+            message = format('%s: %s', coalesce(nullif(path, ''), 'the document'), problem);
     end if;
     return checked;
 end
 $$;
 
 comment on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb) is
-'The value with the schema''s defaults filled in. SQLSTATE 22023 at the first bad key, naming its path. definitions: the root schema''s $defs, within the recursion.';
+'The value with the schema''s defaults filled in. SQLSTATE 22023 at the first bad key, naming its path and never its value. definitions: the root schema''s $defs, within the recursion.';
 
 revoke execute on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb)
 from public;

@@ -116,7 +116,7 @@ return jsonb $schema${
           "default": "SCOOTERS_OPS_HTTP_TOKEN",
           "description": "The secret that the mission service sends.",
           "maxLength": 128,
-          "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
           "title": "Token Env",
           "type": "string"
         }
@@ -179,8 +179,8 @@ return jsonb $schema${
         },
         "time_zone": {
           "default": "UTC",
-          "description": "The zone that messages write times in.",
-          "minLength": 1,
+          "description": "A time zone such as UTC or Europe/Moscow: messages write times in it.",
+          "pattern": "^[A-Z][A-Za-z0-9_+/-]*$",
           "title": "Time Zone",
           "type": "string"
         },
@@ -584,7 +584,7 @@ return jsonb $schema${
         "base_url": {
           "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
           "maxLength": 2048,
-          "pattern": "^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~%/-]*)?$",
+          "pattern": "^https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~%/-]*)?$",
           "title": "Base Url",
           "type": "string"
         },
@@ -597,9 +597,9 @@ return jsonb $schema${
           "type": "number"
         },
         "token_env": {
-          "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
           "maxLength": 128,
-          "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
           "title": "Token Env",
           "type": "string"
         },
@@ -608,7 +608,7 @@ return jsonb $schema${
             {
               "description": "An http, https, socks5 or socks5h URL: host and port alone.",
               "maxLength": 2048,
-              "pattern": "^(https?|socks5h?)://[A-Za-z0-9._:\\[\\]-]+/?$",
+              "pattern": "^(https?|socks5h?)://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$",
               "type": "string"
             },
             {
@@ -621,9 +621,9 @@ return jsonb $schema${
         "proxy_auth_env": {
           "anyOf": [
             {
-              "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
               "maxLength": 128,
-              "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+              "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
               "type": "string"
             },
             {
@@ -751,7 +751,7 @@ return jsonb $schema${
         "base_url": {
           "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
           "maxLength": 2048,
-          "pattern": "^https?://[A-Za-z0-9._:\\[\\]-]+(/[A-Za-z0-9._~%/-]*)?$",
+          "pattern": "^https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~%/-]*)?$",
           "title": "Base Url",
           "type": "string"
         },
@@ -773,9 +773,9 @@ return jsonb $schema${
           "type": "string"
         },
         "token_env": {
-          "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
           "maxLength": 128,
-          "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
           "title": "Token Env",
           "type": "string"
         },
@@ -792,9 +792,9 @@ return jsonb $schema${
         "org_id_env": {
           "anyOf": [
             {
-              "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
               "maxLength": 128,
-              "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+              "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
               "type": "string"
             },
             {
@@ -807,9 +807,9 @@ return jsonb $schema${
         "cloud_org_id_env": {
           "anyOf": [
             {
-              "description": "Name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, not starting with a digit.",
+              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
               "maxLength": 128,
-              "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+              "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
               "type": "string"
             },
             {

@@ -6,12 +6,27 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    most_jobs constant integer := 10000;
     plan jsonb;
     new_mission_id text;
     culprit text;
 begin
     plan := scooters_ops.checked_json(mission, scooters_ops.mission_schema());
     new_mission_id := plan ->> 'mission_id';
+    if
+        most_jobs < (
+            select sum(jsonb_array_length(point.value -> 'jobs'))
+            from jsonb_array_elements(plan -> 'points') as point (value)
+        )
+    then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'mission "%s": points: must have %s jobs or less together',
+                new_mission_id,
+                most_jobs
+            );
+    end if;
 
     insert into scooters_ops.missions (mission_id, performer_id, status, attributes)
     values (
@@ -73,7 +88,9 @@ begin
         new_mission_id,
         point.value ->> 'point_id',
         coalesce((point.value -> 'position')::integer, point.n),
-        make_interval(secs => (point.value -> 'eta_seconds')::double precision)
+        make_interval(
+            secs => round((point.value -> 'eta_seconds')::numeric, 6)::double precision
+        )
     from jsonb_array_elements(plan -> 'points') with ordinality as point (value, n);
 
     insert into scooters_ops.mission_jobs (
@@ -84,7 +101,9 @@ begin
         point.value ->> 'point_id',
         job.value ->> 'job_id',
         job.value ->> 'type',
-        make_interval(secs => (job.value ->> 'eta_seconds')::double precision),
+        make_interval(
+            secs => round((job.value ->> 'eta_seconds')::numeric, 6)::double precision
+        ),
         job.value ->> 'status'
     from jsonb_array_elements(plan -> 'points') as point (value)
     cross join lateral jsonb_array_elements(point.value -> 'jobs') as job (value);
@@ -94,7 +113,7 @@ end
 $$;
 
 comment on function scooters_ops.create_mission(jsonb) is
-'Creates a mission with its points and jobs, all or nothing, and returns its mission_id. The shape: mission_schema(); without "position" the points are visited in the order given. SQLSTATE 22023: a bad key, a repeated point or job, two points at one position. SQLSTATE 23505: the mission exists already, hence not idempotent: a plan is changed in the tables.';
+'Creates a mission with its points and jobs, all or nothing, and returns its mission_id. The shape: mission_schema(); without "position" the points are visited in the order given. SQLSTATE 22023: a bad key, a repeated point or job, two points at one position, more than 10000 jobs. SQLSTATE 23505: the mission exists already, hence not idempotent: a plan is changed in the tables.';
 
 revoke execute on function scooters_ops.create_mission(jsonb) from public;
 grant execute on function scooters_ops.create_mission(jsonb) to scooters_ops_writer;

@@ -6,7 +6,7 @@ language sql stable
 as $$
 select jsonb_build_object(
     'performer_id', mission.performer_id,
-    'attributes', mission.attributes,
+    'attributes', scooters_ops.shallow(mission.attributes),
     'point_position', (
         select point.position
         from scooters_ops.mission_points as point

@@ -4,38 +4,66 @@ returns jsonb
 language sql immutable parallel safe
 return jsonb '{
     "type": "object",
+    "maxBytes": 4194304,
     "additionalProperties": false,
     "required": ["mission_id", "performer_id", "points"],
     "properties": {
-        "mission_id": {"type": "string", "minLength": 1, "maxLength": 255},
-        "performer_id": {"type": "string", "minLength": 1},
+        "mission_id": {"type": "string", "minLength": 1, "maxLength": 255, "maxBytes": 255},
+        "performer_id": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 255,
+            "maxBytes": 255
+        },
         "status": {
             "type": "string",
             "enum": ["created", "active", "completed", "cancelled"],
             "default": "created"
         },
-        "attributes": {"type": "object", "default": {}},
+        "attributes": {
+            "type": "object",
+            "maxBytes": 65536,
+            "maxDepth": 32,
+            "default": {}
+        },
         "points": {
             "type": "array",
             "minItems": 1,
+            "maxItems": 10000,
             "items": {
                 "type": "object",
                 "additionalProperties": false,
                 "required": ["point_id", "eta_seconds"],
                 "properties": {
-                    "point_id": {"type": "string", "minLength": 1, "maxLength": 255},
+                    "point_id": {
+                        "type": "string",
+                        "minLength": 1,
+                        "maxLength": 255,
+                        "maxBytes": 255
+                    },
                     "position": {"type": "integer", "minimum": 1, "maximum": 2147483647},
                     "eta_seconds": {"type": "number", "minimum": 0, "maximum": 31622400},
                     "jobs": {
                         "type": "array",
+                        "maxItems": 1000,
                         "default": [],
                         "items": {
                             "type": "object",
                             "additionalProperties": false,
                             "required": ["job_id", "type"],
                             "properties": {
-                                "job_id": {"type": "string", "minLength": 1, "maxLength": 255},
-                                "type": {"type": "string", "minLength": 1},
+                                "job_id": {
+                                    "type": "string",
+                                    "minLength": 1,
+                                    "maxLength": 255,
+                                    "maxBytes": 255
+                                },
+                                "type": {
+                                    "type": "string",
+                                    "minLength": 1,
+                                    "maxLength": 255,
+                                    "maxBytes": 255
+                                },
                                 "eta_seconds": {
                                     "anyOf": [
                                         {
@@ -61,7 +89,7 @@ return jsonb '{
 }';
 
 comment on function scooters_ops.mission_schema() is
-'JSON Schema of the argument of create_mission: a mission with its points and their jobs; seconds where a key ends in _seconds.';
+'JSON Schema of the argument of create_mission: a mission with its points and their jobs; seconds where a key ends in _seconds. maxBytes counts the bytes of a value as text, maxDepth how deep it is nested.';
 
 revoke execute on function scooters_ops.mission_schema() from public;
 grant execute on function scooters_ops.mission_schema() to scooters_ops_writer;

@@ -17,4 +17,4 @@ comment on function scooters_ops.opens_or_closes_interval(text) is
 
 revoke execute on function scooters_ops.opens_or_closes_interval(text) from public;
 grant execute on function scooters_ops.opens_or_closes_interval(text)
-to scooters_ops_analyst;
+to scooters_ops_analyst, scooters_ops_writer;

@@ -28,6 +28,13 @@ begin
             errcode = 'invalid_parameter_value',
             message = format('mission "%s": an event needs a type', record_event.mission_id);
     end if;
+    if octet_length(record_event.type) > 255 then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'mission "%s": type: must have 255 bytes or less', record_event.mission_id
+            );
+    end if;
     if
         record_event.type in ('point_arrived', 'point_completed')
         and record_event.point_id is null
@@ -121,7 +128,7 @@ end
 $$;
 
 comment on function scooters_ops.record_event(text, text, text, timestamptz) is
-'Appends an event to missions_history and returns its history_id; keeps the mission''s status (started: active; ended: completed or cancelled, as its earliest end says). Not idempotent, and need not be: of repeated events the earliest counts. SQLSTATE P0002: unknown mission or point. SQLSTATE 22023: a point_id that is missing or too many, an occurred_at out of range.';
+'Appends an event to missions_history and returns its history_id; keeps the mission''s status (started: active; ended: completed or cancelled, as its earliest end says). Not idempotent, and need not be: of repeated events the earliest counts. SQLSTATE P0002: unknown mission or point. SQLSTATE 22023: a type that is missing or longer than 255 bytes, a point_id that is missing or too many, an occurred_at out of range. opens_or_closes_interval says whether the type counts.';
 
 revoke execute on function scooters_ops.record_event(text, text, text, timestamptz)
 from public;

@@ -1,0 +1,58 @@
+"""JSON that others wrote, read so that it can always be used.
+
+PostgreSQL's jsonb holds numbers and depths that Python's reader refuses, or turns into infinity.
+One such value in one mission's attributes must not keep anybody from reading the others.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from decimal import Context, Decimal
+from typing import Any, Final
+
+DEEPEST: Final = 64
+"""Levels of arrays and objects; what is deeper is left out."""
+LONGEST_INTEGER: Final = 300
+"""Digits of a whole number that is kept as a number; a float bears no more either."""
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def loads(text: str | bytes) -> Any:
+    """The value of valid JSON, where a number that a float cannot hold is a text such as 1E+5000,
+    and what is nested more than DEEPEST levels deep is the text "…"."""
+    if isinstance(text, bytes):
+        text = text.decode()
+    return json.loads(_shallow(text), parse_int=_integer, parse_float=_float)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else _rounded(digits)
+
+
+def _float(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else _rounded(digits)
+
+
+def _rounded(digits: str) -> str:
+    return str(Decimal(digits).normalize(Context(prec=6)))
+
+
+def _shallow(text: str) -> str:
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return text
+    parts = []
+    kept_from, depth = 0, 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                parts.append(text[kept_from : token.start()] + '"…"')
+        elif token[0] in ("]", "}"):
+            if depth == DEEPEST + 1:
+                kept_from = token.end()
+            depth -= 1
+    return "".join(parts) + text[kept_from:]
