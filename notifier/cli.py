@@ -105,7 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     shown.add_argument("--json", action="store_true", help="for programs, and with all there is")
 
-    retry = commands.add_parser("retry", help="try failed and doubtful recipients once more")
+    retry = commands.add_parser(
+        "retry", help="try failed and doubtful recipients once more, and what no route matched"
+    )
     what = retry.add_mutually_exclusive_group(required=True)
     what.add_argument("token", nargs="?", help="of this notification")
     what.add_argument("--failed", action="store_true", help="of all notifications")
@@ -194,7 +196,10 @@ async def _config(action: str, file: Path) -> int:
         print(json.dumps(in_force[1], indent=2, ensure_ascii=False))
         return 0
     document = configs.read_json(file)
-    _check(configs.parse(document))
+    config = configs.parse(document)
+    _check(config)
+    for warning in configs.warnings(config):
+        print(f"notifier: warning: {warning}", file=sys.stderr)
     if action == "check":
         print(f"{file}: good")
         return 0
@@ -262,7 +267,7 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
         if as_sent and token is not None:
             print(f"{await database.confirm(token, channel)} recipients recorded as sent")
         else:
-            print(f"{await database.retry(token, channel)} recipients will be tried again")
+            print(f"{await database.retry(token, channel)} deliveries will be tried again")
     return 0
 
 

@@ -27,7 +27,7 @@ failure_counts = st.integers(1, 10) | st.integers(1, 2**63)
 jitters = st.floats(0, 1)
 
 
-def delivery(attempts: int = 1) -> Delivery:
+def delivery(attempts: int = 1, waited: timedelta = timedelta(0)) -> Delivery:
     return Delivery(
         idempotency_token="m1_p1__timeout_in_point",
         type="timeout_in_point",
@@ -40,7 +40,8 @@ def delivery(attempts: int = 1) -> Delivery:
         target={"type": "telegram", "chat_id": -1001},
         attempts=attempts,
         is_in_doubt=False,
-        waited=timedelta(0),
+        waited=waited,
+        idempotency_key="m1_p1__timeout_in_point/telegram/-1001/alert",
     )
 
 

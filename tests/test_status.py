@@ -47,8 +47,8 @@ def recipient(address: str, state: str = "pending", age: float = 60) -> Recipien
     return RecipientStatus("telegram", address, state, 3, ago(age), ago(0), None, False)
 
 
-PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3)
-HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 1)
+PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3, False)
+HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 0, False)
 
 
 def test_what_is_quiet_needs_nobody_and_takes_few_lines() -> None:
