@@ -9,8 +9,8 @@ create or replace function scooters_ops.delivery_key(
     step text
 )
 returns text
-language sql immutable parallel safe
-as $$
+language sql stable parallel safe
+begin atomic -- noqa: disable=all
 select concat_ws(
     '/',
     token,
@@ -18,8 +18,8 @@ select concat_ws(
     coalesce(target ->> 'chat_id', target ->> 'queue'),
     nullif(target - array['type', 'chat_id', 'queue'], '{}')::text,
     step
-)
-$$;
+);
+end; -- noqa: enable=all
 
 comment on function scooters_ops.delivery_key(text, text, jsonb, text) is
 'The idempotency key of a delivery: {token}/{channel}/{chat or queue}/{step}, with the rest of the target, where there is any, as JSON before the step.';

@@ -6,14 +6,14 @@ create or replace function scooters_ops.recipients_for(
 )
 returns jsonb
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 select coalesce(
     scooters_ops.route_notification(
         recipients_for.type, recipients_for.job_type, recipients_for.attributes
     ),
     '[]'
-)
-$$;
+);
+end; -- noqa: enable=all
 
 comment on function scooters_ops.recipients_for(
     scooters_ops.monitoring_notification_type, text, jsonb

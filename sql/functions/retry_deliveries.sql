@@ -15,6 +15,7 @@ declare
     undelivered_ids bigint[];
     blocked_count integer;
     unrouted_ids bigint[];
+    revived_count integer;
 begin
     undelivered_ids := scooters_ops.lock_undelivered(
         token, channel, '{failed,in_doubt}'
@@ -66,10 +67,13 @@ begin
         perform scooters_ops.plan_notifications(unrouted_ids);
     end if;
 
-    notify scooters_ops;
-    return coalesce(cardinality(undelivered_ids), 0)
+    revived_count := coalesce(cardinality(undelivered_ids), 0)
         + blocked_count
         + coalesce(cardinality(unrouted_ids), 0);
+    if revived_count > 0 then
+        notify scooters_ops;
+    end if;
+    return revived_count;
 end
 $$;
 

@@ -9,7 +9,7 @@ create or replace function scooters_ops.route_notification(
 )
 returns jsonb
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 with facts as (
     select
         coalesce(route_notification.attributes, '{}') || jsonb_build_object(
@@ -64,8 +64,8 @@ named_recipients as (
 
 select coalesce(jsonb_agg(recipient order by place), '[]')
 from named_recipients
-having exists (select from matching_routes)
-$$;
+having exists (select from matching_routes);
+end; -- noqa: enable=all
 
 comment on function scooters_ops.route_notification(
     scooters_ops.monitoring_notification_type, text, jsonb

@@ -3,13 +3,13 @@
 create or replace function scooters_ops.target_rules(limits jsonb, address text)
 returns jsonb
 language sql immutable parallel safe
-as $$
+begin atomic -- noqa: disable=all
 select limits -> 'per_target'
     || case
         when address ~ '^[-@]' then coalesce(limits -> 'per_group', '[]')
         else '[]'
-    end
-$$;
+    end;
+end; -- noqa: enable=all
 
 comment on function scooters_ops.target_rules(jsonb, text) is
 'The rules (as in send_allowance) that a channel''s limits have for this chat or queue; null: the channel has no limits.';

@@ -15,7 +15,9 @@ unrouted as (
 ),
 
 stuck_before as (
-    select now() - in_force.stuck_after as moment
+    select
+        now() - in_force.stuck_after as moment,
+        now() + in_force.stuck_after as ahead
     from scooters_ops.config_in_force as in_force
 ),
 
@@ -45,7 +47,8 @@ overdue as (
 
 -- What is overdue waits rightly where it is held, where a limit is used up, and where
 -- what came before it was taken lately, of its address or of its channel. Where
--- something was taken that had become due after it, it was passed over.
+-- something was taken that had become due after it, it was passed over. A lease far
+-- ahead of now tells of a clock that has been set back since.
 stuck as materialized (
     select
         overdue.channel,
@@ -87,12 +90,12 @@ stuck as materialized (
             in_flight.messages < (busy.limits ->> 'in_flight_per_target')::integer, true
         )
         and not coalesce(
-            known.leased_at >= stuck_before.moment
+            known.leased_at between stuck_before.moment and stuck_before.ahead
             and known.leased_due_at <= overdue.due_at,
             false
         )
         and not coalesce(
-            whole.leased_at >= stuck_before.moment
+            whole.leased_at between stuck_before.moment and stuck_before.ahead
             and whole.leased_due_at <= overdue.due_at,
             false
         )
