@@ -142,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--json", action="store_true", help="for programs, and with all there is")
     form.add_argument("--jobs", action="store_true", help="and what pg_cron's jobs need, by psql")
 
-    retry = commands.add_parser("retry", help="try failed and doubtful recipients once more")
+    retry = commands.add_parser(
+        "retry", help="try failed and doubtful recipients once more, and what no route matched"
+    )
     what = retry.add_mutually_exclusive_group(required=True)
     what.add_argument("token", nargs="?", type=_text, help="of this notification")
     what.add_argument("--failed", action="store_true", help="of all notifications")
@@ -261,7 +263,10 @@ async def _config(action: str, file: Path) -> int:
         _say_json(in_force[1])
         return 0
     document = configs.read_json(file)
-    _check(configs.parse(document))
+    config = configs.parse(document)
+    _check(config)
+    for warning in configs.warnings(config):
+        print(f"notifier: warning: {warning}", file=sys.stderr)
     if action == "check":
         _say(f"{file}: good")
         return 0
@@ -334,7 +339,7 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
         if as_sent and token is not None:
             print(f"{await database.confirm(token, channel)} recipients recorded as sent")
         else:
-            print(f"{await database.retry(token, channel)} recipients will be tried again")
+            print(f"{await database.retry(token, channel)} deliveries will be tried again")
     return 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
@@ -27,7 +27,7 @@ from pydantic_core import ErrorDetails
 
 from notifier.channels import CHANNELS
 from notifier.channels.base import ChannelSettings, Recipient, SecretName, Strict
-from notifier.templates import LOCALES
+from notifier.templates import LOCALES, NOTIFICATION_TYPES
 from notifier.text import STEERING
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -276,6 +276,15 @@ def read_json(path: Path) -> Any:
 def parse(document: Any) -> Config:
     """The configuration in a JSON document. Raises ConfigError naming the path of each bad key,
     and never the value, which may be a secret in the wrong place."""
+    config = parse_stored(document)
+    if problems := [*_unknown_types(config)]:
+        raise ConfigError(problems)
+    return config
+
+
+def parse_stored(document: Any) -> Config:
+    """The configuration in a document that the database has accepted. Notification types that are
+    not known here may be in it: another version has put it into force. Raises ConfigError."""
     if unstorable := [*_unstorable(document)]:
         raise ConfigError(unstorable)
     try:
@@ -293,6 +302,63 @@ def parse(document: Any) -> Config:
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _unknown_types(config: Config) -> Iterator[str]:
+    for r, route in enumerate(config.routes):
+        wanted = route.match.get("type", [])
+        for n, type in enumerate(wanted if isinstance(wanted, list) else [wanted]):
+            if type not in NOTIFICATION_TYPES:
+                place = f"[{n}]" if isinstance(wanted, list) else ""
+                yield (
+                    f"routes[{r}].match.type{place}: must be one of {', '.join(NOTIFICATION_TYPES)}"
+                )
+
+
+def warnings(config: Config) -> list[str]:
+    """What is allowed and yet hardly meant: notifications that no route matches, and routes that
+    never decide anything, each with its path."""
+    found = [*_unreachable(config.routes)]
+    of_every = [_types(route) for route in config.routes if route.match.keys() <= {"type"}]
+    if missed := set(NOTIFICATION_TYPES).difference(*of_every):
+        found.append(
+            f"routes: no last one matches every {', '.join(sorted(missed))}: what none matches is"
+            ' told to nobody, and needs a person; end them with {"match": {}, "recipients": [...]}'
+        )
+    return found
+
+
+def _unreachable(routes: Sequence[Route]) -> Iterator[str]:
+    for n, route in enumerate(routes):
+        if "job_type" in route.match and "job_skipped" not in _types(route):
+            yield f"routes[{n}]: never matches: only job_skipped has a job_type"
+            continue
+        for earlier, other in enumerate(routes[:n]):
+            if not other.continue_ and _implies(route, other):
+                yield f"routes[{n}]: never reached: what it matches, routes[{earlier}] decides"
+                break
+
+
+def _implies(route: Route, other: Route) -> bool:
+    """Whether all that the route matches is matched by the other as well."""
+    return _types(route) <= _types(other) and all(
+        key in route.match and _choices(route.match[key]) <= _choices(wanted)
+        for key, wanted in other.match.items()
+        if key != "type"
+    )
+
+
+def _types(route: Route) -> set[Scalar]:
+    """The notification types that its match allows."""
+    if "type" not in route.match:
+        return set(NOTIFICATION_TYPES)
+    return {type for _, type in _choices(route.match["type"])}
+
+
+def _choices(wanted: Scalar | list[Scalar]) -> set[tuple[bool, Scalar]]:
+    """The values of a match, told apart as in JSON, where true is not 1."""
+    values = wanted if isinstance(wanted, list) else [wanted]
+    return {(isinstance(value, bool), value) for value in values}
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -99,6 +99,8 @@ class Delivery(Notification):
     """An earlier lease ran out: the message may have been sent already."""
     waited: timedelta
     """How long before the lease the notification was inserted."""
+    idempotency_key: str
+    """What the channel is given as such, in each attempt the same."""
 
 
 @dataclass(frozen=True)
@@ -107,20 +109,24 @@ class Result:
 
     state          sent, pending (again after delay_seconds), failed or in_doubt
     is_attempt     False gives the attempt back: it was not the recipient's
+    is_blocked     no message can be made of it until a person mends something
     reference      id of the message or key of the ticket, when sent
     hold_seconds   nothing goes to this chat or queue for so long
     is_channel_refused  the channel refuses us as a whole
+    is_channel_accepted  it accepted our credentials, whatever it said of this message
     moved_to       the fields of the target that are new, when it has moved
     """
 
     recipient_id: int
     state: str
     is_attempt: bool = True
+    is_blocked: bool = False
     delay_seconds: float = 0
     error: str | None = None
     reference: str | None = None
     hold_seconds: float = 0
     is_channel_refused: bool = False
+    is_channel_accepted: bool = False
     moved_to: Mapping[str, Any] | None = None
 
 
@@ -174,6 +180,8 @@ class Hold:
     held_until: datetime
     reason: str | None
     failures: int
+    is_long: bool
+    """A chat or queue that is held for longer than stuck_after_seconds from now on."""
 
 
 @dataclass(frozen=True)
@@ -436,22 +444,29 @@ class Database:
             )
         )
 
-    async def report(self, worker: str, config_id: int) -> None:
-        """Says that the worker is alive."""
+    async def adopt(self, worker: str, kept_ids: Sequence[int]) -> int:
+        """Takes over what earlier connections of the worker's notifier have leased: these
+        recipients; the others are given back. Returns how many were given back."""
+        return int(
+            await self._scalar("select scooters_ops.adopt_leases(%s, %s)", worker, list(kept_ids))
+        )
+
+    async def report(self, notifier: str, config_id: int) -> None:
+        """Says that the notifier is alive."""
         await self._scalar(
             "select scooters_ops.report_notifier(%s, %s, %s)",
-            worker,
+            notifier,
             config_id,
             known_migrations()[-1],
         )
 
-    async def retire(self, worker: str) -> None:
-        """Says that the worker ends."""
-        await self._scalar("select scooters_ops.retire_notifier(%s)", worker)
+    async def retire(self, notifier: str) -> None:
+        """Says that the notifier ends."""
+        await self._scalar("select scooters_ops.retire_notifier(%s)", notifier)
 
     async def retry(self, token: str | None, channel: str | None) -> int:
-        """Revives failed and in-doubt recipients, of one notification or of all, of one channel or
-        of all; returns how many."""
+        """Revives failed, in-doubt and blocked recipients, of one notification or of all, of one
+        channel or of all, and routes anew what no route matched; returns how many."""
         return int(
             await self._scalar("select scooters_ops.retry_deliveries(%s, %s)", token, channel)
         )

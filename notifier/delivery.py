@@ -31,6 +31,7 @@ import psycopg
 from notifier import config as configs
 from notifier.channels import CHANNELS
 from notifier.channels.base import (
+    Blocked,
     Channel,
     Failed,
     InDoubt,
@@ -117,7 +118,7 @@ class Setup:
     @classmethod
     def make(cls, config_id: int, document: object, templates_dir: Path, secrets: Secrets) -> Setup:
         """Raises ConfigError, SecretMissing or TemplateError when the config cannot be used."""
-        config = configs.parse(document)
+        config = configs.parse_stored(document)
         renderer = renderer_for(config, templates_dir)
         renderer.preload()
         channels = {
@@ -153,7 +154,7 @@ def renderer_for(config: Config, templates_dir: Path) -> Renderer:
 class Notifier:
     """Delivers until it is told to stop.
 
-    Its name in leases is the host, the process and a random part: no two notifiers share it.
+    Its name is the host, the process and a random part: no two notifiers share it.
     """
 
     templates_dir: Path
@@ -167,6 +168,7 @@ class Notifier:
     def __post_init__(self) -> None:
         self._setup: Setup  # from _start() on
         self._is_started = False
+        self._connections = 0
         self._refused_config_id: int | None = None
         self._stopping_since: float | None = None
         self._lost_since: float | None = None
@@ -181,6 +183,12 @@ class Notifier:
         self._told_holds: dict[str, Hold] = {}
         self._is_anything_dropped = False
         self._report_at = 0.0
+
+    @property
+    def worker(self) -> str:
+        """Its name in leases: each connection has one of its own, so that what a server does late
+        for one that was lost concerns nothing that is leased by then."""
+        return f"{self.name}#{self._connections:08}"
 
     def stop(self) -> None:
         """Finish what is in flight, record it, and return from run()."""
@@ -236,7 +244,8 @@ class Notifier:
         """The loop, as long as the connection holds. However else it ends, nothing stays leased."""
         await database.listen(self._hear)
         self._report_at = 0.0
-        await self._release(database)  # what was leased, but the answer was lost
+        self._connections += 1
+        await self._adopt(database)
         try:
             await self._loop(database, once=once)
         except CONNECTION_LOST:
@@ -300,7 +309,7 @@ class Notifier:
         await self._record(database)  # what came meanwhile may say that a channel is refused
         if slots := self._slots(setup):
             leased_since = asyncio.get_running_loop().time()
-            leased = await database.lease(self.name, slots, setup.config.notifier.lease_seconds)
+            leased = await database.lease(self.worker, slots, setup.config.notifier.lease_seconds)
             if self._stopping_since is None:
                 self._begin(setup, leased, leased_since)
         self._due_at = math.inf
@@ -349,7 +358,7 @@ class Notifier:
             return
         lease_seconds = self._setup.config.notifier.lease_seconds
         ids = [send.delivery.recipient_id for send in sends]
-        held_ids = await database.renew(self.name, ids, lease_seconds)
+        held_ids = await database.renew(self.worker, ids, lease_seconds)
         for send in sends:
             if send.delivery.recipient_id in held_ids:
                 send.hold(now, lease_seconds)
@@ -362,11 +371,18 @@ class Notifier:
         if now >= self._report_at:
             self._is_news = True
             await database.report(self.name, self._setup.config_id)
+            await self._adopt(database)
             self._report_at = now + self._setup.config.notifier.poll_seconds
 
     async def _release(self, database: Database) -> None:
         """Gives back what is leased and neither on its way nor to be recorded."""
-        await database.release(self.name, sorted(self._taken_ids()))
+        await database.release(self.worker, sorted(self._taken_ids()))
+
+    async def _adopt(self, database: Database) -> None:
+        """Takes over what earlier connections have leased, as far as it is on its way or to be
+        recorded. The server may commit a lease of a lost connection at any later time, so this is
+        asked again and again."""
+        await database.adopt(self.worker, sorted(self._taken_ids()))
 
     async def _hand_back(self, database: Database) -> None:
         """Leaves nothing leased: what is cut while its request is out is in doubt, and what has
@@ -387,7 +403,7 @@ class Notifier:
     async def _record(self, database: Database) -> None:
         results = tuple(self._results)
         if results:
-            recorded = await database.record(self.name, results)
+            recorded = await database.record(self.worker, results)
             del self._results[: len(results)]
             if recorded < len(results):
                 event(WARNING, "lease_lost", results=len(results) - recorded)
@@ -455,7 +471,7 @@ class Notifier:
         self._results.append(recorded)
         event(
             INFO if recorded.state == "sent" else WARNING,
-            recorded.state if recorded.state != "pending" else "retrying",
+            _event_name(recorded),
             token=delivery.idempotency_token,
             channel=delivery.channel,
             attempt=delivery.attempts,
@@ -479,10 +495,10 @@ class Notifier:
         try:
             parts = setup.renderer.render(delivery.type, type(channel), delivery.facts())
         except TemplateError as error:
-            return Failed(error.reason)
+            return Blocked(error.reason)
         except (ArithmeticError, TypeError, ValueError) as error:
             return Failed(f"unreadable details: {error}")
-        message = Message(delivery.idempotency_token, delivery.target, parts)
+        message = Message(delivery.idempotency_key, delivery.target, parts)
         before_request.set(send.go)
         try:
             return await channel.deliver(message)
@@ -556,6 +572,12 @@ async def _connected() -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+def _event_name(result: Result) -> str:
+    if result.state != "pending":
+        return result.state
+    return "blocked" if result.is_blocked else "retrying"
 
 
 def _later(seconds: float | None) -> float:

@@ -15,7 +15,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from notifier.channels.base import Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 
 # Else each counter has a second series, which nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -27,6 +27,7 @@ OUTCOMES: dict[type[Outcome], str] = {
     Retry: "retry",
     InDoubt: "in_doubt",
     Misconfigured: "refused",
+    Blocked: "blocked",
 }
 LATENCY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600)
 
@@ -39,7 +40,8 @@ class Metrics:
         self._deliveries = Counter(
             f"{PREFIX}deliveries",
             "Attempts to deliver that this process made, by what they came to: sent, retry (later),"
-            " failed (for good), in_doubt (it may have arrived), refused (the whole channel is).",
+            " failed (for good), in_doubt (it may have arrived), refused (the whole channel is),"
+            " blocked (no message can be made of it).",
             ["channel", "outcome"],
             registry=self.registry,
         )

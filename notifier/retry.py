@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from notifier.channels.base import Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import RetryPolicy
 from notifier.database import Delivery, Result
 
@@ -27,6 +27,12 @@ def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:
     return timedelta(seconds=min(seconds, policy.max_seconds) * (0.8 + 0.2 * jitter))
 
 
+def _as_long_again(policy: RetryPolicy, waited: timedelta, jitter: float) -> timedelta:
+    """How long to wait where no attempt counts: as long again as until now, within the policy."""
+    seconds = min(max(waited.total_seconds(), policy.first_seconds), policy.max_seconds)
+    return timedelta(seconds=seconds * (0.8 + 0.2 * jitter))
+
+
 def result(
     delivery: Delivery,
     outcome: Outcome,
@@ -40,18 +46,35 @@ def result(
         case Sent(reference, moved_to):
             return Result(id_, "sent", reference=reference, moved_to=_new(delivery, moved_to))
         case Failed(reason):
-            return Result(id_, "failed", error=reason)
+            accepted = outcome.is_authenticated
+            return Result(id_, "failed", error=reason, is_channel_accepted=accepted)
         case Misconfigured(reason):
             # The channel waits, and not this recipient: nothing is held against it.
             return Result(id_, "pending", is_attempt=False, error=reason, is_channel_refused=True)
+        case Blocked(reason):
+            # However long it takes to mend, it is never given up.
+            return Result(
+                id_,
+                "pending",
+                is_attempt=False,
+                is_blocked=True,
+                delay_seconds=_as_long_again(policy, delivery.waited, jitter).total_seconds(),
+                error=reason,
+            )
         case InDoubt(reason) if in_doubt == "hold":
             return Result(id_, "in_doubt", error=reason)
         case Retry(reason) | InDoubt(reason):
             stated = outcome.delay if isinstance(outcome, Retry) else None
+            accepted = isinstance(outcome, Retry) and outcome.is_authenticated
             hold_seconds = 0 if stated is None else stated.total_seconds()
             if delivery.attempts >= policy.give_up_after_attempts:
-                error = f"gave up after {delivery.attempts} attempts: {reason}"
-                return Result(id_, "failed", error=error, hold_seconds=hold_seconds)
+                return Result(
+                    id_,
+                    "failed",
+                    error=f"gave up after {delivery.attempts} attempts: {reason}",
+                    hold_seconds=hold_seconds,
+                    is_channel_accepted=accepted,
+                )
             delay = backoff(policy, delivery.attempts, jitter) if stated is None else stated
             return Result(
                 id_,
@@ -59,6 +82,7 @@ def result(
                 delay_seconds=delay.total_seconds(),
                 error=reason,
                 hold_seconds=hold_seconds,
+                is_channel_accepted=accepted,
             )
 
 

@@ -26,7 +26,7 @@ from notifier.text import escaped
 
 FEW = 5
 """How many recipients, holds and notifiers the text shows; JSON has them all."""
-WAITING = ("pending", "retrying", "sending")
+WAITING = ("pending", "retrying", "blocked", "sending")
 
 
 JOBS_VERDICT = "a person is needed"
@@ -81,6 +81,13 @@ class Status:
         return [hold for hold in self.holds if hold.address is None]
 
     @property
+    def held_for_long(self) -> list[Hold]:
+        """The chats and queues that are held for so long that somebody should know, the longest
+        first."""
+        held = [hold for hold in self.holds if hold.is_long]
+        return sorted(held, key=lambda hold: hold.held_until, reverse=True)
+
+    @property
     def alive(self) -> list[NotifierStatus]:
         return [notifier for notifier in self.notifiers if notifier.is_alive]
 
@@ -115,7 +122,7 @@ def _advice(status: Status) -> Iterator[str]:
         yield "No config is in force: make config"
     else:
         try:
-            configs.parse(status.in_force.config)
+            configs.parse_stored(status.in_force.config)
         except ConfigError as error:
             yield f"No notifier can use the config in force: {error.problems[0]}"
     for hold in status.paused:
@@ -123,11 +130,28 @@ def _advice(status: Status) -> Iterator[str]:
             f"Channel {hold.channel} is paused, since it is refused: {hold.reason}. Mend that (a"
             " new token wants a restart of the notifiers); it then goes on by itself."
         )
+    if held := status.held_for_long:
+        others = f" and {len(held) - 1} more" if len(held) > 1 else ""
+        yield (
+            f"{held[0].channel} {held[0].address}{others} asked to be left alone for"
+            f" {_age(held[0].held_until - status.now)}: {held[0].reason}. What waits goes on by"
+            " itself then; until then tell them some other way."
+        )
     if status.is_unattended():
         yield "No notifier is alive, and something is due: start one, or see why it died."
     elif any(row.is_stuck for row in status.deliveries):
         yield "Nobody takes what is due: is the channel configured, and what does the log say?"
     states = {row.state for row in status.deliveries}
+    if "blocked" in states:
+        yield (
+            "Mend what blocks messages, as the errors say (a template, or a notifier older than the"
+            " database); they then go on by themselves, and at once by: notifier retry --failed"
+        )
+    if "unrouted" in states:
+        yield (
+            "No route matches some notifications, so nobody is told: add a route (where nobody is"
+            ' to be told, one with "recipients": []), then: make config, notifier retry --failed'
+        )
     if "failed" in states:
         yield "Mend what the errors name, then: notifier retry --failed"
     if "in_doubt" in states:

@@ -136,7 +136,7 @@ comment on column scooters_ops.monitoring_notifications.job_id is
 comment on column scooters_ops.monitoring_notifications.type is
 'timeout_in_point, timeout_between_points or job_skipped.';
 comment on column scooters_ops.monitoring_notifications.completed is
-'Whether everything that config wanted sent has been sent.';
+'Whether everything that config wanted sent has been sent; false where no route said whom to tell.';
 comment on column scooters_ops.monitoring_notifications.recipients is
 'What has been sent where (JSON array of recipients, each with "sended").';
 comment on column scooters_ops.monitoring_notifications.details is
@@ -171,7 +171,7 @@ comment on column scooters_ops.notification_recipients.attempts is
 comment on column scooters_ops.notification_recipients.next_attempt_at is
 'pending: when it is tried next; sending: when the lease ends.';
 comment on column scooters_ops.notification_recipients.leased_by is
-'While it is sending: the name of the notifier that holds the lease; empty when it gave it back in doubt.';
+'While it is sending: the notifier that holds the lease, with the number of its connection after a #; empty when it gave it back in doubt.';
 comment on column scooters_ops.notification_recipients.last_error is
 'Why the last attempt that failed did.';
 comment on column scooters_ops.notification_recipients.reference is
@@ -182,6 +182,10 @@ comment on column scooters_ops.notification_recipients.created_at is
 'When it was decided.';
 comment on column scooters_ops.notification_recipients.is_taken_over is
 'Whether the last lease followed one that had run out, so that the message may have been sent already.';
+comment on column scooters_ops.notification_recipients.idempotency_key is
+'What the channel was given as idempotency key, as delivery_key() makes it, from the first attempt on; null: it was never tried, or sent before there was such a key.';
+comment on column scooters_ops.notification_recipients.is_blocked is
+'Whether no message could be made of it when it was tried last, until a person mends its template or updates the notifier; it is tried again by itself.';
 comment on index scooters_ops.notification_recipients_pkey is
 'For: recording a result, in record_deliveries.';
 comment on index scooters_ops.notification_recipients_notification_id_target_key is
@@ -197,6 +201,15 @@ comment on index scooters_ops.notification_recipients_sending_idx is
 comment on index scooters_ops.notification_recipients_attention_idx is
 'For: what needs a person, in lock_undelivered and unsent_recipients.';
 
+comment on table scooters_ops.unrouted_notifications is
+'The notifications that no route matched when they were planned, so that nobody was told; retry_deliveries() routes them anew.';
+comment on column scooters_ops.unrouted_notifications.notification_id is
+'The notification.';
+comment on column scooters_ops.unrouted_notifications.created_at is
+'When the notification was inserted.';
+comment on index scooters_ops.unrouted_notifications_pkey is
+'For: whether a route matched a notification, in refresh_notifications, prune_notifications and board_notifications.';
+
 comment on table scooters_ops.delivery_targets is
 'What all notifiers know of a chat or queue, or of a channel as a whole: what it was sent lately, holds and moves.';
 comment on column scooters_ops.delivery_targets.channel is
@@ -205,6 +218,10 @@ comment on column scooters_ops.delivery_targets.address is
 'The chat or queue, as in notification_recipients; empty: the channel as a whole.';
 comment on column scooters_ops.delivery_targets.granted_at is
 'When the latest messages to it were leased, oldest first: as many as its limits may count.';
+comment on column scooters_ops.delivery_targets.leased_at is
+'When something for it was leased last.';
+comment on column scooters_ops.delivery_targets.leased_due_at is
+'Since when that had been due: what became due earlier and still waits was passed over.';
 comment on column scooters_ops.delivery_targets.held_until is
 'When its hold ends: nothing is sent there before; null: no hold.';
 comment on column scooters_ops.delivery_targets.hold_reason is

@@ -17,6 +17,7 @@ set client_min_messages = warning;
 \ir views/timeout_rules.sql
 \ir views/job_type_etas.sql
 \ir functions/apply_config.sql
+\ir functions/route_notification.sql
 \ir functions/recipients_for.sql
 
 -- Intervals and timeouts
@@ -65,16 +66,20 @@ set client_min_messages = warning;
 \ir functions/wake_notifiers.sql
 \ir triggers/wake_notifiers.sql
 \ir functions/refresh_notifications.sql
+\ir functions/plan_notifications.sql
 \ir functions/plan_deliveries.sql
 \ir functions/send_allowance.sql
+\ir functions/target_rules.sql
 \ir views/delivery_channels.sql
 \ir functions/delivery_queue.sql
+\ir functions/delivery_key.sql
 \ir functions/lease_deliveries.sql
 \ir functions/next_delivery.sql
 \ir functions/renew_leases.sql
 \ir functions/note_channels.sql
 \ir functions/record_deliveries.sql
 \ir functions/release_deliveries.sql
+\ir functions/adopt_leases.sql
 \ir functions/lock_undelivered.sql
 \ir functions/retry_deliveries.sql
 \ir functions/confirm_deliveries.sql

@@ -367,6 +367,34 @@ def test_the_missions_page_says_why_and_to_whom(busy: Served) -> None:
         assert expected in words, words
 
 
+def test_what_no_route_matches_and_what_is_blocked_is_shown(database: TestDatabase) -> None:
+    database.apply_config(routes=[])
+    travel(database, "m1", ("start", 5))
+    travel(database, "m2", ("start", 5))
+    database.value("select scooters_ops.skip_job('m1', 'p1', 'j1')")
+    database.value("select scooters_ops.plan_deliveries(10)")
+    database.apply_config(
+        routes=[{"match": {}, "recipients": [{"type": "telegram", "chat_id": -1001}]}]
+    )
+    database.value("select scooters_ops.skip_job('m2', 'p1', 'j1')")
+    database.value("select scooters_ops.plan_deliveries(10)")
+    database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set is_blocked = true, last_error = 'template en/job_skipped: line 1'"
+    )
+    with serving(database) as board:
+        pages = {
+            path: re.sub(r"\s+", " ", httpx.get(f"{board.url}{path}?lang=en").text)
+            for path in ("/board", "/board/missions/m1", "/board/missions/m2")
+        }
+    for path in ("/board", "/board/missions/m1"):
+        assert "no route matches it, so nobody is told" in pages[path]
+    assert "No route matches: 1, so nobody is told." in pages["/board"]
+    assert "telegram: 1 blocked. Mend what the error says" in pages["/board"]
+    assert "blocked: no message can be made of it" in pages["/board/missions/m2"]
+    assert "template en/job_skipped: line 1" in pages["/board/missions/m2"]
+
+
 def test_a_missing_right_is_named(database: TestDatabase) -> None:
     with serving(database) as board:
         database.connection.execute(f"revoke scooters_ops_analyst from {LOGIN}")

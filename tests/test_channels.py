@@ -251,6 +251,29 @@ def test_a_wrong_token_stops_the_channel(rig: Rig, monkeypatch: pytest.MonkeyPat
     assert rig.accepted() == 0
 
 
+@pytest.mark.parametrize("status", [400, 403, 409, 413, 422, 429])
+def test_an_answer_of_the_api_about_this_message_proves_that_the_token_works(
+    rig: Rig, status: int
+) -> None:
+    outcome = refused(rig, status)
+    assert isinstance(outcome, Failed | Retry)
+    assert outcome.is_authenticated
+
+
+def test_nothing_but_the_apis_own_answer_proves_that_the_token_works(rig: Rig) -> None:
+    no_api = Reply(403, b"blocked by policy", {"Content-Type": "text/plain"})
+    faults = [rig.stand_in.refusal(status, "no") for status in (408, 500, 503)]
+    faults += [RESET_BEFORE, page(400), page(403), page(429), page(503), Fault(reply=no_api)]
+    for fault in faults:
+        rig.stand_in.script(fault)
+        outcome = rig.deliver()
+        assert not getattr(outcome, "is_authenticated", False), (fault, outcome)
+    with rig.stand_in.down():
+        outcome = rig.deliver()
+    assert isinstance(outcome, Retry)
+    assert not outcome.is_authenticated
+
+
 def test_a_flood_is_waited_out_as_long_as_the_channel_says(rig: Rig) -> None:
     assert refused(rig, 429, "flood", 7) == Retry("HTTP 429: flood", timedelta(seconds=7))
 

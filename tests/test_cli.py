@@ -555,11 +555,11 @@ def test_retry_revives_one_or_all(house: House) -> None:
 
     finished = house.cli("retry", tokens[1])
     assert_done(finished)
-    assert finished.stdout == "1 recipients will be tried again\n"
+    assert finished.stdout == "1 deliveries will be tried again\n"
     assert house.cli("run", "--once").returncode == 0
     assert house.states() == ["failed", "sent", "sent", "sent"]
 
-    assert house.cli("retry", "--failed").stdout == "1 recipients will be tried again\n"
+    assert house.cli("retry", "--failed").stdout == "1 deliveries will be tried again\n"
     assert house.cli("run", "--once").returncode == 0
     assert house.is_sent()
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (2, 2)
@@ -575,12 +575,12 @@ def test_retry_of_one_channel_leaves_the_others_alone(house: House) -> None:
 
     finished = house.cli("retry", token, "--channel", "telegram")
     assert_done(finished)
-    assert finished.stdout == "1 recipients will be tried again\n"
+    assert finished.stdout == "1 deliveries will be tried again\n"
     assert house.states() == ["pending", "failed", "failed", "failed"]
 
     finished = house.cli("retry", "--failed", "--channel", "st")
     assert_done(finished)
-    assert finished.stdout == "2 recipients will be tried again\n"
+    assert finished.stdout == "2 deliveries will be tried again\n"
     assert house.states() == ["pending", "pending", "failed", "pending"]
 
 

@@ -28,7 +28,9 @@ from notifier.config import (
     json_schema,
     load,
     parse,
+    parse_stored,
     read_json,
+    warnings,
 )
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
@@ -144,6 +146,9 @@ BAD: list[tuple[Path_, Any, Path_ | None]] = [
     (("routes", 0, "match", "city"), [], None),
     (("routes", 0, "match", "city"), {"not": "Moscow"}, None),
     (("routes", 0, "match", "city"), ["Moscow", None], None),
+    (("routes", 0, "match", "type"), "job_skiped", None),
+    (("routes", 0, "match", "type"), 7, None),
+    (("routes", 0, "match", "type"), ["job_skipped", "timeout"], ("routes", 0, "match", "type", 1)),
     (("routes", 0, "continue"), "true", None),
     (("routes", 0, "recipients"), REMOVED, None),
     (("routes", 0, "recipients"), {"type": "telegram", "chat_id": 1}, None),
@@ -335,6 +340,125 @@ def test_an_error_of_psql_is_short(database: TestDatabase) -> None:
     assert len(str(refusal.value)) < 600
 
 
+# --- Routes -------------------------------------------------------------------------------------
+
+
+def route(**match: Any) -> dict[str, Any]:
+    return {"match": match, "recipients": []}
+
+
+def warned(*routes: dict[str, Any]) -> list[str]:
+    return warnings(parse(config(routes=[*routes])))
+
+
+TIMEOUTS = ["timeout_in_point", "timeout_between_points"]
+
+
+@pytest.mark.parametrize(
+    ("routes", "missed"),
+    [
+        ([], "job_skipped, timeout_between_points, timeout_in_point"),
+        ([route(city="Moscow")], "job_skipped, timeout_between_points, timeout_in_point"),
+        ([route(type=TIMEOUTS), route(type="job_skipped", city="Moscow")], "job_skipped"),
+        ([route(type=TIMEOUTS), route(type="job_skipped", job_type="pickup")], "job_skipped"),
+    ],
+)
+def test_routes_without_a_last_one_that_matches_everything_are_warned_of(
+    routes: list[dict[str, Any]], missed: str
+) -> None:
+    (warning,) = warned(*routes)
+    assert warning.startswith(f"routes: no last one matches every {missed}: ")
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [route()],
+        [route(city="Moscow"), route()],
+        [route(type=TIMEOUTS), route(type=["job_skipped"])],
+        [route() | {"continue": True}],
+    ],
+)
+def test_routes_that_leave_nothing_out_are_not(routes: list[dict[str, Any]]) -> None:
+    assert warned(*routes) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (route(), route(city="Moscow")),
+        (route(city="Moscow"), route(city="Moscow")),
+        (route(city=["Moscow", "Kazan"]), route(city="Kazan", zone=7)),
+        (route(city=["Moscow", 1]), route(city=[1, "Moscow"])),
+        (route(type=TIMEOUTS), route(type="timeout_in_point")),
+        (route(type=[*TIMEOUTS, "job_skipped"], city="Omsk"), route(city="Omsk")),
+    ],
+)
+def test_a_route_that_can_never_be_reached_is_warned_of(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    harmless = route(zone="North")
+    assert warned(harmless, first, second, route(country="none"), route())[:1] == [
+        "routes[2]: never reached: what it matches, routes[1] decides"
+    ]
+    assert warned(harmless, first | {"continue": True}, second, route()) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (route(city="Moscow"), route(city=["Moscow", "Kazan"])),
+        (route(city="Moscow"), route(zone="North")),
+        (route(city="Moscow", zone=7), route(city="Moscow")),
+        (route(city=True), route(city=1)),
+        (route(city="1"), route(city=1)),
+        (route(type="job_skipped"), route(city="Moscow")),
+    ],
+)
+def test_a_route_that_something_reaches_is_not(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    assert warned(first, second, route()) == []
+
+
+def test_a_route_that_asks_for_the_job_of_a_timeout_is_warned_of() -> None:
+    assert warned(route(type=TIMEOUTS, job_type="pickup"), route()) == [
+        "routes[0]: never matches: only job_skipped has a job_type"
+    ]
+    assert warned(route(job_type="pickup"), route()) == []
+
+
+def test_an_unknown_type_is_refused_by_both_in_the_same_words(database: TestDatabase) -> None:
+    for value, path in (
+        ("job_skiped", "routes[0].match.type"),
+        (["job_skipped", "timeout"], "routes[0].match.type[1]"),
+        (True, "routes[0].match.type"),
+    ):
+        document = changed(("routes", 0, "match", "type"), value)
+        with pytest.raises(ConfigError) as refusal:
+            parse(document)
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+            database.value(APPLY, json.dumps(document))
+        assert refusal.value.problems == [refused.value.diag.message_primary]
+        assert refusal.value.problems == [
+            f"{path}: must be one of timeout_in_point, timeout_between_points, job_skipped"
+        ]
+
+
+def test_a_config_with_an_unknown_type_that_is_in_force_already_stops_nobody(
+    database: TestDatabase,
+) -> None:
+    """An earlier version accepted it, or a newer one that knows the type."""
+    database.connection.execute(
+        "update scooters_ops.configs set"
+        " config = jsonb_set(config, '{routes,0,match,type}', '\"battery_low\"')"
+    )
+    stored = database.value("select config from scooters_ops.config_in_force")
+    assert parse_stored(stored).routes[0].match["type"] == "battery_low"
+    with pytest.raises(ConfigError):
+        parse(stored)
+
+
 # --- Files --------------------------------------------------------------------------------------
 
 
@@ -443,6 +567,18 @@ def test_the_command_applies_shows_and_says_when_nothing_changes(
     assert parse(json.loads(output)) == parse(changed(FACTOR, 2))
 
 
+@pytest.mark.parametrize("action", ["check", "apply"])
+def test_the_command_warns_of_routes_and_goes_on(command: Any, tmp_path: Path, action: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config(routes=[route(city="Moscow"), route(city="Moscow")])))
+    code, output, errors = command("config", action, str(file))
+    assert code == 0
+    assert output in (f"{file}: good\n", f"{file}: in force as config 2\n")
+    first, second = errors.splitlines()
+    assert first.startswith("notifier: warning: routes[1]: never reached")
+    assert second.startswith("notifier: warning: routes: no last one matches every")
+
+
 def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config(detection__schedule="30 seconds")))
@@ -457,8 +593,8 @@ def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None
 
 
 def test_the_config_of_the_repository_is_good_and_so_is_the_designs_example() -> None:
-    load(ROOT / "config.json")
-    parse(json.loads(EXAMPLE))
+    assert warnings(load(ROOT / "config.json")) == []
+    assert warnings(parse(json.loads(EXAMPLE))) == []
 
 
 def test_defaults_are_filled_in_and_are_the_same_in_python_and_in_the_database(

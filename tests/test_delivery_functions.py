@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from notifier.database import MIGRATIONS
 from tests.conftest import TestDatabase
 
 TELEGRAM = {"type": "telegram", "chat_id": -1001}
@@ -189,16 +190,71 @@ def test_a_plan_takes_no_more_than_a_batch_the_oldest_first(sender: Sender) -> N
     assert [sender.plan(2), sender.plan(2), sender.plan(2)] == [2, 1, 0]
 
 
-@pytest.mark.parametrize("routes", [[], [{"match": {}, "recipients": []}]])
-def test_a_notification_without_recipients_is_completed_at_once(
-    sender: Sender, routes: list[Any]
+def test_a_notification_of_which_a_route_says_that_nobody_is_told_is_completed_at_once(
+    sender: Sender,
 ) -> None:
-    sender.database.apply_config(routes=routes)
+    sender.database.apply_config(routes=[{"match": {}, "recipients": []}])
     sender.skip()
     assert sender.told() == [(False, [])]
     assert sender.plan() == 1
     assert sender.told() == [(True, [])]
     assert sender.plan() == 0
+    assert unrouted(sender) == []
+
+
+OTHERS = {"match": {"city": "Kazan"}, "recipients": [TELEGRAM]}
+"""A route that does not match what is skipped here."""
+
+
+def unrouted(sender: Sender) -> list[str]:
+    return sender.database.values(
+        "select idempotency_token from scooters_ops.notifications where is_unrouted order by 1"
+    )
+
+
+@pytest.mark.parametrize("routes", [[], [OTHERS], [OTHERS | {"continue": True}]])
+def test_a_notification_that_no_route_matches_is_unrouted_and_not_completed(
+    sender: Sender, routes: list[Any]
+) -> None:
+    sender.database.apply_config(routes=routes)
+    tokens = sender.skip(2)
+    assert sender.plan() == 2
+    assert sender.told() == [(False, []), (False, [])]
+    assert unrouted(sender) == tokens
+    assert sender.plan() == 0
+    (row,) = sender.database.rows("select * from scooters_ops.delivery_status")
+    assert (row["channel"], row["state"], row["recipients"]) == (None, "unrouted", 2)
+    assert (row["is_stuck"], row["is_lower_bound"]) == (False, False)
+    assert row["oldest_created_at"] == sender.database.value(
+        "select min(created_at) from scooters_ops.notifications"
+    )
+
+
+def test_what_no_route_matched_is_routed_anew_by_retry_and_counted_once(sender: Sender) -> None:
+    sender.database.apply_config(routes=[OTHERS])
+    tokens = sender.skip(3)
+    sender.plan()
+    assert sender.retry(tokens[0]) == 1
+    assert unrouted(sender) == tokens
+
+    sender.route(TELEGRAM, TICKET)
+    assert sender.retry(channel="telegram") == 0  # they have no channel yet
+    assert sender.retry(tokens[0]) == 1
+    assert unrouted(sender) == tokens[1:]
+    assert sender.told()[0] == (
+        False,
+        [{**TELEGRAM, "sended": False}, {**TICKET, "sended": False}],
+    )
+
+    sender.database.apply_config(routes=[{"match": {}, "recipients": []}])
+    assert sender.retry() == 2
+    assert unrouted(sender) == []
+    assert [completed for completed, _ in sender.told()] == [False, True, True]
+    assert sender.retry() == 0
+    assert [row["channel"] for row in sender.lease()] == ["telegram", "st"]
+    assert (
+        sender.database.value("select sum(planned)::int from scooters_ops.notification_counts") == 3
+    )
 
 
 def test_without_a_config_notifications_wait_for_one(sender: Sender) -> None:
@@ -335,6 +391,61 @@ def test_who_leases_of_one_channel_never_waits_for_another_channel(
     with sender.connection.transaction():
         assert len(sender.lease({"telegram": 4}, worker="w1")) == 1
         assert len(other.lease({"st": 4}, worker="w2")) == 1
+
+
+def test_each_recipient_and_notification_has_a_key_of_its_own_that_never_changes(
+    sender: Sender,
+) -> None:
+    topic = {**TELEGRAM, "message_thread_id": 7}
+    sender.route(TELEGRAM, topic, TICKET, {"type": "st", "queue": "LEADS"})
+    sender.skip(2)
+    sender.plan()
+    leased = sender.lease()
+    assert [row["idempotency_key"] for row in leased] == [
+        f"m{number}_p1_j1_job_skipped/{recipient}/alert"
+        for number in (1, 2)
+        for recipient in (
+            "telegram/-1001",
+            'telegram/-1001/{"message_thread_id": 7}',
+            "st/DUTY",
+            "st/LEADS",
+        )
+    ]
+    keys = {row["recipient_id"]: row["idempotency_key"] for row in leased}
+    # A chat that moved and a person who retries do not change it either.
+    sender.record(*(result(row, "failed", moved_to={"chat_id": -7}) for row in leased[:1]))
+    sender.record(*(result(row, "pending") for row in leased[1:]))
+    sender.retry()
+    again = sender.lease(worker="w2")
+    assert again[0]["target"]["chat_id"] == -7
+    assert {row["recipient_id"]: row["idempotency_key"] for row in again} == keys
+
+
+def test_what_was_tried_before_an_upgrade_keeps_the_key_that_it_was_tried_under(
+    sender: Sender,
+) -> None:
+    """Before it the key was the notification's token: a ticket of that key may exist."""
+    sender.route(TICKET)
+    tokens = sender.skip(6)
+    sender.plan()
+    tried = sender.lease({"st": 5})
+    for row, state in zip(tried, ("pending", "in_doubt", "failed", "failed"), strict=False):
+        sender.record(result(row, state, error="no answer came"))
+    sender.retry(tokens[3])  # it counts its attempts anew
+    sender.database.connection.execute(
+        "update scooters_ops.notification_recipients set idempotency_key = null"
+    )
+
+    migration = (MIGRATIONS / "0012_delivery_states.sql").read_text("utf-8")
+    (fill_in,) = (part for part in migration.split(";\n") if "set idempotency_key" in part)
+    sender.database.connection.execute(fill_in)
+
+    sender.retry()
+    sender.release()
+    keys = {row["idempotency_token"]: row["idempotency_key"] for row in sender.lease(worker="w2")}
+    assert keys == {token: token for token in tokens[:5]} | {
+        tokens[5]: f"{tokens[5]}/st/DUTY/alert"
+    }
 
 
 def test_a_lease_holds_until_its_time_is_over_and_then_comes_back_in_doubt(
@@ -619,6 +730,60 @@ def test_giving_back_what_was_taken_over_does_not_settle_its_doubt(
     assert sender.lease()[0]["is_in_doubt"] is False
 
 
+# --- Adopt -------------------------------------------------------------------------------------
+
+
+def adopt(sender: Sender, worker: str, *kept_ids: int) -> int:
+    (row,) = sender.call("adopt_leases", worker, list(kept_ids))
+    return int(row["adopt_leases"])
+
+
+def test_the_next_connection_holds_what_the_notifier_knows_of_and_gives_the_rest_back(
+    sender: Sender,
+) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(4)
+    sender.plan()
+    known, lost = sender.lease({"telegram": 2}, worker="n#01")
+    sender.lease({"telegram": 1}, worker="other#01")
+    sender.lease({"telegram": 1}, worker="n#02")
+    assert adopt(sender, "n#02", known["recipient_id"]) == 1
+    assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None, "other#01", "n#02"]
+    assert sender.record(result(known, "pending", delay_seconds=60), worker="n#02") == 1
+    # It was leased by a statement whose answer was lost, and so was never sent.
+    (again,) = sender.lease(worker="n#02")
+    assert (again["recipient_id"], again["attempts"]) == (lost["recipient_id"], 1)
+    assert again["is_in_doubt"] is False
+
+
+def test_what_the_server_does_late_for_a_lost_connection_touches_nothing_that_is_leased_now(
+    sender: Sender,
+) -> None:
+    """Whichever of its statements it was that hung: the row must not be sent twice."""
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    (row,) = sender.lease(worker="n#02")
+    before = sender.recipient()
+    assert adopt(sender, "n#01") == 0
+    assert sender.release(worker="n#01") == 0
+    assert sender.record(result(row, "pending", error="HTTP 500"), worker="n#01") == 0
+    assert sender.renew(row["recipient_id"], seconds=999, worker="n#01") == []
+    assert sender.recipient() == before
+
+
+def test_giving_back_what_a_lost_connection_had_taken_over_does_not_settle_its_doubt(
+    sender: Sender,
+) -> None:
+    sender.route(TELEGRAM)
+    sender.skip()
+    sender.plan()
+    sender.lease(seconds=0, worker="killed#01")
+    assert sender.lease(worker="n#01")[0]["is_in_doubt"] is True
+    assert adopt(sender, "n#02") == 1
+    assert [row["is_in_doubt"] for row in sender.lease(worker="n#02")] == [True]
+
+
 # --- Retry -------------------------------------------------------------------------------------
 
 
@@ -868,10 +1033,10 @@ def test_what_nobody_plans_or_takes_counts_as_stuck(database: TestDatabase) -> N
 @pytest.mark.parametrize(
     ("channel", "address", "is_stuck"),
     [
-        ("telegram", "'-1001'", False),
-        ("telegram", "null", False),
-        ("telegram", "'-1002'", True),
-        ("st", "null", True),
+        ("telegram", "-1001", False),
+        ("telegram", "", False),
+        ("telegram", "-1002", True),
+        ("st", "", True),
     ],
 )
 def test_what_is_held_back_or_paused_is_not_stuck(
@@ -884,9 +1049,10 @@ def test_what_is_held_back_or_paused_is_not_stuck(
         "update scooters_ops.notification_recipients set next_attempt_at = now() - interval '1 h'"
     )
     database.connection.execute(
-        "create or replace view scooters_ops.delivery_holds as select"
-        f" '{channel}'::text as channel, {address}::text as address,"
-        " now() + interval '1 min' as held_until, 'HTTP 429' as reason, 1 as failures"
+        "insert into scooters_ops.delivery_targets (channel, address, held_until)"
+        " values (%s, %s, now() + interval '1 min')"
+        " on conflict (address, channel) do update set held_until = excluded.held_until",
+        (channel, address),
     )
     assert database.values("select is_stuck from scooters_ops.delivery_status") == [is_stuck]
 

@@ -74,6 +74,8 @@ def pass_time_of_targets(sender: Sender, seconds: float) -> None:
     sender.database.connection.execute(
         "update scooters_ops.delivery_targets set"
         " held_until = held_until - make_interval(secs => %(s)s),"
+        " leased_at = leased_at - make_interval(secs => %(s)s),"
+        " leased_due_at = leased_due_at - make_interval(secs => %(s)s),"
         " granted_at = array("
         "  select earlier - make_interval(secs => %(s)s) from unnest(granted_at) as earlier"
         " )",
@@ -320,6 +322,66 @@ def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_wait
     assert len(sender.lease()) == 5
 
 
+@pytest.mark.parametrize("state", ["pending", "failed"])
+def test_an_answer_that_proves_our_credentials_ends_the_pause_whatever_it_says_of_the_message(
+    sender: Sender, state: str
+) -> None:
+    sender.route(TELEGRAM, notifier__retry=RETRY)
+    sender.skip(4)
+    sender.plan()
+    refused, *others = sender.lease({"telegram": 2})
+    sender.record(
+        result(refused, "pending", is_attempt=False, error="401", is_channel_refused=True)
+    )
+    sender.record(result(others[0], "pending", delay_seconds=60, error="not sent: no connection"))
+    pass_time(sender, 6)
+    (probe,) = sender.lease()
+    assert sender.database.value("select failures from scooters_ops.delivery_holds") == 1
+    sender.record(
+        result(probe, state, delay_seconds=60, error="chat not found", is_channel_accepted=True)
+    )
+    assert sender.database.rows("select * from scooters_ops.delivery_holds") == []
+    assert len(sender.lease()) == 2
+
+
+def test_a_hold_that_lasts_longer_than_anybody_should_wait_is_called_long(sender: Sender) -> None:
+    sender.route(TELEGRAM, OTHER_CHAT)
+    sender.skip()
+    sender.plan()
+    days, minutes = sender.lease()
+    sender.record(
+        result(days, "pending", delay_seconds=1, hold_seconds=2 * 86400, error="HTTP 429"),
+        result(minutes, "pending", delay_seconds=1, hold_seconds=290, error="HTTP 429"),
+    )
+    holds = "select address, is_long from scooters_ops.delivery_holds order by address"
+    assert [tuple(row.values()) for row in sender.database.rows(holds)] == [
+        ("-1001", True),
+        ("-1002", False),
+    ]
+    metric = "select value from scooters_ops.metrics where name = 'long_holds' and labels = %s"
+    assert sender.database.value(metric, '{"channel": "telegram"}') == 1
+    assert sender.database.value(metric, '{"channel": "st"}') == 0
+
+
+def test_what_never_went_out_takes_nothing_from_the_limits(sender: Sender) -> None:
+    """A template that is broken must not use up what others may send."""
+    limit(sender, per_target=[rate(2, 60)], per_channel=[rate(3, 60)])
+    wait_for(sender, "telegram", "1", 5)
+    for _ in range(2):
+        leased = sender.lease()
+        assert len(leased) == 2
+        blocked = {"is_attempt": False, "is_blocked": True, "delay_seconds": 600}
+        sender.record(*(result(row, "pending", error="template", **blocked) for row in leased))
+    (row,) = sender.lease()
+    sender.record(result(row, "sent", reference="1"))
+    wait_for(sender, "telegram", "1", 5)
+    assert len(sender.lease()) == 1
+    (blocked_row,) = sender.database.rows(
+        "select recipients, sample_error from scooters_ops.delivery_status where state = 'blocked'"
+    )
+    assert blocked_row == {"recipients": 4, "sample_error": "template"}
+
+
 def test_a_probe_that_comes_to_nothing_leaves_the_next_one_to_another_message(
     sender: Sender,
 ) -> None:
@@ -394,16 +456,85 @@ def test_a_chat_that_moves_again_goes_on_under_its_latest_id(sender: Sender) -> 
 # --- Status ------------------------------------------------------------------------------------
 
 
+STUCK = """
+select coalesce(bool_or(is_stuck), false) from scooters_ops.delivery_status where state = any(%s)
+"""
+
+
+def is_stuck(sender: Sender, *states: str) -> bool:
+    return bool(sender.database.value(STUCK, [*(states or ("pending", "retrying", "sending"))]))
+
+
+def test_a_row_that_nobody_takes_is_stuck_though_others_for_its_chat_go_on(sender: Sender) -> None:
+    """A lease that nobody knows of, say: whoever holds it is not given it again."""
+    limit(sender)
+    wait_for(sender, "telegram", "1", 1)
+    assert len(sender.lease(worker="w1", seconds=0)) == 1
+    for _ in range(4):
+        pass_time(sender, 100)
+        wait_for(sender, "telegram", "1", 1)
+        (row,) = sender.lease(worker="w1")
+        sender.record(result(row, "sent", reference="1"))
+    assert is_stuck(sender, "sending")
+    assert not is_stuck(sender, "pending", "retrying")
+
+
+def test_a_chat_that_nobody_sends_to_is_stuck_though_others_of_its_channel_go_on(
+    sender: Sender,
+) -> None:
+    limit(sender)
+    wait_for(sender, "telegram", "1", 1)
+    lock = "select from scooters_ops.notification_recipients where address = '1' for update"
+    with sender.database.connect() as somebody:
+        for _ in range(3):
+            pass_time(sender, 90)
+            assert not is_stuck(sender)
+            wait_for(sender, "telegram", "2", 1)
+            with somebody.transaction():
+                somebody.execute(lock)
+                (row,) = sender.lease()
+            sender.record(result(row, "sent", reference="1"))
+    pass_time(sender, 90)
+    assert is_stuck(sender)
+
+
+def test_a_backlog_that_waits_for_its_turn_is_not_stuck(sender: Sender) -> None:
+    """Of more chats than can be sent to at once, each waits for longer than anybody should."""
+    limit(sender)
+    for chat in range(1, 21):
+        wait_for(sender, "telegram", str(chat), 2)
+        pass_time(sender, 1)
+    pass_time(sender, 1000)
+    assert is_stuck(sender)
+    for _ in range(4):
+        for row in sender.lease({"telegram": 7}):
+            sender.record(result(row, "sent", reference="1"))
+        assert not is_stuck(sender)
+        pass_time(sender, 60)
+
+
+def test_what_waits_since_a_long_hold_or_limit_has_just_ended_is_not_stuck(sender: Sender) -> None:
+    limit(sender, per_target=[rate(1, 10_000)])
+    wait_for(sender, "telegram", "1", 3)
+    (row,) = sender.lease()
+    sender.record(result(row, "pending", delay_seconds=1, hold_seconds=900, error="HTTP 429"))
+    pass_time(sender, 910)
+    assert not is_stuck(sender)
+    pass_time(sender, 8000)
+    assert not is_stuck(sender)  # the limit holds still
+    pass_time(sender, 2000)
+    assert is_stuck(sender)
+
+
 def test_a_backlog_that_only_limits_make_wait_is_not_stuck(sender: Sender) -> None:
     limit(sender, per_target=[rate(1, 10)])
     wait_for(sender, "telegram", "1", 3)
     pass_time(sender, 1000)
-    stuck = "select bool_or(is_stuck) from scooters_ops.delivery_status where state = 'pending'"
-    assert sender.database.value(stuck)
+    assert is_stuck(sender, "pending")
     assert len(sender.lease()) == 1
-    assert not sender.database.value(stuck)
+    assert not is_stuck(sender, "pending")
     pass_time(sender, 1000)
-    assert sender.database.value(stuck)
+    assert is_stuck(sender, "pending")
 
 
 # --- When it is worth asking again -------------------------------------------------------------

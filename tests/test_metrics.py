@@ -29,7 +29,7 @@ LABELS = {
     "outcome": {*OUTCOMES.values()},
     "part": {"notifier", "http"},
     "reason": {"slow", "crowded"},
-    "state": {"pending", "retrying", "sending", "failed", "in_doubt", "alive", "dead"},
+    "state": {"pending", "retrying", "blocked", "sending", "failed", "in_doubt", "alive", "dead"},
     "type": {*NOTIFICATION_TYPES},
 }
 
@@ -147,6 +147,16 @@ def test_a_channel_that_refuses_us_shows_as_paused(house: House) -> None:
         scrape = Scrape(process)
         assert scrape.value("channel_paused", channel="st") == 0
         assert scrape.value("deliveries_total", channel="telegram", outcome="refused") == 1
+
+
+def test_what_no_route_matches_is_counted(house: House, at_work: Face) -> None:
+    assert Scrape(at_work).value("unrouted_notifications") == 0
+    house.configure(routes=[])
+    house.skip_many(2)
+    until(lambda: Scrape(at_work).value("unrouted_notifications") == 2)
+    house.configure(TELEGRAM)
+    house.database.value("select scooters_ops.retry_deliveries()")
+    until(lambda: Scrape(at_work).value("unrouted_notifications") == 0)
 
 
 def test_passes_are_counted_with_their_cost_and_what_they_found(

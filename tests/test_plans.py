@@ -182,6 +182,14 @@ select 4, 'st', jsonb_build_object('queue', n) from generate_series(1, 3000) as 
 select scooters_ops.release_deliveries('somebody');
 """
 
+UNROUTED = """
+insert into scooters_ops.unrouted_notifications
+select notification_id, created_at from scooters_ops.monitoring_notifications
+where notification_id between 5 and 1000;
+select scooters_ops.refresh_notifications(array_agg(notification_id))
+from scooters_ops.monitoring_notifications where planned_at is null;
+"""
+
 QUERY_OF_INDEX = {
     "missions_pkey": ONE_MISSION,
     "missions_active_idx": CHANGE_CONFIG,
@@ -214,6 +222,7 @@ QUERY_OF_INDEX = {
     "notification_recipients_waiting_idx": LEASE,
     "notification_recipients_sending_idx": RELEASE,
     "delivery_targets_pkey": LEASE,
+    "unrouted_notifications_pkey": UNROUTED,
     "notifiers_pkey": "select scooters_ops.report_notifier('somebody', 1, '')",
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
     "event_keys_pkey": (
@@ -404,7 +413,14 @@ def test_a_scrape_reads_no_more_than_the_status_however_much_waits(known: TestDa
     )
     statement = "select * from scooters_ops.metrics"
     # A row of each chat that was sent to, of each type, of each notifier, and the configs.
-    few = {"configs", "delivery_targets", "notification_counts", "notifiers"}
+    # Of what no route matched it reads no more than ten thousand.
+    few = {
+        "configs",
+        "delivery_targets",
+        "notification_counts",
+        "notifiers",
+        "unrouted_notifications",
+    }
     assert scanned(known, statement) & tables <= few
     assert buffers(known, statement) <= 11_000
 

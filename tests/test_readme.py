@@ -84,7 +84,9 @@ def test_every_command_runs_and_every_query_gives_its_answer(
                     assert following.language == "text", f"no answer stands under {block.text}"
                     assert _answer(block.text, environment) == following.text
             assert len(telegram.messages) == 3
-            assert [ticket.unique for ticket in tracker.tickets] == ["m-103_p2_j1_job_skipped"]
+            assert [ticket.unique for ticket in tracker.tickets] == [
+                "m-103_p2_j1_job_skipped/st/DUTY/alert"
+            ]
         finally:
             run("make unschedule", environment)
             with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:

@@ -226,6 +226,25 @@ def test_nothing_is_pruned_that(
     assert database.tokens() == before
 
 
+def test_what_no_route_matched_is_pruned_like_what_was_told(database: TestDatabase) -> None:
+    late_courier(database)
+    before = database.tokens()
+    database.apply_config(**SHORT)
+    database.connection.execute("truncate scooters_ops.notification_recipients")
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications set completed = false"
+    )
+    database.connection.execute(PRUNE)
+    assert database.tokens() == before
+    database.connection.execute(
+        "insert into scooters_ops.unrouted_notifications"
+        " select notification_id, created_at from scooters_ops.monitoring_notifications"
+    )
+    database.connection.execute(PRUNE)
+    assert database.tokens() == []
+    assert database.value("select count(*) from scooters_ops.unrouted_notifications") == 0
+
+
 def test_what_is_left_of_a_mission_that_is_gone_is_pruned(database: TestDatabase) -> None:
     late_courier(database, ended=-5)
     database.apply_config(**SHORT)

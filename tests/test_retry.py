@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.channels.base import Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import YEAR_SECONDS, RetryPolicy
 from notifier.database import Delivery, Result
 from notifier.retry import backoff, result
@@ -27,7 +28,7 @@ failure_counts = st.integers(1, 10) | st.integers(1, 2**63)
 jitters = st.floats(0, 1)
 
 
-def delivery(attempts: int = 1) -> Delivery:
+def delivery(attempts: int = 1, waited: timedelta = timedelta(0)) -> Delivery:
     return Delivery(
         idempotency_token="m1_p1__timeout_in_point",
         type="timeout_in_point",
@@ -40,7 +41,8 @@ def delivery(attempts: int = 1) -> Delivery:
         target={"type": "telegram", "chat_id": -1001},
         attempts=attempts,
         is_in_doubt=False,
-        waited=timedelta(0),
+        waited=waited,
+        idempotency_key="m1_p1__timeout_in_point/telegram/-1001/alert",
     )
 
 
@@ -50,8 +52,9 @@ def recorded(
     attempts: int = 1,
     in_doubt: Literal["resend", "hold"] = "resend",
     jitter: float = 1,
+    waited: timedelta = timedelta(0),
 ) -> Result:
-    return result(delivery(attempts), outcome, POLICY, in_doubt, jitter)
+    return result(delivery(attempts, waited), outcome, POLICY, in_doubt, jitter)
 
 
 # --- Back-off ----------------------------------------------------------------------------------
@@ -141,6 +144,34 @@ def test_a_delay_that_the_channel_states_holds_the_others_even_after_the_last_at
     assert recorded(Retry("HTTP 429", timedelta(seconds=7)), attempts=12) == Result(
         17, "failed", error="gave up after 12 attempts: HTTP 429", hold_seconds=7
     )
+
+
+@pytest.mark.parametrize(
+    ("waited", "seconds"), [(0, 5), (5, 5), (40, 40), (899, 899), (10**7, 900)]
+)
+@pytest.mark.parametrize("attempts", [1, 12, 1000])
+def test_what_a_person_must_mend_is_tried_again_for_ever_and_counts_no_attempt(
+    attempts: int, waited: float, seconds: float
+) -> None:
+    made = recorded(Blocked("template"), attempts=attempts, waited=timedelta(seconds=waited))
+    assert made == Result(
+        17,
+        "pending",
+        is_attempt=False,
+        is_blocked=True,
+        delay_seconds=seconds,
+        error="template",
+    )
+
+
+@pytest.mark.parametrize("attempts", [1, 12])
+@pytest.mark.parametrize("outcome", [Failed("chat not found"), Retry("HTTP 429")])
+def test_what_an_answer_proves_of_the_channel_is_recorded_with_any_result(
+    outcome: Failed | Retry, attempts: int
+) -> None:
+    proving = replace(outcome, is_authenticated=True)
+    assert recorded(proving, attempts=attempts).is_channel_accepted
+    assert not recorded(outcome, attempts=attempts).is_channel_accepted
 
 
 def test_of_a_moved_target_the_new_fields_are_recorded() -> None:

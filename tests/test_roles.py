@@ -37,6 +37,8 @@ CALLERS: dict[str, set[str]] = {
     "prune": set(),
     "prune_in_batches": set(),
     "prune_notifications": set(),
+    "delivery_key": set(),
+    "plan_notifications": set(),
     "refresh_notifications": set(),
     "try_detection_lock": set(),
     "wait_for_detection_lock": set(),
@@ -50,6 +52,7 @@ CALLERS: dict[str, set[str]] = {
     "record_event_once": {WRITER},
     "skip_job": {WRITER},
     # The notifier
+    "adopt_leases": {NOTIFIER},
     "confirm_deliveries": {NOTIFIER},
     "lease_deliveries": {NOTIFIER},
     "next_delivery": {NOTIFIER},
@@ -70,6 +73,8 @@ CALLERS: dict[str, set[str]] = {
     "mission_intervals_of": {ANALYST},
     "opens_or_closes_interval": {ANALYST},
     "recipients_for": {ANALYST, NOTIFIER},
+    "route_notification": {ANALYST, NOTIFIER},
+    "target_rules": {ANALYST, NOTIFIER},
     "send_allowance": {ANALYST, NOTIFIER},
 }
 
@@ -198,6 +203,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         " where pronamespace = 'scooters_ops'::regnamespace and prosecdef"
     )
     assert {row["proname"] for row in rows} == {
+        "adopt_leases",
         "applied_migrations",
         "board",
         "board_mission",

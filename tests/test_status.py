@@ -47,8 +47,8 @@ def recipient(address: str, state: str = "pending", age: float = 60) -> Recipien
     return RecipientStatus("telegram", address, state, 3, ago(age), ago(0), None, False)
 
 
-PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3)
-HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 1)
+PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3, False)
+HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 0, False)
 
 
 def test_what_is_quiet_needs_nobody_and_takes_few_lines() -> None:
@@ -70,6 +70,17 @@ def test_a_paused_channel_needs_a_person_and_a_held_chat_does_not() -> None:
     assert len(advice(paused)) == 1
     assert "Channel telegram is paused, since it is refused: HTTP 401" in advice(paused)[0]
     assert "Paused: telegram, tried again in 40 s: HTTP 401: Unauthorized" in text(paused)
+
+
+def test_a_chat_that_is_held_for_days_needs_a_person() -> None:
+    """What waits goes on by itself, but nobody there is told until then."""
+    long = replace(HELD_CHAT, held_until=ago(-3 * 86400), is_long=True)
+    longer = replace(long, address="-1002", held_until=ago(-5 * 86400))
+    (line,) = advice(replace(QUIET, holds=(HELD_CHAT, long)))
+    assert "telegram -1001 asked to be left alone for 3 d: HTTP 429: Too Many Requests" in line
+    (line,) = advice(replace(QUIET, holds=(long, HELD_CHAT, longer)))
+    assert "telegram -1002 and 1 more asked to be left alone for 5 d" in line
+    assert document(replace(QUIET, holds=(long,)))["holds"][0]["is_long"] is True
 
 
 @pytest.mark.parametrize(
@@ -101,6 +112,11 @@ def test_nobody_alive_while_something_is_due_needs_a_person(
         ({"in_force": ConfigStatus(NOW, None, None, None)}, "make config"),
         ({"in_force": ConfigStatus(NOW, 7, {}, MISSING_AFTER)}, "No notifier can use"),
         ({"deliveries": (delivery("failed"),)}, "notifier retry --failed"),
+        ({"deliveries": (delivery("blocked", due=-9),)}, "they then go on by themselves"),
+        (
+            {"deliveries": (delivery("unrouted", channel=None, next_attempt_at=None),)},
+            "add a route",
+        ),
         ({"deliveries": (delivery("in_doubt"),)}, "notifier retry TOKEN --as-sent"),
         ({"deliveries": (delivery(is_stuck=True),)}, "Nobody takes what is due"),
     ],

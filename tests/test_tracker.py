@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from notifier.channels.base import Failed, Misconfigured, Retry, Sent
-from notifier.channels.tracker import UNIQUE_LIMIT, TrackerRecipient, TrackerSettings, unique_key
+from notifier.channels.tracker import UNIQUE_LIMIT, TrackerRecipient, TrackerSettings, unique_value
 from sandbox.standins import (
     HALF_AN_ANSWER,
     RESET_BEFORE,
@@ -41,7 +41,7 @@ def operations(rig: Rig) -> list[str]:
 # --- On the wire -------------------------------------------------------------------------------
 
 
-def test_an_issue_is_created_with_the_token_as_its_unique(rig: Rig) -> None:
+def test_an_issue_is_created_with_the_deliverys_key_as_its_unique(rig: Rig) -> None:
     assert rig.deliver() == Sent("DUTY-1")
     call = rig.stand_in.calls[0]
     assert (call.method, call.path) == ("POST", "/v3/issues/")
@@ -121,7 +121,7 @@ def test_a_bad_queue_is_refused(queue: Any) -> None:
     [TOKEN, r"m\_1_p1_j1_job_skipped", "a b", "x" * UNIQUE_LIMIT, "1__" + "-".join("abcdef")],
 )
 def test_an_ordinary_token_is_its_own_unique(token: str) -> None:
-    assert unique_key(token) == token
+    assert unique_value(token) == token
 
 
 LONG = "m" * UNIQUE_LIMIT + "_p1__timeout_in_point"
@@ -129,10 +129,10 @@ LONG = "m" * UNIQUE_LIMIT + "_p1__timeout_in_point"
 
 @pytest.mark.parametrize("token", [LONG, "миссия-7_p1__timeout_in_point", "m\n1_p1_j1_job_skipped"])
 def test_any_other_token_gets_a_short_ascii_unique_of_its_own(token: str) -> None:
-    unique = unique_key(token)
+    unique = unique_value(token)
     assert re.fullmatch(r"[A-Za-z0-9_-]{64,125}", unique)
-    assert unique == unique_key(token)
-    assert unique != unique_key(token + "x")
+    assert unique == unique_value(token)
+    assert unique != unique_value(token + "x")
 
 
 def test_a_token_that_is_not_ascii_makes_one_issue(rig: Rig) -> None:

@@ -7,7 +7,8 @@ An outcome says whether trying again helps, and when:
     ├── Failed         refused for good: trying again cannot help
     ├── Retry          certainly not delivered, or safe to repeat: try again later
     ├── InDoubt        it may or may not have been delivered, and nothing can tell
-    └── Misconfigured  the channel itself is refused (a revoked token, say), not this message
+    ├── Misconfigured  the channel itself is refused (a revoked token, say), not this message
+    └── Blocked        there is no message yet: a person must mend its template, say
 
 This module holds what is the same for all: how a request is made, what a broken connection and an
 HTTP status mean in general, and how a reason is written. A channel adds only what is its own.
@@ -28,7 +29,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -62,12 +63,12 @@ then. What it raises keeps the request back, and comes out of `Channel.deliver`.
 class Message:
     """One notification for one recipient.
 
-    token   idempotency token of the notification
+    key     idempotency key of this delivery: no other recipient and no other step has the same
     target  the recipient as the routes named it, e.g. {"type": "telegram", "chat_id": -1001}
     parts   the rendered template parts by name, one for each of the channel's `parts`
     """
 
-    token: str
+    key: str
     target: Mapping[str, Any]
     parts: Mapping[str, str]
 
@@ -81,11 +82,16 @@ class Sent:
     moved_to: Mapping[str, Any] | None = None
 
 
+# An outcome with is_authenticated comes from an answer of the API itself, which proves that it
+# accepted our credentials. It says nothing of the message: outcomes that differ in it are equal.
+
+
 @dataclass(frozen=True)
 class Failed:
     """Refused for good: trying again cannot help."""
 
     reason: str
+    is_authenticated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ class Retry:
 
     reason: str
     delay: timedelta | None = None
+    is_authenticated: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,15 @@ class Misconfigured:
     reason: str
 
 
-Outcome: TypeAlias = Sent | Failed | Retry | InDoubt | Misconfigured
+@dataclass(frozen=True)
+class Blocked:
+    """No message can be made of it until a person mends something: a template, or a program that is
+    older than the database. Nothing was tried."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Sent | Failed | Retry | InDoubt | Misconfigured | Blocked
 
 
 # --- Configuration -----------------------------------------------------------------------------
@@ -255,6 +270,14 @@ class Answer:
         return self.body is None and self.headers.get("Content-Type", "").startswith("text/html")
 
     @property
+    def is_authenticated(self) -> bool:
+        """Whether it proves that the API accepted our credentials: the API itself speaks, whose
+        answers are JSON objects, of this message. A gateway's errors have those statuses that are
+        left out."""
+        is_of_message = self.is_success or (400 <= self.status < 500)
+        return is_of_message and self.status not in (401, 407, 408) and isinstance(self.body, dict)
+
+    @property
     def fields(self) -> Mapping[str, Any]:
         """The JSON object, empty when the body is none."""
         return as_mapping(self.body)
@@ -310,8 +333,9 @@ def refusal(
     if status in (401, 407) or (status == 404 and answer.is_page):
         return Misconfigured(answer.reason(text))
     if status in (408, 425, 429) or status >= 500 or answer.is_page:
-        return Retry(answer.reason(text), retry_after(answer) if delay is None else delay)
-    return Failed(answer.reason(text))
+        stated = retry_after(answer) if delay is None else delay
+        return Retry(answer.reason(text), stated, answer.is_authenticated)
+    return Failed(answer.reason(text), answer.is_authenticated)
 
 
 _NOT_SENT = (

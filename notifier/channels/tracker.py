@@ -1,4 +1,4 @@
-"""Yandex Tracker: one issue for each notification.
+"""Yandex Tracker: one issue for each notification and queue.
 
 `unique` makes creating an issue idempotent: a second one with the same value is answered 409 and
 creates nothing, so a doubtful request is simply repeated, and 409 means that the issue exists.
@@ -88,7 +88,7 @@ class Tracker(Channel):
 
     async def _send(self, message: Message) -> Outcome:
         recipient = TrackerRecipient.model_validate(dict(message.target))
-        unique = unique_key(message.token)
+        unique = unique_value(message.key)
         issue = {
             "summary": " ".join(message.parts["summary"].split()),
             "queue": recipient.queue,
@@ -116,7 +116,8 @@ class Tracker(Channel):
                 if answer.status in (401, 429):
                     return refusal(answer, _explanation(answer))
         return Retry(
-            f"HTTP {created.status}: Tracker has the issue, but does not find it by `unique`"
+            f"HTTP {created.status}: Tracker has the issue, but does not find it by `unique`",
+            is_authenticated=created.is_authenticated,
         )
 
     async def _find_by_unique(self, unique: str) -> Answer:
@@ -127,13 +128,13 @@ class Tracker(Channel):
         return await self._call(self._issues + "_search", json={"filter": {"unique": unique}})
 
 
-def unique_key(token: str) -> str:
-    """The value of `unique` for an idempotency token: the token itself. Only one that is long or
-    not printable ASCII becomes a readable beginning and its SHA-256."""
-    if len(token) <= UNIQUE_LIMIT and token.isascii() and token.isprintable():
-        return token
-    beginning = re.sub(r"[^A-Za-z0-9_]+", "-", token)[:60]
-    return f"{beginning}-{hashlib.sha256(token.encode()).hexdigest()}"
+def unique_value(key: str) -> str:
+    """The value of `unique` for an idempotency key: the key itself. Only one that is long or not
+    printable ASCII becomes a readable beginning and its SHA-256."""
+    if len(key) <= UNIQUE_LIMIT and key.isascii() and key.isprintable():
+        return key
+    beginning = re.sub(r"[^A-Za-z0-9_]+", "-", key)[:60]
+    return f"{beginning}-{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def _headers(settings: TrackerSettings, secrets: Secrets) -> dict[str, str]:

@@ -178,6 +178,7 @@ class Notification(Answer):
     job_id: str | None
     created_at: datetime
     is_planned: bool
+    is_unrouted: bool
     details: Facts
     recipients: list[Recipient]
 

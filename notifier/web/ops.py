@@ -49,9 +49,14 @@ FAMILIES: Mapping[str, tuple[str, Sequence[str]]] = {
         "Notifications whose recipients nobody has decided yet; 10000: so many or more.",
         (),
     ),
+    "unrouted_notifications": (
+        "Notifications that no route matched, so that nobody is told; 10000: so many or more.",
+        (),
+    ),
     "unplanned_oldest_age_seconds": ("Since when the oldest of them waits; 0: none does.", ()),
     "recipients": (
-        "Recipients that are not sent yet, by state; sending is leased; 10000: so many or more.",
+        "Recipients that are not sent yet, by state; sending is leased, blocked needs a person;"
+        " 10000: so many or more.",
         ("channel", "state"),
     ),
     "recipients_oldest_age_seconds": (
@@ -60,6 +65,10 @@ FAMILIES: Mapping[str, tuple[str, Sequence[str]]] = {
     ),
     "delivery_stuck": (
         "Whether something has been due for notifier.stuck_after_seconds, and nobody takes it.",
+        ("channel",),
+    ),
+    "long_holds": (
+        "Chats and queues that are held for longer than notifier.stuck_after_seconds from now on.",
         ("channel",),
     ),
     "channel_paused": ("Whether the channel refuses us as a whole.", ("channel",)),

@@ -140,7 +140,7 @@ async def _config_in_force() -> Config:
         await database.close()
     if in_force is None:
         raise ConfigError(["no config is in force: make config"])
-    return configs.parse(in_force[1])
+    return configs.parse_stored(in_force[1])
 
 
 def _token(config: Config, secrets: Secrets) -> str | None:

@@ -12,8 +12,11 @@ declare
     keys_of_passes constant text[] := array[
         'schedule', 'batch_size', 'stalled_after_seconds'
     ];
+    known_types constant text[] :=
+        enum_range(null::scooters_ops.monitoring_notification_type)::text[];
     checked jsonb;
     missing_channel record;
+    bad_type_path text;
     before scooters_ops.config_in_force;
     new_config_id bigint;
 begin
@@ -39,6 +42,34 @@ begin
             );
     end if;
 
+    select
+        format(
+            'routes[%s].match.type%s',
+            route.n - 1,
+            case jsonb_typeof(wanted.types) when 'array' then format('[%s]', choice.n - 1) end
+        )
+    into bad_type_path
+    from jsonb_array_elements(checked -> 'routes') with ordinality as route (value, n)
+    cross join lateral (select route.value #> '{match,type}' as types) as wanted
+    cross join lateral jsonb_array_elements(
+        case jsonb_typeof(wanted.types)
+            when 'array' then wanted.types
+            else jsonb_build_array(wanted.types)
+        end
+    ) with ordinality as choice (value, n)
+    where
+        wanted.types is not null
+        and choice.value <> all(array(select to_jsonb(type) from unnest(known_types) as type))
+    order by route.n, choice.n
+    limit 1;
+    if found then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                '%s: must be one of %s', bad_type_path, array_to_string(known_types, ', ')
+            );
+    end if;
+
     select * into before from scooters_ops.config_in_force;
     if before.config = checked then
         return before.config_id;
@@ -59,7 +90,6 @@ begin
             message =
             'notifier.time_zone: is not a time zone such as UTC or Europe/Moscow';
     end if;
-
 
     insert into scooters_ops.configs (config)
     values (checked)

@@ -13,6 +13,11 @@ select coalesce(
             'job_id', notification.job_id,
             'created_at', notification.created_at,
             'is_planned', notification.planned_at is not null,
+            'is_unrouted', exists (
+                select
+                from scooters_ops.unrouted_notifications as unrouted
+                where unrouted.notification_id = notification.notification_id
+            ),
             'details',
             notification.details - 'attributes'
             || jsonb_build_object(
@@ -28,6 +33,8 @@ select coalesce(
                             'channel', recipient.channel,
                             'address', recipient.address,
                             'state', case
+                                when recipient.state = 'pending' and recipient.is_blocked
+                                    then 'blocked'
                                 when recipient.state = 'pending' and recipient.attempts > 0
                                     then 'retrying'
                                 else recipient.state

@@ -78,15 +78,9 @@ left join lateral (
         and known.channel = delivery_queue.channel
     limit 1
 ) as target on true
--- Telegram's groups and public channels: a negative number, or @name.
 cross join lateral scooters_ops.send_allowance(
     target.granted_at,
-    delivery_queue.limits -> 'per_target'
-    || case
-        when addressed.sent_to ~ '^[-@]'
-            then coalesce(delivery_queue.limits -> 'per_group', '[]')
-        else '[]'
-    end
+    scooters_ops.target_rules(delivery_queue.limits, addressed.sent_to)
 ) as allowance
 cross join lateral (
     select count(*)::integer as messages

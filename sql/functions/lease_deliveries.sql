@@ -26,7 +26,8 @@ returns table (
     point_id text,
     job_id text,
     details jsonb,
-    waited interval
+    waited interval,
+    idempotency_key text
 )
 language plpgsql
 security definer
@@ -83,8 +84,14 @@ begin
 
     candidate as (
         select
-            open_address.*,
+            open_address.channel,
+            open_address.limits,
+            open_address.channel_free,
+            open_address.sent_to,
+            open_address.moved_to,
             waiting.recipient_id,
+            waiting.notification_id,
+            waiting.next_attempt_at as due_at,
             waiting.is_in_doubt,
             row_number() over (
                 partition by open_address.channel
@@ -94,6 +101,7 @@ begin
         cross join lateral (
             select
                 recipient.recipient_id,
+                recipient.notification_id,
                 recipient.next_attempt_at,
                 recipient.state = 'sending' as is_in_doubt
             from scooters_ops.notification_recipients as recipient
@@ -122,22 +130,42 @@ begin
             attempts = recipient.attempts + 1,
             leased_by = worker,
             is_taken_over = granted.is_in_doubt,
-            next_attempt_at = now() + make_interval(secs => lease_seconds)
+            next_attempt_at = now() + make_interval(secs => lease_seconds),
+            idempotency_key = coalesce(
+                recipient.idempotency_key,
+                scooters_ops.delivery_key(
+                    notification.idempotency_token,
+                    recipient.channel,
+                    recipient.target,
+                    'alert'
+                )
+            )
         from granted
+        inner join scooters_ops.monitoring_notifications as notification
+            on notification.notification_id = granted.notification_id
         where recipient.recipient_id = granted.recipient_id
         returning
             recipient.recipient_id,
-            recipient.notification_id,
             recipient.channel,
             recipient.target || coalesce(granted.moved_to, '{}') as target,
             recipient.attempts,
-            granted.is_in_doubt
+            granted.is_in_doubt,
+            notification.idempotency_token,
+            notification.type,
+            notification.mission_id,
+            notification.point_id,
+            notification.job_id,
+            notification.details,
+            now() - notification.created_at as waited,
+            recipient.idempotency_key
     ),
 
-    -- Of earlier grants no more is kept than the rules can count; of the channel as a
-    -- whole the last one in any case, which tells that somebody takes what is due.
+    -- Of earlier grants no more is kept than the rules can count. When something was leased
+    -- last, and since when it had been due, tells delivery_status what is passed over.
     counted as (
-        insert into scooters_ops.delivery_targets as known (channel, address, granted_at)
+        insert into scooters_ops.delivery_targets as known (
+            channel, address, granted_at, leased_at, leased_due_at
+        )
         select
             bucket.channel,
             bucket.address,
@@ -149,13 +177,16 @@ begin
                 + bucket.messages
                 - counting.messages
                 + 1 :
-            ]
+            ],
+            now(),
+            bucket.due_at
         from (
             select
                 granted.channel,
                 rule_set.address,
                 rule_set.rules,
-                count(*)::integer as messages
+                count(*)::integer as messages,
+                max(granted.due_at) as due_at
             from granted
             cross join lateral (
                 values
@@ -166,7 +197,6 @@ begin
                     || coalesce(granted.limits -> 'per_group', '[]')
                 )
             ) as rule_set (address, rules)
-            where rule_set.address = '' or rule_set.rules <> '[]'
             group by granted.channel, rule_set.address, rule_set.rules
         ) as bucket
         cross join lateral (
@@ -176,31 +206,20 @@ begin
         left join scooters_ops.delivery_targets as earlier using (channel, address)
         order by bucket.address, bucket.channel
         on conflict (address, channel) do update
-        set granted_at = excluded.granted_at
+        set
+            granted_at = excluded.granted_at,
+            leased_at = excluded.leased_at,
+            leased_due_at = excluded.leased_due_at
     )
 
-    select
-        leased.recipient_id,
-        leased.channel,
-        leased.target,
-        leased.attempts,
-        leased.is_in_doubt,
-        notification.idempotency_token,
-        notification.type,
-        notification.mission_id,
-        notification.point_id,
-        notification.job_id,
-        notification.details,
-        now() - notification.created_at as waited
+    select leased.*
     from leased
-    inner join scooters_ops.monitoring_notifications as notification
-        on notification.notification_id = leased.notification_id
     order by leased.recipient_id;
 end
 $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision) is
-'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many, and no more than its limits, its holds and those of its chats and queues allow. target is where it is to be sent, after a move as well; attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent; waited: how long ago the notification was inserted.';
+'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many, and no more than its limits, its holds and those of its chats and queues allow. target is where it is to be sent, after a move as well; attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent; waited: how long ago the notification was inserted; idempotency_key: what the channel is given as such, from the first attempt on.';
 
 revoke execute on function scooters_ops.lease_deliveries(text, jsonb, double precision)
 from public;

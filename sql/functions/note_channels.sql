@@ -1,6 +1,7 @@
 -- What do these results say of their channels, chats and queues?
 -- A channel that refuses us is held for longer each time, as notifier.retry says; those
--- that were refused together count once. The first message that arrives ends it.
+-- that were refused together count once. The first answer that proves that our
+-- credentials are accepted ends it, be it a refusal of that one message.
 create or replace function scooters_ops.note_channels(results jsonb)
 returns void
 language plpgsql
@@ -23,12 +24,13 @@ begin
     for update;
 
     -- What was leased some time ago may have arrived just now: limits count from here.
-    -- It was the oldest of what was in flight.
+    -- It was the oldest of what was in flight. What gave its attempt back counts no more.
     with answered as (
         select
             recipient.channel,
             place.address,
-            count(*)::integer as messages
+            count(*)::integer as messages,
+            (count(*) filter (where result.is_attempt))::integer as attempts
         from jsonb_to_recordset(results) as result (
             recipient_id bigint,
             is_attempt boolean
@@ -43,7 +45,6 @@ begin
             (''),
             (coalesce(moved.moved_address, recipient.address))
         ) as place (address)
-        where result.is_attempt
         group by recipient.channel, place.address
     ),
 
@@ -54,7 +55,8 @@ begin
             known.address,
             known.granted_at,
             places.until_place,
-            least(answered.messages, places.until_place) as messages
+            least(answered.messages, places.until_place) as messages,
+            answered.attempts
         from scooters_ops.delivery_targets as known
         inner join answered using (channel, address)
         cross join lateral (
@@ -75,7 +77,7 @@ begin
         granted_at =
         arrived.granted_at[: arrived.until_place - arrived.messages]
         || arrived.granted_at[arrived.until_place + 1 :]
-        || array_fill(now(), array[arrived.messages])
+        || array_fill(now(), array[least(arrived.attempts, arrived.messages)])
     from arrived
     where
         known.channel = arrived.channel
@@ -90,10 +92,14 @@ begin
             recipient_id bigint,
             state text,
             error text,
-            is_channel_refused boolean
+            is_channel_refused boolean,
+            is_channel_accepted boolean
         )
         inner join scooters_ops.notification_recipients as recipient using (recipient_id)
-        where result.state = 'sent' or result.is_channel_refused
+        where
+            result.state = 'sent'
+            or result.is_channel_refused
+            or result.is_channel_accepted
         group by recipient.channel
     )
 

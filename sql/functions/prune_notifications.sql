@@ -1,6 +1,6 @@
 -- Which notifications of these next few are of no use any more?
 -- A notification is why nobody is told twice of its event. It may go when everything
--- was sent, and its mission can never give that event again:
+-- was sent, or no route named anybody, and its mission can never give that event again:
 --
 -- - The mission ended before ended_before. What happens later counts for nothing, and
 --   of two ends the earlier one counts. Whatever is recorded or configured from now on:
@@ -29,9 +29,14 @@ begin
         select
             notification_id,
             mission_id,
-            completed,
+            completed
+            or exists (
+                select
+                from scooters_ops.unrouted_notifications as unrouted
+                where unrouted.notification_id = notification.notification_id
+            ) as is_settled,
             created_at < ended_before as is_old
-        from scooters_ops.monitoring_notifications
+        from scooters_ops.monitoring_notifications as notification
         where notification_id > after_id
         order by notification_id
         limit batch_size
@@ -41,7 +46,7 @@ begin
         max(looked_at.notification_id) filter (where looked_at.is_old),
         array_agg(looked_at.notification_id) filter (
             where looked_at.is_old
-            and looked_at.completed
+            and looked_at.is_settled
             and case
                 when mission.events > 0 then coalesce(mission.ended_at < ended_before, false)
                 else not exists (
@@ -67,17 +72,24 @@ begin
     order by recipient_id
     for update;
 
-    delete from scooters_ops.monitoring_notifications
+    delete from scooters_ops.monitoring_notifications as notification
     where
         notification_id = any(settled_ids)
-        and completed;
+        and (
+            completed
+            or exists (
+                select
+                from scooters_ops.unrouted_notifications as unrouted
+                where unrouted.notification_id = notification.notification_id
+            )
+        );
 
     return last_id;
 end
 $$;
 
 comment on function scooters_ops.prune_notifications(bigint, timestamptz, integer) is
-'Looks at the next batch_size notifications after this one and deletes those that are completed, older than a moment, and of missions that ended before it or are gone. Returns the last old one that it looked at, to go on from; null: there are none. The moment must not be later than news_horizon.';
+'Looks at the next batch_size notifications after this one and deletes those that are completed or unrouted, older than a moment, and of missions that ended before it or are gone. Returns the last old one that it looked at, to go on from; null: there are none. The moment must not be later than news_horizon.';
 
 revoke execute on function
 scooters_ops.prune_notifications(bigint, timestamptz, integer) from public;

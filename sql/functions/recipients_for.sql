@@ -1,7 +1,4 @@
 -- Whom do the routes of the config in force name for such a notification?
--- Routes are asked in order; the first whose match holds decides, unless it says
--- "continue". A match holds when each of its keys does: type, job_type, or an attribute
--- of the mission, equal to the value or to one of the list.
 create or replace function scooters_ops.recipients_for(
     type scooters_ops.monitoring_notification_type,
     job_type text,
@@ -9,67 +6,19 @@ create or replace function scooters_ops.recipients_for(
 )
 returns jsonb
 language sql stable
-as $$
-with facts as (
-    select
-        coalesce(recipients_for.attributes, '{}') || jsonb_build_object(
-            'type', recipients_for.type,
-            'job_type', recipients_for.job_type
-        ) as fact
-),
-
-matching_routes as (
-    select
-        route.n,
-        route.value as route,
-        coalesce(
-            bool_or(not coalesce((route.value -> 'continue')::boolean, false)) over (
-                order by route.n rows between unbounded preceding and 1 preceding
-            ),
-            false
-        ) as is_decided
-    from scooters_ops.config_in_force
-    cross join facts
-    cross join lateral jsonb_array_elements(config -> 'routes')
-        with ordinality as route (value, n)
-    where not exists (
-        select
-        from jsonb_each(route.value -> 'match') as wanted
-        where
-            coalesce(
-                case jsonb_typeof(wanted.value)
-                    when 'array' then not exists (
-                        select
-                        from jsonb_array_elements(wanted.value) as choice
-                        where choice = facts.fact -> wanted.key
-                    )
-                    else wanted.value <> facts.fact -> wanted.key
-                end,
-                true
-            )
-    )
-),
-
--- Whoever is named twice is told once.
-named_recipients as (
-    select
-        recipient.value as recipient,
-        min(matching_routes.n * 10000 + recipient.n) as place
-    from matching_routes
-    cross join lateral jsonb_array_elements(matching_routes.route -> 'recipients')
-        with ordinality as recipient (value, n)
-    where not matching_routes.is_decided
-    group by recipient.value
-)
-
-select coalesce(jsonb_agg(recipient order by place), '[]')
-from named_recipients
-$$;
+begin atomic -- noqa: disable=all
+select coalesce(
+    scooters_ops.route_notification(
+        recipients_for.type, recipients_for.job_type, recipients_for.attributes
+    ),
+    '[]'
+);
+end; -- noqa: enable=all
 
 comment on function scooters_ops.recipients_for(
     scooters_ops.monitoring_notification_type, text, jsonb
 ) is
-'The recipients (JSON array of {"type": channel, ...}) that the config in force names for a notification of this type, job type (null: none) and mission attributes (JSON object).';
+'The recipients (JSON array of {"type": channel, ...}) that the config in force names for a notification of this type, job type (null: none) and mission attributes (JSON object); none where no route matches.';
 
 revoke execute on function scooters_ops.recipients_for(
     scooters_ops.monitoring_notification_type, text, jsonb

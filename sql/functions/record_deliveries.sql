@@ -29,6 +29,7 @@ begin
             attempts = recipient.attempts - (not result.is_attempt)::integer,
             next_attempt_at = now() + make_interval(secs => result.delay_seconds),
             leased_by = null,
+            is_blocked = coalesce(result.is_blocked, false),
             last_error = coalesce(result.error, recipient.last_error),
             reference = result.reference,
             sent_at = case when result.state = 'sent' then now() end
@@ -36,6 +37,7 @@ begin
             recipient_id bigint,
             state text,
             is_attempt boolean,
+            is_blocked boolean,
             delay_seconds double precision,
             error text,
             reference text
@@ -66,7 +68,7 @@ end
 $$;
 
 comment on function scooters_ops.record_deliveries(text, jsonb) is
-'Records results of leased recipients, an array of {recipient_id, state, is_attempt, delay_seconds, error, reference, hold_seconds, is_channel_refused, moved_to}: state sent, pending (again after delay_seconds), failed or in_doubt; is_attempt false gives the attempt back; hold_seconds: nothing goes to this chat or queue for so long; is_channel_refused: the channel refuses us as a whole; moved_to: the fields of the target that are new. Returns how many it recorded: those whose lease was lost are left alone, unless they were sent.';
+'Records results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}: state sent, pending (again after delay_seconds), failed or in_doubt; is_attempt false gives the attempt back; is_blocked: no message can be made of it until a person mends something; hold_seconds: nothing goes to this chat or queue for so long; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: it accepted our credentials, which ends a pause; moved_to: the fields of the target that are new. Returns how many it recorded: those whose lease was lost are left alone, unless they were sent.';
 
 revoke execute on function scooters_ops.record_deliveries(text, jsonb) from public;
 grant execute on function scooters_ops.record_deliveries(text, jsonb)

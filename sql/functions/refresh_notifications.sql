@@ -17,11 +17,18 @@ begin
     update scooters_ops.monitoring_notifications as notification
     set
         recipients = planned.recipients,
-        completed = planned.completed
+        completed = coalesce(
+            planned.completed,
+            (
+                select count(*) = 0
+                from scooters_ops.unrouted_notifications as unrouted
+                where unrouted.notification_id = notification.notification_id
+            )
+        )
     from (
         select
             asked.notification_id,
-            coalesce(bool_and(recipient.state = 'sent'), true) as completed,
+            bool_and(recipient.state = 'sent') as completed,
             coalesce(
                 jsonb_agg(
                     recipient.target

@@ -1,5 +1,5 @@
 -- What may each channel send now, as a whole?
--- A channel that refused us is sent one message at a time until one has arrived, and
+-- A channel that refused us is sent one message at a time until it accepts us, and
 -- only then is what is in flight counted: the first after its hold is the probe.
 create or replace view scooters_ops.delivery_channels as
 with setting as (

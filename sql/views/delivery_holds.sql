@@ -5,12 +5,19 @@ select
     nullif(address, '') as address,
     held_until,
     hold_reason as reason,
-    failures
+    failures,
+    coalesce(
+        address <> '' and held_until > now() + (
+            select in_force.stuck_after
+            from scooters_ops.config_in_force as in_force
+        ),
+        false
+    ) as is_long
 from scooters_ops.delivery_targets
 where failures > 0 or held_until > now();
 
 comment on view scooters_ops.delivery_holds is
-'Channels that refused us as a whole, until a message gets through, and the chats and queues that asked us to wait.';
+'Channels that refused us as a whole, until one accepts our credentials, and the chats and queues that asked us to wait.';
 comment on column scooters_ops.delivery_holds.channel is
 'The channel.';
 comment on column scooters_ops.delivery_holds.address is
@@ -21,6 +28,8 @@ comment on column scooters_ops.delivery_holds.reason is
 'What the channel said.';
 comment on column scooters_ops.delivery_holds.failures is
 'How often in a row the channel refused us as a whole (a count); 0 for chats and queues.';
+comment on column scooters_ops.delivery_holds.is_long is
+'Whether a chat or queue is held for longer than notifier.stuck_after_seconds from now on.';
 
 grant select on scooters_ops.delivery_holds
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -87,12 +87,19 @@ from unsent
 where state = 'unplanned'
 union all
 select
+    'unrouted_notifications' as name,
+    jsonb '{}' as labels,
+    coalesce(sum(recipients), 0)::double precision as value
+from unsent
+where state = 'unrouted'
+union all
+select
     measured.name,
     jsonb_build_object('channel', channel.channel, 'state', known.state) as labels,
     measured.value
 from channel
 cross join (
-    values ('pending'), ('retrying'), ('sending'), ('failed'), ('in_doubt')
+    values ('pending'), ('retrying'), ('blocked'), ('sending'), ('failed'), ('in_doubt')
 ) as known (state)
 left join unsent
     on channel.channel = unsent.channel and known.state = unsent.state
@@ -121,6 +128,14 @@ select
     jsonb_build_object('channel', channel.channel) as labels,
     (channel.failures > 0)::integer as value
 from channel
+union all
+select
+    'long_holds' as name,
+    jsonb_build_object('channel', channel.channel) as labels,
+    count(*) filter (where hold.is_long)::double precision as value
+from channel
+left join scooters_ops.delivery_holds as hold using (channel)
+group by channel.channel
 union all
 select
     'notifiers' as name,

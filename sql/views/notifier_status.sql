@@ -15,14 +15,14 @@ select
         from scooters_ops.notification_recipients as leased
         where
             leased.state = 'sending'
-            and leased.leased_by = notifier.name
+            and split_part(leased.leased_by, '#', 1) = notifier.name
     ) as leases
 from scooters_ops.notifiers as notifier;
 
 comment on view scooters_ops.notifier_status is
 'The notifiers that run, and for retention.notifiers_seconds those that died. One that was stopped is not here.';
 comment on column scooters_ops.notifier_status.name is
-'Its name in leases: host, process and a random part.';
+'Its name: host, process and a random part. In leases the number of its connection follows, after a #.';
 comment on column scooters_ops.notifier_status.started_at is
 'When it was first seen.';
 comment on column scooters_ops.notifier_status.seen_at is

@@ -71,6 +71,7 @@ select
     found.channel,
     found.address,
     case
+        when found.state = 'pending' and found.is_blocked then 'blocked'
         when found.state = 'pending' and found.attempts > 0 then 'retrying'
         else found.state
     end as state,
@@ -87,7 +88,7 @@ comment on column scooters_ops.unsent_recipients.channel is
 comment on column scooters_ops.unsent_recipients.address is
 'The chat or queue.';
 comment on column scooters_ops.unsent_recipients.state is
-'pending, retrying (pending, and tried before), sending, failed or in_doubt.';
+'pending, retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person mends what last_error names), sending, failed or in_doubt.';
 comment on column scooters_ops.unsent_recipients.created_at is
 'Since when it waits.';
 comment on column scooters_ops.unsent_recipients.next_attempt_at is
