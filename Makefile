@@ -31,9 +31,8 @@ install: .venv/runtime ## what a server of the notifier needs and no more: syste
 	echo 'Ready: make run, or $(CURDIR)/bin/notifier run'
 
 .PHONY: migrate
-migrate: .venv/runtime ## bring the database up to date: migrations, then sql/, then config
-	$(python) -m notifier.migrate
-	$(python) -m notifier config apply $(CONFIG)
+migrate: .venv/runtime ## bring the database up to date: migrations, sql/, and config.json (or CONFIG=file) if there is no config
+	$(python) -m notifier migrate $(CONFIG)
 
 .PHONY: config
 config: .venv/runtime ## check config.json (or CONFIG=file) and make it the config in force

@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command in PSQL_COMMANDS:
             _psql(options).replace_process()
+        if options.command == "migrate":
+            _migrate()
         return asyncio.run(_command(options, secrets))
     except BrokenPipeError:  # notifier preview ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -101,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log-level", choices=logs.LEVELS, default="info")
     commands = parser.add_subparsers(dest="command", required=True)
+
+    migrate = commands.add_parser(
+        "migrate", help="bring the database up to date: migrations, then sql/, then a first config"
+    )
+    migrate.add_argument("file", nargs="?", type=Path, default=CONFIG, metavar="FILE")
 
     run = commands.add_parser("run", help="deliver, until SIGTERM")
     run.add_argument("--once", action="store_true", help="deliver what is due, then exit")
@@ -195,6 +202,8 @@ async def _command(options: argparse.Namespace, secrets: Secrets) -> int:
             return await _run(secrets, options.listen, once=options.once)
         case "serve":
             return await _serve(secrets, options.listen)
+        case "migrate":
+            return await _first_config(options.file)
         case "config":
             return await _config(options.action, getattr(options, "file", CONFIG))
         case "preview":
@@ -252,6 +261,24 @@ def _on_signals(stop: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+
+
+def _migrate() -> None:
+    """Outside of any event loop, so that Ctrl-C ends it at once."""
+    from notifier.migrate import migrate  # yoyo is nobody else's
+
+    names = migrate()
+    print(f"migrated: {', '.join(names) or 'nothing to apply'}; sql/ installed")
+
+
+async def _first_config(file: Path) -> int:
+    """Puts the file into force where nothing is in force yet."""
+    async with _database() as database:
+        in_force = await database.config()
+    if in_force is None:
+        return await _config("apply", file)
+    print(f"config {in_force[0]} stays in force; make config changes it")
+    return 0
 
 
 async def _config(action: str, file: Path) -> int:

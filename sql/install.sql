@@ -1,8 +1,10 @@
 -- Table of contents of all that can be rebuilt, in the order of dependency.
--- Applied in full, in one transaction, as often as you like: psql -1 -f sql/install.sql
--- (make migrate does so after the migrations).
+-- psql -1 -f sql/install.sql replaces all of it, as often as you like; it waits for that
+-- until nobody uses a view or a trigger. make migrate, which reads this list, leaves
+-- alone what is in place, and so locks nobody out.
 \set ON_ERROR_STOP on
 set client_min_messages = warning;
+set search_path = pg_catalog, pg_temp;
 
 \ir roles.sql
 \ir comments.sql
@@ -102,3 +104,5 @@ set client_min_messages = warning;
 \ir functions/board_notifications.sql
 \ir functions/board.sql
 \ir functions/board_mission.sql
+
+reset search_path;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -20,12 +21,16 @@ from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
 from sandbox.postgres import Postgres
-from tests.conftest import TEMPLATE
+from tests.conftest import TEMPLATE, config
 
 PASSWORD = "correct-horse-battery"
 SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
-FIRST = "migrated: " + ", ".join(known_migrations()) + "; sql/ installed\n"
-AGAIN = "migrated: nothing to apply; sql/ installed\n"
+STAYS = "config 1 stays in force; make config changes it\n"
+FIRST = (
+    f"migrated: {', '.join(known_migrations())}; sql/ installed\n"
+    f"{ROOT / 'config.json'}: in force as config 1\n"
+)
+AGAIN = "migrated: nothing to apply; sql/ installed\n" + STAYS
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,10 @@ _numbers = count(1)
 
 
 @contextmanager
-def scratch(cluster: Postgres, template: str) -> Iterator[Scratch]:
+def scratch(cluster: Postgres, template: str, options: str = "") -> Iterator[Scratch]:
     name = f"scratch_{next(_numbers)}"
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {template} strategy file_copy")
+        admin.execute(f"create database {name} template {template} strategy file_copy {options}")
         yield Scratch(cluster, name)
         admin.execute(f"drop database {name} with (force)")
 
@@ -116,7 +121,7 @@ def run(
 
 
 def migrate(database: Scratch, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return run("notifier.migrate", environment=database.environment, project=project)
+    return run("notifier", "migrate", environment=database.environment, project=project)
 
 
 def test_migrating_twice_is_harmless(empty: Scratch) -> None:
@@ -134,7 +139,7 @@ def test_migrating_from_three_shells_at_once_applies_each_migration_once(
 ) -> None:
     shells = [
         subprocess.Popen(
-            [sys.executable, "-m", "notifier.migrate"],
+            [sys.executable, "-m", "notifier", "migrate"],
             cwd=ROOT,
             env=empty.environment,
             stdout=subprocess.PIPE,
@@ -145,7 +150,10 @@ def test_migrating_from_three_shells_at_once_applies_each_migration_once(
     ]
     said = [shell.communicate(timeout=60) for shell in shells]
     assert [shell.returncode for shell in shells] == [0, 0, 0]
-    assert sorted(said) == [(FIRST, ""), (AGAIN, ""), (AGAIN, "")]
+    migrated = sorted(out.splitlines()[0] + "\n" for out, _ in said)
+    assert migrated == [FIRST.splitlines(keepends=True)[0], *[AGAIN.removesuffix(STAYS)] * 2]
+    assert all("config 1" in out.splitlines()[1] for out, _ in said)
+    assert all(not err or "waits for its turn: pid" in err for _, err in said)
     assert empty.rows("select migration_id from scooters_ops._yoyo_migration") == [
         (name,) for name in known_migrations()
     ]
@@ -163,7 +171,9 @@ def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(
     try:
         empty.execute(f"alter database {empty.name} owner to dba_of_this_test")
         finished = run(
-            "notifier.migrate", environment=empty.environment | {"PGUSER": "dba_of_this_test"}
+            "notifier",
+            "migrate",
+            environment=empty.environment | {"PGUSER": "dba_of_this_test"},
         )
         assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
     finally:
@@ -171,6 +181,120 @@ def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(
         empty.execute("reassign owned by dba_of_this_test to current_user")
         empty.execute("drop owned by dba_of_this_test")
         empty.execute("drop role dba_of_this_test")
+
+
+# --- The config in force ------------------------------------------------------------------------
+
+
+def test_an_upgrade_leaves_the_config_in_force_as_it_is(migrated: Scratch, tmp_path: Path) -> None:
+    in_force = json.dumps(config(notifier__poll_seconds=7))
+    migrated.execute(f"select scooters_ops.apply_config('{in_force}')")
+    other = tmp_path / "config.json"
+    other.write_text(json.dumps(config(notifier__poll_seconds=8)))
+    for arguments in ((), (str(other),)):
+        finished = run("notifier", "migrate", *arguments, environment=migrated.environment)
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert finished.stdout.endswith("\nconfig 2 stays in force; make config changes it\n")
+    poll_seconds = "select config #>> '{notifier,poll_seconds}' from scooters_ops.config_in_force"
+    assert migrated.rows(poll_seconds) == [("7",)]
+
+
+def test_the_first_migrate_applies_the_config_that_it_is_given(
+    empty: Scratch, tmp_path: Path
+) -> None:
+    first = tmp_path / "first.json"
+    first.write_text(json.dumps(config(notifier__poll_seconds=8)))
+    finished = run("notifier", "migrate", str(first), environment=empty.environment)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.endswith(f"\n{first}: in force as config 1\n")
+    poll_seconds = "select config #>> '{notifier,poll_seconds}' from scooters_ops.config_in_force"
+    assert empty.rows(poll_seconds) == [("8",)]
+
+
+# --- Other people's servers ---------------------------------------------------------------------
+
+UNUSUAL = {
+    "statement_timeout": "30ms",
+    "lock_timeout": "1ms",
+    "idle_in_transaction_session_timeout": "1ms",
+    "default_transaction_read_only": "on",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_deferrable": "on",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "quote_all_identifiers": "on",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+    "search_path": "hostile, public",
+    "client_encoding": "LATIN1",
+    "client_min_messages": "debug1",
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "Asia/Kathmandu",
+    "bytea_output": "escape",
+    "row_security": "off",
+}
+
+
+def test_no_setting_of_a_database_changes_what_is_made(
+    empty: Scratch, cluster: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty.execute("create schema hostile")
+    settings = []
+    for name, value in UNUSUAL.items():
+        value = value if name == "search_path" else f"'{value}'"
+        settings.append(f"alter database {empty.name} set {name} = {value}")
+    empty.execute("; ".join(settings))
+    monkeypatch.setenv("DATABASE_URL", cluster.conninfo(empty.name))
+    assert migrations.migrate() == known_migrations()
+    assert migrations.migrate() == []
+    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f"alter database {empty.name} reset all")
+    empty.execute("drop schema hostile")
+    with scratch(cluster, "template0") as usual:
+        monkeypatch.setenv("DATABASE_URL", cluster.conninfo(usual.name))
+        migrations.migrate()
+        yoyo = r"(\t00\d\d_|\n\d\t20).*"  # its rows tell when and by whom
+        assert re.sub(yoyo, "", empty.contents()) == re.sub(yoyo, "", usual.contents())
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "MULE_INTERNAL"])
+def test_an_encoding_that_cannot_be_converted_is_refused(cluster: Postgres, encoding: str) -> None:
+    with scratch(cluster, "template0", f"encoding '{encoding}' locale 'C'") as database:
+        refused = migrate(database)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            f"notifier: database '{database.name}' has the encoding {encoding}, which PostgreSQL"
+            " cannot convert to UTF-8, so that names and messages would be garbled:"
+            " create it with encoding 'UTF8' (template template0)\n"
+        )
+        with psycopg.connect(
+            cluster.conninfo(database.name), client_encoding="SQL_ASCII"
+        ) as connection:
+            untouched = connection.execute("select to_regnamespace('scooters_ops') is null")
+            assert untouched.fetchone() == (True,)
+
+
+@pytest.mark.parametrize(("encoding", "name"), [("WIN1251", "Хорошо"), ("LATIN1", "Zoë")])
+def test_an_encoding_of_fewer_letters_holds_those_letters(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, encoding: str, name: str
+) -> None:
+    with scratch(cluster, "template0", f"encoding '{encoding}' locale 'C'") as database:
+        monkeypatch.setenv("DATABASE_URL", cluster.conninfo(database.name))
+        assert migrations.migrate() == known_migrations()
+        assert migrations.migrate() == []
+        with psycopg.connect(
+            cluster.conninfo(database.name), autocommit=True, client_encoding="UTF8"
+        ) as connection:
+            mission = {
+                "performer_id": name,
+                "points": [{"point_id": "p1", "eta_seconds": 1, "jobs": []}],
+            }
+            for mission_id, as_ascii in (("m1", True), ("m2", False)):
+                text = json.dumps(mission | {"mission_id": mission_id}, ensure_ascii=as_ascii)
+                connection.execute("select scooters_ops.create_mission(%s)", (text,))
+            found = connection.execute("select performer_id from scooters_ops.missions").fetchall()
+            assert found == [(name,), (name,)]
 
 
 # --- Upgrades -----------------------------------------------------------------------------------
@@ -233,7 +357,7 @@ def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
     finished = migrate(migrated, other_version)
 
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout == "migrated: 9000_seen_by; sql/ installed\n"
+    assert finished.stdout == "migrated: 9000_seen_by; sql/ installed\n" + STAYS
     assert_analysts_views_work(migrated)
     assert migrated.rows("select seen_by from scooters_ops.mission_intervals") == [("gps",)]
     assert migrated.rows("select count(*) from scooters_ops.mission_intervals_at(now())") == [(1,)]
@@ -300,7 +424,7 @@ def test_a_broken_migration_leaves_the_state_before_it(
 
     (migrations / "9001_broken.sql").write_text("create table scooters_ops.half (id int);\n")
     mended = migrate(migrated, other_version)
-    assert mended.stdout == "migrated: 9001_broken, 9002_unreached; sql/ installed\n"
+    assert mended.stdout == "migrated: 9001_broken, 9002_unreached; sql/ installed\n" + STAYS
 
 
 def test_a_crash_before_a_migration_is_noted_undoes_it(
@@ -355,7 +479,7 @@ def test_a_database_that_was_never_migrated_is_refused_by_the_notifier(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("notifier.migrate",),
+        ("notifier", "--log-level", "debug", "migrate"),
         ("notifier", "--log-level", "debug", "status"),
         ("notifier", "--log-level", "debug", "config", "apply"),
     ],
@@ -377,7 +501,7 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(
 
 def test_an_unreadable_database_url_is_refused_without_its_password(cluster: Postgres) -> None:
     for url in (f"postgresql://postgres:{PASSWORD}@[oops", f"password={PASSWORD} nonsense"):
-        for arguments in (("notifier.migrate",), ("notifier", "status")):
+        for arguments in (("notifier", "migrate"), ("notifier", "status")):
             refused = run(*arguments, environment=cluster.environment() | {"DATABASE_URL": url})
             assert (refused.returncode, refused.stdout) == (2, "")
             assert refused.stderr
@@ -385,34 +509,10 @@ def test_an_unreadable_database_url_is_refused_without_its_password(cluster: Pos
             assert PASSWORD not in refused.stderr
 
 
-def test_a_migration_shows_the_password_neither_to_readers_nor_to_neighbours(
-    empty: Scratch, tmp_path: Path
-) -> None:
-    """Whoever has an account on the machine may read the arguments of its processes."""
-    real_psql = shutil.which("psql")
-    seen = tmp_path / "arguments"
-    shim = tmp_path / "psql"
-    shim.write_text(f'#!/bin/sh\necho "$0 $@" >> {seen}\nexec {real_psql} "$@"\n')
-    shim.chmod(0o755)
-    environment = empty.environment
-    url = (
-        f"postgresql://{environment['PGUSER']}:{PASSWORD}@{environment['PGHOST']}"
-        f":{environment['PGPORT']}/{empty.name}"
-    )
-    finished = run(
-        "notifier.migrate",
-        environment=empty.cluster.environment("no_such_database")
-        | {"DATABASE_URL": url, "PATH": f"{tmp_path}:{environment['PATH']}"},
-    )
+def test_migrating_starts_no_other_program(empty: Scratch, tmp_path: Path) -> None:
+    """So that no argument shows a password to the machine's other users, and psql may be absent."""
+    finished = run("notifier", "migrate", environment=empty.environment | {"PATH": str(tmp_path)})
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
-    assert "install.sql" in seen.read_text()
-    assert PASSWORD not in seen.read_text()
-
-
-def test_a_machine_without_psql_is_told_so(migrated: Scratch, tmp_path: Path) -> None:
-    refused = run("notifier.migrate", environment=migrated.environment | {"PATH": str(tmp_path)})
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == "migrate: there is no psql: make install\n"
 
 
 def test_the_table_of_contents_names_every_file_once() -> None:

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from notifier import cli, migrate
+from notifier import cli
 from notifier.config import ROOT
 from sandbox.postgres import Postgres
 from sandbox.standins import RESET_AFTER, Fault, json_reply, page
@@ -235,7 +235,7 @@ def test_a_database_url_that_cannot_be_read_is_not_told(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
     assert cli.main(["--log-level", "debug", "status"]) == 2
-    assert migrate.main() == 2
+    assert cli.main(["migrate"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 3  # asyncio's own line for debuggers, and ours

@@ -17,7 +17,7 @@ as $$
 with recursive waiting as (
     -- Before the first: no address is empty.
     select
-        '' as address,
+        '' collate "C" as address,
         null::timestamptz as next_attempt_at
     union all
     select further.*

@@ -24,7 +24,7 @@ channel as (
 )
 
 select
-    channel.channel,
+    channel.channel collate "default" as channel,  -- noqa: RF02,RF03
     channel.held_until,
     channel.failures,
     allowance.opens_at,

@@ -1,8 +1,8 @@
 -- Which channels are paused, and which chats and queues are on hold?
 create or replace view scooters_ops.delivery_holds as
 select
-    channel,
-    nullif(address, '') as address,
+    channel collate "default" as channel,  -- noqa: RF02,RF03
+    nullif(address, '') collate "default" as address,  -- noqa: RF02,RF03
     held_until,
     hold_reason as reason,
     failures,

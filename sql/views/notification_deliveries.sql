@@ -1,4 +1,6 @@
 -- Who was told of what, and how did it go?
+-- Its columns keep the database's collation: a view's columns cannot change theirs, and
+-- analysts' views stand on this one.
 create or replace view scooters_ops.notification_deliveries as
 select
     notification.notification_id,
@@ -7,10 +9,10 @@ select
     notification.mission_id,
     notification.point_id,
     notification.job_id,
-    recipient.channel,
+    recipient.channel collate "default" as channel,  -- noqa: RF02,RF03
     recipient.target,
     recipient.state = 'sent' as sended,
-    recipient.state,
+    recipient.state collate "default" as state,  -- noqa: RF02,RF03
     recipient.attempts,
     recipient.last_error,
     recipient.reference,

@@ -68,12 +68,12 @@ found as (
 )
 
 select
-    found.channel,
-    found.address,
+    found.channel collate "default" as channel,  -- noqa: RF02,RF03
+    found.address collate "default" as address,  -- noqa: RF02,RF03
     case
         when found.state = 'pending' and found.is_blocked then 'blocked'
         when found.state = 'pending' and found.attempts > 0 then 'retrying'
-        else found.state
+        else found.state collate "default"  -- noqa: RF03
     end as state,
     found.created_at,
     found.next_attempt_at,

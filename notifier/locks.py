@@ -1,0 +1,231 @@
+"""Strong locks beside people who work: asked for briefly, given back whole, and asked for again.
+
+Whoever waits for a strong lock makes everybody wait who comes after. So no attempt waits for long:
+it is rolled back and repeated, and when it never succeeds the message names who holds what.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import psycopg
+
+from notifier.database import DatabaseUnusable
+
+# How long an attempt may make others wait, all its locks together.
+BUDGET_SECONDS = 0.4
+# Of a migration, whose locks are not counted beforehand, each lock.
+LOCK_SECONDS = 0.1
+# How long an attempt is repeated before make migrate gives up.
+PATIENCE_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 2.0
+LOOK_SECONDS = 0.02
+
+NOT_GRANTED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+
+T = TypeVar("T")
+
+BLOCKERS = """
+    select distinct
+        blocker.pid,
+        activity.usename,
+        activity.application_name,
+        activity.backend_type,
+        activity.state,
+        coalesce(activity.xact_start, activity.backend_start)::timestamptz(0)::text as since,
+        held.mode,
+        coalesce(wanted.relation::regclass::text, 'a ' || wanted.locktype) as what
+    from pg_locks as wanted
+    cross join lateral unnest(pg_blocking_pids(wanted.pid)) as blocker (pid)
+    left join pg_stat_activity as activity on activity.pid = blocker.pid
+    left join pg_locks as held
+        on
+            held.pid = blocker.pid
+            and held.granted
+            and held.locktype = wanted.locktype
+            and held.database = wanted.database
+            and held.relation = wanted.relation
+    where wanted.pid = %s and not wanted.granted
+"""
+
+ADVISORY_HOLDERS = """
+    select
+        held.pid,
+        activity.usename,
+        activity.application_name,
+        activity.backend_type,
+        activity.state,
+        coalesce(activity.xact_start, activity.backend_start)::timestamptz(0)::text as since,
+        held.mode,
+        'the lock of make migrate' as what
+    from pg_locks as held
+    left join pg_stat_activity as activity on activity.pid = held.pid
+    where
+        held.locktype = 'advisory'
+        and held.granted
+        and held.objsubid = 1
+        and held.database = (
+            select oid from pg_database where datname = current_database()
+        )
+        and (held.classid::bigint << 32 | held.objid::bigint) = hashtextextended(%s, 0)
+"""
+
+
+class NotInTime(Exception):
+    """An attempt would have made others wait for longer than its budget."""
+
+
+class Holder(NamedTuple):
+    """A session that holds a lock which another one needs. What we may not see is None."""
+
+    pid: int
+    user: str | None
+    application: str | None
+    kind: str | None
+    state: str | None
+    since: str | None
+    mode: str | None
+    what: str
+
+    def __str__(self) -> str:
+        if self.pid == 0:  # as pg_blocking_pids says it
+            return f"a prepared transaction (see pg_prepared_xacts) holds {self.what}"
+        of_client = (None, "client backend")
+        state = self.state and f"{self.state} since {self.since}"
+        facts = (
+            None if self.kind in of_client else self.kind,
+            self.user and f"user {self.user}",
+            self.application,
+            state or (None if self.since is None else f"since {self.since}"),
+        )
+        described = ", ".join(fact for fact in facts if fact)
+        return f"pid {self.pid} ({described}) holds {self.mode or 'a lock'} on {self.what}"
+
+
+class Attempts:
+    """Repeats what needs strong locks in the session `worker`, until it succeeds.
+
+    `witness` is a second session, which sees meanwhile who is in the way. `say` is told, once, that
+    something has to be waited for.
+    """
+
+    def __init__(
+        self,
+        worker: psycopg.Connection[Any],
+        witness: psycopg.Connection[Any],
+        patience_seconds: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._pid = worker.info.backend_pid
+        self._witness = witness
+        self._patience_seconds = patience_seconds
+        self._say = say
+        self._holders: list[Holder] = []
+
+    def until_done(self, attempt: Callable[[], T], what: str) -> T:
+        """The result of the first attempt that got its locks.
+
+        Raises DatabaseUnusable, with who holds what, when none did for as long as patience lasts.
+        """
+        began = time.monotonic()
+        pauses = _pauses()
+        self._holders = []
+        for count, pause in enumerate(pauses, start=1):
+            try:
+                with self._watched():
+                    return attempt()
+            except (*NOT_GRANTED, NotInTime) as error:
+                if count == 1:
+                    self._say(f"{what} waits: {self._in_the_way(error)}")
+                elapsed = time.monotonic() - began
+                if elapsed + pause > self._patience_seconds:
+                    raise DatabaseUnusable(
+                        f"{what} gave up after {count} attempts in {elapsed:.0f} s, and nothing of"
+                        f" it was done: {self._in_the_way(error)}. Run it again when they have"
+                        " finished"
+                    ) from None
+            time.sleep(pause)
+        raise AssertionError("pauses do not end")
+
+    def _in_the_way(self, error: Exception) -> str:
+        if self._holders:
+            return "; ".join(str(holder) for holder in self._holders)
+        return str(error).strip()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        done = threading.Event()
+        thread = threading.Thread(target=self._look, args=(done,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _look(self, done: threading.Event) -> None:
+        with contextlib.suppress(psycopg.Error):
+            while not done.wait(LOOK_SECONDS):
+                if found := self._witness.execute(BLOCKERS, (self._pid,)).fetchall():
+                    self._holders = [Holder(*row) for row in found]
+
+
+def take_turn(
+    connection: psycopg.Connection[Any],
+    name: str,
+    patience_seconds: float,
+    say: Callable[[str], None],
+) -> None:
+    """Takes the advisory lock of that name until the connection is closed.
+
+    Raises DatabaseUnusable, with who holds it, when patience is over.
+    """
+    began = time.monotonic()
+    for count, pause in enumerate(_pauses(), start=1):
+        taken = connection.execute(
+            "select pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)
+        ).fetchone()
+        if taken == (True,):
+            return
+        found = connection.execute(ADVISORY_HOLDERS, (name,)).fetchall()
+        if not found:  # it was given back in between
+            continue
+        holders = "; ".join(str(Holder(*row)) for row in found)
+        if count == 1:
+            say(f"make migrate waits for its turn: {holders}")
+        if time.monotonic() - began + pause > patience_seconds:
+            raise DatabaseUnusable(f"make migrate never had its turn: {holders}")
+        time.sleep(pause)
+
+
+def limits(connection: psycopg.Connection[Any]) -> tuple[float, float]:
+    """For how many seconds an attempt may make others wait, and wait for one lock.
+
+    Both are shorter than deadlock_timeout: in a deadlock the attempt gives up before the server
+    chooses somebody to end.
+    """
+    row = connection.execute(
+        "select setting::float / 1000 from pg_settings where name = 'deadlock_timeout'"
+    ).fetchone()
+    deadlock_seconds = 1.0 if row is None else float(row[0])
+    return min(BUDGET_SECONDS, deadlock_seconds / 2), min(LOCK_SECONDS, deadlock_seconds / 4)
+
+
+def milliseconds(seconds: float) -> str:
+    """As lock_timeout takes it: at least one, as zero means no limit."""
+    return f"{max(1, int(seconds * 1000))}ms"
+
+
+def _pauses() -> Iterator[float]:
+    """The pauses between attempts: each up to twice as long as the one before, with jitter."""
+    longest = FIRST_PAUSE_SECONDS
+    while True:
+        yield longest * random.uniform(0.5, 1.0)  # noqa: S311
+        longest = min(2 * longest, LONGEST_PAUSE_SECONDS)

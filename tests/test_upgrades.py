@@ -1,0 +1,421 @@
+"""An upgrade beside everybody who works: none waits for long, none is ended, nothing is lost."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from notifier import installation, locks
+from notifier import migrate as migrations
+from notifier.config import ROOT
+from notifier.database import DatabaseUnusable, known_migrations
+from notifier.installation import Installation, Statement, split, statements
+from sandbox.postgres import Postgres
+from tests.conftest import TestDatabase
+from tests.upgrade_rigs import Traffic, deliver, fill, migrate_to, new_database
+
+SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
+
+
+@pytest.fixture
+def ours(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> TestDatabase:
+    """A migrated database, which migrate() upgrades."""
+    monkeypatch.setenv("DATABASE_URL", database.conninfo)
+    return database
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """sql/ of another version, which migrate() installs."""
+    sql = tmp_path / "sql"
+    shutil.copytree(ROOT / "sql", sql)
+    monkeypatch.setattr(migrations, "INSTALL", sql / "install.sql")
+    return sql
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text("utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def change_view(sql: Path, name: str) -> None:
+    """A column more, at its end."""
+    file = sql / f"views/{name}.sql"
+    text = file.read_text("utf-8")
+    head, body = text.split(" as\n", 1)
+    body, rest = body.split(";", 1)
+    file.write_text(
+        f"{head} as\nselect changed.*, true as is_changed from ({body}) as changed;{rest}"
+    )
+
+
+def is_changed(database: TestDatabase, view: str) -> bool:
+    return bool(
+        database.value(
+            "select exists (select from pg_attribute"
+            " where attrelid = %s::regclass and attname = 'is_changed')",
+            f"scooters_ops.{view}",
+        )
+    )
+
+
+def schema_of(database: TestDatabase) -> str:
+    """All that pg_dump tells of the database but rows."""
+    dump = subprocess.run(
+        [database.cluster.programs / "pg_dump", "--schema-only"],
+        env=database.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return "\n".join(line for line in dump.splitlines() if "restrict " not in line)
+
+
+# --- What has not changed is left alone -----------------------------------------------------------
+
+
+def test_a_second_migrate_locks_nobody_out(
+    ours: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exclusive mode lets only those through who read. Indexes cannot be locked by hand."""
+    locked: list[Any] = []
+    done: list[str] = []
+    do_deferred, do_or_defer = Installation._do_deferred, Installation._do_or_defer
+
+    def spy(self: Installation) -> None:
+        do_deferred(self)
+        locked.extend(
+            self._connection.execute(
+                "select relation::regclass::text, mode from pg_locks"
+                " inner join pg_class on pg_class.oid = relation"
+                " where pid = pg_backend_pid() and mode <> 'AccessShareLock'"
+                " and relnamespace = 'scooters_ops'::regnamespace"
+            ).fetchall()
+        )
+
+    def note(self: Installation, statement: Statement) -> None:
+        done.append(statement.words)
+        do_or_defer(self, statement)
+
+    monkeypatch.setattr(Installation, "_do_deferred", spy)
+    monkeypatch.setattr(Installation, "_do_or_defer", note)
+    relations = ours.values(
+        "select oid::regclass::text from pg_class"
+        " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'v', 'p')"
+    )
+    with psycopg.connect(ours.conninfo) as holder:
+        holder.execute(f"lock table {', '.join(relations)} in exclusive mode")
+        assert migrations.migrate(patience_seconds=0) == []
+    assert locked == []
+    cheap = r"comment on (type|function|procedure) |grant |revoke |do "
+    assert [words for words in done if not re.match(cheap, words)] == []
+
+
+def test_what_somebody_changed_or_dropped_is_made_again(ours: TestDatabase) -> None:
+    before = schema_of(ours)
+    ours.connection.execute(
+        """
+        drop view scooters_ops.mission_timeouts cascade;
+        alter view scooters_ops.notifications set (security_barrier);
+        drop trigger wake_for_inserted_history on scooters_ops.missions_history;
+        alter table scooters_ops.missions disable trigger wake_for_updated_missions;
+        create or replace trigger wake_notifiers
+        before insert on scooters_ops.monitoring_notifications
+        for each statement execute function scooters_ops.wake_notifiers();
+        drop function scooters_ops.skip_job(text, text, text);
+        alter function scooters_ops.prune() reset search_path;
+        comment on column scooters_ops.missions.status is 'Another comment.';
+        comment on index scooters_ops.missions_pkey is null;
+        comment on view scooters_ops.notifications is null;
+        create or replace function scooters_ops.applied_migrations() returns setof text
+        language sql stable security definer set search_path = pg_catalog, pg_temp
+        as 'select migration_id from scooters_ops._yoyo_migration';
+        revoke select on scooters_ops.notifications from scooters_ops_analyst;
+        revoke usage on schema scooters_ops from scooters_ops_analyst;
+        grant execute on function scooters_ops.record_event(text, text, text, timestamptz)
+        to public
+        """
+    )
+    assert schema_of(ours) != before
+    assert migrations.migrate() == []
+    assert sorted(schema_of(ours).splitlines()) == sorted(before.splitlines())
+
+
+def test_a_trigger_that_was_made_to_fire_always_stays_so(ours: TestDatabase) -> None:
+    """For rows that a subscription brings."""
+    ours.connection.execute(
+        "alter table scooters_ops.missions_history enable always trigger wake_for_inserted_history"
+    )
+    before = schema_of(ours)
+    migrations.migrate()
+    assert schema_of(ours) == before
+
+
+def test_psql_installs_the_same(ours: TestDatabase) -> None:
+    before = schema_of(ours)
+    subprocess.run(
+        ["psql", "-X", "-q", "-1", "-f", ROOT / "sql" / "install.sql"],
+        env=ours.environment,
+        check=True,
+    )
+    assert schema_of(ours) == before
+
+
+def test_a_view_that_reads_all_columns_of_one_that_gains_a_column_gains_it_as_well(
+    ours: TestDatabase, next_version: Path
+) -> None:
+    """Its own text is as it was, and so are the texts of those between."""
+    files = {
+        "first": "select mission_id from scooters_ops.missions",
+        "second": "select * from scooters_ops.first",
+        "third": "select * from scooters_ops.second",
+    }
+    for name, query in files.items():
+        (next_version / f"views/{name}.sql").write_text(
+            f"create or replace view scooters_ops.{name} as {query};\n"
+        )
+    (next_version / "functions/fourth.sql").write_text(
+        "create or replace function scooters_ops.fourth() returns setof text\n"
+        "begin atomic\n"
+        "    select case when mission_id = 'm' then ';' else to_jsonb(third.*)::text end\n"
+        "    from scooters_ops.third;\n"
+        "end;\n"
+    )
+    with (next_version / "install.sql").open("a") as contents:
+        contents.write("\\ir views/first.sql\n\\ir views/second.sql\n\\ir views/third.sql\n")
+        contents.write("\\ir functions/fourth.sql\n")
+    ours.create_mission()
+    migrations.migrate()
+    assert ours.values("select scooters_ops.fourth()") == ['{"mission_id": "m1"}']
+
+    edit(next_version / "views/first.sql", "mission_id", "mission_id, performer_id")
+    migrations.migrate()
+
+    assert ours.rows("select * from scooters_ops.third") == [
+        {"mission_id": "m1", "performer_id": "c1"}
+    ]
+    assert ours.values("select scooters_ops.fourth()") == [
+        '{"mission_id": "m1", "performer_id": "c1"}'
+    ]
+
+
+def test_a_function_with_a_new_parameter_of_a_new_view_is_made_after_it(
+    ours: TestDatabase, next_version: Path
+) -> None:
+    change_view(next_version, "mission_timeouts")
+    (next_version / "functions/late.sql").write_text(
+        "create or replace function scooters_ops.late() returns setof boolean\n"
+        "begin atomic\n"
+        "    select is_changed from scooters_ops.mission_timeouts;\n"
+        "end;\n"
+        "comment on function scooters_ops.late() is 'Late.';\n"
+    )
+    with (next_version / "install.sql").open("a") as contents:
+        contents.write("\\ir functions/late.sql\n")
+    migrations.migrate()
+    assert ours.value("select obj_description('scooters_ops.late()'::regprocedure)") == "Late."
+
+
+SCRIPT = """
+-- A comment; with a semicolon.
+select ';', E'\\';', "a;b" from a; /* and; another */
+create function f() returns text begin atomic
+    select case when true then 'end;' end; select 2;
+end;
+do $do$ begin perform ';'; end $do$;
+create function g() language sql as $$ select 1; $$;
+begin; end
+"""
+
+
+def test_a_script_is_split_where_its_statements_end() -> None:
+    assert [" ".join(statement.split()) for statement in split(SCRIPT)] == [
+        "select ';', E'\\';', \"a;b\" from a",
+        "create function f() returns text begin atomic select case when true then 'end;' end;"
+        " select 2; end",
+        "do $do$ begin perform ';'; end $do$",
+        "create function g() language sql as $$ select 1; $$",
+        "begin",
+        "end",
+    ]
+
+
+def test_every_statement_of_sql_is_one_that_is_known_to_lock_nobody_out_or_is_compared() -> None:
+    """What is of another kind would lock at every make migrate."""
+    for statement in statements(ROOT / "sql/install.sql"):
+        words = statement.words
+        assert installation.LOCKS_NOBODY_OUT.match(words) or installation.TRIGGER.match(words), (
+            words
+        )
+
+
+# --- What must lock -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_between", ["view", "trigger", "migration"])
+def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
+    ours: TestDatabase,
+    next_version: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    in_between: str,
+) -> None:
+    change_view(next_version, "mission_timeouts")
+    edit(
+        next_version / "triggers/wake_for_plan.sql",
+        "after delete on scooters_ops.mission_jobs\nreferencing old table as old_rows\n",
+        "after delete on scooters_ops.mission_jobs\nreferencing old table as old_rows\n\n",
+    )
+    query = {
+        "view": "select from scooters_ops.mission_timeouts",
+        "trigger": "update scooters_ops.mission_jobs set status = 'skipped'",
+        "migration": "select from scooters_ops.missions",
+    }[in_between]
+    if in_between == "trigger":
+        edit(
+            next_version / "triggers/wake_for_plan.sql",
+            "create or replace trigger wake_for_updated_jobs\nafter update",
+            "create or replace trigger wake_for_updated_jobs\nafter update of status",
+        )
+        edit(
+            next_version / "triggers/wake_for_plan.sql",
+            "after update of status on scooters_ops.mission_jobs\n"
+            "referencing old table as old_rows new table as new_rows",
+            "after update of status on scooters_ops.mission_jobs",
+        )
+    if in_between == "migration":
+        shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
+        (tmp_path / "migrations/9000_more.sql").write_text(
+            "create table scooters_ops.half (id int);\n"
+            "alter table scooters_ops.missions add column more int;\n"
+        )
+        monkeypatch.setattr(migrations, "MIGRATIONS", tmp_path / "migrations")
+        monkeypatch.setattr(
+            migrations, "known_migrations", lambda: [*known_migrations(), "9000_more"]
+        )
+    ours.create_mission()
+    before = schema_of(ours)
+    said: list[str] = []
+    with psycopg.connect(
+        ours.conninfo, autocommit=True, application_name="ann's notebook"
+    ) as analyst:
+        analyst.execute("begin")
+        analyst.execute(query)
+        with pytest.raises(DatabaseUnusable) as refused:
+            migrations.migrate(patience_seconds=1, say=said.append)
+        message = str(refused.value)
+        assert f"pid {analyst.info.backend_pid} (user postgres, ann's notebook," in message
+        assert re.search(r"idle in transaction since 20\d\d-\d\d-\d\d \d\d:", message)
+        assert re.search(r"holds \w+Lock on scooters_ops\.mission\w+", message)
+        assert "nothing of it was done" in message
+        assert len(said) == 1
+        assert "ann's notebook" in said[0]
+        assert schema_of(ours) == before
+        analyst.execute("commit")
+    migrations.migrate()
+    assert is_changed(ours, "mission_timeouts")
+
+
+def test_whoever_holds_the_turn_is_named(ours: TestDatabase) -> None:
+    said: list[str] = []
+    with psycopg.connect(ours.conninfo, autocommit=True, application_name="other") as holder:
+        holder.execute("select pg_advisory_lock(hashtextextended('scooters_ops.migrate', 0))")
+        with pytest.raises(DatabaseUnusable, match="never had its turn") as refused:
+            migrations.migrate(patience_seconds=0.5, say=said.append)
+        named = f"pid {holder.info.backend_pid} (user postgres, other, idle since"
+        assert named in str(refused.value)
+        assert [named in line for line in said] == [True]
+    migrations.migrate()
+
+
+def test_a_change_that_takes_too_long_is_given_up(ours: TestDatabase, next_version: Path) -> None:
+    change_view(next_version, "mission_timeouts")
+    with (next_version / "views/mission_timeouts.sql").open("a") as file:
+        file.write("select pg_sleep(600);\n")
+    before = schema_of(ours)
+    with pytest.raises(DatabaseUnusable, match=r"mission_timeouts\.sql was not done within 400ms"):
+        migrations.migrate(patience_seconds=0.5, say=SILENT)
+    assert schema_of(ours) == before
+
+
+def test_an_attempt_ends_before_the_server_looks_for_deadlocks(ours: TestDatabase) -> None:
+    assert locks.limits(ours.connection) == (0.4, 0.1)
+    ours.connection.execute("set deadlock_timeout = '40ms'")
+    assert locks.limits(ours.connection) == (0.02, 0.01)
+    assert locks.milliseconds(0) == "1ms"
+
+
+# --- Beside everybody who works -------------------------------------------------------------------
+
+
+def assert_all_that_is_due_arrives(database: TestDatabase, traffic: Traffic) -> None:
+    database.value("select scooters_ops.detect_timeouts()")
+    while deliver(database.connection):
+        pass
+    tokens = set(database.values("select idempotency_token from scooters_ops.notifications"))
+    missions = database.values("select mission_id from scooters_ops.missions")
+    assert set(traffic.written) <= set(missions)
+    assert tokens >= {f"{mission_id}_p1__timeout_between_points" for mission_id in missions}
+    assert database.values("select distinct state from scooters_ops.notification_deliveries") == [
+        "sent"
+    ]
+    assert database.value("select every(completed) from scooters_ops.notifications")
+
+
+@pytest.mark.parametrize("last", known_migrations()[:-1])
+def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, last: str
+) -> None:
+    with new_database(cluster) as database:
+        migrate_to(database, last, monkeypatch, tmp_path)
+        fill(database, cluster)
+        database.connection.execute(
+            "create view public.late as"
+            " select mission_id, performer_id, min(occurred_at) as started_at"
+            " from scooters_ops.missions inner join scooters_ops.missions_history"
+            " using (mission_id) inner join scooters_ops.mission_points using (mission_id)"
+            " inner join scooters_ops.mission_jobs using (mission_id) group by mission_id"
+        )
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        traffic = Traffic(database)
+        with psycopg.connect(database.conninfo) as analyst, traffic.flowing():
+            analyst.execute("set transaction isolation level repeatable read")
+            analyst.execute("select * from public.late")
+            assert migrations.migrate(say=SILENT)[-1] == known_migrations()[-1]
+            analyst.execute("select * from public.late")
+        assert_all_that_is_due_arrives(database, traffic)
+
+
+def test_changed_views_triggers_and_functions_take_effect_beside_everybody_who_works(
+    ours: TestDatabase, next_version: Path, cluster: Postgres
+) -> None:
+    """With a deadlock_timeout that is short: nobody is ended for a deadlock."""
+    fill(ours, cluster)
+    for folder in ("triggers", "functions"):
+        for file in (next_version / folder).glob("wake_*.sql"):
+            text = file.read_text("utf-8")
+            text = text.replace(
+                "for each statement execute", "for each statement when (true) execute"
+            )
+            file.write_text(text.replace("begin\n", "begin\n    -- Another version.\n", 1), "utf-8")
+    change_view(next_version, "delivery_status")
+    ours.connection.execute(f"alter database {ours.name} set deadlock_timeout = '500ms'")
+    traffic = Traffic(ours)
+    with psycopg.connect(ours.conninfo) as analyst, traffic.flowing():
+        for view in ("mission_intervals", "mission_timeouts", "notifications"):
+            analyst.execute(f"select from scooters_ops.{view}")
+        assert migrations.migrate(say=SILENT) == []
+    assert is_changed(ours, "delivery_status")
+    assert ours.value(
+        "select every(pg_get_triggerdef(oid) like '% WHEN (true) %') from pg_trigger"
+        " where not tgisinternal"
+    )
+    assert_all_that_is_due_arrives(ours, traffic)
