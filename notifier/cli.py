@@ -22,7 +22,7 @@ from notifier import config as configs
 from notifier import logs, status
 from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
-from notifier.database import Database, DatabaseUnusable
+from notifier.database import Database, DatabaseUnusable, is_temporary, reason
 from notifier.delivery import Notifier, NotRecorded, renderer_for
 from notifier.metrics import Metrics
 from notifier.samples import SAMPLE_FACTS
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (AddressUnusable, DatabaseUnusable, SecretMissing, TemplateError) as error:
         print(f"notifier: {error}", file=sys.stderr)
     except psycopg.Error as error:
-        problem = error.diag.message_primary or f"no database: {error}"
+        problem = f"no database: {error}" if is_temporary(error) else reason(error)
         print(f"notifier: {' '.join(secrets.redact(problem).split())}", file=sys.stderr)
     except NotRecorded as error:
         print(f"notifier: {error}; they will be sent again", file=sys.stderr)
@@ -270,6 +270,7 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
 async def _database() -> AsyncIterator[Database]:
     database = await Database.connect(STATEMENT_SECONDS)
     try:
+        await database.check_version()
         yield database
     finally:
         await database.close()

@@ -973,7 +973,7 @@ def test_a_server_that_hangs_is_a_lost_database(
     house.configure(TELEGRAM, notifier__poll_seconds=1)
     idle_server = (
         "select pid from pg_stat_activity where datname = current_database()"
-        " and application_name = 'notifier' and state = 'idle' and query ~ 'next_delivery'"
+        " and application_name = 'notifier' and state = 'idle'"
     )
 
     stopped: list[int] = []
@@ -990,6 +990,7 @@ def test_a_server_that_hangs_is_a_lost_database(
 
     async def story() -> None:
         async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
             await daemon.until(stop_while_idle)
             try:
                 await daemon.until(lambda: bool(events(caplog, "database_back")))

@@ -30,7 +30,15 @@ import jinja2
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
 from notifier.web.database import DatabaseAway, RightLacking
@@ -135,7 +143,8 @@ class Recipient(Answer):
 
 
 class Facts(Answer):
-    """What a notification remembers of its detection; see detect_timeouts_of and skip_job."""
+    """What a notification remembers of its detection; see detect_timeouts_of and skip_job. What is
+    not of the form expected, be it a newer version's, is left out."""
 
     performer_id: str | None = None
     attributes: dict[str, Any] = {}
@@ -146,6 +155,16 @@ class Facts(Answer):
     limit: timedelta | None = Field(None, alias="limit_seconds")
     elapsed: timedelta | None = Field(None, alias="elapsed_seconds")
     job_type: str | None = None
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_nothing(
+        cls, value: Any, known: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        try:
+            return known(value)
+        except ValidationError:
+            return cls.model_fields[str(info.field_name)].get_default()
 
 
 class Notification(Answer):
@@ -408,6 +427,15 @@ class Picture(Generic[Found]):
         return self._parts[locale]
 
 
+class Texts(dict[str, str]):
+    """The texts of a locale, by key."""
+
+    def of(self, kind: str, name: str) -> str:
+        """The text of `kind_name`; the name itself where it has none: a newer version's database
+        may have types and states that this one does not know."""
+        return self.get(f"{kind}_{name}", name)
+
+
 class Pages:
     """The templates of the board, in every locale.
 
@@ -433,6 +461,7 @@ class Pages:
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         words = LOCALES[locale]
         environment.filters.update(
@@ -443,12 +472,15 @@ class Pages:
             segment=partial(quote, safe=""),
         )
         environment.globals.update(
-            t=self.texts[locale],
+            t=Texts(self.texts[locale]),
             locale=locale,
             locales=list(LOCALES),
             time_zone=time_zone,
             types=NOTIFICATION_TYPES,
         )
+        # Read once: this process may outlive an upgrade of its files.
+        for name in environment.list_templates(["j2"]):
+            environment.get_template(name)
         return environment
 
     def render(self, locale: str, template: str, **facts: Any) -> Markup:
