@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
 
 from notifier import status
 from notifier.config import ROOT
@@ -27,7 +28,7 @@ from notifier.web.board import board_router
 from notifier.web.database import Connections, Reads
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, shared_database
-from tests.delivery_rigs import GROUP, TELEGRAM, TICKET, House, make_house
+from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
 from tests.http_rigs import TOKEN, skip_url, url_of
 
 LOGIN = "duty_everything"
@@ -114,6 +115,12 @@ def house(cluster: Postgres) -> Iterator[House]:
         yield house
 
 
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+
+
 def prepare(house: House) -> None:
     house.database.connection.execute(
         f"""
@@ -186,17 +193,18 @@ def journey(house: House, name: str = NAME) -> str:
         autocommit=True,
         client_encoding="UTF8",  # a service that writes such names sees to that
     ) as service:
-        service.execute("select scooters_ops.create_mission(%b)", (json.dumps(mission),))
+        service.execute("select scooters_ops.create_mission(%s)", (Jsonb(mission),))
         for type, point, moment in (
             ("mission_started", None, started_at),
             ("point_arrived", "p1", arrived_at),
         ):
             service.execute(
-                "select scooters_ops.record_event(%s, %s, %s, %b)", (mission_id, type, point, moment)
+                "select scooters_ops.record_event(%s, %s, %s, %b)",
+                (mission_id, type, point, moment),
             )
         service.execute("select scooters_ops.skip_job(%s, 'p2', 'j1')", (mission_id,))
     with psycopg.connect(house.database.conninfo, autocommit=True) as cron:
-        cron.execute("call scooters_ops.detect_in_batches()")
+        cron.execute("select scooters_ops.detect_timeouts()")
     return mission_id
 
 
@@ -227,7 +235,7 @@ def assert_noticed(house: House, mission_id: str) -> None:
 
 def assert_arrived(house: House, name: str = NAME) -> None:
     """Three messages and three tickets that name him; from now on others count."""
-    texts = [message["text"] for message in house.telegram.messages]
+    texts = [message.text for message in house.telegram.messages]
     assert len(texts) == 3, texts
     assert all(name in text for text in texts)
     assert len(house.tracker.tickets) == 3
@@ -258,7 +266,7 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
         board_router(board_reads.rows, ROOT / "templates", "en", UTC),  # type: ignore[arg-type]
         metrics,
         token=TOKEN,
-        token_env="SCOOTERS_OPS_HTTP_TOKEN",  # noqa: S106
+        token_env="SCOOTERS_OPS_HTTP_TOKEN",
         work_loop_problem=lambda: None,
     )
     try:
@@ -324,7 +332,7 @@ def test_settings_of_the_programs_end_with_each_transaction(
         database = await Database.connect(30)
         try:
             during = await database.rows(
-                f"select {', '.join(f'current_setting({n!r}) as {n}' for n in names)}"  # noqa: S608
+                f"select {', '.join(f'current_setting({n!r}) as {n}' for n in names)}"
             )
             assert during[0]["intervalstyle"] == "postgres"
             assert during[0]["statement_timeout"] == "30s"
@@ -334,7 +342,7 @@ def test_settings_of_the_programs_end_with_each_transaction(
                 "select name, setting from pg_settings where source = 'session'"
                 " and name not in ('client_encoding', 'application_name')"
             )
-            return {name: value for name, value in await cursor.fetchall()}
+            return dict(await cursor.fetchall())
         finally:
             await database.close()
 
@@ -396,9 +404,7 @@ def russian_house(cluster: Postgres) -> Iterator[House]:
     """A database in WIN1251, migrated and configured."""
     name = "test_win1251"
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
-        admin.execute(
-            f"create database {name} encoding 'WIN1251' locale 'C' template template0"
-        )
+        admin.execute(f"create database {name} encoding 'WIN1251' locale 'C' template template0")
         try:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("DATABASE_URL", cluster.conninfo(name))
@@ -406,9 +412,7 @@ def russian_house(cluster: Postgres) -> Iterator[House]:
             with psycopg.connect(
                 cluster.conninfo(name), autocommit=True, client_encoding="UTF8"
             ) as connection:
-                connection.execute(
-                    "select scooters_ops.apply_config(%s)", (json.dumps(CONFIG),)
-                )
+                connection.execute("select scooters_ops.apply_config(%s)", (json.dumps(CONFIG),))
                 with make_house(TestDatabase(cluster, name, connection)) as house:
                     prepare(house)
                     yield house
@@ -432,7 +436,7 @@ def test_cyrillic_travels_through_a_database_in_win1251(
 def test_what_a_database_in_win1251_cannot_hold_is_refused_where_it_enters(
     russian_house: House,
 ) -> None:
-    with pytest.raises(psycopg.errors.UntranslatableCharacter, match="WIN1251|Unicode"):
+    with pytest.raises(psycopg.errors.UntranslatableCharacter, match="WIN1251"):
         journey(russian_house, NAME)
 
 
@@ -448,5 +452,4 @@ def test_what_a_server_says_is_recorded_even_where_the_database_cannot_hold_it(
     (error,) = house.database.values(
         "select last_error from scooters_ops.notification_deliveries where mission_id = 'm-refused'"
     )
-    assert error.startswith("Forbidden: \\U0001f6f4 and ")
-    assert house.telegram.attempts_to(GROUP) if hasattr(house.telegram, "attempts_to") else True
+    assert "Forbidden: \\U0001f6f4 and" in error
