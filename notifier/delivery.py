@@ -215,12 +215,14 @@ class Notifier:
         """What is wrong with the work loop; None: it makes progress."""
         if self._lost_since is not None:
             return self._refusal or "the work loop has lost the database"
+        if (refused := self._refusals.problem()) is not None:
+            return refused
         if self._cycled_at is None:
             return "the work loop has not begun yet"
         silent = asyncio.get_running_loop().time() - self._cycled_at
         if silent > self._setup.config.notifier.poll_seconds + LONGEST_CYCLE_SECONDS:
             return f"the work loop has completed no cycle for {silent:.0f} s"
-        return self._refusals.problem()
+        return None
 
     async def run(self, *, once: bool = False) -> None:
         """Delivers until stop(); `once`: until nothing is due.
@@ -458,7 +460,8 @@ class Notifier:
 
     async def _release(self, database: Database) -> None:
         """Gives back what is leased and neither on its way nor to be recorded."""
-        await database.release(self.name, sorted(self._taken_ids()))
+        taken_ids = sorted(self._taken_ids())
+        await self._refusals.step("release", lambda: database.release(self.name, taken_ids), 0)
 
     async def _hand_back(self, database: Database) -> None:
         """Leaves nothing leased: what is cut while its request is out is in doubt, and what has
