@@ -221,7 +221,9 @@ def test_a_table_without_replica_identity_is_no_lost_database(
     with refusing_updates(house.database, "notification_recipients"):
         asyncio.run(story())
     assert events(caplog, "database_lost") == []
-    assert {row["step"] for row in events(caplog, "database_refuses")} == {"release", "lease"}
+    steps = {row["step"] for row in events(caplog, "database_refuses")}
+    assert steps
+    assert steps <= {"release", "lease"}
 
 
 def test_what_was_sent_is_recorded_once_the_database_no_longer_refuses(
