@@ -235,6 +235,8 @@ class NotifierStatus:
     version: str
     is_alive: bool
     leases: int
+    problem: str | None = None
+    """What the database refuses to it."""
 
 
 @dataclass(frozen=True)
@@ -474,6 +476,10 @@ class Database:
             config_id,
             known_migrations()[-1],
         )
+
+    async def report_problem(self, worker: str, problem: str | None) -> None:
+        """Says what the database refuses to the worker; None: nothing any more."""
+        await self._scalar("select scooters_ops.report_problem(%s, %s)", worker, problem)
 
     async def retire(self, worker: str) -> None:
         """Says that the worker ends."""

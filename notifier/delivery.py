@@ -190,6 +190,7 @@ class Notifier:
         self._refusal: str | None = None  # what the database says instead of being lost
         self._vain_attempts = 0
         self._refusals = Refusals(RECONNECT, lambda: asyncio.get_running_loop().time())
+        self._reported_problem: str | None = None
         self._is_told_to_poll = False
         self._wake = asyncio.Event()
         self._gathered = asyncio.Event()  # the results wait for no others
@@ -457,6 +458,15 @@ class Notifier:
             self._report_at = now + self._setup.config.notifier.poll_seconds
             config_id = self._setup.config_id
             await self._refusals.step("report", lambda: database.report(self.name, config_id), None)
+            await self._report_problem(database)
+
+    async def _report_problem(self, database: Database) -> None:
+        problem = self._refusals.problem()
+        if problem != self._reported_problem:
+            await self._refusals.step(
+                "report", lambda: database.report_problem(self.name, problem), None
+            )
+            self._reported_problem = problem
 
     async def _release(self, database: Database) -> None:
         """Gives back what is leased and neither on its way nor to be recorded."""

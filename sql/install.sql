@@ -77,6 +77,7 @@ set client_min_messages = warning;
 \ir views/notifications.sql
 \ir views/notification_deliveries.sql
 \ir functions/report_notifier.sql
+\ir functions/report_problem.sql
 \ir functions/retire_notifier.sql
 \ir views/delivery_holds.sql
 \ir views/unsent_recipients.sql

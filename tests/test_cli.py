@@ -380,6 +380,7 @@ KEYS_OF_STATUS = {
         "version",
         "is_alive",
         "leases",
+        "problem",
     },
     "deliveries": {
         "channel",

@@ -175,12 +175,18 @@ def test_what_is_planned_is_sent_although_planning_is_refused(
                 assert "refuses to plan: permission denied for function plan_deliv" in problem
                 assert "(SQLSTATE 42501)" in problem
                 assert [row["idempotency_token"] for row in house.deliveries()] == [first]
+                reported = "select problem from scooters_ops.notifier_status"
+                await daemon.until(lambda: house.database.values(reported) == [problem], 60)
+                shown = await asyncio.to_thread(house.cli, "status")
+                assert shown.returncode == 1
+                assert problem in shown.stdout
                 house.database.connection.execute(
                     "grant execute on function scooters_ops.plan_deliveries(integer)"
                     " to scooters_ops_notifier"
                 )
                 await daemon.until(lambda: len(house.states()) == 2 and house.is_sent(), 60)
                 await daemon.until(lambda: daemon.notifier.problem() is None, 60)
+                await daemon.until(lambda: house.database.values(reported) == [None], 60)
                 assert house.deliveries()[1]["idempotency_token"] == second
 
     asyncio.run(story())
