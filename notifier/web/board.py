@@ -427,15 +427,6 @@ class Picture(Generic[Found]):
         return self._parts[locale]
 
 
-class Texts(dict[str, str]):
-    """The texts of a locale, by key."""
-
-    def of(self, kind: str, name: str) -> str:
-        """The text of `kind_name`; the name itself where it has none: a newer version's database
-        may have types and states that this one does not know."""
-        return self.get(f"{kind}_{name}", name)
-
-
 class Pages:
     """The templates of the board, in every locale.
 
@@ -472,7 +463,7 @@ class Pages:
             segment=partial(quote, safe=""),
         )
         environment.globals.update(
-            t=Texts(self.texts[locale]),
+            t=self.texts[locale],
             locale=locale,
             locales=list(LOCALES),
             time_zone=time_zone,
