@@ -25,7 +25,7 @@ from notifier import config as configs
 from notifier import logs, psql, status
 from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
-from notifier.database import Database, DatabaseUnusable
+from notifier.database import Database, DatabaseUnusable, is_temporary, reason
 from notifier.delivery import Notifier, NotRecorded, renderer_for
 from notifier.metrics import Metrics
 from notifier.samples import SAMPLE_FACTS
@@ -64,10 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _complain(problem)
     except (AddressUnusable, DatabaseUnusable, SecretMissing, TemplateError) as error:
         _complain(str(error))
-    except psycopg.DataError as error:
-        _complain(secrets.redact(error.diag.message_primary or str(error)))
     except psycopg.Error as error:
-        problem = error.diag.message_primary or f"no database: {error}"
+        problem = f"no database: {error}" if is_temporary(error) else reason(error)
         _complain(" ".join(secrets.redact(problem).split()))
     except NotRecorded as error:
         _complain(f"{error}; they will be sent again")
@@ -374,6 +372,7 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
 async def _database() -> AsyncIterator[Database]:
     database = await Database.connect(STATEMENT_SECONDS)
     try:
+        await database.check_version()
         yield database
     finally:
         await database.close()

@@ -6,7 +6,6 @@ Where it lies is libpq's business: DATABASE_URL if set, else PGHOST, PGSERVICE a
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import functools
 import math
@@ -15,17 +14,19 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import class_row, dict_row, scalar_row
+from psycopg.pq import TransactionStatus
+from psycopg.rows import AsyncRowFactory, class_row, dict_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb, set_json_loads
 
 from notifier import documents
 from notifier.config import ROOT
+from notifier.values import register_loaders
 
 MIGRATIONS = ROOT / "migrations"
 # A server that is gone without a word is noticed within half a minute.
@@ -42,17 +43,66 @@ CONNECT_SECONDS = 60
 GRACE_SECONDS = 10.0
 NOTIFY_CHANNEL = "scooters_ops"
 
-# What tells a lost connection from a refused statement. A server that only reads is a standby: the
-# primary is elsewhere, or will be here soon.
-CONNECTION_LOST = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.ReadOnlySqlTransaction,
+# What the statements below and the functions that they call depend on, whatever the server, the
+# database, the role, PGOPTIONS or a pooler's other clients say. They hold for one transaction, so
+# that a pooler hands nothing of them on. Besides: client_encoding is set as the connection is
+# made, which poolers know, and results are binary, which knows neither DateStyle nor
+# IntervalStyle. Compiling the views takes ten times as long as running them, hence no jit.
+SETTINGS = {
+    "search_path": "pg_catalog, pg_temp",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "jit": "off",
+}
+
+Row = TypeVar("Row")
+
+
+def is_temporary(error: psycopg.Error) -> bool:
+    """Whether the same statement may succeed later, on a connection that is made again. Anything
+    else the database would refuse again.
+
+    The SQLSTATE decides, and not psycopg's class: its OperationalError is also the server's word
+    for what will never succeed, such as 55000, object_not_in_prerequisite_state.
+    """
+    sqlstate = error.sqlstate
+    if sqlstate is None:  # the connection's end, or an error of libpq's or psycopg's
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if sqlstate == "0A000":  # "cached plan must not change result type", in whatever language
+        return error.diag.source_function == "RevalidateCachedQuery"
+    return sqlstate[:2] in _TEMPORARY_CLASSES or sqlstate in _TEMPORARY
+
+
+# connection exception, transaction rollback, insufficient resources, operator intervention
+# (cancelled, shutting down, starting up), system error
+_TEMPORARY_CLASSES = frozenset({"08", "40", "53", "57", "58"})
+_TEMPORARY = frozenset(
+    {
+        "25006",  # read_only_sql_transaction: a standby; the primary is elsewhere, or here soon
+        "25P03",  # idle_in_transaction_session_timeout
+        "25P04",  # transaction_timeout
+        "55006",  # object_in_use
+        "55P03",  # lock_not_available
+    }
 )
+
+
+def reason(error: psycopg.Error) -> str:
+    """What the server says, with its SQLSTATE; where it says nothing, what psycopg says."""
+    if error.sqlstate is None:
+        return str(error)
+    return f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
 
 
 class DatabaseUnusable(Exception):
     """The database cannot be used as it is; the message says why and what to do."""
+
+
+class DatabaseNewer(DatabaseUnusable):
+    """A newer version migrated the database."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +245,8 @@ class NotifierStatus:
     version: str
     is_alive: bool
     leases: int
+    problem: str | None = None
+    """What the database refuses to it."""
 
 
 @dataclass(frozen=True)
@@ -258,22 +310,36 @@ def version_problem(applied: Sequence[str], known: Sequence[str]) -> str | None:
 
 
 class Database:
-    """One connection. Every method may raise psycopg.Error; after CONNECTION_LOST the connection
-    is of no use any more."""
+    """One connection. Every method is one transaction, and may raise psycopg.Error."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], patience_seconds: float) -> None:
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        patience_seconds: float,
+        *,
+        read_only: bool = False,
+    ) -> None:
         self.connection = connection
+        self.is_session = False
+        """Whether the server's session is this connection's alone; else a pooler may hand each
+        transaction to another one, which hears nothing after LISTEN."""
         self._patience_seconds = patience_seconds
+        self._begin = "begin isolation level read committed" + (" read only" if read_only else "")
+        self._settings = _settings(patience_seconds)
 
     @classmethod
     async def connect(
-        cls, patience_seconds: float, connect_seconds: float = CONNECT_SECONDS
+        cls,
+        patience_seconds: float,
+        connect_seconds: float = CONNECT_SECONDS,
+        *,
+        read_only: bool = False,
     ) -> Database:
-        """Connects and checks that the database's version suits. Statements may take so long, or
-        as long as the user's, the database's or the connection string's statement_timeout says.
+        """Connects. Statements may take so long, or as long as the user's, the database's or the
+        connection string's statement_timeout says. `read_only`: they can change nothing.
 
-        Raises DatabaseUnusable where it was never migrated, or by another version; psycopg.Error
-        where it cannot be reached.
+        Raises DatabaseUnusable where DATABASE_URL cannot be read, psycopg.Error where the database
+        cannot be reached.
         """
         try:
             async with asyncio.timeout(connect_seconds):
@@ -281,17 +347,19 @@ class Database:
                     conninfo(),
                     autocommit=True,
                     application_name="notifier",
-                    client_encoding="UTF8",  # has every character, whatever the database has
+                    client_encoding="UTF8",
+                    # A statement that a pooler's or an earlier version's server prepared may be
+                    # unknown to the next, or return other columns.
+                    prepare_threshold=None,
                     **LIVELINESS,
                 )
         except TimeoutError:
             raise psycopg.OperationalError(f"no connection in {connect_seconds:g} s") from None
         set_json_loads(documents.loads, connection)
+        register_loaders(connection.adapters)
+        database = cls(connection, patience_seconds, read_only=read_only)
         try:
-            database = cls(connection, patience_seconds)
-            await database._limit_statements()
-            await database._compile_nothing()
-            await database._check_version()
+            await database._take_session()
         except BaseException:
             await connection.close()
             raise
@@ -300,35 +368,31 @@ class Database:
     async def close(self) -> None:
         await self.connection.close()
 
-    async def _limit_statements(self) -> None:
-        await self._execute(
-            self.connection.cursor(),
-            "select set_config('statement_timeout', %s, false)"
-            " where current_setting('statement_timeout') = '0'",
-            (f"{math.ceil(self._patience_seconds * 1000)}ms",),
-        )
+    async def _take_session(self) -> None:
+        """A pooler gives its clients numbers of its own for the server's process."""
+        process_id = await self._scalar("select pg_backend_pid()")
+        self.is_session = process_id == self.connection.info.backend_pid
+        if self.is_session:  # an idle notifier listens
+            await self._scalar("select set_config('idle_session_timeout', '0', false)")
 
-    async def _compile_nothing(self) -> None:
-        """Where much waits the planner takes the views for long queries, and compiling one takes
-        ten times as long as running it."""
-        await self._execute(self.connection.cursor(), "select set_config('jit', 'off', false)")
-
-    async def _check_version(self) -> None:
+    async def check_version(self) -> None:
+        """Raises DatabaseUnusable where the database was never migrated, or by another version;
+        DatabaseNewer where that version is newer."""
         name = self.connection.info.dbname
         try:
-            cursor = self.connection.cursor(row_factory=scalar_row)
-            await self._execute(cursor, "select scooters_ops.applied_migrations()")
-            applied = await cursor.fetchall()
+            applied = await self._rows(scalar_row, "select scooters_ops.applied_migrations()")
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             raise DatabaseUnusable(f"database {name!r} was never migrated: make migrate") from None
         if problem := version_problem(applied, known_migrations()):
-            raise DatabaseUnusable(f"database {name!r}: {problem}")
+            is_newer = set(applied) - set(known_migrations())
+            kind = DatabaseNewer if is_newer else DatabaseUnusable
+            raise kind(f"database {name!r}: {problem}")
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """From now on `wake` is called when there are new notifications or a new config, provided
-        that the connection is used, or watched by `arrivals`."""
+        that the connection is used, or watched by `arrivals`. It takes a session."""
         self.connection.add_notify_handler(lambda _: wake())
-        await self._execute(self.connection.cursor(), f"listen {NOTIFY_CHANNEL}")
+        await self._run(f"listen {NOTIFY_CHANNEL}")
 
     @contextmanager
     def arrivals(self, wake: Callable[[], None]) -> Iterator[None]:
@@ -344,9 +408,10 @@ class Database:
 
     async def config(self) -> tuple[int, Any] | None:
         """Number and document of the config in force; None: none was ever applied."""
-        cursor = self.connection.cursor()
-        await self._execute(cursor, "select config_id, config from scooters_ops.config_in_force")
-        return await cursor.fetchone()
+        found = await self._rows(
+            tuple_row, "select config_id, config from scooters_ops.config_in_force"
+        )
+        return (found[0][0], found[0][1]) if found else None
 
     async def apply_config(self, document: Any) -> int:
         """Puts a config into force and returns its number."""
@@ -355,86 +420,57 @@ class Database:
     async def plan(self, batch_size: int) -> tuple[int, int | None]:
         """Decides the recipients of up to so many new notifications; returns of how many, and the
         number of the config in force."""
-        cursor = self.connection.cursor()
-        await self._execute(
-            cursor,
+        ((planned, config_id),) = await self._rows(
+            tuple_row,
             "select scooters_ops.plan_deliveries(%s),"
             " (select config_id from scooters_ops.config_in_force)",
-            (batch_size,),
+            batch_size,
         )
-        planned, config_id = (await cursor.fetchall())[0]
         return planned, config_id
 
     async def lease(
         self, worker: str, slots: Mapping[str, int], lease_seconds: float
     ) -> list[Delivery]:
         """Leases what is due: of each channel at most so many."""
-        cursor = self.connection.cursor(row_factory=class_row(Delivery))
-        await self._execute(
-            cursor,
-            "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
-            (worker, Jsonb(slots), lease_seconds),
+        return await self._all(
+            Delivery,
+            "scooters_ops.lease_deliveries(%s, %s, %s)",
+            worker,
+            Jsonb(slots),
+            lease_seconds,
         )
-        return await cursor.fetchall()
 
     async def next_delivery(self, channels: Sequence[str]) -> NextDelivery:
         """When the next recipient of these channels can be leased that cannot be now."""
-        cursor = self.connection.cursor(row_factory=class_row(NextDelivery))
-        await self._execute(
-            cursor, "select * from scooters_ops.next_delivery(%s)", (list(channels),)
-        )
-        (found,) = await cursor.fetchall()
+        (found,) = await self._all(NextDelivery, "scooters_ops.next_delivery(%s)", list(channels))
         return found
 
     async def resume(self, channels: Sequence[str]) -> None:
         """Lets these channels be probed at once if they are paused."""
-        await self._execute(
-            self.connection.cursor(),
-            "select scooters_ops.resume_channels(%s)",
-            (list(channels),),
-        )
+        await self._scalar("select scooters_ops.resume_channels(%s)", list(channels))
 
     async def record(self, worker: str, results: Sequence[Result]) -> int:
-        """Records results; returns how many counted, for the others' leases were lost."""
-        return int(
-            await self._scalar(
-                "select scooters_ops.record_deliveries(%s, %s)",
-                worker,
-                Jsonb(
-                    [
-                        vars(result)
-                        | {
-                            "error": self._storable(result.error),
-                            "reference": self._storable(result.reference),
-                        }
-                        for result in results
-                    ]
-                ),
-            )
-        )
-
-    def _storable(self, text: str | None) -> str | None:
-        """What a server said, in the characters that this database has: others become "?"."""
-        encoding = self.connection.info.parameter_status("server_encoding") or "UTF8"
-        if text is None or encoding == "UTF8":
-            return text
+        """Records results; returns how many counted, for the others' leases were lost. What a
+        server said, and the database's encoding cannot hold, is recorded with escapes."""
+        query = "select scooters_ops.record_deliveries(%s, %s)"
         try:
-            codec = codecs.lookup(re.sub("^WIN", "cp", encoding)).name
-        except LookupError:
-            codec = "ascii"
-        return text.encode(codec, "replace").decode(codec)
+            return int(await self._scalar(query, worker, _storable(results, "utf-8")))
+        except psycopg.errors.UntranslatableCharacter:
+            return int(await self._scalar(query, worker, _storable(results, "ascii")))
 
     async def renew(
         self, worker: str, recipient_ids: Sequence[int], lease_seconds: float
     ) -> set[int]:
         """Renews the leases of these recipients; returns those that the worker still holds."""
-        cursor = self.connection.cursor(row_factory=scalar_row)
-        await self._execute(
-            cursor,
-            "select scooters_ops.renew_leases(%s, %s, %s)",
-            (worker, list(recipient_ids), lease_seconds),
+        return set(
+            await self._rows(
+                scalar_row,
+                "select scooters_ops.renew_leases(%s, %s, %s)",
+                worker,
+                list(recipient_ids),
+                lease_seconds,
+            )
         )
-        return set(await cursor.fetchall())
 
     async def release(self, worker: str, kept_ids: Sequence[int]) -> int:
         """Gives back what the worker has leased but for these recipients; returns how many."""
@@ -460,6 +496,10 @@ class Database:
             known_migrations()[-1],
         )
 
+    async def report_problem(self, notifier: str, problem: str | None) -> None:
+        """Says what the database refuses to the notifier; None: nothing any more."""
+        await self._scalar("select scooters_ops.report_problem(%s, %s)", notifier, problem)
+
     async def retire(self, notifier: str) -> None:
         """Says that the notifier ends."""
         await self._scalar("select scooters_ops.retire_notifier(%s)", notifier)
@@ -480,92 +520,116 @@ class Database:
 
     async def notification(self, token: str) -> Notification | None:
         """A notification by its token."""
-        cursor = self.connection.cursor(row_factory=class_row(Notification))
-        await self._execute(
-            cursor,
-            "select idempotency_token, type, mission_id, point_id, job_id, details"
-            " from scooters_ops.notifications where idempotency_token = %s",
-            (token,),
+        found = await self._all(
+            Notification, "scooters_ops.notifications where idempotency_token = %s", token
         )
-        return await cursor.fetchone()
+        return found[0] if found else None
 
     async def delivery_status(self) -> list[DeliveryStatus]:
         """What is not sent yet, by channel and state."""
-        cursor = self.connection.cursor(row_factory=class_row(DeliveryStatus))
-        await self._execute(
-            cursor, "select * from scooters_ops.delivery_status order by channel, state"
+        return await self._all(
+            DeliveryStatus, "scooters_ops.delivery_status order by channel, state"
         )
-        return await cursor.fetchall()
 
     async def recipient_status(self) -> list[RecipientStatus]:
         """What is not sent yet, by channel, address and state."""
-        cursor = self.connection.cursor(row_factory=class_row(RecipientStatus))
-        await self._execute(
-            cursor, "select * from scooters_ops.recipient_status order by channel, address, state"
+        return await self._all(
+            RecipientStatus, "scooters_ops.recipient_status order by channel, address, state"
         )
-        return await cursor.fetchall()
 
     async def holds(self) -> list[Hold]:
         """Paused channels and recipients that are held back."""
-        cursor = self.connection.cursor(row_factory=class_row(Hold))
-        await self._execute(
-            cursor, "select * from scooters_ops.delivery_holds order by channel, address"
-        )
-        return await cursor.fetchall()
+        return await self._all(Hold, "scooters_ops.delivery_holds order by channel, address")
 
     async def notifier_status(self) -> list[NotifierStatus]:
         """The notifiers that run, and those that died."""
-        cursor = self.connection.cursor(row_factory=class_row(NotifierStatus))
-        await self._execute(cursor, "select * from scooters_ops.notifier_status order by name")
-        return await cursor.fetchall()
+        return await self._all(NotifierStatus, "scooters_ops.notifier_status order by name")
 
     async def config_status(self) -> ConfigStatus:
         """The config in force, and the time."""
-        cursor = self.connection.cursor(row_factory=class_row(ConfigStatus))
-        await self._execute(
-            cursor,
+        (status,) = await self._rows(
+            class_row(ConfigStatus),
             "select now() as as_of, in_force.config_id, in_force.config,"
             " in_force.notifier_missing_after"
             " from (select) as always left join scooters_ops.config_in_force as in_force on true",
         )
-        (status,) = await cursor.fetchall()
         return status
 
     async def detection_status(self) -> DetectionStatus:
         """Whether passes run."""
-        cursor = self.connection.cursor(row_factory=class_row(DetectionStatus))
-        await self._execute(cursor, "select * from scooters_ops.detection_status")
-        (status,) = await cursor.fetchall()
+        (status,) = await self._all(DetectionStatus, "scooters_ops.detection_status")
         return status
 
     async def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The rows of any statement."""
-        cursor = self.connection.cursor(row_factory=dict_row)
-        await self._execute(cursor, query, parameters)
-        return await cursor.fetchall()
+        return await self._rows(dict_row, query, *parameters)
 
     async def _scalar(self, query: str, *parameters: Any) -> Any:
-        cursor = self.connection.cursor(row_factory=scalar_row)
-        await self._execute(cursor, query, parameters)
-        return await cursor.fetchone()
+        (value,) = await self._rows(scalar_row, query, *parameters)
+        return value
 
-    async def _execute(
-        self, cursor: psycopg.AsyncCursor[Any], query: str, parameters: Sequence[Any] = ()
-    ) -> None:
-        """The one way to the server. A statement that takes too long is cancelled by the server
-        (QueryCanceled, which is an OperationalError); where not even that is answered, the
-        connection is shut, and the wait ends as with any lost connection. Cancelling the await
-        would not do: psycopg then waits for the server's consent."""
+    async def _all(self, kind: type[Row], source: str, *parameters: Any) -> list[Row]:
+        """The rows of a view or a function as dataclasses. A newer version's may have more columns:
+        those are named that this version knows."""
+        columns = ", ".join(field.name for field in fields(kind))  # type: ignore[arg-type]
+        query = f"select {columns} from {source}"  # noqa: S608  # names of ours
+        return await self._rows(class_row(kind), query, *parameters)
+
+    async def _rows(
+        self, row_factory: AsyncRowFactory[Row], query: str, *parameters: Any
+    ) -> list[Row]:
+        return await (await self._run(query, *parameters, row_factory=row_factory)).fetchall()
+
+    async def _run(
+        self, query: str, *parameters: Any, row_factory: AsyncRowFactory[Any] = tuple_row
+    ) -> psycopg.AsyncCursor[Any]:
+        """The one way to the server: a transaction of one statement and SETTINGS, all sent at once.
+
+        A statement that takes too long is cancelled by the server (QueryCanceled); where not even
+        that is answered, the connection is shut, and the wait ends as with any lost connection.
+        Cancelling the await would not do: psycopg then waits for the server's consent.
+        """
         loop = asyncio.get_running_loop()
         hanging_up = loop.call_later(self._patience_seconds + GRACE_SECONDS, self._hang_up)
         try:
-            await cursor.execute(query, parameters or None)
+            return await self._transact(query, parameters, row_factory)
         except UnicodeEncodeError:
+            await self._undo()
             raise psycopg.DataError(
                 "a text holds a character that the database cannot store"
             ) from None
+        except BaseException:
+            await self._undo()
+            raise
         finally:
             hanging_up.cancel()
+
+    async def _transact(
+        self, query: str, parameters: Sequence[Any], row_factory: AsyncRowFactory[Any]
+    ) -> psycopg.AsyncCursor[Any]:
+        cursor = self.connection.cursor(binary=True, row_factory=row_factory)
+        refusal: psycopg.Error | None = None
+        try:
+            async with self.connection.pipeline():
+                try:
+                    await self.connection.execute(self._begin)
+                    await self.connection.execute(self._settings)
+                    await cursor.execute(query, parameters or None)
+                    await self.connection.execute("commit")
+                except psycopg.Error as error:
+                    refusal = error
+        except psycopg.Error as error:
+            refusal = refusal or error  # the first one: what follows it was aborted
+        if refusal is not None:
+            raise refusal
+        return cursor
+
+    async def _undo(self) -> None:
+        """Leaves no transaction open, also where the await was cancelled in its midst."""
+        status = self.connection.info.transaction_status
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            with contextlib.suppress(psycopg.Error):
+                await self.connection.execute("rollback")
 
     def _hang_up(self) -> None:
         with (
@@ -573,3 +637,28 @@ class Database:
             socket.socket(fileno=os.dup(self.connection.fileno())) as shared,
         ):
             shared.shutdown(socket.SHUT_RDWR)
+
+
+def _storable(results: Sequence[Result], encoding: str) -> Jsonb:
+    """Texts as this encoding holds them, and without what no jsonb holds."""
+
+    def escaped(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return value.encode(encoding, "backslashreplace").decode(encoding).replace("\0", "\\x00")
+
+    return Jsonb(
+        [{key: escaped(value) for key, value in vars(result).items()} for result in results]
+    )
+
+
+def _settings(patience_seconds: float) -> str:
+    """The statement that sets SETTINGS, and how long a statement may take where nothing else says
+    so, until the transaction ends."""
+    patience = f"{math.ceil(patience_seconds * 1000)}ms"
+    calls = [f"pg_catalog.set_config('{name}', '{SETTINGS[name]}', true)" for name in SETTINGS]
+    calls.append(
+        "case pg_catalog.current_setting('statement_timeout') when '0'"
+        f" then pg_catalog.set_config('statement_timeout', '{patience}', true) end"
+    )
+    return f"select {', '.join(calls)}"

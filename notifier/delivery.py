@@ -7,7 +7,11 @@ that finish within a few milliseconds of each other are recorded together; nothi
 them. It plans, and looks for a new config, when NOTIFY says so and every poll_seconds.
 
 A lost connection stops the loop and nothing else: tasks go on, their results wait, and are recorded
-before anything else once the database is back.
+before anything else once the database is back. A step that the database refuses for good is tried
+again now and then, and the loop goes on with the others (notifier.refusals). Where a newer version
+has migrated the database meanwhile, the notifier finishes what is in flight and ends.
+
+LISTEN takes a session. Through a pooler that gives none it polls, each poll_seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import os
 import random
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import ERROR, INFO, WARNING
 from pathlib import Path
@@ -41,9 +45,20 @@ from notifier.channels.base import (
     before_request,
 )
 from notifier.config import Config, ConfigError, RetryPolicy
-from notifier.database import CONNECTION_LOST, Database, Delivery, Hold, Result
+from notifier.database import (
+    Database,
+    DatabaseNewer,
+    DatabaseUnusable,
+    Delivery,
+    Hold,
+    NextDelivery,
+    Result,
+    is_temporary,
+    reason,
+)
 from notifier.logs import event
 from notifier.metrics import Metrics
+from notifier.refusals import Refusals
 from notifier.retry import backoff, result
 from notifier.secrets import SecretMissing, Secrets
 from notifier.systemd import Service
@@ -171,8 +186,13 @@ class Notifier:
         self._connections = 0
         self._refused_config_id: int | None = None
         self._stopping_since: float | None = None
+        self._ending: DatabaseUnusable | None = None  # why it must not go on
         self._lost_since: float | None = None
+        self._refusal: str | None = None  # what the database says instead of being lost
         self._vain_attempts = 0
+        self._refusals = Refusals(RECONNECT, lambda: asyncio.get_running_loop().time())
+        self._reported_problem: str | None = None
+        self._is_told_to_poll = False
         self._wake = asyncio.Event()
         self._gathered = asyncio.Event()  # the results wait for no others
         self._is_news = True  # there may be something to plan, or a new config
@@ -198,31 +218,61 @@ class Notifier:
         self._gathered.set()
         self._wake.set()
 
+    def problem(self) -> str | None:
+        """What the database refuses to this notifier; None: nothing."""
+        return self._refusal or self._refusals.problem()
+
     async def run(self, *, once: bool = False) -> None:
         """Delivers until stop(); `once`: until nothing is due.
 
         Raises what keeps it from starting: ConfigError, SecretMissing, DatabaseUnusable,
         psycopg.Error. Once it has started, a lost database is waited for; after stop(), and with
         `once`, only as long as there are results to record, and no longer than a lease, for then
-        they are of no use any more: NotRecorded.
+        they are of no use any more: NotRecorded. DatabaseUnusable, after it has recorded what it
+        could, where it must not go on.
         """
         try:
             while True:
                 try:
                     async with _connected() as database:
+                        await self._check(database)
                         if not self._is_started:
                             await self._start(database)
                         await self._work(database, once=once)
-                        return
-                except CONNECTION_LOST as error:
+                        break
+                except psycopg.Error as error:
                     if not self._is_started or (once and not self._is_anything_unrecorded()):
                         raise
+                    if self._ending is not None and not is_temporary(error):
+                        event(ERROR, "not_recorded", results=len(self._results), reason=error)
+                        break
+                    if self._refusals.is_noted(error):
+                        self.metrics.database_errors.labels("notifier").inc()
+                        continue
                     self._lost(error)
                 if self._is_over(once=once):
-                    return
+                    break
                 await self._back_off()
+            if self._ending is not None:
+                raise self._ending
         finally:
             await self._close()
+
+    async def _check(self, database: Database) -> None:
+        """Raises DatabaseUnusable. Where a newer version has migrated the database since it
+        started, it records what is in flight first: that has not changed."""
+        try:
+            await database.check_version()
+        except DatabaseUnusable as error:
+            if not self._is_started:
+                raise
+            if self._ending is None:
+                event(ERROR, "cannot_go_on", reason=error)
+            if not isinstance(error, DatabaseNewer):
+                raise
+            if self._ending is None:
+                self._ending = error
+                self.stop()
 
     async def _start(self, database: Database) -> None:
         in_force = await database.config()
@@ -242,13 +292,23 @@ class Notifier:
 
     async def _work(self, database: Database, *, once: bool) -> None:
         """The loop, as long as the connection holds. However else it ends, nothing stays leased."""
-        await database.listen(self._hear)
+        if database.is_session:
+            await database.listen(self._hear)
+        elif not self._is_told_to_poll:
+            self._is_told_to_poll = True
+            event(
+                WARNING,
+                "no_session",
+                reason="a pooler stands between, and LISTEN needs a session: connect to"
+                " PostgreSQL's own port to hear of news at once",
+                poll_seconds=self._setup.config.notifier.poll_seconds,
+            )
         self._report_at = 0.0
         self._connections += 1
         await self._adopt(database)
         try:
             await self._loop(database, once=once)
-        except CONNECTION_LOST:
+        except psycopg.Error:
             raise
         except BaseException:
             with contextlib.suppress(psycopg.Error):
@@ -263,19 +323,24 @@ class Notifier:
             is_idle = await self._cycle(database)
             self._found()
             self.metrics.cycled(len(self._sending))
-            self.service.at_work(len(self._sending))
+            self.service.at_work(len(self._sending), self.problem())
             if is_idle and (once or self._stopping_since is not None):
                 return
             await self._wait(database)
 
-    def _lost(self, error: Exception) -> None:
-        """Told of once, however long it takes."""
+    def _lost(self, error: psycopg.Error) -> None:
+        """Reported once, however long it takes: the database is away, or refuses the whole loop."""
         if self._lost_since is None:
             self._lost_since = asyncio.get_running_loop().time()
-            event(ERROR, "database_lost", reason=error)
+            if is_temporary(error):
+                self._refusal = None
+                event(ERROR, "database_lost", reason=error)
+            else:
+                self._refusal = f"the database refuses the work loop: {reason(error)}"
+                event(ERROR, "database_refuses", step="work", reason=reason(error))
         self._vain_attempts += 1
         self.metrics.database_errors.labels("notifier").inc()
-        self.service.without_database(len(self._sending))
+        self.service.without_database(len(self._sending), self._refusal)
 
     async def _back_off(self) -> None:
         """Until it is time for the next attempt to connect, or stop() is called: a send that ends
@@ -286,12 +351,12 @@ class Notifier:
         while (left := until - loop.time()) > 0 and self._stopping_since == stopping_since:
             self._wake.clear()
             await self._sleep(left)
-            self.service.without_database(len(self._sending))
+            self.service.without_database(len(self._sending), self._refusal)
 
     def _found(self) -> None:
         if self._lost_since is not None:
             event(INFO, "database_back", attempts=self._vain_attempts)
-            self._lost_since, self._vain_attempts = None, 0
+            self._lost_since, self._vain_attempts, self._refusal = None, 0, None
 
     async def _cycle(self, database: Database) -> bool:
         """Records, renews, plans, leases; True when there is nothing more to do at present. Plans
@@ -301,7 +366,7 @@ class Notifier:
         await self._report(database)
         if self._stopping_since is not None:
             return not self._is_anything_unrecorded()
-        await self._hear_news(database)
+        await self._refusals.step("plan", lambda: self._hear_news(database), None)
         setup = self._setup
         if self._is_anything_dropped:
             self._is_anything_dropped = False
@@ -309,16 +374,29 @@ class Notifier:
         await self._record(database)  # what came meanwhile may say that a channel is refused
         if slots := self._slots(setup):
             leased_since = asyncio.get_running_loop().time()
-            leased = await database.lease(self.worker, slots, setup.config.notifier.lease_seconds)
+            leased = await self._lease(database, setup, slots)
             if self._stopping_since is None:
                 self._begin(setup, leased, leased_since)
         self._due_at = math.inf
         slots = self._slots(setup)
         if self._wake.is_set() or not slots:
             return False
-        upcoming = await database.next_delivery(list(slots))
+        if self._refusals.is_refused("lease"):
+            return False  # however much is due
+        upcoming = await self._refusals.step(
+            "look ahead", lambda: database.next_delivery(list(slots)), NextDelivery(None, False)
+        )
         self._due_at = _later(upcoming.wait_seconds)
         return not upcoming.is_limited and not self._is_anything_unrecorded()
+
+    async def _lease(
+        self, database: Database, setup: Setup, slots: Mapping[str, int]
+    ) -> Sequence[Delivery]:
+        seconds = setup.config.notifier.lease_seconds
+        nothing: list[Delivery] = []
+        return await self._refusals.step(
+            "lease", lambda: database.lease(self.worker, slots, seconds), nothing
+        )
 
     def _hear(self) -> None:
         """Something came from the database."""
@@ -358,9 +436,13 @@ class Notifier:
             return
         lease_seconds = self._setup.config.notifier.lease_seconds
         ids = [send.delivery.recipient_id for send in sends]
-        held_ids = await database.renew(self.worker, ids, lease_seconds)
+        held_ids = await self._refusals.step(
+            "renew leases", lambda: database.renew(self.worker, ids, lease_seconds), None
+        )
         for send in sends:
-            if send.delivery.recipient_id in held_ids:
+            if held_ids is None:  # refused: what takes longer than its lease is dropped
+                send.renew_at = self._refusals.again_at()
+            elif send.delivery.recipient_id in held_ids:
                 send.hold(now, lease_seconds)
             else:
                 send.lose()
@@ -370,19 +452,31 @@ class Notifier:
         now = asyncio.get_running_loop().time()
         if now >= self._report_at:
             self._is_news = True
-            await database.report(self.name, self._setup.config_id)
-            await self._adopt(database)
             self._report_at = now + self._setup.config.notifier.poll_seconds
+            config_id = self._setup.config_id
+            await self._refusals.step("report", lambda: database.report(self.name, config_id), None)
+            await self._report_problem(database)
+            await self._adopt(database)
+
+    async def _report_problem(self, database: Database) -> None:
+        problem = self.problem()
+        if problem != self._reported_problem:
+            await self._refusals.step(
+                "report", lambda: database.report_problem(self.name, problem), None
+            )
+            self._reported_problem = problem
 
     async def _release(self, database: Database) -> None:
         """Gives back what is leased and neither on its way nor to be recorded."""
-        await database.release(self.worker, sorted(self._taken_ids()))
+        taken_ids = sorted(self._taken_ids())
+        await self._refusals.step("release", lambda: database.release(self.worker, taken_ids), 0)
 
     async def _adopt(self, database: Database) -> None:
         """Takes over what earlier connections have leased, as far as it is on its way or to be
         recorded. The server may commit a lease of a lost connection at any later time, so this is
         asked again and again."""
-        await database.adopt(self.worker, sorted(self._taken_ids()))
+        taken_ids = sorted(self._taken_ids())
+        await self._refusals.step("adopt", lambda: database.adopt(self.worker, taken_ids), 0)
 
     async def _hand_back(self, database: Database) -> None:
         """Leaves nothing leased: what is cut while its request is out is in doubt, and what has
@@ -533,7 +627,7 @@ class Notifier:
         """Seconds until the next poll or report, or until something is due or a lease to be
         renewed."""
         now = asyncio.get_running_loop().time()
-        moments = [self._due_at, self._report_at]
+        moments = [self._due_at, self._report_at, self._refusals.again_at()]
         moments += [send.renew_at for send in self._sending.values()]
         return max(min(self._setup.config.notifier.poll_seconds, min(moments) - now), 0)
 

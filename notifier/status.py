@@ -137,6 +137,8 @@ def _advice(status: Status) -> Iterator[str]:
             f" {_age(held[0].held_until - status.now)}: {held[0].reason}. What waits goes on by"
             " itself then; until then tell them some other way."
         )
+    for problem in sorted({each.problem for each in status.alive if each.problem}):
+        yield f"A notifier goes on without a part of its work, since {problem}. Mend that."
     if status.is_unattended():
         yield "No notifier is alive, and something is due: start one, or see why it died."
     elif any(row.is_stuck for row in status.deliveries):
@@ -201,6 +203,7 @@ def _notifiers(status: Status) -> Iterator[str]:
         f"  {each.name}: {'' if each.is_alive else 'dead, '}"
         f"seen {_age(status.now - each.seen_at)} ago, {each.leases} leases"
         + ("" if each.is_alive or not each.leases else ", which come back by themselves")
+        + (f"; {each.problem}" if each.is_alive and each.problem else "")
         for each in (*dead[:FEW], *alive, *dead[FEW:])
     )
 

@@ -23,6 +23,7 @@ from notifier.logs import event
 SEND_SECONDS = 0.5
 # At work the loop runs many times a second; systemd need not hear of each.
 QUIET_SECONDS = 1.0
+LONGEST_PROBLEM = 200
 
 
 class Service:
@@ -37,6 +38,7 @@ class Service:
         self._watchdog_seconds = _watchdog_seconds(environment)
         self._quiet_until = -math.inf
         self._without_database_since: datetime | None = None
+        self._problem: str | None = None
         self._is_stopping = False
         self._is_deaf = False
         self._socket: socket.socket | None = None
@@ -50,20 +52,24 @@ class Service:
         """The notifier has started: its config can be used, and the database was reached."""
         self._send("READY=1", "STATUS=started")
 
-    def at_work(self, in_flight: int) -> None:
-        """The work loop has completed a cycle; so many sends are on their way."""
-        if self._without_database_since is not None:
+    def at_work(self, in_flight: int, problem: str | None = None) -> None:
+        """The work loop has completed a cycle; so many sends are on their way. `problem`: what does
+        not work all the same."""
+        if self._without_database_since is not None or problem != self._problem:
             self._without_database_since = None
+            self._problem = problem
             self._quiet_until = -math.inf
-        self._progressed(f"{in_flight} in flight")
+        self._progressed(f"{in_flight} in flight" + (f", {_one_line(problem)}" if problem else ""))
 
-    def without_database(self, in_flight: int) -> None:
-        """The database was lost, or could once more not be reached."""
+    def without_database(self, in_flight: int, problem: str | None = None) -> None:
+        """The database was lost, or could once more not be reached; or, as `problem` says, does
+        nothing for us."""
         if self._without_database_since is None:
             self._without_database_since = datetime.now(UTC)
             self._quiet_until = -math.inf
         since = f"{self._without_database_since:%Y-%m-%dT%H:%M:%SZ}"
-        self._progressed(f"no database since {since}, {in_flight} in flight")
+        what = _one_line(problem) if problem else "no database"
+        self._progressed(f"{what} since {since}, {in_flight} in flight")
 
     def stopping(self, in_flight: int) -> None:
         """The notifier was told to stop, and finishes these."""
@@ -95,6 +101,10 @@ class Service:
             if not self._is_deaf:
                 self._is_deaf = True
                 event(WARNING, "systemd_unreachable", reason=error)
+
+
+def _one_line(problem: str) -> str:
+    return " ".join(problem.split())[:LONGEST_PROBLEM]
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:

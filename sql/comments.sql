@@ -247,8 +247,10 @@ comment on column scooters_ops.notifiers.config_id is
 'The config that it follows.';
 comment on column scooters_ops.notifiers.version is
 'Its version: the newest migration that it knows.';
+comment on column scooters_ops.notifiers.problem is
+'What the database refuses to it, while it goes on with the rest; null: nothing.';
 comment on index scooters_ops.notifiers_pkey is
-'For: one notifier, in report_notifier and retire_notifier.';
+'For: one notifier, in report_notifier, report_problem and retire_notifier.';
 
 comment on table scooters_ops.news_horizon is
 'One row: from when on events are news. What was notified before it may have been pruned.';

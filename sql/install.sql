@@ -89,6 +89,7 @@ set search_path = pg_catalog, pg_temp;
 \ir views/notifications.sql
 \ir views/notification_deliveries.sql
 \ir functions/report_notifier.sql
+\ir functions/report_problem.sql
 \ir functions/retire_notifier.sql
 \ir views/delivery_holds.sql
 \ir views/unsent_recipients.sql

@@ -417,6 +417,7 @@ KEYS_OF_STATUS = {
         "version",
         "is_alive",
         "leases",
+        "problem",
     },
     "deliveries": {
         "channel",
@@ -533,8 +534,8 @@ def test_status_compiles_no_query_however_dear_the_planner_takes_it_for(house: H
     async def jit() -> str:
         database = await Database.connect(30)
         try:
-            cursor = await database.connection.execute("show jit")
-            return str((await cursor.fetchone() or [""])[0])
+            (row,) = await database.rows("show jit")
+            return str(row["jit"])
         finally:
             await database.close()
 

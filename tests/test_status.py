@@ -51,6 +51,22 @@ PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3, False)
 HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 0, False)
 
 
+def test_what_the_database_refuses_to_a_living_notifier_needs_a_person() -> None:
+    problem = "the database refuses to plan: permission denied (SQLSTATE 42501)"
+    (well,) = QUIET.notifiers
+    found = replace(QUIET, notifiers=(well, replace(well, name="n2", problem=problem)))
+    lines = text(found).splitlines()
+    assert lines[2:4] == [
+        "  n1: seen 2 s ago, 0 leases",
+        f"  n2: seen 2 s ago, 0 leases; {problem}",
+    ]
+    expected = f"A notifier goes on without a part of its work, since {problem}. Mend that."
+    assert advice(found) == [expected]
+    assert document(found)["notifiers"][1]["problem"] == problem
+    dead = replace(well, problem=problem, is_alive=False)
+    assert advice(replace(QUIET, notifiers=(well, dead))) == []
+
+
 def test_what_is_quiet_needs_nobody_and_takes_few_lines() -> None:
     assert text(QUIET).splitlines() == [
         "Detection: last pass 3 s ago, 5 missions, 1 inserted",

@@ -32,7 +32,16 @@ import jinja2
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from notifier.logs import event
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
@@ -155,7 +164,8 @@ class Recipient(Answer):
 
 
 class Facts(Answer):
-    """What a notification remembers of its detection; see detect_timeouts_of and skip_job."""
+    """What a notification remembers of its detection; see detect_timeouts_of and skip_job. What is
+    not of the form expected, be it a newer version's, is left out."""
 
     performer_id: str | None = None
     attributes: dict[str, Any] = {}
@@ -166,6 +176,16 @@ class Facts(Answer):
     limit: timedelta | None = Field(None, alias="limit_seconds")
     elapsed: timedelta | None = Field(None, alias="elapsed_seconds")
     job_type: str | None = None
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_nothing(
+        cls, value: Any, known: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        try:
+            return known(value)
+        except ValidationError:
+            return cls.model_fields[str(info.field_name)].get_default()
 
 
 class Notification(Answer):
@@ -454,6 +474,7 @@ class Pages:
             autoescape=True,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         words = LOCALES[locale]
         environment.filters.update(
@@ -470,6 +491,9 @@ class Pages:
             time_zone=time_zone,
             types=NOTIFICATION_TYPES,
         )
+        # Read once: this process may outlive an upgrade of its files.
+        for name in environment.list_templates(["j2"]):
+            environment.get_template(name)
         return environment
 
     def render(self, locale: str, template: str, **facts: Any) -> Markup:

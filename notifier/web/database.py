@@ -7,6 +7,7 @@ DatabaseAway       no answer from the database at present: ask again later
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,22 +17,18 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from notifier.database import CONNECTION_LOST, Database, DatabaseUnusable
+from notifier.database import (
+    Database,
+    DatabaseNewer,
+    DatabaseUnusable,
+    is_temporary,
+)
 from notifier.logs import event
 from notifier.metrics import Metrics
 
 # Callers wait, and have timeouts of their own.
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
-
-
-# psycopg counts these among the lost connections: what skip_job raises, and limits of the server
-# that the same statement meets again, however often it is repeated.
-_REFUSALS = (
-    psycopg.errors.ObjectNotInPrerequisiteState,
-    psycopg.errors.ProgramLimitExceeded,
-    psycopg.errors.StatementTooComplex,
-)
 
 
 class DatabaseAway(Exception):
@@ -65,9 +62,11 @@ class Connections:
         try:
             async with self._connection() as database:
                 rows = await database.rows(query, parameters)
-        except _REFUSALS:
-            raise
-        except (DatabaseUnusable, *CONNECTION_LOST) as error:
+        except psycopg.errors.InsufficientPrivilege:
+            raise RightLacking(f"the database's user lacks the role {self._role}") from None
+        except (DatabaseUnusable, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and not is_temporary(error):
+                raise
             self._metrics.database_errors.labels("http").inc()
             if not self._is_away:  # told of once, however many ask
                 self._is_away = True
@@ -77,8 +76,6 @@ class Connections:
             if isinstance(error, psycopg.errors.QueryCanceled):
                 raise DatabaseAway("the database took too long") from None
             raise DatabaseAway("the database cannot be reached") from None
-        except psycopg.errors.InsufficientPrivilege:
-            raise RightLacking(f"the database's user lacks the role {self._role}") from None
         if self._is_away:
             self._is_away = False
             event(INFO, "http_database_back")
@@ -112,9 +109,16 @@ class Connections:
             self._free.put_nowait(database)
 
     async def _connect(self) -> Database:
-        database = await Database.connect(STATEMENT_SECONDS, CONNECT_SECONDS)
-        if self._read_only:
-            await database.rows("select set_config('default_transaction_read_only', 'on', false)")
+        """During an upgrade this process goes on beside a newer version's database."""
+        database = await Database.connect(
+            STATEMENT_SECONDS, CONNECT_SECONDS, read_only=self._read_only
+        )
+        try:
+            with contextlib.suppress(DatabaseNewer):
+                await database.check_version()
+        except BaseException:
+            await database.close()
+            raise
         return database
 
 

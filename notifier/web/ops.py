@@ -74,7 +74,8 @@ FAMILIES: Mapping[str, tuple[str, Sequence[str]]] = {
     "channel_paused": ("Whether the channel refuses us as a whole.", ("channel",)),
     "notifiers": ("Notifiers, by whether they were seen lately.", ("state",)),
 }
-"""What the view metrics says, by its names: help, and labels."""
+"""What the view metrics says, by its names: help, and labels. What a newer version's view says
+besides, or with other labels, is left to that version."""
 
 
 class Alive(BaseModel):
@@ -103,7 +104,8 @@ class DatabaseMetrics:
         yield GaugeMetricFamily(f"{PREFIX}database_up", help_, value=float(is_up))
         values = defaultdict(list)
         for row in self.rows or ():
-            values[row["name"]].append(row)
+            if (known := FAMILIES.get(row["name"])) and row["labels"].keys() == set(known[1]):
+                values[row["name"]].append(row)
         for name, rows in values.items():
             help_, labels = FAMILIES[name]
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily

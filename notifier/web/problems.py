@@ -97,10 +97,13 @@ _HEADERS: Mapping[HTTPStatus, Mapping[str, Any]] = {
 def refusal(error: psycopg.Error) -> Problem | None:
     """What a refused statement means to the caller, by its SQLSTATE; None: it is our fault."""
     detail = error.diag.message_primary or "a value cannot be stored"
+    is_raised = error.diag.source_function == "exec_stmt_raise"  # by a function of ours
     match error:
-        case psycopg.errors.NoDataFound():
+        case psycopg.errors.NoDataFound() if is_raised:
             return Problem(HTTPStatus.NOT_FOUND, detail)
-        case psycopg.errors.ObjectNotInPrerequisiteState() | psycopg.errors.UniqueViolation():
+        case psycopg.errors.ObjectNotInPrerequisiteState() if is_raised:
+            return Problem(HTTPStatus.CONFLICT, detail)
+        case psycopg.errors.UniqueViolation():
             return Problem(HTTPStatus.CONFLICT, detail)
         case psycopg.errors.CheckViolation() if error.diag.constraint_name is not None:
             # mission_jobs_job_id_check

@@ -135,6 +135,7 @@ async def open_face(
 async def _config_in_force() -> Config:
     database = await Database.connect(STATEMENT_SECONDS)
     try:
+        await database.check_version()
         in_force = await database.config()
     finally:
         await database.close()

@@ -16,7 +16,8 @@ select
         where
             leased.state = 'sending'
             and split_part(leased.leased_by, '#', 1) = notifier.name
-    ) as leases
+    ) as leases,
+    notifier.problem
 from scooters_ops.notifiers as notifier;
 
 comment on view scooters_ops.notifier_status is
@@ -35,6 +36,8 @@ comment on column scooters_ops.notifier_status.is_alive is
 'Whether it was seen within notifier.poll_seconds and lease_seconds together. What a dead one holds comes back by itself.';
 comment on column scooters_ops.notifier_status.leases is
 'How many recipients it is sending to (a count).';
+comment on column scooters_ops.notifier_status.problem is
+'What the database refuses to it, while it goes on with the rest; null: nothing.';
 
 grant select on scooters_ops.notifier_status
 to scooters_ops_analyst, scooters_ops_notifier;
