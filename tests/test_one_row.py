@@ -4,7 +4,7 @@ shown, and what can be said of that mission is said."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -257,6 +257,11 @@ def test_a_row_that_is_older_than_the_bounds_goes_on_as_before(database: TestDat
     assert database.value("select status from scooters_ops.missions") == "completed"
 
 
+def best_of_two(milliseconds: Callable[[int], float], count: int) -> float:
+    """The machine may be busy: the shorter of two times is closer to what it costs."""
+    return min(milliseconds(count), milliseconds(count))
+
+
 def test_checking_a_plan_costs_as_much_as_it_is_long(database: TestDatabase) -> None:
     """Ten times the points take about ten times as long, and not a hundred times."""
 
@@ -269,7 +274,7 @@ def test_checking_a_plan_costs_as_much_as_it_is_long(database: TestDatabase) -> 
         return float(plan["Execution Time"])
 
     milliseconds(10)  # plans and caches
-    assert milliseconds(5000) < 30 * milliseconds(500)
+    assert best_of_two(milliseconds, 4000) < 30 * best_of_two(milliseconds, 400)
 
 
 def test_checking_a_config_costs_as_much_as_it_is_long(database: TestDatabase) -> None:
@@ -286,7 +291,7 @@ def test_checking_a_config_costs_as_much_as_it_is_long(database: TestDatabase) -
         return float(plan["Execution Time"])
 
     milliseconds(10)
-    assert milliseconds(3000) < 30 * milliseconds(300)
+    assert best_of_two(milliseconds, 3000) < 30 * best_of_two(milliseconds, 300)
 
 
 # --- The same over HTTP -------------------------------------------------------------------------
@@ -312,6 +317,13 @@ def test_what_repeating_cannot_mend_is_422_over_http(database: TestDatabase) -> 
         database.create_mission()
         for event in ({"type": "x" * 256}, {"type": "я" * 200}):
             assert http.record("m1", event).status_code == 422
+        for value in ("[" * 100_000 + "]" * 100_000, "9" * 5000, "1e5000", "NaN"):
+            answer = http.client.post(
+                "/v1/missions/m1/events",
+                content=f'{{"type": {value}}}',
+                headers={"Content-Type": "application/json"},
+            )
+            assert answer.status_code in (400, 422), answer.text
         assert http.client.get("/healthz", headers={"Authorization": TOKEN}).status_code == 200
         assert " bug " not in http.log
         assert "http_without_database" not in http.log
