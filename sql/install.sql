@@ -1,7 +1,7 @@
 -- Table of contents of all that can be rebuilt, in the order of dependency.
--- psql -1 -f sql/install.sql replaces all of it, as often as you like; it waits for that
--- until nobody uses a view or a trigger. make migrate, which reads this list, leaves
--- alone what is in place, and so locks nobody out.
+-- psql -1 -f sql/install.sql replaces all of it, as often as you like, and waits until
+-- nobody uses a view or a trigger. make migrate reads this list and leaves alone what
+-- is in place: so it locks nobody out.
 \set ON_ERROR_STOP on
 set client_min_messages = warning;
 set search_path = pg_catalog, pg_temp;

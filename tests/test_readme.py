@@ -74,6 +74,7 @@ def test_every_command_runs_and_every_query_gives_its_answer(
         environment |= {"DATABASE_URL": database.conninfo}
         environment |= {"DESTDIR": str(tmp_path / "system")}  # where make service installs
         environment |= {"WAIT": "0"}  # test_stock_cluster.py waits for the first run
+        database.connection.execute("drop schema scooters_ops cascade")  # a new user's is empty
         try:
             for block, following in pairwise([*blocks(README), Block("end", "")]):
                 if block.language == "sh":
