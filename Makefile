@@ -39,7 +39,7 @@ config: .venv/runtime ## check config.json (or CONFIG=file) and make it the conf
 	$(python) -m notifier config apply $(CONFIG)
 
 .PHONY: schedule
-schedule: .venv/runtime ## let pg_cron detect, as the config in force says, and see that it does; WAIT=0: only the first
+schedule: .venv/runtime ## let pg_cron detect, as the config in force says, and wait for a first run; WAIT=0 does not
 	$(python) -m notifier schedule $(if $(WAIT),--wait $(WAIT))
 
 .PHONY: unschedule

@@ -169,15 +169,14 @@ def _parser() -> argparse.ArgumentParser:
         help="for the first run (%(default)s); 0: not at all",
     )
     commands.add_parser("unschedule", help="stop pg_cron's passes, by psql")
-    terminal = commands.add_parser("psql", help="a psql on the database", add_help=False)
-    terminal.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    commands.add_parser("psql", help="a psql on the database, with its own options", add_help=False)
     return parser
 
 
 def _psql(options: argparse.Namespace) -> psql.Psql:
     match options.command:
         case "psql":
-            return psql.Psql.on_database(*options.arguments)
+            return psql.Psql.on_database(*options.psql_arguments)
         case "schedule":
             return psql.cron_script("schedule.sql", wait_seconds=options.wait)
         case _:
@@ -186,7 +185,10 @@ def _psql(options: argparse.Namespace) -> psql.Psql:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown and options.command != "psql":
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    options.psql_arguments = unknown
     if options.command == "retry" and options.as_sent and options.token is None:
         parser.error("retry --as-sent takes a TOKEN: somebody looked for each")
     if options.command == "run" and options.once and options.listen is not None:

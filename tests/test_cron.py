@@ -218,6 +218,25 @@ def test_status_says_that_a_job_is_of_an_earlier_version(
     assert line.startswith(f"Job scooters_ops_{job}@{database.name} differs from what")
 
 
+def test_a_job_too_few_or_too_many_is_named_and_scheduling_again_mends_it(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    assert psql("schedule", database.environment).returncode == 0
+    first_run = f"scooters_ops_first_run@{database.name}"
+    cron.execute("select cron.schedule(%s, '0 0 1 1 *', 'select 1')", (first_run,))
+    cron.execute(
+        "select cron.unschedule(jobid) from cron.job"
+        " where starts_with(jobname, 'scooters_ops_prune_runs@')"
+    )
+    assert problems(database) == [
+        f"Job scooters_ops_prune_runs@{database.name} is missing: make schedule",
+        f"Job {first_run} is left over from an interrupted make schedule: make schedule",
+    ]
+    assert psql("schedule", database.environment).returncode == 0
+    assert len(jobs(cron)) == 3
+    assert problems(database) == []
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

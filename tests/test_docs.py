@@ -14,7 +14,7 @@ import pytest
 from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
-from tests.conftest import CONFIG, TestDatabase
+from tests.conftest import CONFIG, TestDatabase, config
 from tests.http_rigs import TOKEN, face, http_user
 from tests.test_readme import blocks, run
 
@@ -59,8 +59,11 @@ def test_every_command_and_every_query_runs(
     if page.name == "integration.md":
         sql = environment | {"PGOPTIONS": "-c role=scooters_ops_writer"}
     try:
-        with http_user(database) as user, face(user) as http:
-            run_page(page, environment, sql, http.url)
+        if "```bash" in page.read_text("utf-8"):
+            with http_user(database) as user, face(user) as http:
+                run_page(page, environment, sql, http.url)
+        else:
+            run_page(page, environment, sql, "")
     finally:
         run("make unschedule", environment)
         with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
@@ -71,7 +74,13 @@ def test_every_command_of_ops_runs_and_after_the_last_one_nothing_of_us_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Postgres() as server:
-        environment = server.environment("scooters") | {"HOME": str(tmp_path), "WAIT": "0"}
+        config_file = tmp_path / "config.json"
+        config_file.write_text(json.dumps(config(detection__stalled_after_seconds=86400)), "utf-8")
+        environment = server.environment("scooters") | {
+            "CONFIG": str(config_file),
+            "HOME": str(tmp_path),
+            "WAIT": "0",
+        }
         with psycopg.connect(server.conninfo("postgres"), autocommit=True) as admin:
             before = _roles_databases_and_jobs(admin)
             admin.execute("create database scooters")
@@ -82,7 +91,7 @@ def test_every_command_of_ops_runs_and_after_the_last_one_nothing_of_us_is_left(
                 run("psql -X -q -f sandbox/example.sql", environment)
                 run("make schedule", environment)
             run_page(OPS, environment, environment, "")
-            admin.execute("drop database scooters")
+            admin.execute("drop database scooters with (force)")
             assert _roles_databases_and_jobs(admin) == before
 
 

@@ -15,6 +15,7 @@ from notifier.config import ROOT
 from notifier.database import DatabaseUnusable
 from notifier.psql import Psql
 from tests.conftest import TestDatabase
+from tests.delivery_rigs import command
 
 PASSWORD = "pa55 'w\\ord"
 
@@ -71,6 +72,15 @@ def test_the_password_arrives_and_so_does_all_else_of_the_connection_string(
     shown = conninfo_to_dict(option.removeprefix("--dbname="))
     assert shown | {"password": PASSWORD} == conninfo_to_dict(url(database))
     assert "password" not in shown
+
+
+def test_the_command_line_hands_every_argument_to_psql(database: TestDatabase) -> None:
+    answer = subprocess.check_output(
+        command("psql", "-At", "-c", "select current_database()", "--set", "a=b"),
+        env=database.environment | {"DATABASE_URL": url(database)},
+        text=True,
+    )
+    assert answer == f"{database.name}\n"
 
 
 def test_without_a_connection_string_psql_has_libpqs_environment(

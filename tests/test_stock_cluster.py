@@ -174,6 +174,21 @@ def test_the_readmes_commands_end_in_a_running_detection(world: World, who: str,
     until(lambda: value(world.stock.conninfo(database), passes) >= 2)
 
 
+def test_the_owner_may_run_what_the_other_jobs_run(world: World) -> None:
+    """They run at their own times, which nobody waits for here."""
+    jobs = (
+        "select array_agg(array[database, command] order by jobname) from cron.job"
+        " where jobname like 'scooters_ops_prune%'"
+    )
+    owner = {"user": "scooters", "password": OWNER_PASSWORD}
+    found = value(world.stock.conninfo("postgres", **owner), jobs)
+    assert [database for database, _ in found] == ["scooters", "postgres"]
+    for database, command in found:
+        conninfo = world.stock.conninfo(database, **owner)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(command.encode())
+
+
 def test_a_schedule_of_once_a_day_is_tried_at_once_by_a_job_that_goes_again(world: World) -> None:
     schedule, status = world.rare.values()
     assert schedule.exit_code == 0, schedule.output

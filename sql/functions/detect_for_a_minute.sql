@@ -12,7 +12,9 @@ declare
     ends_at constant timestamptz := started_at + least(
         interval '1 minute',
         (
-            select 0.8 * nullif(setting::integer, 0) * interval '1 millisecond'
+            select
+                interval '0.8 milliseconds'
+                * nullif(setting::double precision, '0'::double precision)
             from pg_catalog.pg_settings
             where name = 'statement_timeout'
         )
