@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (AddressUnusable, DatabaseUnusable, SecretMissing, TemplateError) as error:
         _complain(str(error))
     except psycopg.Error as error:
-        problem = f"no database: {error}" if is_temporary(error) else reason(error)
+        is_lost = error.sqlstate is None and is_temporary(error)
+        problem = f"no database: {error}" if is_lost else reason(error)
         _complain(" ".join(secrets.redact(problem).split()))
     except NotRecorded as error:
         _complain(f"{error}; they will be sent again")
