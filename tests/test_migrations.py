@@ -21,7 +21,7 @@ from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
 from sandbox.postgres import Postgres
-from tests.conftest import TEMPLATE, config
+from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 
 PASSWORD = "correct-horse-battery"
 SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
@@ -116,7 +116,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -148,7 +148,7 @@ def test_migrating_from_three_shells_at_once_applies_each_migration_once(
         )
         for _ in range(3)
     ]
-    said = [shell.communicate(timeout=60) for shell in shells]
+    said = [shell.communicate(timeout=PATIENCE_SECONDS) for shell in shells]
     assert [shell.returncode for shell in shells] == [0, 0, 0]
     migrated = sorted(out.splitlines()[0] + "\n" for out, _ in said)
     assert migrated == [FIRST.splitlines(keepends=True)[0], *[AGAIN.removesuffix(STAYS)] * 2]
