@@ -169,14 +169,14 @@ def test_what_is_planned_is_sent_although_planning_is_refused(
         with without_right(house.database, "plan_deliveries(integer)"):
             async with running() as daemon:
                 second = house.skip("m-new")
-                await daemon.until(lambda: house.is_sent() and bool(daemon.notifier.problem()), 60)
+                await daemon.until(lambda: house.is_sent() and bool(daemon.notifier.problem()))
                 problem = daemon.notifier.problem()
                 assert problem is not None
                 assert "refuses to plan: permission denied for function plan_deliv" in problem
                 assert "(SQLSTATE 42501)" in problem
                 assert [row["idempotency_token"] for row in house.deliveries()] == [first]
                 reported = "select problem from scooters_ops.notifier_status"
-                await daemon.until(lambda: house.database.values(reported) == [problem], 60)
+                await daemon.until(lambda: house.database.values(reported) == [problem])
                 shown = await asyncio.to_thread(house.cli, "status")
                 assert shown.returncode == 1
                 assert problem in shown.stdout
@@ -184,9 +184,9 @@ def test_what_is_planned_is_sent_although_planning_is_refused(
                     "grant execute on function scooters_ops.plan_deliveries(integer)"
                     " to scooters_ops_notifier"
                 )
-                await daemon.until(lambda: len(house.states()) == 2 and house.is_sent(), 60)
-                await daemon.until(lambda: daemon.notifier.problem() is None, 60)
-                await daemon.until(lambda: house.database.values(reported) == [None], 60)
+                await daemon.until(lambda: len(house.states()) == 2 and house.is_sent())
+                await daemon.until(lambda: daemon.notifier.problem() is None)
+                await daemon.until(lambda: house.database.values(reported) == [None])
                 assert house.deliveries()[1]["idempotency_token"] == second
 
     asyncio.run(story())
@@ -206,7 +206,7 @@ def test_a_table_without_replica_identity_is_no_lost_database(
 
     async def story() -> None:
         async with running() as daemon:
-            await daemon.until(lambda: bool(events(caplog, "database_refuses")), 60)
+            await daemon.until(lambda: bool(events(caplog, "database_refuses")))
             problem = daemon.notifier.problem() or ""
             assert "the database refuses to " in problem
             assert "(SQLSTATE 55000)" in problem
@@ -219,10 +219,9 @@ def test_a_table_without_replica_identity_is_no_lost_database(
                     house.database.values("select is_alive from scooters_ops.notifier_status")
                     == [True]
                 ),
-                60,
             )
             house.database.connection.execute("drop publication of_somebody")
-            await daemon.until(house.is_sent, 60)
+            await daemon.until(house.is_sent)
 
     with refusing_updates(house.database, "notification_recipients"):
         asyncio.run(story())
@@ -242,13 +241,13 @@ def test_what_was_sent_is_recorded_once_the_database_no_longer_refuses(
     async def story() -> None:
         async with running() as daemon:
             house.skip()
-            await daemon.until(lambda: bool(events(caplog, "database_refuses")), 60)
+            await daemon.until(lambda: bool(events(caplog, "database_refuses")))
             problem = daemon.notifier.problem() or ""
             assert "the database refuses the work loop: permission denied" in problem
             house.database.connection.execute(
                 f"grant execute on function scooters_ops.{function} to scooters_ops_notifier"
             )
-            await daemon.until(house.is_sent, 60)
+            await daemon.until(house.is_sent)
 
     with without_right(house.database, function):
         asyncio.run(story())
