@@ -57,6 +57,7 @@ class Fault:
     reply    what is answered in place of the true answer; needed where nothing is accepted,
              except with a reset
     delay_seconds  how long the answer takes
+    let_go         the answer waits until this is set
     ending   half: the connection closes in the middle of the body; reset: there is no answer
     name     what a report calls it
     """
@@ -64,6 +65,7 @@ class Fault:
     accepts: bool = False
     reply: Reply | None = None
     delay_seconds: float = 0.0
+    let_go: threading.Event | None = field(default=None, compare=False)
     ending: Literal["whole", "half", "reset"] = "whole"
     name: str = field(default="", compare=False)
 
@@ -81,6 +83,11 @@ HALF_AN_ANSWER = Fault(accepts=True, ending="half", name="half an answer")
 def late(seconds: float) -> Fault:
     """Accepts at once and answers late."""
     return Fault(accepts=True, delay_seconds=seconds, name=f"answered after {seconds:g} s")
+
+
+def held(let_go: threading.Event) -> Fault:
+    """Accepts at once and answers when it is let go."""
+    return Fault(accepts=True, let_go=let_go, name="held back")
 
 
 def page(status: int, *, accepts: bool = False) -> Fault:
@@ -366,6 +373,9 @@ class _Handler(BaseHTTPRequestHandler):
             delay_seconds += entry.fault.delay_seconds
         if delay_seconds:
             stand_in.closing.wait(delay_seconds)
+        if entry.fault and (let_go := entry.fault.let_go):
+            while not (let_go.wait(0.02) or stand_in.closing.is_set()):
+                pass
         ending = entry.fault.ending if entry.fault else "whole"
         heard = not self._has_hung_up()
         self._answer(reply, ending)

@@ -61,7 +61,9 @@ class Served:
 
 
 @contextmanager
-def serving(database: TestDatabase, locale: str = "en") -> Iterator[Served]:
+def serving(
+    database: TestDatabase, locale: str = "en", refresh_seconds: float = REFRESH_SECONDS
+) -> Iterator[Served]:
     """The board's router alone, on a free port."""
     database.connection.execute(
         f"do $$ begin create role {LOGIN} login in role scooters_ops_analyst;"
@@ -70,7 +72,7 @@ def serving(database: TestDatabase, locale: str = "en") -> Iterator[Served]:
     rows = Rows(make_conninfo(database.conninfo, user=LOGIN))
     app = FastAPI(docs_url=None, redoc_url=None)
     zone = ZoneInfo("Europe/Moscow")
-    router = board_router(rows, ROOT / "templates", locale, zone, refresh_seconds=REFRESH_SECONDS)
+    router = board_router(rows, ROOT / "templates", locale, zone, refresh_seconds=refresh_seconds)
     app.include_router(router)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:

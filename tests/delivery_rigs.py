@@ -24,7 +24,7 @@ from notifier.config import ROOT
 from notifier.delivery import Notifier
 from notifier.secrets import Secrets
 from sandbox.standins import Chat, StandIn, TelegramStandIn, TrackerStandIn
-from tests.conftest import TestDatabase, config
+from tests.conftest import PATIENCE_SECONDS, TestDatabase, config
 
 SECRETS = {
     "TELEGRAM_BOT_TOKEN": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0",
@@ -196,7 +196,7 @@ class House:
             cwd=cwd,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 
@@ -279,9 +279,9 @@ class Daemon:
     notifier: Notifier
     task: asyncio.Task[None]
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10) -> None:
-        """Waits for a condition. Fails when the notifier ends, or after so many seconds."""
-        async with asyncio.timeout(seconds):
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits for a condition. Fails when the notifier ends, or when it takes too long."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not condition():
                 if self.task.done():
                     await self.task
@@ -291,7 +291,7 @@ class Daemon:
     async def stop(self) -> None:
         """Stops it, and waits for its end."""
         self.notifier.stop()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.task
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import psycopg
 
-from tests.conftest import TestDatabase, until
+from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import SECRETS, command
 
 TOKEN = "s3cret-of-the-mission-service"
@@ -47,7 +47,7 @@ class Face:
         self.client = httpx.Client(
             base_url=f"http://{self._address()}",
             headers={"Authorization": f"Bearer {TOKEN}"},
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             limits=httpx.Limits(max_connections=None),
             trust_env=False,
         )
@@ -86,8 +86,8 @@ class Face:
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self.process.terminate()
-        code = self.process.wait(30)
-        self._reader.join(10)
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         return code
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from notifier.config import ROOT
+from tests.conftest import PATIENCE_SECONDS
 
 
 def _processes_of(folder: Path) -> list[str]:
@@ -67,7 +68,7 @@ def until_it_says(process: subprocess.Popen[str], pattern: str) -> str:
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Ctrl-C, as a terminal gives it: to all in the foreground. Its code, and what it said."""
     os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     return process.returncode, output, errors
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from notifier.config import ROOT
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase, at, shared_database, until
+from tests.conftest import PATIENCE_SECONDS, TestDatabase, at, shared_database, until
 from tests.http_rigs import (
     TOKEN,
     Face,
@@ -416,7 +416,7 @@ def test_a_body_that_is_too_large_is_refused(http: Face) -> None:
 
 def test_without_the_token_no_body_is_read(http: Face) -> None:
     where = urlsplit(http.url)
-    with socket.create_connection((where.hostname, where.port), timeout=10) as caller:
+    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE_SECONDS) as caller:
         caller.sendall(
             b"POST /v1/missions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
             b"Content-Type: application/json\r\n\r\n{"

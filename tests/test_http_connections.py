@@ -23,7 +23,7 @@ from notifier.secrets import Secrets
 from notifier.web import connections
 from notifier.web.address import Address
 from notifier.web.server import open_face
-from tests.conftest import TestDatabase, until
+from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 from tests.http_rigs import TOKEN, Face, face, http_user, skip_url, with_files
 
@@ -139,7 +139,7 @@ def test_two_thousand_silent_connections_keep_neither_messages_nor_callers_waiti
             answer = httpx.post(
                 process.url + skip_url("m2", "p1", "j1"),
                 headers={"Authorization": f"Bearer {TOKEN}"},
-                timeout=60,
+                timeout=PATIENCE_SECONDS,
                 trust_env=False,
             )
             assert answer.json() == {"skipped": True}
@@ -188,14 +188,14 @@ def test_a_caller_that_keeps_the_server_waiting_is_cut_and_one_that_waits_for_th
     metrics = Metrics()
 
     async def answered(address: Address) -> httpx.Response:
-        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE_SECONDS) as client:
             return await client.post(
                 f"http://{address}{skip_url('m1', 'p1', 'j1')}",
                 headers={"Authorization": f"Bearer {TOKEN}"},
             )
 
     async def play() -> httpx.Response:
-        async with serving(monkeypatch, metrics) as address, asyncio.timeout(60):
+        async with serving(monkeypatch, metrics) as address, asyncio.timeout(PATIENCE_SECONDS):
             with house.database.connect() as other, other.transaction():
                 other.execute("select from scooters_ops.mission_jobs for update")
                 patient = asyncio.create_task(answered(address))
@@ -243,7 +243,7 @@ def test_malformed_requests_do_not_fill_the_log(environment: dict[str, str]) -> 
     with face(environment) as process:
         before = len(process.lines)
         for request in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade"):
-            with socket.create_connection(address_of(process), timeout=60) as caller:
+            with socket.create_connection(address_of(process), timeout=PATIENCE_SECONDS) as caller:
                 caller.sendall(request + b"\r\nHost: x\r\n\r\n")
                 assert caller.recv(100).startswith(b"HTTP/1.1 4")
         assert process.stop() == 0

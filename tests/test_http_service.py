@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +19,8 @@ from notifier.secrets import Secrets
 from notifier.web.address import Address
 from notifier.web.server import Face as Server
 from notifier.web.server import open_face, run_together
-from sandbox.standins import late
-from tests.conftest import TestDatabase, until
+from sandbox.standins import held, late
+from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
 from tests.http_rigs import TOKEN, face, http_user
 
@@ -66,7 +67,8 @@ def test_without_listen_nothing_listens(house: House) -> None:
 def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(
     house: House, environment: dict[str, str]
 ) -> None:
-    house.telegram.script(late(2))
+    sent = threading.Event()
+    house.telegram.script(held(sent))
     house.database.create_mission()
     with face(environment, "run") as process, ThreadPoolExecutor(1) as pool:
         house.skip("m2")
@@ -79,8 +81,9 @@ def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(
             until(lambda: house.is_blocked("skip_job"))
             process.process.terminate()
             until(lambda: _is_refused(process.url))
+            sent.set()
         assert answer.result().json() == {"skipped": True}
-        assert process.process.wait(30) == 0
+        assert process.process.wait(PATIENCE_SECONDS) == 0
         assert process.log.count(" stopping ") == 1
     assert "sent" in house.states()
     assert house.database.value("select count(*) from scooters_ops.notifiers") == 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -16,8 +17,8 @@ from notifier.config import ROOT
 from notifier.metrics import OUTCOMES
 from notifier.templates import NOTIFICATION_TYPES
 from notifier.web.ops import FAMILIES
-from sandbox.standins import late
-from tests.conftest import TestDatabase, until
+from sandbox.standins import held, late
+from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import LOST_GROUP, TELEGRAM, TICKET, House, make_house
 from tests.http_rigs import LOGIN as HTTP_LOGIN
 from tests.http_rigs import Face, away, end_sessions, face, http_user, is_problem
@@ -126,7 +127,10 @@ def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
 
 
 def test_what_waits_is_counted_with_its_age(house: House, at_work: Face) -> None:
-    house.telegram.script(late(20))
+    house.configure(
+        TELEGRAM, notifier__poll_seconds=0.2, channels__telegram__timeout_seconds=PATIENCE_SECONDS
+    )
+    house.telegram.script(held(threading.Event()))
     house.skip()
     until(lambda: house.states("telegram") == ["sending"])
     until(lambda: Scrape(at_work).value("in_flight") == 1)

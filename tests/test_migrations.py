@@ -20,7 +20,7 @@ from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
 from sandbox.postgres import Postgres
-from tests.conftest import TEMPLATE
+from tests.conftest import PATIENCE_SECONDS, TEMPLATE
 
 PASSWORD = "correct-horse-battery"
 SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
@@ -111,7 +111,7 @@ def run(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -143,7 +143,7 @@ def test_migrating_from_three_shells_at_once_applies_each_migration_once(
         )
         for _ in range(3)
     ]
-    said = [shell.communicate(timeout=60) for shell in shells]
+    said = [shell.communicate(timeout=PATIENCE_SECONDS) for shell in shells]
     assert [shell.returncode for shell in shells] == [0, 0, 0]
     assert sorted(said) == [(FIRST, ""), (AGAIN, ""), (AGAIN, "")]
     assert empty.rows("select migration_id from scooters_ops._yoyo_migration") == [

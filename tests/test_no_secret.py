@@ -7,7 +7,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from notifier import cli, migrate
 from notifier.config import ROOT
 from sandbox.postgres import Postgres
 from sandbox.standins import RESET_AFTER, Fault, json_reply, page
-from tests.conftest import TestDatabase
+from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import LOGIN, SECRETS, TELEGRAM, TICKET, House, make_house
 
 PASSWORD = "correct-horse-battery"
@@ -85,13 +84,16 @@ def _locked_out(cluster: Postgres) -> None:
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute(f"create role {LOCKED_OUT} login password 'another'")
         admin.execute("select pg_reload_conf()")
-    deadline = time.monotonic() + 10
-    while True:
+    locked_out = make_conninfo(cluster.conninfo("postgres"), user=LOCKED_OUT)
+
+    def is_locked_out() -> bool:
         try:
-            psycopg.connect(make_conninfo(cluster.conninfo("postgres"), user=LOCKED_OUT)).close()
+            psycopg.connect(locked_out).close()
         except psycopg.OperationalError:
-            return
-        assert time.monotonic() < deadline
+            return True
+        return False
+
+    until(is_locked_out)
 
 
 def test_what_succeeds_tells_no_secret(listener: Listener) -> None:

@@ -16,7 +16,7 @@ import psycopg
 from notifier.config import ROOT
 from sandbox.demo import CHAT, SECRETS, demo_config
 from sandbox.standins import TelegramStandIn, TrackerStandIn
-from tests.conftest import TestDatabase
+from tests.conftest import PATIENCE_SECONDS, TestDatabase
 
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -110,7 +110,9 @@ def run(command: str, environment: dict[str, str]) -> None:
             daemon = re.search(r" notifier=[^:]+:(\d+):", line)
             assert daemon is not None
             os.kill(int(daemon[1]), signal.SIGTERM)
-    assert process.wait(60) == 0, f"{command} ended with {process.returncode}:\n{output}"
+    assert process.wait(PATIENCE_SECONDS) == 0, (
+        f"{command} ended with {process.returncode}:\n{output}"
+    )
 
 
 def _answer(query: str, environment: dict[str, str]) -> str:

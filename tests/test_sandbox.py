@@ -6,8 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,9 +14,9 @@ import pytest
 import testing.common.database
 
 from sandbox.postgres import Postgres
+from tests.conftest import PATIENCE_SECONDS, until
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 20.0  # seconds
 
 # Says where its server is, and when interrupted whether that is there to the last, and then gone.
 OWNER = """
@@ -83,13 +82,6 @@ def processes_in(folder: str) -> list[str]:
     return found
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.01)
-
-
 def query(server: Postgres, sql: str, dbname: str = "test") -> list[tuple[object, ...]]:
     with psycopg.connect(server.conninfo(dbname), autocommit=True) as connection:
         return connection.execute(sql.encode()).fetchall()
@@ -103,7 +95,7 @@ def execute(server: Postgres, sql: str, dbname: str = "test") -> None:
 def test_the_server_has_pg_cron_and_its_launcher_is_up(server: Postgres) -> None:
     execute(server, "create extension pg_cron", "postgres")
     launchers = "select 1 from pg_stat_activity where backend_type = 'pg_cron launcher'"
-    wait_until(lambda: bool(query(server, launchers)))
+    until(lambda: bool(query(server, launchers)))
     execute(server, "select cron.schedule('nightly', '0 3 * * *', 'select 1')", "postgres")
     assert query(server, "select jobname, database from cron.job", "postgres") == [
         ("nightly", "postgres")
@@ -170,7 +162,7 @@ def test_an_interrupted_owner_has_its_server_to_the_last_and_leaves_nothing(
     folder, _ = line(owner), line(owner)
     os.killpg(owner.pid, interruption)  # the whole group, as a terminal does
     assert line(owner) == "the server answered to the last"
-    assert owner.wait(PATIENCE) == 130
+    assert owner.wait(PATIENCE_SECONDS) == 130
     assert not Path(folder).exists()
     assert processes_in(folder) == []
 
@@ -180,9 +172,9 @@ def test_an_owner_interrupted_while_its_server_boots_leaves_nothing(
     owner: subprocess.Popen[str], landmark: str
 ) -> None:
     folder = line(owner)
-    wait_until(Path(folder, landmark).exists)
+    until(Path(folder, landmark).exists)
     os.killpg(owner.pid, signal.SIGINT)
-    assert owner.wait(PATIENCE) == 130
+    assert owner.wait(PATIENCE_SECONDS) == 130
     assert not Path(folder).exists()
     assert processes_in(folder) == []
 
@@ -192,7 +184,7 @@ def test_the_server_shuts_down_when_its_owner_is_killed_outright(
 ) -> None:
     folder, _ = line(owner), line(owner)
     owner.kill()
-    wait_until(lambda: processes_in(folder) == [])
+    until(lambda: processes_in(folder) == [])
     assert not Path(folder, "data/postmaster.pid").exists(), "it crashed instead"
     subprocess.run(["rm", "-r", folder], check=True)
 
@@ -203,7 +195,7 @@ def test_a_killed_server_starts_again_with_its_data_on_its_port() -> None:
         port = server.port
         with busy_client(server) as client:
             server.kill()
-            assert client.wait(PATIENCE) != 0
+            assert client.wait(PATIENCE_SECONDS) != 0
         assert processes_in(server.base_dir) == []
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(server.conninfo())
@@ -220,7 +212,7 @@ def busy_client(server: Postgres) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
     )
     busy = "select 1 from pg_stat_activity where query like 'do %' and state = 'active'"
-    wait_until(lambda: bool(query(server, busy)))
+    until(lambda: bool(query(server, busy)))
     return client
 
 

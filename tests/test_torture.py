@@ -18,6 +18,7 @@ from sandbox.torture import Report, Scenario, run, run_steps
 from sandbox.torture_runner import Step
 from sandbox.torture_verdict import Due, Mishap, Row, Rules, Taken, Verdict, judge
 from sandbox.torture_world import BOT, ORGANIZATION, Terms, Trial, World, token_of
+from tests.conftest import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_a_notifier_that_ends_by_itself_is_found(world: World) -> None:
     with world.trial("7", Terms(chats=1, queues=1)) as trial:
         trial.query("truncate scooters_ops.configs")
         worker = trial.start()
-        worker.process.wait(30)
+        worker.process.wait(PATIENCE_SECONDS)
         trial.tend(0)
         assert len(trial.problems) == 1
         assert "notifier-1 ended with 2" in trial.problems[0]
