@@ -1291,7 +1291,7 @@ def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(
 
 def test_a_database_that_is_lost_long_after_the_stop_is_waited_for_too(house: House) -> None:
     """A send may take longer than a lease, which is renewed meanwhile."""
-    house.configure(TELEGRAM, notifier__lease_seconds=1, notifier__poll_seconds=3600)
+    house.configure(TELEGRAM, notifier__lease_seconds=2, notifier__poll_seconds=3600)
     answer = threading.Event()
     house.telegram.script(held(answer))
 
@@ -1300,7 +1300,7 @@ def test_a_database_that_is_lost_long_after_the_stop_is_waited_for_too(house: Ho
             house.skip()
             await daemon.until(lambda: bool(house.telegram.messages))
             daemon.notifier.stop()
-            await asyncio.sleep(1.2)
+            await asyncio.sleep(2.2)  # longer than its lease
             assert house.cut_connections() == 1
             answer.set()
             async with asyncio.timeout(PATIENCE_SECONDS):
