@@ -68,7 +68,7 @@ CALLERS: dict[str, set[str]] = {
     "idempotency_token": {ANALYST},
     "mission_intervals_at": {ANALYST},
     "mission_intervals_of": {ANALYST},
-    "opens_or_closes_interval": {ANALYST},
+    "opens_or_closes_interval": {ANALYST, WRITER},
     "recipients_for": {ANALYST, NOTIFIER},
     "send_allowance": {ANALYST, NOTIFIER},
 }
