@@ -14,7 +14,7 @@ from typing import Any, Final
 
 DEEPEST: Final = 64
 """Levels of arrays and objects; what is deeper is left out."""
-LONGEST_INTEGER: Final = 300
+LONGEST_INTEGER: Final = 308
 """Digits of a whole number that is kept as a number; a float bears no more either."""
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
