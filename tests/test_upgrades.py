@@ -18,7 +18,7 @@ from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
 from notifier.installation import Installation, Statement, split, statements
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase
+from tests.conftest import TestDatabase, until
 from tests.upgrade_rigs import (
     Traffic,
     deliver,
@@ -329,6 +329,48 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
         analyst.execute("commit")
     migrations.migrate()
     assert is_changed(ours, "mission_timeouts")
+
+
+def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
+    ours: TestDatabase, next_version: Path
+) -> None:
+    edit(
+        next_version / "triggers/wake_for_plan.sql",
+        "for each statement execute",
+        "for each statement when (true) execute",
+    )
+    ours.connection.execute(
+        "insert into scooters_ops.missions (mission_id, performer_id)"
+        " select format('m%s', number), 'c1' from generate_series(1, 3000) as number;"
+        " delete from scooters_ops.missions;"
+        " alter table scooters_ops.missions set (autovacuum_vacuum_threshold = 0,"
+        " autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100)"
+    )
+    ours.connection.execute("alter system set autovacuum_naptime = 1")
+    ours.connection.execute("select pg_reload_conf()")
+    try:
+        until(
+            lambda: ours.values(
+                "select pid from pg_stat_activity"
+                " where query like 'autovacuum: VACUUM%scooters_ops.missions%'"
+                " and datname = current_database()"
+            )
+        )
+    finally:  # it comes again only after a minute
+        ours.connection.execute("alter system reset autovacuum_naptime")
+        ours.connection.execute("select pg_reload_conf()")
+    with ours.connect() as writer:
+        writer.execute("set lock_timeout = '500ms'")
+        said: list[str] = []
+
+        def write(waits: str) -> None:
+            said.append(waits)
+            writer.execute(
+                "insert into scooters_ops.missions (mission_id, performer_id) values ('w', 'c')"
+            )
+
+        assert migrations.migrate(say=write) == []
+    assert re.search(r"\(autovacuum worker, .*\) holds .* on scooters_ops\.missions", said[0])
 
 
 def test_whoever_holds_the_turn_is_named(ours: TestDatabase) -> None:
