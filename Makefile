@@ -31,7 +31,7 @@ install: .venv/runtime ## what a server of the notifier needs and no more: syste
 	echo 'Ready: make run, or $(CURDIR)/bin/notifier run'
 
 .PHONY: migrate
-migrate: .venv/runtime ## bring the database up to date: migrations, sql/, and config.json (or CONFIG=file) if there is no config
+migrate: .venv/runtime ## bring the database up to date: migrations, then sql/, then a first config
 	$(python) -m notifier migrate $(CONFIG)
 
 .PHONY: config

@@ -27,6 +27,8 @@ PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
 LOOK_SECONDS = 0.02
+# How long after deadlock_timeout autovacuum has left a table that somebody asks for.
+AUTOVACUUM_SECONDS = 2.0
 
 NOT_GRANTED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
@@ -151,8 +153,24 @@ class Attempts:
                         f" it was done: {self._in_the_way(error)}. Run it again when they have"
                         " finished"
                     ) from None
+            self._ask_autovacuum_to_leave()
             time.sleep(pause)
         raise AssertionError("pauses do not end")
+
+    def _ask_autovacuum_to_leave(self) -> None:
+        """It leaves when a session has waited for deadlock_timeout, which no attempt does. Waiting
+        for this weak lock makes neither writers nor readers wait."""
+        for holder in self._holders:
+            if holder.kind == "autovacuum worker":
+                with (
+                    contextlib.suppress(psycopg.errors.LockNotAvailable),
+                    self._witness.transaction(),
+                ):
+                    seconds = deadlock_seconds(self._witness) + AUTOVACUUM_SECONDS
+                    self._witness.execute(f"set local lock_timeout = '{milliseconds(seconds)}'")
+                    self._witness.execute(
+                        f"lock table only {holder.what} in share update exclusive mode"
+                    )
 
     def _in_the_way(self, error: Exception) -> str:
         if self._holders:
@@ -211,11 +229,16 @@ def limits(connection: psycopg.Connection[Any]) -> tuple[float, float]:
     Both are shorter than deadlock_timeout: in a deadlock the attempt gives up before the server
     chooses somebody to end.
     """
-    row = connection.execute(
+    timeout = deadlock_seconds(connection)
+    return min(BUDGET_SECONDS, timeout / 2), min(LOCK_SECONDS, timeout / 4)
+
+
+def deadlock_seconds(connection: psycopg.Connection[Any]) -> float:
+    """How long a session waits for a lock before it looks who is in the way."""
+    (seconds,) = connection.execute(
         "select setting::float / 1000 from pg_settings where name = 'deadlock_timeout'"
-    ).fetchone()
-    deadlock_seconds = 1.0 if row is None else float(row[0])
-    return min(BUDGET_SECONDS, deadlock_seconds / 2), min(LOCK_SECONDS, deadlock_seconds / 4)
+    ).fetchall()[0]
+    return float(seconds)
 
 
 def milliseconds(seconds: float) -> str:

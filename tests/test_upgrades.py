@@ -18,8 +18,15 @@ from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
 from notifier.installation import Installation, Statement, split, statements
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase
-from tests.upgrade_rigs import Traffic, deliver, fill, migrate_to, new_database
+from tests.conftest import TestDatabase, until
+from tests.upgrade_rigs import (
+    Traffic,
+    deliver,
+    fill,
+    migrate_to,
+    new_database,
+    slow_writer,
+)
 
 SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
 
@@ -324,6 +331,48 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
     assert is_changed(ours, "mission_timeouts")
 
 
+def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
+    ours: TestDatabase, next_version: Path
+) -> None:
+    edit(
+        next_version / "triggers/wake_for_plan.sql",
+        "for each statement execute",
+        "for each statement when (true) execute",
+    )
+    ours.connection.execute(
+        "insert into scooters_ops.missions (mission_id, performer_id)"
+        " select format('m%s', number), 'c1' from generate_series(1, 3000) as number;"
+        " delete from scooters_ops.missions;"
+        " alter table scooters_ops.missions set (autovacuum_vacuum_threshold = 0,"
+        " autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100)"
+    )
+    ours.connection.execute("alter system set autovacuum_naptime = 1")
+    ours.connection.execute("select pg_reload_conf()")
+    try:
+        until(
+            lambda: ours.values(
+                "select pid from pg_stat_activity"
+                " where query like 'autovacuum: VACUUM%scooters_ops.missions%'"
+                " and datname = current_database()"
+            )
+        )
+    finally:  # it comes again only after a minute
+        ours.connection.execute("alter system reset autovacuum_naptime")
+        ours.connection.execute("select pg_reload_conf()")
+    with ours.connect() as writer:
+        writer.execute("set lock_timeout = '500ms'")
+        said: list[str] = []
+
+        def write(waits: str) -> None:
+            said.append(waits)
+            writer.execute(
+                "insert into scooters_ops.missions (mission_id, performer_id) values ('w', 'c')"
+            )
+
+        assert migrations.migrate(say=write) == []
+    assert re.search(r"\(autovacuum worker, .*\) holds .* on scooters_ops\.missions", said[0])
+
+
 def test_whoever_holds_the_turn_is_named(ours: TestDatabase) -> None:
     said: list[str] = []
     with psycopg.connect(ours.conninfo, autocommit=True, application_name="other") as holder:
@@ -386,10 +435,14 @@ def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing
         )
         monkeypatch.setenv("DATABASE_URL", database.conninfo)
         traffic = Traffic(database)
-        with psycopg.connect(database.conninfo) as analyst, traffic.flowing():
+        with (
+            psycopg.connect(database.conninfo) as analyst,
+            traffic.flowing(),
+            slow_writer(database) as commits,
+        ):
             analyst.execute("set transaction isolation level repeatable read")
             analyst.execute("select * from public.late")
-            assert migrations.migrate(say=SILENT)[-1] == known_migrations()[-1]
+            assert migrations.migrate(say=commits)[-1] == known_migrations()[-1]
             analyst.execute("select * from public.late")
         assert_all_that_is_due_arrives(database, traffic)
 
@@ -409,10 +462,14 @@ def test_changed_views_triggers_and_functions_take_effect_beside_everybody_who_w
     change_view(next_version, "delivery_status")
     ours.connection.execute(f"alter database {ours.name} set deadlock_timeout = '500ms'")
     traffic = Traffic(ours)
-    with psycopg.connect(ours.conninfo) as analyst, traffic.flowing():
+    with (
+        psycopg.connect(ours.conninfo) as analyst,
+        traffic.flowing(),
+        slow_writer(ours) as commits,
+    ):
         for view in ("mission_intervals", "mission_timeouts", "notifications"):
             analyst.execute(f"select from scooters_ops.{view}")
-        assert migrations.migrate(say=SILENT) == []
+        assert migrations.migrate(say=commits) == []
     assert is_changed(ours, "delivery_status")
     assert ours.value(
         "select every(pg_get_triggerdef(oid) like '% WHEN (true) %') from pg_trigger"

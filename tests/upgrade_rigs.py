@@ -217,6 +217,23 @@ class Traffic:
             connection.execute("select count(*) from scooters_ops.notification_recipients")
 
 
+@contextmanager
+def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
+    """A transaction that has written a mission. It commits when the upgrade says, by what this
+    yields, that it waits: so others who write would wait behind the upgrade, if that stayed."""
+    with psycopg.connect(database.conninfo) as connection:
+        connection.execute(AS_EARLIER, {"mission_id": "slow"})
+        pid = connection.info.backend_pid
+        said: list[str] = []
+
+        def commit(waits: str) -> None:
+            said.append(waits)
+            connection.commit()
+
+        yield commit
+    assert any(f"pid {pid} " in waits for waits in said)
+
+
 AS_EARLIER = """
     with mission as (
         insert into scooters_ops.missions (mission_id, performer_id, status)
