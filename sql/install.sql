@@ -39,6 +39,7 @@ set client_min_messages = warning;
 \ir functions/try_detection_lock.sql
 \ir functions/wait_for_detection_lock.sql
 \ir functions/due_missions.sql
+\ir functions/wake_missions.sql
 \ir functions/detect_timeouts_of.sql
 \ir functions/detect_timeouts.sql
 \ir functions/detect_in_batches.sql
@@ -48,6 +49,7 @@ set client_min_messages = warning;
 \ir functions/prune_in_batches.sql
 \ir views/detection_status.sql
 \ir views/recent_detection_passes.sql
+\ir views/unnoticed_timeouts.sql
 
 -- What the mission service calls
 \ir functions/mission_schema.sql

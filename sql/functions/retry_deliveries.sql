@@ -22,7 +22,9 @@ begin
         next_attempt_at = now()
     where recipient_id = any(undelivered_ids);
 
-    notify scooters_ops;
+    if undelivered_ids is not null then
+        notify scooters_ops;
+    end if;
     return coalesce(cardinality(undelivered_ids), 0);
 end
 $$;
@@ -32,4 +34,4 @@ comment on function scooters_ops.retry_deliveries(text, text) is
 
 revoke execute on function scooters_ops.retry_deliveries(text, text) from public;
 grant execute on function scooters_ops.retry_deliveries(text, text)
-to scooters_ops_notifier;
+to scooters_ops_notifier, scooters_ops_operator;
