@@ -88,6 +88,8 @@ def advice(status: Status) -> list[str]:
 def _advice(status: Status) -> Iterator[str]:
     if status.detection.is_stalled:
         yield "Detection has stopped: see make status for pg_cron's own account."
+        if status.detection.lock_holder:
+            yield f"Passes wait for the detection lock, held by {status.detection.lock_holder}."
     if status.in_force.config_id is None:
         yield "No config is in force: make config"
     else:
@@ -140,6 +142,8 @@ def _detection(status: Status) -> str:
             f"last pass {_age(status.now - detection.last_pass_at)} ago, "
             f"{detection.last_pass_missions} missions, {detection.last_pass_inserted} inserted"
         )
+    if detection.lock_waiters:
+        line += f"; {detection.lock_waiters} waits for {detection.lock_holder}"
     return f"Detection: {line}" + ("" if detection.is_enabled else "; disabled by config")
 
 

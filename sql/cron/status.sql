@@ -10,7 +10,9 @@ select
     last_pass_at,
     last_pass_elapsed,
     last_pass_missions,
-    last_pass_inserted
+    last_pass_inserted,
+    lock_holder,
+    lock_waiters
 from scooters_ops.detection_status;
 
 select
