@@ -32,6 +32,7 @@ set client_min_messages = warning;
 -- Detection
 \ir functions/idempotency_token.sql
 \ir functions/mission_facts.sql
+\ir functions/follow_history.sql
 \ir functions/wake_for_history.sql
 \ir functions/wake_for_plan.sql
 \ir triggers/wake_for_history.sql
