@@ -18,6 +18,7 @@ set client_min_messages = warning;
 \ir functions/recipients_for.sql
 
 -- Intervals and timeouts
+\ir functions/longest_seconds.sql
 \ir functions/opens_or_closes_interval.sql
 \ir views/mission_overview.sql
 \ir views/mission_events.sql

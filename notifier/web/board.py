@@ -30,7 +30,15 @@ import jinja2
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
 from notifier.web.database import DatabaseAway, RightLacking
@@ -146,6 +154,17 @@ class Facts(Answer):
     limit: timedelta | None = Field(None, alias="limit_seconds")
     elapsed: timedelta | None = Field(None, alias="elapsed_seconds")
     job_type: str | None = None
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_nothing(
+        cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        """What cannot be shown is left out, and takes no other notification off the board."""
+        try:
+            return validate(value)
+        except ValidationError:
+            return cls.model_fields[info.field_name or ""].get_default()
 
 
 class Notification(Answer):
