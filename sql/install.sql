@@ -65,6 +65,7 @@ set client_min_messages = warning;
 \ir triggers/wake_notifiers.sql
 \ir functions/refresh_notifications.sql
 \ir functions/plan_deliveries.sql
+\ir functions/follow_clock.sql
 \ir functions/send_allowance.sql
 \ir views/delivery_channels.sql
 \ir functions/delivery_queue.sql

@@ -38,6 +38,8 @@ set jit = off
 as $$
 #variable_conflict use_column
 begin
+    perform scooters_ops.follow_clock();
+
     perform
     from scooters_ops.delivery_targets as known
     where
@@ -191,7 +193,7 @@ begin
         notification.point_id,
         notification.job_id,
         notification.details,
-        now() - notification.created_at as waited
+        greatest(now() - notification.created_at, '0') as waited
     from leased
     inner join scooters_ops.monitoring_notifications as notification
         on notification.notification_id = leased.notification_id

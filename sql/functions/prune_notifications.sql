@@ -30,7 +30,8 @@ begin
             notification_id,
             mission_id,
             completed,
-            created_at < ended_before as is_old
+            -- One ahead of now is of a clock that has been set back since.
+            created_at < ended_before or created_at > now() as is_old
         from scooters_ops.monitoring_notifications
         where notification_id > after_id
         order by notification_id

@@ -14,11 +14,14 @@ stuck_before as (
 ),
 
 -- Nobody is stuck where something was leased lately: the others wait for their turn.
+-- A lease ahead of now tells of a clock that has been set back since.
 moving as materialized (
     select busy.channel
     from scooters_ops.delivery_channels as busy
     cross join stuck_before
-    where busy.last_granted_at >= stuck_before.moment
+    where
+        busy.last_granted_at >= stuck_before.moment
+        and busy.last_granted_at <= now() + (now() - stuck_before.moment)
 ),
 
 held as materialized (
