@@ -3,6 +3,9 @@
 -- (make migrate does so after the migrations).
 \set ON_ERROR_STOP on
 set client_min_messages = warning;
+-- Names in views, defaults and SQL functions are bound as they are made: to what this
+-- path finds, and never to what somebody put into public.
+set search_path = pg_catalog, pg_temp;
 
 \ir roles.sql
 \ir comments.sql

@@ -10,15 +10,13 @@ create or replace function scooters_ops.idempotency_token(
 )
 returns text
 language sql stable parallel safe
-as $$
-select concat_ws(
+return concat_ws(
     '_',
     regexp_replace(mission_id, '([_\\])', '\\\1', 'g'),
     regexp_replace(coalesce(point_id, ''), '([_\\])', '\\\1', 'g'),
     regexp_replace(coalesce(job_id, ''), '([_\\])', '\\\1', 'g'),
     type::text
-)
-$$;
+);
 
 comment on function scooters_ops.idempotency_token(
     text, text, text, scooters_ops.monitoring_notification_type

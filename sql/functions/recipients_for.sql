@@ -9,7 +9,7 @@ create or replace function scooters_ops.recipients_for(
 )
 returns jsonb
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 with facts as (
     select
         coalesce(recipients_for.attributes, '{}') || jsonb_build_object(
@@ -63,8 +63,8 @@ named_recipients as (
 )
 
 select coalesce(jsonb_agg(recipient order by place), '[]')
-from named_recipients
-$$;
+from named_recipients;
+end; -- noqa: enable=all
 
 comment on function scooters_ops.recipients_for(
     scooters_ops.monitoring_notification_type, text, jsonb
