@@ -105,6 +105,22 @@ class DatabaseNewer(DatabaseUnusable):
     """A newer version migrated the database."""
 
 
+def _moment(text: str) -> datetime | None:
+    """A moment of a notification; None: one that Python cannot hold, such as after 9999."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _duration(seconds: float) -> timedelta | None:
+    """A duration of a notification; None: one that Python cannot hold."""
+    try:
+        return timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        return None
+
+
 @dataclass(frozen=True)
 class Notification:
     """What was noticed."""
@@ -128,11 +144,12 @@ class Notification:
         }
         for key, value in self.details.items():
             if key.endswith("_at") and isinstance(value, str):
-                facts[key] = datetime.fromisoformat(value)
+                facts[key] = _moment(value)
             elif key.endswith("_seconds") and isinstance(value, int | float):
-                facts[key.removesuffix("_seconds")] = timedelta(seconds=value)
-        if {"elapsed", "limit"} <= facts.keys():
-            facts["over"] = facts["elapsed"] - facts["limit"]
+                facts[key.removesuffix("_seconds")] = _duration(value)
+        elapsed, limit = facts.get("elapsed"), facts.get("limit")
+        if isinstance(elapsed, timedelta) and isinstance(limit, timedelta):
+            facts["over"] = elapsed - limit
         return facts
 
 
@@ -259,6 +276,9 @@ class DetectionStatus:
     last_pass_missions: int | None
     last_pass_inserted: int | None
     is_stalled: bool
+    lock_holder: str | None = None
+    """The session that holds the detection lock."""
+    lock_waiters: str | None = None
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,8 @@ def _advice(status: Status) -> Iterator[str]:
         yield from status.jobs.advice()
     elif status.detection.is_stalled:
         yield "Detection has stopped: notifier status --jobs (make status) asks pg_cron why."
+    if status.detection.is_stalled and status.detection.lock_holder:
+        yield f"Passes wait for the detection lock, held by {status.detection.lock_holder}."
     if status.in_force.config_id is None:
         yield "No config is in force: make config"
     else:
@@ -188,6 +190,8 @@ def _detection(status: Status) -> str:
             f"last pass {_age(status.now - detection.last_pass_at)} ago, "
             f"{detection.last_pass_missions} missions, {detection.last_pass_inserted} inserted"
         )
+    if detection.lock_waiters:
+        line += f"; {detection.lock_waiters} waits for {detection.lock_holder}"
     return f"Detection: {line}" + ("" if detection.is_enabled else "; disabled by config")
 
 

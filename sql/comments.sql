@@ -11,7 +11,7 @@ comment on column scooters_ops.missions.mission_id is
 comment on column scooters_ops.missions.performer_id is
 'The courier who carries it out.';
 comment on column scooters_ops.missions.status is
-'created, active, completed or cancelled.';
+'created, active, completed or cancelled. It follows the history: at once what record_event records and what is edited or deleted there, with the next pruning an end that was inserted directly.';
 comment on column scooters_ops.missions.attributes is
 'Free facts (JSON object): city, zone, performer_name, ...; routes match on them, templates print them.';
 comment on column scooters_ops.missions.created_at is
@@ -95,6 +95,11 @@ comment on index scooters_ops.mission_wakeups_due_at_idx is
 'For: what is due, in due_missions.';
 comment on index scooters_ops.mission_wakeups_mission_id_idx is
 'For: every other wake-up of the missions that are due, in detect_timeouts_of. "Look now" is not in it: writers append that, and it is found by due_at.';
+
+comment on table scooters_ops.detection_lock is
+'Has no rows: passes and pruning take turns by a lock on it (share update exclusive).';
+comment on column scooters_ops.detection_lock.note is
+'Of no use: a table has a column.';
 
 comment on table scooters_ops.detection_passes is
 'What each pass of detection did; prune() deletes old ones.';

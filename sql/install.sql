@@ -4,6 +4,8 @@
 -- is in place: so it locks nobody out.
 \set ON_ERROR_STOP on
 set client_min_messages = warning;
+-- Names in views, defaults and SQL functions are bound as they are made: to what this
+-- path finds, and never to what somebody put into public.
 set search_path = pg_catalog, pg_temp;
 
 \ir roles.sql
@@ -23,6 +25,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/recipients_for.sql
 
 -- Intervals and timeouts
+\ir functions/longest_seconds.sql
 \ir functions/opens_or_closes_interval.sql
 \ir views/mission_overview.sql
 \ir views/mission_events.sql
@@ -38,6 +41,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/shallow.sql
 \ir functions/idempotency_token.sql
 \ir functions/mission_facts.sql
+\ir functions/follow_history.sql
 \ir functions/wake_for_history.sql
 \ir functions/wake_for_plan.sql
 \ir triggers/wake_for_history.sql
@@ -47,6 +51,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/try_detection_lock.sql
 \ir functions/wait_for_detection_lock.sql
 \ir functions/due_missions.sql
+\ir functions/wake_missions.sql
 \ir functions/detect_timeouts_of.sql
 \ir functions/detect_timeouts.sql
 \ir functions/detect_in_batches.sql
@@ -56,6 +61,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/prune_in_batches.sql
 \ir views/detection_status.sql
 \ir views/recent_detection_passes.sql
+\ir views/unnoticed_timeouts.sql
 
 -- What the mission service calls
 \ir functions/mission_schema.sql
@@ -70,6 +76,7 @@ set search_path = pg_catalog, pg_temp;
 \ir functions/refresh_notifications.sql
 \ir functions/plan_notifications.sql
 \ir functions/plan_deliveries.sql
+\ir functions/follow_clock.sql
 \ir functions/send_allowance.sql
 \ir functions/target_rules.sql
 \ir views/delivery_channels.sql

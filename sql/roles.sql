@@ -1,4 +1,5 @@
--- Who may do what? Three roles without login, granted to whatever users exist.
+-- Who may do what? Four roles without login, granted to whatever users exist. An
+-- operator is an analyst too.
 -- Roles belong to the whole cluster: another database may have made them, or be making
 -- them at this very moment.
 do $$
@@ -6,7 +7,10 @@ declare
     role_name text;
 begin
     foreach role_name in array array[
-        'scooters_ops_writer', 'scooters_ops_notifier', 'scooters_ops_analyst'
+        'scooters_ops_writer',
+        'scooters_ops_notifier',
+        'scooters_ops_analyst',
+        'scooters_ops_operator'
     ]
     loop
         begin
@@ -17,8 +21,20 @@ begin
             when duplicate_object or unique_violation then null;
         end;
     end loop;
+
+    if not pg_catalog.pg_has_role('scooters_ops_operator', 'scooters_ops_analyst', 'member') then
+        begin
+            grant scooters_ops_analyst to scooters_ops_operator;
+        exception
+            when unique_violation then null;
+        end;
+    end if;
 end
 $$;
 
 grant usage on schema scooters_ops
-to scooters_ops_writer, scooters_ops_notifier, scooters_ops_analyst;
+to
+scooters_ops_writer,
+scooters_ops_notifier,
+scooters_ops_analyst,
+scooters_ops_operator;

@@ -1211,6 +1211,72 @@ def test_detection_status_tells_of_the_last_pass(database: TestDatabase) -> None
     assert status["last_pass_elapsed"] <= after - before
 
 
+def test_detection_status_names_who_holds_the_lock_and_who_waits_for_it(
+    database: TestDatabase,
+) -> None:
+    def holder_and_waiters() -> tuple[str | None, str | None]:
+        (row,) = database.rows(
+            "select lock_holder, lock_waiters from scooters_ops.detection_status"
+        )
+        return row["lock_holder"], row["lock_waiters"]
+
+    started(database)
+    database.detect(16)
+    with (
+        held_open(database) as holder,
+        database.connect() as pruner,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        holder.execute("set application_name = 'somebody''s psql'")
+        holder.execute("select count(*) from scooters_ops.detection_lock")
+        assert holder_and_waiters() == (None, None)  # whoever only reads is in nobody's way
+        holder.execute("select scooters_ops.try_detection_lock()")
+        assert database.detect(17) == 0
+        held_by, waited_by = holder_and_waiters()
+        assert held_by is not None
+        assert held_by.startswith(f"pid {holder.info.backend_pid}, user postgres, somebody's psql")
+        assert waited_by is None
+        pruning = pool.submit(pruner.execute, "call scooters_ops.prune_in_batches()")
+        until(lambda: holder_and_waiters()[1])
+        assert f"pid {pruner.info.backend_pid}," in str(holder_and_waiters()[1])
+        holder.rollback()
+        pruning.result()
+    assert holder_and_waiters() == (None, None)
+    assert database.value("select count(*) from pg_locks where locktype = 'advisory'") == 0
+
+
+# --- Who is woken ---------------------------------------------------------------------------------
+
+
+def notified(connection: psycopg.Connection[Any]) -> int:
+    """How many NOTIFYs have arrived since it was asked last; a mark shows where to stop."""
+    connection.execute("notify scooters_ops, 'mark'")
+    for arrived, notification in enumerate(connection.notifies()):
+        if notification.payload == "mark":
+            return arrived
+    raise AssertionError("the connection is gone")
+
+
+def test_only_what_gives_a_notifier_work_wakes_it(database: TestDatabase) -> None:
+    started(database)
+    with database.connect() as listener:
+        listener.execute("listen scooters_ops")
+        assert database.detect(1) == 0
+        assert database.detect(14) == 0
+        assert database.value("select scooters_ops.retry_deliveries()") == 0
+        assert database.value("select scooters_ops.release_deliveries('nobody')") == 0
+        assert database.value("select scooters_ops.plan_deliveries(10)") == 0
+        database.apply_config()
+        assert notified(listener) == 0
+        assert database.detect(16) == 1
+        assert notified(listener) == 1
+        assert database.detect(17) == 0
+        assert database.value("select scooters_ops.skip_job('m1', 'p2', 'j1')") is True
+        assert notified(listener) == 1
+        assert database.value("select scooters_ops.skip_job('m1', 'p2', 'j1')") is False
+        assert notified(listener) == 0
+
+
 # --- Passes of a bounded size -------------------------------------------------------------------
 
 DETECT_IN_BATCHES = "call scooters_ops.detect_in_batches()"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.conftest import TestDatabase, at
+from tests.conftest import TestDatabase, at, until
 
 MISSION: dict[str, Any] = {
     "mission_id": "m1",
@@ -269,6 +270,111 @@ def test_of_two_ends_the_earlier_gives_the_status_in_whatever_order_they_are_tol
     database.record("mission_cancelled", 12)
     assert status(database) == "completed"
     database.record("mission_cancelled", 8)
+    assert status(database) == "cancelled"
+
+
+@pytest.mark.parametrize("first", ["mission_completed", "mission_cancelled"])
+def test_of_two_ends_told_at_once_the_earlier_gives_the_status(
+    database: TestDatabase, first: str
+) -> None:
+    """Whichever of the two transactions commits first."""
+    create(database, MISSION)
+    call = "select scooters_ops.record_event('m1', %s, null, %s)"
+    minutes = {"mission_completed": 10, "mission_cancelled": 8}
+    (second,) = minutes.keys() - {first}
+    with database.connect() as one, database.connect() as other, ThreadPoolExecutor(1) as pool:
+        with one.transaction():
+            one.execute(call, (first, at(minutes[first])))
+            waiting = pool.submit(other.execute, call, (second, at(minutes[second])))
+            until(
+                lambda: database.value(
+                    "select count(*) from pg_stat_activity"
+                    " where datname = current_database() and wait_event_type = 'Lock'"
+                )
+            )
+        waiting.result()
+    assert status(database) == "cancelled"
+
+
+def delete(database: TestDatabase, type_: str) -> None:
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where mission_id = 'm1' and type = %s", (type_,)
+    )
+
+
+def test_an_end_that_is_deleted_from_history_leaves_the_mission_watched(
+    database: TestDatabase,
+) -> None:
+    database.create_mission()
+    database.record("mission_started", 0)
+    database.record("mission_completed", 5)
+    database.record("mission_cancelled", 10)
+    assert database.detect(11) == 0
+    delete(database, "mission_completed")
+    assert status(database) == "cancelled"
+    delete(database, "mission_cancelled")
+    assert status(database) == "active"
+    assert database.detect(16) == 1
+    delete(database, "mission_started")
+    assert status(database) == "created"
+
+
+def test_an_end_that_is_edited_in_history_changes_the_status(database: TestDatabase) -> None:
+    def statuses() -> list[str]:
+        return database.values("select status from scooters_ops.missions order by mission_id")
+
+    def edit(change: str, type_: str) -> None:
+        database.connection.execute(
+            f"update scooters_ops.missions_history set {change} where type = '{type_}'"
+        )
+
+    database.create_mission("m1")
+    database.create_mission("m2")
+    database.record("mission_started", 0)
+    database.record("mission_completed", 10)
+    assert statuses() == ["completed", "created"]
+    edit("type = 'mission_cancelled'", "mission_completed")
+    assert statuses() == ["cancelled", "created"]
+    edit("mission_id = 'm2'", "mission_cancelled")
+    assert statuses() == ["active", "cancelled"]
+    edit("type = 'a note'", "mission_cancelled")
+    # Nothing that counts is left of it: nobody can say what it was before.
+    assert statuses() == ["active", "cancelled"]
+    edit("type = 'mission_completed'", "a note")
+    assert statuses() == ["active", "completed"]
+
+
+def test_a_mission_that_somebody_completed_by_hand_stays_so(database: TestDatabase) -> None:
+    create(database, MISSION)
+    database.record("mission_started", 0)
+    database.connection.execute("update scooters_ops.missions set status = 'completed'")
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = occurred_at + interval '1 s'"
+    )
+    database.record("point_arrived", 1, "p1")
+    delete(database, "mission_started")
+    assert status(database) == "completed"
+
+
+def test_old_history_may_be_deleted_and_leaves_the_status(database: TestDatabase) -> None:
+    create(database, MISSION)
+    database.record("mission_started", 0)
+    database.record("mission_completed", 10)
+    database.connection.execute("delete from scooters_ops.missions_history")
+    assert status(database) == "completed"
+
+
+def test_pruning_settles_the_status_of_what_was_inserted_without_record_event(
+    database: TestDatabase,
+) -> None:
+    create(database, MISSION)
+    database.connection.execute(
+        "insert into scooters_ops.missions_history (mission_id, type, occurred_at) values"
+        " ('m1', 'mission_started', %s), ('m1', 'mission_cancelled', %s)",
+        (at(0), at(1)),
+    )
+    assert database.value("select count(*) from scooters_ops.mission_intervals where is_open") == 0
+    database.connection.execute("call scooters_ops.prune_in_batches()")
     assert status(database) == "cancelled"
 
 

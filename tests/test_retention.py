@@ -310,11 +310,7 @@ def test_pruning_waits_for_the_pass_that_runs_and_a_later_pass_sees_its_horizon(
         passing.autocommit = False
         passing.execute("select scooters_ops.try_detection_lock()")
         call = pool.submit(pruner.execute, PRUNE)
-        until(
-            lambda: database.value(
-                "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-            )
-        )
+        until(lambda: database.value("select lock_waiters from scooters_ops.detection_status"))
         assert database.tokens() == before
         passing.commit()
         call.result()

@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import TestDatabase, at
 
 ANALYST, NOTIFIER, WRITER = "scooters_ops_analyst", "scooters_ops_notifier", "scooters_ops_writer"
-ROLES = (ANALYST, NOTIFIER, WRITER)
+OPERATOR = "scooters_ops_operator"
+ROLES = (ANALYST, NOTIFIER, OPERATOR, WRITER)
 
 # Who may call what; the owner may call everything. Nobody else may call anything.
 CALLERS: dict[str, set[str]] = {
@@ -33,6 +34,8 @@ CALLERS: dict[str, set[str]] = {
     "due_missions": set(),
     "is_deeper": set(),
     "json_path": set(),
+    "follow_clock": set(),
+    "follow_history": set(),
     "lock_undelivered": set(),
     "mission_facts": set(),
     "note_channels": set(),
@@ -57,7 +60,7 @@ CALLERS: dict[str, set[str]] = {
     "skip_job": {WRITER},
     # The notifier
     "adopt_leases": {NOTIFIER},
-    "confirm_deliveries": {NOTIFIER},
+    "confirm_deliveries": {NOTIFIER, OPERATOR},
     "lease_deliveries": {NOTIFIER},
     "next_delivery": {NOTIFIER},
     "plan_deliveries": {NOTIFIER},
@@ -68,12 +71,15 @@ CALLERS: dict[str, set[str]] = {
     "report_problem": {NOTIFIER},
     "retire_notifier": {NOTIFIER},
     "resume_channels": {NOTIFIER},
-    "retry_deliveries": {NOTIFIER},
+    "retry_deliveries": {NOTIFIER, OPERATOR},
+    # Operators, who may ask all that analysts may
+    "wake_missions": {OPERATOR},
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
     "board": {ANALYST},
     "board_mission": {ANALYST},
     "idempotency_token": {ANALYST},
+    "longest_seconds": {ANALYST},
     "mission_intervals_at": {ANALYST},
     "mission_intervals_of": {ANALYST},
     "opens_or_closes_interval": {ANALYST, WRITER},
@@ -143,7 +149,8 @@ def test_each_function_may_be_called_by_those_listed_here_and_by_nobody_else(
         " from pg_proc where pronamespace = 'scooters_ops'::regnamespace"
     )
     assert {row["name"]: set(row["callers"]) for row in rows} == CALLERS
-    assert len(rows) == len(CALLERS), "a function has several forms"
+    names = [row["name"] for row in rows]
+    assert {name for name in names if names.count(name) > 1} == {"wake_missions"}
 
 
 def test_relations_are_granted_to_those_listed_here_and_to_nobody_else(
@@ -174,7 +181,7 @@ def test_no_column_is_granted_by_itself(database: TestDatabase) -> None:
     )
 
 
-def test_the_schema_may_be_used_by_the_three_roles_alone_and_filled_by_none(
+def test_the_schema_may_be_used_by_the_four_roles_alone_and_filled_by_none(
     database: TestDatabase,
 ) -> None:
     grants = database.rows(
@@ -192,14 +199,11 @@ def test_the_roles_can_do_nothing_beyond_what_is_granted(database: TestDatabase)
     )
     assert {row.pop("rolname") for row in rows} == set(ROLES)
     assert not any(any(row.values()) for row in rows)
-    assert (
-        database.values(
-            "select roleid::regrole::text from pg_auth_members"
-            " where member::regrole::text = any(%s)",
-            list(ROLES),
-        )
-        == []
-    )
+    assert database.rows(
+        "select member::regrole::text as member, roleid::regrole::text as role"
+        " from pg_auth_members where member::regrole::text = any(%s)",
+        list(ROLES),
+    ) == [{"member": OPERATOR, "role": ANALYST}]
 
 
 def test_every_security_definer_function_pins_its_search_path(database: TestDatabase) -> None:
@@ -230,6 +234,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "skip_job",
         "wake_for_history",
         "wake_for_plan",
+        "wake_missions",
     }
     assert all("search_path=pg_catalog, pg_temp" in row["proconfig"] for row in rows)
 
@@ -376,6 +381,30 @@ def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
                 notifier.execute(statement)
 
 
+def test_an_operator_wakes_missions_retries_and_reads_what_analysts_read(
+    database: TestDatabase,
+) -> None:
+    story(database)
+    database.value("select scooters_ops.plan_deliveries(10)")
+    database.connection.execute("update scooters_ops.notification_recipients set state = 'failed'")
+    with acting_as(database, OPERATOR) as operator:
+        for view in relations(database, "v", "m"):
+            operator.execute(f"select * from scooters_ops.{view}")
+        assert operator.execute("select scooters_ops.wake_missions('{m1}')").fetchone() == (1,)
+        assert operator.execute(
+            "select scooters_ops.wake_missions(now() - interval '1 h', now())"
+        ).fetchone() == (1,)
+        assert operator.execute("select scooters_ops.retry_deliveries()").fetchone() == (2,)
+        for statement in (
+            "select scooters_ops.record_event('m1', 'mission_started')",
+            "select scooters_ops.skip_job('m1', 'p1', 'j1')",
+            "select scooters_ops.plan_deliveries(1)",
+            "select scooters_ops.apply_config('{}')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                operator.execute(statement)
+
+
 # --- Others, with rights of their own -----------------------------------------------------------
 
 
@@ -398,6 +427,32 @@ def test_whoever_has_no_role_of_ours_can_do_nothing(database: TestDatabase, some
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+
+
+def test_whoever_has_no_right_on_the_schema_can_hold_no_lock_that_decides(
+    database: TestDatabase, somebody: str
+) -> None:
+    """Any login may take any advisory lock, and an analyst may read a table of ours at most."""
+    started_at = "select scooters_ops.record_event_once('m1', 'mission_started', null, %s, 'k')"
+    with psycopg.connect(database.conninfo, user=somebody) as holder:
+        for statement in (
+            "lock table scooters_ops.detection_lock in share update exclusive mode",
+            "select scooters_ops.try_detection_lock()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), holder.transaction():
+                holder.execute(statement)
+        # All advisory locks that we ever took: by the table's number, and by the key's hash.
+        holder.execute(
+            "select pg_advisory_lock((%s)::bigint), pg_advisory_lock(hashtextextended(%s, 0))",
+            (
+                database.value("select 'scooters_ops.mission_wakeups'::regclass::oid::bigint"),
+                '["scooters_ops.event_keys", "m1", "k"]',
+            ),
+        )
+        database.create_mission()
+        database.connection.execute("set lock_timeout = '500ms'")
+        database.value(started_at, at(0))
+        assert database.detect(20) == 1
 
 
 def test_a_user_with_a_role_of_ours_has_its_rights(database: TestDatabase, somebody: str) -> None:

@@ -143,6 +143,18 @@ def test_whoever_is_needed_is_told_what_to_do(changes: dict[str, Any], says: str
     assert text(replace(QUIET, **changes)).splitlines()[-1] == line
 
 
+def test_who_keeps_passes_from_running_is_named() -> None:
+    blocked = replace(QUIET.detection, is_stalled=True, lock_holder="pid 7, user alice")
+    assert any("pid 7, user alice" in line for line in advice(replace(QUIET, detection=blocked)))
+    waited_for = replace(
+        QUIET.detection, lock_holder="pid 7, user alice", lock_waiters="pid 8, user bob"
+    )
+    assert "pid 8, user bob waits for pid 7, user alice" in text(
+        replace(QUIET, detection=waited_for)
+    )
+    assert advice(replace(QUIET, detection=waited_for)) == []
+
+
 def test_of_a_thousand_chats_the_text_shows_the_worst_and_json_all() -> None:
     chats = [recipient(str(-number), age=number) for number in range(1, 998)]
     crowd = replace(

@@ -180,12 +180,13 @@ class Facts(Answer):
     @field_validator("*", mode="wrap")
     @classmethod
     def _or_nothing(
-        cls, value: Any, known: ValidatorFunctionWrapHandler, info: ValidationInfo
+        cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Any:
+        """What cannot be shown is left out, and takes no other notification off the board."""
         try:
-            return known(value)
+            return validate(value)
         except ValidationError:
-            return cls.model_fields[str(info.field_name)].get_default()
+            return cls.model_fields[info.field_name or ""].get_default()
 
 
 class Notification(Answer):

@@ -34,6 +34,7 @@ returns jsonb
 language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set max_parallel_workers_per_gather = 0

@@ -13,7 +13,7 @@ returns table (
     intervals jsonb
 )
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 select
     max(span.type) filter (where span.is_open) as type,
     max(span.deadline) filter (where span.is_open) as deadline,
@@ -40,8 +40,8 @@ left join scooters_ops.mission_points as point
 where
     span.mission_id = board_intervals.mission_id
     and coalesce(span.finished_at, 'infinity') > since
-group by span.mission_id
-$$;
+group by span.mission_id;
+end; -- noqa: enable=all
 
 comment on function scooters_ops.board_intervals(text, timestamptz, timestamptz) is
 'Where this mission was as of a moment: type, deadline and is_overdue of the open interval (null: none), and all of its intervals that lasted beyond "since" (JSON array; durations in seconds); no row where there is none.';

@@ -9,20 +9,17 @@ create or replace function scooters_ops.board_matches(
 )
 returns boolean
 language sql immutable parallel safe
-as $$
-select
-    (
-        of_city is null
-        or lower(attributes ->> 'city') = lower(of_city collate "default")
-    )
-    and (
-        of_performer is null
-        or performer_id = of_performer
-        or strpos(
-            lower(attributes ->> 'performer_name'), lower(of_performer collate "default")
-        ) > 0
-    )
-$$;
+return (
+    of_city is null
+    or lower(attributes ->> 'city') = lower(of_city collate "default")
+)
+and (
+    of_performer is null
+    or performer_id = of_performer
+    or strpos(
+        lower(attributes ->> 'performer_name'), lower(of_performer collate "default")
+    ) > 0
+);
 
 comment on function scooters_ops.board_matches(text, jsonb, text, text) is
 'Whether the city is of_city, and the performer_id of_performer or the performer_name something that contains it, whatever the case of letters; null: whichever.';

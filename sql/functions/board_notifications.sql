@@ -2,7 +2,7 @@
 create or replace function scooters_ops.board_notifications(notification_ids bigint[])
 returns jsonb
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 select coalesce(
     jsonb_agg(
         jsonb_build_object(
@@ -58,8 +58,8 @@ select coalesce(
     '[]'
 )
 from scooters_ops.monitoring_notifications as notification
-where notification.notification_id = any(notification_ids)
-$$;
+where notification.notification_id = any(notification_ids);
+end; -- noqa: enable=all
 
 comment on function scooters_ops.board_notifications(bigint[]) is
 'These notifications, newest first, each with its recipients and how far they are (JSON array; state as in delivery_status).';

@@ -13,7 +13,7 @@ returns table (
     free integer
 )
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 with recursive waiting as (
     -- Before the first: no address is empty.
     select
@@ -90,8 +90,8 @@ cross join lateral (
         and recipient.address = addressed.address
         and recipient.state = 'sending'
         and recipient.next_attempt_at > now()
-) as in_flight
-$$;
+) as in_flight;
+end; -- noqa: enable=all
 
 comment on function scooters_ops.delivery_queue(text, jsonb) is
 'The addresses (chats, queues) of a channel that wait for something: where it is sent to if the address has moved (moved_to: the fields of the target that are new), since when or from when on the first is due, until when a hold lasts, when the limits open, how many may go now (a count; null: no limit).';

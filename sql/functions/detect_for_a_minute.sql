@@ -2,14 +2,20 @@
 -- Before pg_cron 1.5 a job of every minute calls this: passes at a distance within its
 -- minute, each committed on its own, the last one early enough to end within it. Where
 -- statement_timeout would end the call before, it ends by itself a little earlier: what
--- the timeout cancels is a pass, and a run that failed.
+-- the timeout cancels is a pass, and a run that failed. As for search_path, see
+-- detect_in_batches, which commits and so ends what was set.
 create or replace procedure scooters_ops.detect_for_a_minute(distance interval)
 language plpgsql
 as $$
 declare
-    started_at constant timestamptz := clock_timestamp();
-    next_pass_at timestamptz := started_at;
-    ends_at constant timestamptz := started_at + least(
+    started_at pg_catalog.timestamptz;
+    next_pass_at pg_catalog.timestamptz;
+    ends_at pg_catalog.timestamptz;
+begin
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    started_at := clock_timestamp();
+    next_pass_at := started_at;
+    ends_at := started_at + least(
         interval '1 minute',
         (
             select
@@ -19,7 +25,6 @@ declare
             where name = 'statement_timeout'
         )
     );
-begin
     if distance < interval '1 second' or distance > interval '1 minute' then
         raise exception using
             errcode = 'invalid_parameter_value',
@@ -27,6 +32,7 @@ begin
     end if;
     loop
         call scooters_ops.detect_in_batches();
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         next_pass_at := next_pass_at + distance;
         exit when next_pass_at >= ends_at;
         perform pg_sleep_until(next_pass_at);

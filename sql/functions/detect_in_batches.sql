@@ -2,15 +2,19 @@
 -- However many missions are due at once: each pass looks at no more than
 -- detection.batch_size of them, and what it found can be delivered while the next one
 -- runs. What a pass that failed had taken comes back with its transaction.
+-- A procedure that commits cannot have a search_path of its own, so each transaction
+-- sets it first; what comes before looks no name up.
 create or replace procedure scooters_ops.detect_in_batches()
 language plpgsql
 as $$
 declare
-    due_mission_ids text[];
+    due_mission_ids pg_catalog.text[];
     batch_size integer;
     looked_at integer := 0;
+    is_last boolean;
 begin
     loop
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         select detection_batch_size
         into batch_size
         from scooters_ops.config_in_force
@@ -23,9 +27,10 @@ begin
             now(),
             greatest(cardinality(due_mission_ids) - looked_at - batch_size, 0)
         );
-        commit;
         looked_at := looked_at + batch_size;
-        exit when looked_at >= cardinality(due_mission_ids);
+        is_last := looked_at >= cardinality(due_mission_ids);
+        commit;
+        exit when is_last;
     end loop;
 end
 $$;

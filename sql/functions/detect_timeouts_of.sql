@@ -19,6 +19,7 @@ create or replace function scooters_ops.detect_timeouts_of(
 returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set plan_cache_mode = force_generic_plan
 set enable_nestloop = off
 set enable_seqscan = off
@@ -27,9 +28,15 @@ set jit = off
 as $$
 declare
     pass_started_at constant timestamptz := clock_timestamp();
-    -- What was notified before it may have been pruned.
+    -- What was notified before it may have been pruned. One that is still to come is of a
+    -- clock that has been set back since.
     horizon constant timestamptz := coalesce(
-        (select max(news_since) from scooters_ops.news_horizon), '-infinity'
+        (
+            select max(news_since)
+            from scooters_ops.news_horizon
+            where news_since <= clock_timestamp()
+        ),
+        '-infinity'
     );
     inserted_count integer := 0;
 begin

@@ -39,6 +39,8 @@ set jit = off
 as $$
 #variable_conflict use_column
 begin
+    perform scooters_ops.follow_clock();
+
     perform
     from scooters_ops.delivery_targets as known
     where
@@ -156,7 +158,7 @@ begin
             notification.point_id,
             notification.job_id,
             notification.details,
-            now() - notification.created_at as waited,
+            greatest(now() - notification.created_at, '0') as waited,
             recipient.idempotency_key
     ),
 

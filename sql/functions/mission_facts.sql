@@ -3,7 +3,7 @@
 create or replace function scooters_ops.mission_facts(mission_id text, point_id text)
 returns setof jsonb
 language sql stable
-as $$
+begin atomic -- noqa: disable=all
 select jsonb_build_object(
     'performer_id', mission.performer_id,
     'attributes', scooters_ops.shallow(mission.attributes),
@@ -21,8 +21,8 @@ select jsonb_build_object(
     )
 )
 from scooters_ops.missions as mission
-where mission.mission_id = mission_facts.mission_id
-$$;
+where mission.mission_id = mission_facts.mission_id;
+end; -- noqa: enable=all
 
 comment on function scooters_ops.mission_facts(text, text) is
 'The facts of a mission that every notification keeps: performer_id, attributes, point_position (from 1; null: not planned), points_total.';

@@ -2,9 +2,9 @@
 create or replace function scooters_ops.mission_intervals_at(as_of timestamptz)
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
-as $$
-select * from scooters_ops.mission_intervals_of(null, as_of, true)
-$$;
+begin atomic -- noqa: disable=all
+select * from scooters_ops.mission_intervals_of(null, as_of, true);
+end; -- noqa: enable=all
 
 comment on function scooters_ops.mission_intervals_at(timestamptz) is
 'Every interval of every mission as of a moment, seeing only events up to it; columns as in mission_intervals.';

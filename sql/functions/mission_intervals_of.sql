@@ -8,6 +8,9 @@
 -- Whether all missions are meant is a parameter of its own: written as a constant, it
 -- leaves a plain condition, even in a plan that is made before the list is known. It
 -- reads views only, so that whoever may ask the views may ask it.
+--
+-- All durations end at longest_seconds(): nothing overflows, whatever a plan says. A
+-- deadline that no calendar of a program can show is left out.
 create or replace function scooters_ops.mission_intervals_of(
     mission_ids text[],
     as_of timestamptz,
@@ -15,7 +18,7 @@ create or replace function scooters_ops.mission_intervals_of(
 )
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
-as $$
+begin atomic -- noqa: disable=all
 with rules as materialized (
     -- Read once, and not for each interval.
     select * from scooters_ops.timeout_rules
@@ -133,7 +136,13 @@ intervals as (
                     )
                 when target.position > target.last_visited_position + 1
                     then (
-                        select sum(planned.eta)
+                        select
+                            make_interval(
+                                secs => least(
+                                    sum(date_part('epoch', planned.eta)),
+                                    scooters_ops.longest_seconds()
+                                )
+                            )
                         from scooters_ops.mission_routes as planned
                         where
                             planned.mission_id = visit.mission_id
@@ -159,8 +168,14 @@ select
     span.eta,
     rule.factor,
     allowed.time_limit,
-    span.started_at + allowed.time_limit as deadline,
-    coalesce(span.finished_at, as_of) - span.started_at as elapsed,
+    case
+        when span.started_at + allowed.time_limit < timestamptz '9999-12-31 00:00:00+00'
+            then span.started_at + allowed.time_limit
+    end as deadline,
+    least(
+        coalesce(span.finished_at, as_of),
+        span.started_at + make_interval(secs => scooters_ops.longest_seconds())
+    ) - span.started_at as elapsed,
     span.finished_at is null as is_open,
     coalesce(
         coalesce(span.finished_at, as_of) > span.started_at + allowed.time_limit, false
@@ -171,10 +186,13 @@ cross join lateral (
     -- In seconds: a day of an interval may have 23 or 25 hours, a limit may not.
     select
         case
-            when span.eta is not null
+            when span.eta is not null and rule.ratio is not null
                 then greatest(
                     make_interval(
-                        secs => date_part('epoch', span.eta) * rule.ratio
+                        secs => least(
+                            date_part('epoch', span.eta) * rule.ratio,
+                            scooters_ops.longest_seconds()
+                        )
                     ),
                     rule.minimum
                 )
@@ -194,8 +212,8 @@ where
                 and event.ends_mission
             limit 1
         )
-    )
-$$;
+    );
+end; -- noqa: enable=all
 
 comment on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean) is
 'Every interval of these missions, or of all, as of a moment, seeing only events up to it; columns as in mission_intervals.';

@@ -2,15 +2,13 @@
 create or replace function scooters_ops.opens_or_closes_interval(type text)
 returns boolean
 language sql immutable parallel safe
-as $$
-select type in (
+return type in (
     'mission_started',
     'point_arrived',
     'point_completed',
     'mission_completed',
     'mission_cancelled'
-)
-$$;
+);
 
 comment on function scooters_ops.opens_or_closes_interval(text) is
 'Whether history of this type counts for intervals; the log may hold other types too.';

@@ -35,7 +35,8 @@ begin
                 from scooters_ops.unrouted_notifications as unrouted
                 where unrouted.notification_id = notification.notification_id
             ) as is_settled,
-            created_at < ended_before as is_old
+            -- One ahead of now is of a clock that has been set back since.
+            created_at < ended_before or created_at > now() as is_old
         from scooters_ops.monitoring_notifications as notification
         where notification_id > after_id
         order by notification_id

@@ -108,20 +108,7 @@ begin
             mission_id = record_event.mission_id
             and status = 'created';
     elsif record_event.type in ('mission_completed', 'mission_cancelled') then
-        update scooters_ops.missions as mission
-        set status = ending.status
-        from (
-            select replace(event.type, 'mission_', '') as status
-            from scooters_ops.missions_history as event
-            where
-                event.mission_id = record_event.mission_id
-                and event.type in ('mission_completed', 'mission_cancelled')
-            order by event.occurred_at, event.history_id
-            limit 1
-        ) as ending
-        where
-            mission.mission_id = record_event.mission_id
-            and mission.status <> ending.status;
+        perform scooters_ops.follow_history(array[record_event.mission_id]);
     end if;
     return new_history_id;
 end

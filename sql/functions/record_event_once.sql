@@ -1,6 +1,7 @@
 -- What happened on a mission, told by somebody who may have to repeat himself?
 -- The first call with a key records the event, and the key in the same transaction. Of
--- two calls at once the second waits for the first.
+-- two calls at once the second waits for the first: by the key's unique index, which
+-- nobody can hold who may not write to the table.
 create or replace function scooters_ops.record_event_once(
     mission_id text,
     type text,
@@ -23,17 +24,29 @@ declare
     known_event jsonb;
     known_history_id bigint;
 begin
-    if record_event_once.idempotency_key is not null then
-        perform pg_advisory_xact_lock(
-            hashtextextended(
-                jsonb_build_array(
-                    'scooters_ops.event_keys',
-                    record_event_once.mission_id,
-                    record_event_once.idempotency_key
-                )::text,
-                0
-            )
+    if record_event_once.idempotency_key is null then
+        return scooters_ops.record_event(
+            record_event_once.mission_id,
+            record_event_once.type,
+            record_event_once.point_id,
+            coalesce(record_event_once.occurred_at, now())
         );
+    end if;
+
+    -- Whoever inserts the key records the event; another caller waits here until that
+    -- has committed. An unknown mission is record_event's to refuse.
+    insert into scooters_ops.event_keys (
+        mission_id, idempotency_key, event, history_id
+    )
+    select
+        mission_id,
+        record_event_once.idempotency_key,
+        told,
+        0
+    from scooters_ops.missions
+    where mission_id = record_event_once.mission_id
+    on conflict do nothing;
+    if not found then
         select
             event,
             history_id
@@ -42,16 +55,16 @@ begin
         where
             mission_id = record_event_once.mission_id
             and idempotency_key = record_event_once.idempotency_key;
-        if found then
-            if known_event <> told then
-                raise exception using
-                    errcode = 'invalid_parameter_value',
-                    message = format(
-                        'mission "%s": idempotency key "%s" was used for another event',
-                        record_event_once.mission_id,
-                        record_event_once.idempotency_key
-                    );
-            end if;
+        if known_event <> told then
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = format(
+                    'mission "%s": idempotency key "%s" was used for another event',
+                    record_event_once.mission_id,
+                    record_event_once.idempotency_key
+                );
+        end if;
+        if known_event is not null then
             return known_history_id;
         end if;
     end if;
@@ -62,17 +75,11 @@ begin
         record_event_once.point_id,
         coalesce(record_event_once.occurred_at, now())
     );
-    if record_event_once.idempotency_key is not null then
-        insert into scooters_ops.event_keys (
-            mission_id, idempotency_key, event, history_id
-        )
-        values (
-            record_event_once.mission_id,
-            record_event_once.idempotency_key,
-            told,
-            known_history_id
-        );
-    end if;
+    update scooters_ops.event_keys
+    set history_id = known_history_id
+    where
+        mission_id = record_event_once.mission_id
+        and idempotency_key = record_event_once.idempotency_key;
     return known_history_id;
 end
 $$;

@@ -9,6 +9,8 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
+select scooters_ops.follow_clock();
+
 insert into scooters_ops.notifiers (name, config_id, version)
 values (report_notifier.worker, report_notifier.config_id, report_notifier.version)
 on conflict (name) do update

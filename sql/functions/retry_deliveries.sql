@@ -82,4 +82,4 @@ comment on function scooters_ops.retry_deliveries(text, text) is
 
 revoke execute on function scooters_ops.retry_deliveries(text, text) from public;
 grant execute on function scooters_ops.retry_deliveries(text, text)
-to scooters_ops_notifier;
+to scooters_ops_notifier, scooters_ops_operator;

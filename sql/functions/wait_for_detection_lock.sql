@@ -1,11 +1,13 @@
--- When am I the one that takes wake-ups, until my transaction ends?
--- For what must happen between two passes, however busy they are. It waits for the
--- running one alone: whoever only tries meanwhile is refused.
+-- Take the detection lock for this transaction; wait for the session that holds it.
+-- For what must happen between two passes, however busy they are.
 create or replace function scooters_ops.wait_for_detection_lock()
 returns void
-language sql volatile
+language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
-select pg_advisory_xact_lock('scooters_ops.mission_wakeups'::regclass::oid::bigint)
+begin
+    lock table scooters_ops.detection_lock in share update exclusive mode;
+end
 $$;
 
 comment on function scooters_ops.wait_for_detection_lock() is

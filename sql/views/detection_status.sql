@@ -1,10 +1,44 @@
--- Is detection running?
+-- Is detection running, and if it is not, who stands in its way?
 create or replace view scooters_ops.detection_status as
 with last_pass as (
     select *
     from scooters_ops.detection_passes
     order by pass_id desc
     limit 1
+),
+
+patience as (
+    select
+        make_interval(
+            secs => (
+                config -> 'detection' ->> 'stalled_after_seconds'
+            )::double precision
+        ) as stalled_after
+    from scooters_ops.config_in_force
+),
+
+-- A reader's lock is in nobody's way.
+lock_session as (
+    select
+        lock.granted,
+        concat_ws(
+            ', ',
+            coalesce('pid ' || lock.pid, 'a prepared transaction'),
+            'user ' || session.usename,
+            nullif(session.application_name, ''),
+            'since ' || date_trunc('second', session.xact_start)
+        ) as description
+    from pg_catalog.pg_locks as lock
+    left join pg_catalog.pg_stat_activity as session on lock.pid = session.pid
+    where
+        lock.locktype = 'relation'
+        and lock.relation = 'scooters_ops.detection_lock'::regclass
+        and lock.database = (
+            select own.oid
+            from pg_catalog.pg_database as own
+            where own.datname = current_database()
+        )
+        and lock.mode not in ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
 )
 
 select
@@ -13,16 +47,33 @@ select
     last_pass.elapsed as last_pass_elapsed,
     last_pass.missions as last_pass_missions,
     last_pass.inserted as last_pass_inserted,
-    coalesce(config.detection_enabled, false)
-    and greatest(last_pass.started_at, config.applied_at) < now() - make_interval(
-        secs => (
-            config.config -> 'detection' ->> 'stalled_after_seconds'
-        )::double precision
-    ) as is_stalled
+    -- A moment ahead is of a clock that was set back since: no sign of life either.
+    coalesce(
+        config.detection_enabled
+        and not coalesce(
+            last_pass.started_at between now() - patience.stalled_after
+            and now() + patience.stalled_after,
+            false
+        )
+        and config.applied_at not between now() - patience.stalled_after
+        and now() + patience.stalled_after,
+        false
+    ) as is_stalled,
+    (
+        select string_agg(lock_session.description, '; ')
+        from lock_session
+        where lock_session.granted
+    ) as lock_holder,
+    (
+        select string_agg(lock_session.description, '; ')
+        from lock_session
+        where not lock_session.granted
+    ) as lock_waiters
 -- One row, whatever is missing.
 from (select true as is_there) as always -- noqa: ST11
 left join scooters_ops.config_in_force as config on true
-left join last_pass on true;
+left join last_pass on true
+left join patience on true;
 
 comment on view scooters_ops.detection_status is
 'One row: whether detection is enabled, its last pass, and whether passes have stopped.';
@@ -38,6 +89,10 @@ comment on column scooters_ops.detection_status.last_pass_inserted is
 'How many notifications the last pass inserted (a count).';
 comment on column scooters_ops.detection_status.is_stalled is
 'Whether detection is enabled, and yet for stalled_after_seconds no pass has started and no config was applied.';
+comment on column scooters_ops.detection_status.lock_holder is
+'The session that holds the detection lock at this moment: pid, user, application and since when; null: nobody. No pass runs while another session holds it.';
+comment on column scooters_ops.detection_status.lock_waiters is
+'The sessions that wait for the detection lock, as lock_holder; null: nobody.';
 
 grant select on scooters_ops.detection_status
 to scooters_ops_analyst, scooters_ops_notifier;

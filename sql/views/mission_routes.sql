@@ -7,7 +7,13 @@ select
     planned.eta,
     -- Not a window: where nobody asks for it, it costs nothing.
     (
-        select sum(until_here.eta)
+        select
+            make_interval(
+                secs => least(
+                    sum(date_part('epoch', until_here.eta)),
+                    scooters_ops.longest_seconds()
+                )
+            )
         from scooters_ops.mission_points as until_here
         where
             until_here.mission_id = planned.mission_id

@@ -4,21 +4,30 @@ select
     mission_id,
     point_id,
     -- A look-up, not a join: the jobs stay in the order of their key, unsorted.
-    sum(
-        coalesce(
-            eta,
-            make_interval(
-                secs => (
-                    (
-                        select in_force.job_eta_seconds
-                        from scooters_ops.config_in_force as in_force
-                    ) ->> type
-                )::double precision
+    make_interval(
+        secs => nullif(
+            least(
+                coalesce(
+                    sum(
+                        coalesce(
+                            date_part('epoch', eta),
+                            (
+                                (
+                                    select in_force.job_eta_seconds
+                                    from scooters_ops.config_in_force as in_force
+                                ) ->> type
+                            )::double precision,
+                            (
+                                select date_part('epoch', in_force.default_job_eta)
+                                from scooters_ops.config_in_force as in_force
+                            )
+                        )
+                    ),
+                    -1
+                ),
+                scooters_ops.longest_seconds()
             ),
-            (
-                select in_force.default_job_eta
-                from scooters_ops.config_in_force as in_force
-            )
+            -1
         )
     ) as dwell_eta
 from scooters_ops.mission_jobs

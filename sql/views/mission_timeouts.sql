@@ -38,7 +38,7 @@ comment on column scooters_ops.mission_timeouts.factor is
 comment on column scooters_ops.mission_timeouts.time_limit is
 'How long it may last: greatest(eta * factor, minimum) (interval); null: no limit.';
 comment on column scooters_ops.mission_timeouts.deadline is
-'started_at + time_limit; null: no limit.';
+'started_at + time_limit; null: no limit, or one after the year 9999.';
 comment on column scooters_ops.mission_timeouts.elapsed is
 'How long it has lasted, until now or until it was closed (interval).';
 comment on column scooters_ops.mission_timeouts.is_open is

@@ -6,8 +6,9 @@ select
     notifier.seen_at,
     notifier.config_id,
     notifier.version,
-    notifier.seen_at >= now() - (
-        select in_force.notifier_missing_after
+    -- Seen ahead of now: by a clock that has been set back since.
+    abs(extract(epoch from now() - notifier.seen_at)) <= (
+        select extract(epoch from in_force.notifier_missing_after)
         from scooters_ops.config_in_force as in_force
     ) as is_alive,
     (

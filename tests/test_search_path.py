@@ -1,0 +1,376 @@
+"""Whatever somebody puts into `public`, or into a search_path: our functions, procedures and views
+resolve no name there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from notifier.config import ROOT
+from notifier.migrate import migrate
+from sandbox.postgres import Postgres
+from tests.conftest import TestDatabase, at, config, until
+
+# They commit, so that they cannot have a search_path of their own: each of their transactions sets
+# it. The tests below run them.
+PROCEDURES = {"detect_in_batches", "detect_for_a_minute", "prune_in_batches"}
+
+HOSTILE_PATH = "public, scooters_ops, pg_catalog"
+
+# What our sources call or write that pg_catalog has, each with the arguments that it has there, so
+# that whoever looks into public first finds a match that is as good.
+HOSTILE_FUNCTIONS = """
+do $hostile$
+declare
+    victim record;
+begin
+    for victim in
+        select distinct on (proname, proargtypes)
+            pg_get_function_arguments(oid) as arguments,
+            proname,
+            pg_get_function_result(oid) as result
+        from pg_catalog.pg_proc
+        where
+            pronamespace = 'pg_catalog'::regnamespace
+            and prokind = 'f'
+            and proname = any(%(names)s)
+            and not 'internal'::regtype = any(proargtypes)
+            and not 'cstring'::regtype = any(proargtypes)
+    loop
+        begin
+            execute format(
+                'create function public.%%I(%%s) returns %%s language plpgsql as'
+                ' $$ begin raise exception ''hijacked''; end $$',
+                victim.proname, victim.arguments, victim.result
+            );
+        exception
+            when others then null;  -- a pseudo-type that no function of a user may take
+        end;
+    end loop;
+
+    for victim in
+        select
+            oprname,
+            format('hijacking_%%s', oid) as function_name,
+            format_type(oprleft, null) as left_type,
+            format_type(oprright, null) as right_type,
+            format_type(oprresult, null) as result,
+            oprleft <> 0 as is_binary
+        from pg_catalog.pg_operator
+        where oprnamespace = 'pg_catalog'::regnamespace
+    loop
+        begin
+            execute format(
+                'create function public.%%I(%%s%%s) returns %%s'
+                ' language plpgsql as $$ begin raise exception ''hijacked''; end $$',
+                victim.function_name,
+                case when victim.is_binary then victim.left_type || ', ' else '' end,
+                victim.right_type,
+                victim.result
+            );
+            execute format(
+                'create operator public.%%s (function = public.%%I, %%s rightarg = %%s)',
+                victim.oprname,
+                victim.function_name,
+                case
+                    when victim.is_binary then format('leftarg = %%s,', victim.left_type)
+                    else ''
+                end,
+                victim.right_type
+            );
+        exception
+            when others then null;
+        end;
+    end loop;
+
+    create type public.text as enum ('hijacked');
+    create type public.timestamptz as enum ('hijacked');
+    create type public.jsonb as enum ('hijacked');
+end
+$hostile$
+"""
+
+
+def names_called() -> list[str]:
+    """Everything in sql/ that looks like a call."""
+    sources = (path.read_text() for path in (ROOT / "sql").rglob("*.sql"))
+    return sorted({name for text in sources for name in re.findall(r"\b([a-z_0-9]+)\s*\(", text)})
+
+
+def fill_public(connection: psycopg.Connection[Any]) -> None:
+    """Puts a match for each name that we use into public, which raises when it is called."""
+    quoted = "array[" + ", ".join(f"'{name}'" for name in names_called()) + "]::pg_catalog.name[]"
+    connection.execute("set search_path = pg_catalog")
+    connection.execute((HOSTILE_FUNCTIONS % {"names": quoted}).encode())
+
+
+@pytest.fixture
+def hostile(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
+    """A session that looks into a hostile public first, as whoever may set its own path, or the
+    database's, can have it. The caller speaks without operators of its own."""
+    fill_public(database.connection)
+    with database.connect() as connection:
+        connection.execute(f"set search_path = {HOSTILE_PATH}")
+        yield connection
+
+
+def call(connection: psycopg.Connection[Any], statement: str, *parameters: Any) -> Any:
+    cursor = connection.execute(statement.encode(), parameters or None)
+    row = cursor.fetchone() if cursor.description else None
+    return None if row is None else row[0]
+
+
+# --- The catalog --------------------------------------------------------------------------------
+
+
+def test_every_function_is_pinned_or_looked_its_names_up_when_it_was_made(
+    database: TestDatabase,
+) -> None:
+    rows = database.rows(
+        "select proname::text as name, prokind::text as kind, prosqlbody is not null as is_parsed,"
+        " proconfig from pg_proc where pronamespace = 'scooters_ops'::regnamespace"
+    )
+    unpinned = {
+        row["name"]
+        for row in rows
+        if not row["is_parsed"]
+        and "search_path=pg_catalog, pg_temp" not in (row["proconfig"] or ())
+    }
+    assert unpinned == PROCEDURES
+    assert {row["name"] for row in rows if row["kind"] == "p"} == PROCEDURES
+
+
+# --- A hostile public ---------------------------------------------------------------------------
+
+
+def test_a_hostile_public_does_deceive_whoever_pins_nothing(
+    hostile: psycopg.Connection[Any],
+) -> None:
+    for statement in (
+        "select now()",
+        "select 1 + 1",
+        "select '{}'::pg_catalog.jsonb || '{}'::pg_catalog.jsonb",
+        "select greatest(1, 2)::pg_catalog.int8 >= 3::pg_catalog.int8",
+        "select cardinality(array[1])",
+        "select make_interval(secs => 1)",
+    ):
+        with pytest.raises(psycopg.errors.RaiseException, match="hijacked"):
+            hostile.execute(statement.encode())
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        hostile.execute("select 'x'::text")
+
+
+def test_passes_and_pruning_do_not_look_into_a_hostile_public(
+    database: TestDatabase, hostile: psycopg.Connection[Any]
+) -> None:
+    database.create_mission()
+    database.record("mission_started", 0)
+    # Two batches, so that a pass goes on after it has committed.
+    database.apply_config(
+        detection__batch_size=1,
+        detection__notify_within_seconds=31622400,
+        retention__notifications_seconds=1,
+    )
+    database.create_mission("m2")
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = now() - interval '1 day'"
+    )
+    call(hostile, "call scooters_ops.detect_in_batches()")
+    assert database.tokens() == ["m1_p1__timeout_between_points"]
+    assert database.value("select count(*) from scooters_ops.detection_passes") == 2
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications set completed = true, planned_at = now()"
+    )
+    call(hostile, "call scooters_ops.prune_in_batches()")
+    # A minute of 1 pass.
+    call(hostile, "call scooters_ops.detect_for_a_minute('1 minute')")
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        call(hostile, "call scooters_ops.detect_for_a_minute('1 hour')")
+    assert database.value("select count(*) from scooters_ops.detection_passes") >= 3
+    assert call(hostile, "select scooters_ops.detect_timeouts()") == 0
+
+
+def test_a_minute_of_passes_does_not_look_into_a_hostile_public_between_two_of_them(
+    database: TestDatabase, hostile: psycopg.Connection[Any]
+) -> None:
+    """The second pass of the minute comes after commits, and the sleep between them."""
+    database.connection.execute("set search_path = pg_catalog")
+    passes = "select count(*) from scooters_ops.detection_passes"
+    with ThreadPoolExecutor(1) as pool:
+        minute = pool.submit(call, hostile, "call scooters_ops.detect_for_a_minute('1 second')")
+        until(lambda: minute.done() or database.value(passes) >= 2)
+        hostile.cancel()
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            minute.result()
+
+
+def test_no_function_looks_into_a_hostile_public(
+    database: TestDatabase, hostile: psycopg.Connection[Any]
+) -> None:
+    """The whole way of a skip and a timeout, by every function that somebody calls."""
+    mission = {
+        "mission_id": "m1",
+        "performer_id": "c1",
+        "points": [
+            {
+                "point_id": point,
+                "eta_seconds": 600,
+                "jobs": [{"job_id": "j1", "type": "pickup", "eta_seconds": 60}],
+            }
+            for point in ("p1", "p2", "p3")
+        ],
+    }
+    call(
+        hostile,
+        "select scooters_ops.apply_config(%s)",
+        json.dumps(
+            config(
+                routes=[
+                    {
+                        "match": {"type": ["job_skipped"], "job_type": "pickup"},
+                        "recipients": [{"type": "st", "queue": "DUTY"}],
+                        "continue": True,
+                    },
+                    {"match": {}, "recipients": [{"type": "telegram", "chat_id": -1001}]},
+                ]
+            )
+        ),
+    )
+    assert call(hostile, "select scooters_ops.create_mission(%s)", json.dumps(mission)) == "m1"
+    events = [
+        ("mission_started", None, 0),
+        ("point_arrived", "p1", 30),
+        ("point_completed", "p1", 60),
+    ]
+    for type_, point_id, minutes in events:
+        call(
+            hostile,
+            "select scooters_ops.record_event(%s, %s, %s, %s)",
+            "m1",
+            type_,
+            point_id,
+            at(minutes),
+        )
+    once = "select scooters_ops.record_event_once('m1', 'point_arrived', 'p3', %s, 'k1')"
+    first = call(hostile, once, at(70))
+    assert call(hostile, once, at(70)) == first
+    assert call(hostile, "select scooters_ops.skip_job('m1', 'p2', 'j1')") is True
+    assert call(hostile, "select scooters_ops.detect_timeouts(%s)", at(100)) == 3
+    assert call(hostile, "select scooters_ops.wake_missions('{m1}')") == 1
+    assert call(hostile, "select scooters_ops.wake_missions('-infinity', 'infinity')") == 1
+    assert call(hostile, "select scooters_ops.detect_timeouts(%s)", at(101)) == 0
+
+    assert call(hostile, "select scooters_ops.plan_deliveries(10)") == 4
+    call(hostile, "select scooters_ops.report_notifier('n1', 1, '0001')")
+    lease = (
+        "select recipient_id from scooters_ops.lease_deliveries("
+        "'n1', '{\"telegram\": 9, \"st\": 9}', 60)"
+    )
+    leased = [row[0] for row in hostile.execute(lease.encode()).fetchall()]
+    assert leased
+    call(hostile, "select scooters_ops.renew_leases('n1', %s, 60)", leased)
+    call(hostile, "select wait_seconds from scooters_ops.next_delivery('{telegram,st}')")
+    results = [
+        {
+            "recipient_id": leased[0],
+            "state": "in_doubt",
+            "is_attempt": True,
+            "delay_seconds": 0,
+            "error": "?",
+            "hold_seconds": 5,
+        }
+    ]
+    assert (
+        call(hostile, "select scooters_ops.record_deliveries('n1', %s)", json.dumps(results)) == 1
+    )
+    call(hostile, "select scooters_ops.release_deliveries('n1')")
+    call(hostile, "select scooters_ops.resume_channels('{telegram}')")
+    token = database.value(
+        "select idempotency_token from scooters_ops.notification_deliveries"
+        " where state = 'in_doubt'"
+    )
+    assert call(hostile, "select scooters_ops.retry_deliveries(%s)", token) == 1
+    assert call(hostile, "select scooters_ops.confirm_deliveries(%s)", token) == 0
+    call(hostile, "select scooters_ops.retire_notifier('n1')")
+    call(hostile, "select scooters_ops.applied_migrations()")
+    call(hostile, "select scooters_ops.mission_schema()")
+    call(hostile, "select scooters_ops.config_schema()")
+    assert call(hostile, "select scooters_ops.opens_or_closes_interval('nothing')") is False
+    assert (
+        call(
+            hostile, "select scooters_ops.idempotency_token('m_1', 'p1', null, 'timeout_in_point')"
+        )
+        == r"m\_1_p1__timeout_in_point"
+    )
+    assert call(hostile, "select scooters_ops.recipients_for('timeout_in_point', null, '{}')") == [
+        {"type": "telegram", "chat_id": -1001}
+    ]
+    call(
+        hostile,
+        "select free from scooters_ops.send_allowance("
+        "'{2026-01-01}', '[{\"messages\": 1, \"seconds\": 1}]')",
+    )
+    assert (
+        len(
+            hostile.execute(
+                b"select is_overdue from scooters_ops.mission_intervals_at('infinity')"
+            ).fetchall()
+        )
+        == 4
+    )
+    assert call(hostile, "select scooters_ops.board('timeout_in_point', 'Omsk', 'c')")
+    assert call(hostile, "select scooters_ops.board()")
+    assert call(hostile, "select scooters_ops.board_mission('m1')")["mission_id"] == "m1"
+    call(hostile, "select scooters_ops.prune()")
+    # The triggers on the plan and on history.
+    database.connection.execute("set search_path = pg_catalog")
+    hostile.execute(b"update scooters_ops.missions_history set type = type")
+    hostile.execute(b"delete from scooters_ops.missions_history")
+    hostile.execute(b"update scooters_ops.mission_points set eta = '1 minute'")
+    hostile.execute(b"delete from scooters_ops.missions")
+
+
+def test_no_view_looks_into_a_hostile_public(
+    database: TestDatabase, hostile: psycopg.Connection[Any]
+) -> None:
+    database.connection.execute("set search_path = pg_catalog")
+    views = database.values(
+        "select relname::text from pg_class where relnamespace = 'scooters_ops'::regnamespace"
+        " and relkind = 'v'"
+    )
+    assert len(views) > 20
+    database.create_mission()
+    database.record("mission_started", 0)
+    for view in views:
+        hostile.execute(f"select * from scooters_ops.{view}".encode())
+
+
+def test_what_is_installed_over_a_hostile_public_binds_nothing_of_it(
+    cluster: Postgres, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade: the database's own path leads to public first."""
+    fill_public(database.connection)
+    database.connection.execute(f"alter database {database.name} set search_path = {HOSTILE_PATH}")
+    monkeypatch.setenv("DATABASE_URL", database.conninfo)
+    migrate()
+    assert (
+        database.value(
+            "select pg_catalog.count(*) from pg_catalog.pg_depend"
+            " join pg_catalog.pg_proc on refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
+            "  and refobjid = pg_proc.oid"
+            " where pronamespace = 'public'::pg_catalog.regnamespace"
+            "  and classid in ('pg_catalog.pg_rewrite'::pg_catalog.regclass,"
+            "   'pg_catalog.pg_proc'::pg_catalog.regclass,"
+            "   'pg_catalog.pg_attrdef'::pg_catalog.regclass)"
+        )
+        == 0
+    )
+    database.create_mission()
+    database.record("mission_started", 0)
+    assert database.detect(20) == 1
