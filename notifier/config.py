@@ -276,6 +276,8 @@ def read_json(path: Path) -> Any:
 def parse(document: Any) -> Config:
     """The configuration in a JSON document. Raises ConfigError naming the path of each bad key,
     and never the value, which may be a secret in the wrong place."""
+    if unstorable := [*_unstorable(document)]:
+        raise ConfigError(unstorable)
     config = parse_stored(document)
     if problems := [*_unknown_types(config)]:
         raise ConfigError(problems)
@@ -285,8 +287,6 @@ def parse(document: Any) -> Config:
 def parse_stored(document: Any) -> Config:
     """The configuration in a document that the database has accepted. Notification types that are
     not known here may be in it: another version has put it into force. Raises ConfigError."""
-    if unstorable := [*_unstorable(document)]:
-        raise ConfigError(unstorable)
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
