@@ -147,16 +147,25 @@ do $$
 declare
     dependants text;
 begin
-    select string_agg(distinct rule.ev_class::regclass::text, ', ')
+    select string_agg(distinct dependant.name, ', ')
     into dependants
-    from pg_catalog.pg_depend as dependency
-    inner join pg_catalog.pg_rewrite as rule
-        on
-            dependency.classid = 'pg_catalog.pg_rewrite'::regclass
-            and dependency.objid = rule.oid
-    where dependency.refobjid = 'scooters_ops.missions_history_first'::regclass;
+    from (
+        select rule.ev_class::regclass::text as name
+        from pg_catalog.pg_depend as dependency
+        inner join pg_catalog.pg_rewrite as rule
+            on
+                dependency.classid = 'pg_catalog.pg_rewrite'::regclass
+                and dependency.objid = rule.oid
+        where dependency.refobjid = 'scooters_ops.missions_history_first'::regclass
+        union all
+        select dependency.objid::regprocedure::text as name
+        from pg_catalog.pg_depend as dependency
+        where
+            dependency.classid = 'pg_catalog.pg_proc'::regclass
+            and dependency.refobjid = 'scooters_ops.missions_history_first'::regclass
+    ) as dependant;
     if dependants is not null then
-        raise exception 'these views would go on reading the old table alone: %', dependants
+        raise exception 'these would go on reading the old table alone: %', dependants
         using hint = 'Drop them, run this again, then make them anew.';
     end if;
 end

@@ -411,6 +411,8 @@ KEYS_OF_STATUS = {
         "last_pass_elapsed_seconds",
         "last_pass_missions",
         "last_pass_inserted",
+        "lock_holder",
+        "lock_waiters",
     },
     "notifiers": {
         "name",

@@ -315,6 +315,7 @@ def test_an_end_that_is_deleted_from_history_leaves_the_mission_watched(
     delete(database, "mission_cancelled")
     assert status(database) == "active"
     assert database.detect(16) == 1
+    database.record("point_arrived", 17, "p1")
     delete(database, "mission_started")
     assert status(database) == "created"
 

@@ -390,7 +390,7 @@ def test_where_a_view_of_somebody_else_is_in_the_way_nothing_changes(
 ) -> None:
     tell_of_a_fleet(database)
     database.connection.execute("create view theirs as table scooters_ops.missions_history")
-    assert "would go on reading the old table alone: theirs" in psql(
+    assert "would go on reading the old table alone: public.theirs" in psql(
         database, "partition_missions_history.sql"
     )
     assert database.value("select count(*) from pg_catalog.pg_inherits") == 0

@@ -1,7 +1,8 @@
 -- Which status do these missions have by their history?
 -- Their earliest end says completed or cancelled. Without one, a mission is active once
--- it has started; but one that somebody completed or cancelled by hand stays so, unless
--- it is among reopened_ids: its history lost an end, and has something left.
+-- it has started. But one that somebody completed or cancelled by hand stays so, unless
+-- it is among reopened_ids: its history lost an end. Where no event is left, history
+-- says nothing, and the status stays.
 -- The missions are locked first: of two that record an end at once, the later one sees
 -- both ends.
 create or replace function scooters_ops.follow_history(
@@ -25,10 +26,11 @@ begin
         select
             known.mission_id,
             case
+                when history.events = 0 then known.status
                 when history.ended_as is not null then history.ended_as
                 when
                     known.status in ('completed', 'cancelled')
-                    and not (known.mission_id = any(reopened_ids) and history.events > 0)
+                    and known.mission_id <> all(reopened_ids)
                     then known.status
                 when history.is_started then 'active'
                 else 'created'
@@ -56,6 +58,6 @@ end
 $$;
 
 comment on function scooters_ops.follow_history(text[], text[]) is
-'Makes the status of these missions say what their history says: completed or cancelled by the earliest end, else active once started, else created. A mission that is over without an end in history stays so, unless it is among reopened_ids.';
+'Makes the status of these missions say what their history says: completed or cancelled by the earliest end, else active once started, else created. A mission that is over without an end in history stays so, unless it is among reopened_ids; one without any history stays as it is.';
 
 revoke execute on function scooters_ops.follow_history(text[], text[]) from public;
