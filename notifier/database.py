@@ -6,6 +6,7 @@ Where it lies is libpq's business: DATABASE_URL if set, else PGHOST, PGSERVICE a
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import functools
 import math
@@ -476,7 +477,15 @@ class Database:
         try:
             return int(await self._scalar(query, worker, _storable(results, "utf-8")))
         except psycopg.errors.UntranslatableCharacter:
-            return int(await self._scalar(query, worker, _storable(results, "ascii")))
+            return int(await self._scalar(query, worker, _storable(results, self._codec())))
+
+    def _codec(self) -> str:
+        """Python's name for the database's encoding; where it has none, that of ASCII."""
+        encoding = self.connection.info.parameter_status("server_encoding") or ""
+        try:
+            return codecs.lookup(re.sub("^WIN", "cp", encoding)).name
+        except LookupError:
+            return "ascii"
 
     async def renew(
         self, worker: str, recipient_ids: Sequence[int], lease_seconds: float

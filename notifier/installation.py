@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ WRITERS_ORDER = (
     "scooters_ops.monitoring_notifications",
 )
 
-# A view or function that exists is made a second time under this name, and rolled back.
+# What exists already is made a second time under this name (a trigger on a table of this name), and
+# rolled back.
 TWIN = "scooters_ops.make_migrate_compares"
 
 VIEW_AS_IT_IS = """
@@ -230,19 +231,23 @@ class Installation:
         (there,) = self._first(FUNCTIONS_AS_THEY_ARE, {"name": name}) or (None,)
         if there is None or self._stands_on_deferred(name):
             return False
+        bare_twin, bare = (qualified.partition(".")[2] for qualified in (TWIN, name))
+        if "begin atomic" in statement.words:  # where parameters are named after their function
+            renamed = re.sub(rf"(?<![.\w]){bare}\.", f"{bare_twin}.", statement.text)
+            statement = replace(statement, text=renamed)
         twin = self._twin(name, statement, FUNCTIONS_AS_THEY_ARE, {"name": TWIN})
-        return twin is not None and twin[0][0] in there
+        return twin is not None and twin[0][0].replace(f"{bare_twin}.", f"{bare}.") in there
 
     def _twin(
-        self, name: str, statement: Statement, query: str, values: Any
+        self, name: str, statement: Statement, query: str, values: Any, before: str = ""
     ) -> tuple[Any, ...] | None:
         """What the query says of the statement's object under another name; None: it cannot be
-        made, since it stands on something that is not there yet."""
+        made, since it stands on something that is not there yet. `before` is executed first."""
         found = None
         try:
             with self._connection.transaction() as compared:
                 # A body that is a string is not read: reading it would lock what it writes to.
-                self._execute("set local check_function_bodies = off")
+                self._execute(f"set local check_function_bodies = off; {before}")
                 self._execute(statement.text.replace(name, TWIN, 1))
                 found = self._first(query, values)
                 raise psycopg.Rollback(compared)
@@ -253,9 +258,18 @@ class Installation:
         return found
 
     def _has_trigger(self, match: re.Match[str], statement: Statement) -> bool:
-        there = self._first(TRIGGER_AS_IT_IS, match.groupdict())
-        as_written = statement.words.replace("create or replace", "create", 1)
-        return there is not None and str(there[0]).lower() == as_written.lower()
+        table, name = match["table"], match["name"]
+        there = self._first(TRIGGER_AS_IT_IS, {"table": table, "name": name})
+        if there is None:
+            return False
+        twin = self._twin(
+            table,
+            statement,
+            TRIGGER_AS_IT_IS,
+            {"table": TWIN, "name": name},
+            before=f"create table {TWIN} (like {table})",
+        )
+        return twin is not None and twin[0].replace(TWIN, table) == there[0]
 
     def _do_or_defer(self, statement: Statement) -> None:
         view, function = VIEW.match(statement.words), FUNCTION.match(statement.words)

@@ -65,13 +65,21 @@ def _statement(
     original = getattr(Database, name)
 
     async def fatal(self: Database, *arguments: Any) -> Any:
+        execute = self.connection.execute
+
+        async def without_commit(query: Any, *rest: Any, **options: Any) -> Any:
+            return await execute("select" if query == "commit" else query, *rest, **options)
+
         if not is_committed:
-            await self.connection.execute("begin")
-        done = await original(self, *arguments)
-        if counts(arguments[-1], done):
-            fuse()
+            setattr(self.connection, "execute", without_commit)  # noqa: B010  # see below
+        try:
+            done = await original(self, *arguments)
+            if counts(arguments[-1], done):
+                fuse()
+        finally:
+            setattr(self.connection, "execute", execute)  # noqa: B010
         if not is_committed:
-            await self.connection.execute("commit")
+            await execute("commit")
         return done
 
     setattr(Database, name, fatal)

@@ -15,7 +15,7 @@ HOUR = 3600
 # Every moment that a clock wrote. What happened to missions is no such moment.
 MOMENTS = {
     "configs": ("applied_at",),
-    "delivery_targets": ("held_until",),
+    "delivery_targets": ("held_until", "leased_at", "leased_due_at"),
     "detection_passes": ("as_of", "started_at"),
     "event_keys": ("created_at",),
     "missions": ("created_at",),
@@ -23,6 +23,7 @@ MOMENTS = {
     "news_horizon": ("news_since",),
     "notification_recipients": ("next_attempt_at", "created_at", "sent_at"),
     "notifiers": ("started_at", "seen_at"),
+    "unrouted_notifications": ("created_at",),
 }
 NOT_BY_A_CLOCK = {
     ("missions_history", "occurred_at"),  # by whoever reported it

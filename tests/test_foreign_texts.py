@@ -217,7 +217,7 @@ def test_an_answer_with_characters_that_the_database_lacks_is_recorded(
     assert asyncio.run(record()) == 1
     assert cyrillic.values(
         "select last_error from scooters_ops.notification_recipients where state = 'failed'"
-    ) == ["нет ?"]
+    ) == ["нет \\U0001f6f5"]
 
 
 def test_the_command_line_refuses_what_the_database_cannot_hold(
@@ -235,6 +235,7 @@ def test_the_command_line_refuses_what_the_database_cannot_hold(
             check=False,
         )
         assert (finished.returncode, finished.stdout) == (2, ""), finished
-        (line,) = finished.stderr.splitlines()
+        line = finished.stderr.splitlines()[-1]
         assert line.startswith("notifier: ")
+        assert "character" in line
         assert "no database" not in line

@@ -63,10 +63,13 @@ begin
             from unnest(granted_at) with ordinality as granted (at, n)
             where granted.at <= clock_timestamp()
             order by granted.n
-        )
+        ),
+        leased_at = least(leased_at, clock_timestamp()),
+        leased_due_at = least(leased_due_at, clock_timestamp())
     where
         held_until > clock_timestamp()
-        or clock_timestamp() < any(granted_at);
+        or clock_timestamp() < any(granted_at)
+        or greatest(leased_at, leased_due_at) > clock_timestamp();
 
     update scooters_ops.notifiers
     set
