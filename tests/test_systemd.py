@@ -188,9 +188,9 @@ def test_the_watchdog_starves_while_the_work_loop_waits_for_one_statement(
         until(lambda: bool(systemd.pings()))
         with other.transaction():
             other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
-            until(lambda: house.is_blocked("_deliveries"))
+            until(lambda: house.is_blocked("scooters_ops."))
             systemd.falls_silent()
-            assert house.is_blocked("_deliveries")
+            assert house.is_blocked("scooters_ops.")
         systemd.pings_on()
         stop(process)
 
