@@ -56,6 +56,7 @@ where
 
 \if :is_running
 \connect :"our_database"
+\encoding UTF8
 set search_path = pg_catalog, pg_temp;
 set statement_timeout = 0;
 set default_transaction_isolation = 'read committed';
@@ -80,6 +81,7 @@ from scooters_ops.detection_passes
 where started_at >= :'first_run_at'
 \gset
 \connect :"cron_database"
+\encoding UTF8
 set search_path = pg_catalog, pg_temp;
 \endif
 

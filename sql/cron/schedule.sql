@@ -21,6 +21,7 @@ end
 $$;
 \endif
 
+\set may_use_pg_cron :may_schedule
 \ir may_use_pg_cron.sql
 set client_min_messages = warning;
 create extension if not exists pg_cron;
