@@ -145,7 +145,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def value(conninfo: str, query: str) -> Any:
-    with psycopg.connect(conninfo) as connection:
+    with psycopg.connect(conninfo, client_encoding="UTF8") as connection:
         (found,) = connection.execute(query.encode()).fetchone() or (None,)
     return found
 
