@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except psycopg.Error as error:
         is_lost = error.sqlstate is None and is_temporary(error)
         problem = f"no database: {error}" if is_lost else reason(error)
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            problem += ": the README says which role may do what (Set it up)"
         _complain(" ".join(secrets.redact(problem).split()))
     except NotRecorded as error:
         _complain(f"{error}; they will be sent again")
