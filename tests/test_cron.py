@@ -323,6 +323,31 @@ def test_whoever_may_not_use_pg_cron_is_told_the_grant(
         assert finished.returncode == 3
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "row_security = off",
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "client_min_messages = error",
+        "datestyle = 'SQL, DMY'",
+        "intervalstyle = sql_standard",
+        "standard_conforming_strings = off",
+        "quote_all_identifiers = on",
+    ],
+)
+def test_the_scripts_work_whatever_their_user_is_set_to(
+    database: TestDatabase, cron: psycopg.Connection[Any], setting: str
+) -> None:
+    database.value("select scooters_ops.detect_timeouts()")
+    with login(database, "plain_owner") as plain:
+        cron.execute(f"alter role plain_owner set {setting}".encode())
+        for script in ("schedule", "status", "unschedule"):
+            finished = psql(script, plain)
+            assert (finished.returncode, finished.stderr) == (0, "")
+            assert f"scooters_ops_detect@{database.name}" in finished.stdout
+
+
 def test_a_database_may_have_a_name_that_the_roles_encoding_cannot_hold(
     cluster: Postgres, cron: psycopg.Connection[Any]
 ) -> None:

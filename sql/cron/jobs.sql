@@ -1,13 +1,8 @@
 -- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it.
 -- Starts in our database, ends in pg_cron's, and sets psql variables on the way. Job
 -- names hold the database's name: one pg_cron serves a whole cluster.
---
--- Whoever runs this may be a superuser, and anybody may have made functions in public:
--- every session of these scripts looks names up in pg_catalog alone. A name of a
--- database may hold any character, whatever encoding the role is set to.
 \set SHOW_CONTEXT never
-\encoding UTF8
-set search_path = pg_catalog, pg_temp;
+\ir session.sql
 do $$
 begin
     if to_regclass('scooters_ops.detection_status') is null then
@@ -68,8 +63,7 @@ left join scooters_ops.config_in_force as in_force on true
 \gset
 
 \connect :"cron_database"
-\encoding UTF8
-set search_path = pg_catalog, pg_temp;
+\ir session.sql
 select
     :'our_database' = :'cron_database'
     or not exists (
