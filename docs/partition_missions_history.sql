@@ -143,6 +143,8 @@ comment on table scooters_ops.missions_history_default is
 -- Views stand on the table that was there when they were made.
 \ir ../sql/install.sql
 
+-- So that names below have their schema.
+set search_path = pg_catalog, pg_temp;
 do $$
 declare
     dependants text;

@@ -30,6 +30,7 @@ from notifier.delivery import Notifier, NotRecorded, renderer_for
 from notifier.metrics import Metrics
 from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
+from notifier.session import require_session
 from notifier.systemd import Service
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
 from notifier.text import escaped, escaped_lines
@@ -42,6 +43,7 @@ STATEMENT_SECONDS = 600.0
 # pg_cron may start jobs at full minutes only.
 FIRST_RUN_SECONDS = 90
 PSQL_COMMANDS = ("psql", "schedule", "unschedule")
+SESSION_COMMANDS = ("migrate", "schedule", "unschedule")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     secrets = Secrets()
     logs.configure(options.log_level, secrets)
     try:
+        if options.command in SESSION_COMMANDS or getattr(options, "jobs", False):
+            require_session(f"make {options.command}")
         if options.command in PSQL_COMMANDS:
             _psql(options).replace_process()
         if options.command == "migrate":
@@ -67,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except psycopg.Error as error:
         is_lost = error.sqlstate is None and is_temporary(error)
         problem = f"no database: {error}" if is_lost else reason(error)
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            problem += ": the README says which role may do what (Set it up)"
         _complain(" ".join(secrets.redact(problem).split()))
     except NotRecorded as error:
         _complain(f"{error}; they will be sent again")

@@ -188,6 +188,7 @@ class Notifier:
         self._stopping_since: float | None = None
         self._ending: DatabaseUnusable | None = None  # why it must not go on
         self._lost_since: float | None = None
+        self._lost_reasons: set[str] = set()
         self._refusal: str | None = None  # what the database says instead of being lost
         self._vain_attempts = 0
         self._refusals = Refusals(RECONNECT, lambda: asyncio.get_running_loop().time())
@@ -329,14 +330,21 @@ class Notifier:
             await self._wait(database)
 
     def _lost(self, error: psycopg.Error) -> None:
-        """Reported once, however long it takes: the database is away, or refuses the whole loop."""
-        if self._lost_since is None:
+        """The database is away, or refuses the whole loop: each reason is reported once, however
+        long it takes. The first is often that the connection broke, and the next one says why."""
+        is_new = self._lost_since is None
+        if is_new:
             self._lost_since = asyncio.get_running_loop().time()
-            if is_temporary(error):
-                self._refusal = None
-                event(ERROR, "database_lost", reason=error)
-            else:
-                self._refusal = f"the database refuses the work loop: {reason(error)}"
+            self._lost_reasons.clear()
+        is_told = reason(error) in self._lost_reasons
+        self._lost_reasons.add(reason(error))
+        if is_temporary(error):
+            self._refusal = None
+            if not is_told:
+                event(ERROR, "database_lost" if is_new else "database_still_lost", reason=error)
+        else:
+            self._refusal = f"the database refuses the work loop: {reason(error)}"
+            if not is_told:
                 event(ERROR, "database_refuses", step="work", reason=reason(error))
         self._vain_attempts += 1
         self.metrics.database_errors.labels("notifier").inc()
@@ -476,7 +484,9 @@ class Notifier:
         recorded. The server may commit a lease of a lost connection at any later time, so this is
         asked again and again."""
         taken_ids = sorted(self._taken_ids())
-        await self._refusals.step("adopt", lambda: database.adopt(self.worker, taken_ids), 0)
+        await self._refusals.step(
+            "take over leases", lambda: database.adopt(self.worker, taken_ids), 0
+        )
 
     async def _hand_back(self, database: Database) -> None:
         """Leaves nothing leased: what is cut while its request is out is in doubt, and what has

@@ -146,10 +146,8 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
             self.initdb,
             f"--pgdata={self.get_data_directory()}",
             f"--username={SUPERUSER}",
-            *self.authentication_options(),
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
             "--no-sync",
+            *self.initdb_options(),
         ]
         try:
             with open(self._log, "wb") as log:
@@ -160,9 +158,9 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
         finally:
             self.kill()
 
-    def authentication_options(self) -> list[str]:
-        """Whom the server trusts, as initdb takes it."""
-        return ["--auth=trust"]
+    def initdb_options(self) -> list[str]:
+        """Whom the server trusts, and what characters it knows."""
+        return ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
 
     def start(self) -> None:
         """Start the server and wait until it answers; after kill(), on the same port and data.

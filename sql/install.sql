@@ -3,7 +3,9 @@
 -- nobody uses a view or a trigger. make migrate reads this list and leaves alone what
 -- is in place: so it locks nobody out.
 \set ON_ERROR_STOP on
+\encoding UTF8
 set client_min_messages = warning;
+set standard_conforming_strings = on;
 -- Names in views, defaults and SQL functions are bound as they are made: to what this
 -- path finds, and never to what somebody put into public.
 set search_path = pg_catalog, pg_temp;

@@ -18,7 +18,7 @@ from psycopg import sql
 from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase, config, shared_database, until
+from tests.conftest import TEMPLATE, TestDatabase, config, shared_database, until
 from tests.delivery_rigs import command
 
 # Before pg_cron 1.5 jobs start at full minutes.
@@ -296,7 +296,7 @@ def test_to_a_plain_user_passes_of_somebody_elses_job_are_no_missing_job(
         database.value("select scooters_ops.detect_timeouts()")
         shown = psql("status", plain)
         assert shown.returncode == 0, shown.stderr
-        assert "Passes run, but not by your jobs" in shown.stdout
+        assert "None of your jobs runs passes." in shown.stdout
 
 
 @pytest.mark.parametrize("script", ["schedule", "unschedule", "status"])
@@ -304,14 +304,76 @@ def test_whoever_may_not_use_pg_cron_is_told_the_grant(
     database: TestDatabase, cron: psycopg.Connection[Any], script: str
 ) -> None:
     with login(database, "stranger") as stranger:
+        function = "function cron.schedule_in_database"
+        cron.execute(f"revoke execute on {function} from stranger".encode())
+        if script == "schedule":
+            finished = psql(script, stranger)
+            assert f"grant execute on {function} to stranger" in finished.stderr
+            assert "permission denied" not in finished.stderr
+            assert finished.returncode == 3
         cron.execute("revoke usage on schema cron from stranger")
         finished = psql(script, stranger)
+        assert f"grant execute on {function} to stranger" in finished.stdout + finished.stderr
         assert "grant usage on schema cron to stranger" in finished.stdout + finished.stderr
         assert finished.returncode == (0 if script == "status" else 3)
         cron.execute("revoke pg_read_all_settings from stranger")
         finished = psql(script, stranger)
         assert "grant pg_read_all_settings to stranger" in finished.stderr
+        assert "CONTEXT" not in finished.stderr
         assert finished.returncode == 3
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "row_security = off",
+        "default_transaction_read_only = on",
+        "default_transaction_isolation = serializable",
+        "client_min_messages = error",
+        "datestyle = 'SQL, DMY'",
+        "intervalstyle = sql_standard",
+        "standard_conforming_strings = off",
+        "quote_all_identifiers = on",
+    ],
+)
+def test_the_scripts_work_whatever_their_user_is_set_to(
+    database: TestDatabase, cron: psycopg.Connection[Any], setting: str
+) -> None:
+    database.value("select scooters_ops.detect_timeouts()")
+    with login(database, "plain_owner") as plain:
+        cron.execute(f"alter role plain_owner set {setting}".encode())
+        for script in ("schedule", "status", "unschedule"):
+            finished = psql(script, plain)
+            assert (finished.returncode, finished.stderr) == (0, "")
+            assert f"scooters_ops_detect@{database.name}" in finished.stdout
+
+
+def test_a_database_may_have_a_name_that_the_roles_encoding_cannot_hold(
+    cluster: Postgres, cron: psycopg.Connection[Any]
+) -> None:
+    name = "самокаты_Ω"
+    cron.execute(f'create database "{name}" template "{TEMPLATE}"'.encode())
+    try:
+        environment = cluster.environment(name)
+        cron.execute("alter role postgres set client_encoding = 'WIN1251'")
+        for script in ("schedule", "status", "unschedule"):
+            finished = psql(script, environment)
+            assert finished.returncode == 0, finished.stderr
+            assert (f"scooters_ops_detect@{name}" in finished.stdout) is True
+    finally:
+        cron.execute("alter role postgres reset client_encoding")
+        cron.execute(f'drop database "{name}" with (force)'.encode())
+
+
+def test_a_run_that_a_pause_canceled_is_no_failure_to_mend(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    assert psql("schedule", database.environment).returncode == 0
+    run_details(cron, "detect", "failed", "job canceled")
+    assert problems(database) == []
+    cron.execute("update cron.job set active = false where jobname like '%detect@%'")
+    (line,) = problems(database)
+    assert "is paused" in line
 
 
 def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_them(
@@ -463,7 +525,7 @@ def test_a_server_without_pg_cron_says_how_to_get_it() -> None:
     with Postgres(cron_database=None) as server:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
             connection.execute("create schema scooters_ops")
-            connection.execute("create table scooters_ops.configs ()")
+            connection.execute("create table scooters_ops.detection_status ()")
         refused = psql("schedule", server.environment())
     assert refused.returncode == 3
     assert "pg_cron is not loaded by this server" in refused.stderr

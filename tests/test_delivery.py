@@ -1090,6 +1090,32 @@ def test_a_cut_connection_is_made_again_and_deliveries_go_on(
     assert len(house.telegram.messages) == 2
 
 
+def test_why_a_lost_database_does_not_come_back_is_logged_once(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.configure(TELEGRAM, notifier__poll_seconds=3600)
+    name = house.database.name
+
+    async def story() -> None:
+        async with running() as daemon:
+            await daemon.until(lambda: bool(events(caplog, "started")))
+            with psycopg.connect(
+                house.database.cluster.conninfo("postgres"), autocommit=True
+            ) as admin:
+                admin.execute(f"alter database {name} allow_connections false".encode())
+                try:
+                    house.cut_connections()
+                    await daemon.until(lambda: daemon.notifier._vain_attempts >= 3)
+                finally:
+                    admin.execute(f"alter database {name} allow_connections true".encode())
+            await daemon.until(lambda: bool(events(caplog, "database_back")))
+
+    asyncio.run(story())
+    assert len(events(caplog, "database_lost")) == 1
+    (why,) = events(caplog, "database_still_lost")
+    assert "is not currently accepting connections" in str(why["reason"])
+
+
 def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_again(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -135,3 +135,36 @@ def test_a_session_of_ones_own_is_told_from_a_pooler(
     with pooler(house.database, mode) as own:
         monkeypatch.setenv("DATABASE_URL", own.conninfo(LOGIN))
         assert not asyncio.run(is_session())
+
+
+@pytest.mark.parametrize(
+    "arguments", [("migrate",), ("schedule",), ("unschedule",), ("status", "--jobs")]
+)
+def test_what_needs_a_session_says_at_its_start_that_it_has_none(
+    house: House, pooled: Pooler, arguments: tuple[str, ...]
+) -> None:
+    finished = subprocess.run(
+        command(*arguments),
+        env=environment(pooled),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert finished.stderr.startswith(f"notifier: make {arguments[0]} needs a session of its own")
+    assert "connect to PostgreSQL's own port" in finished.stderr
+    assert settings_left(pooled) == {}
+
+
+def test_a_pooler_in_session_mode_gives_migrate_the_sessions_it_needs(house: House) -> None:
+    with pooler(house.database, "session", size=5) as own:
+        finished = subprocess.run(
+            command("migrate"),
+            env=own.environment("postgres"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert "nothing to apply" in finished.stdout

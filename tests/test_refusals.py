@@ -228,7 +228,7 @@ def test_a_table_without_replica_identity_is_no_lost_database(
     assert events(caplog, "database_lost") == []
     steps = {row["step"] for row in events(caplog, "database_refuses")}
     assert steps
-    assert steps <= {"adopt", "release", "lease"}
+    assert steps <= {"take over leases", "release", "lease"}
 
 
 def test_what_was_sent_is_recorded_once_the_database_no_longer_refuses(
@@ -263,7 +263,8 @@ def test_once_ends_by_exit_code_2_and_names_what_the_database_refuses(house: Hou
         ended = house.cli("run", "--once")
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
-        "notifier: permission denied for function plan_deliveries (SQLSTATE 42501)"
+        "notifier: permission denied for function plan_deliveries (SQLSTATE 42501):"
+        " the README says which role may do what (Set it up)"
     )
 
 

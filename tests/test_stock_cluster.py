@@ -1,5 +1,6 @@
 """The README's commands on a cluster as Debian makes it: who comes by TCP has a password, who comes
-by the socket has the account of that name. pg_cron lives in the database postgres, ours elsewhere.
+by the socket has the account of that name, and nobody chose an encoding. pg_cron lives in the
+database postgres, ours elsewhere.
 
 pg_cron before 1.5 starts jobs at full minutes, so everything here waits for the same one.
 """
@@ -41,11 +42,13 @@ class StockPostgres(Postgres):
         super().__init__(cron_database=None)
         self._lines = settings
 
-    def authentication_options(self) -> list[str]:
+    def initdb_options(self) -> list[str]:
         password = Path(self.base_dir, "password")
         password.write_text(PASSWORD)
         password.chmod(0o644)  # in a folder that nobody else may enter
-        return ["--auth-local=peer", "--auth-host=scram-sha-256", f"--pwfile={password}"]
+        trust = ["--auth-local=peer", "--auth-host=scram-sha-256", f"--pwfile={password}"]
+        # As Debian's scripts do where no locale is set, in a container for instance.
+        return [*trust, "--encoding=SQL_ASCII", "--locale=C"]
 
     def initialize_database(self) -> None:
         super().initialize_database()
@@ -128,7 +131,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert finished.returncode == 0
         for server, name in ((stock, "super"), (stock, "rare"), (untold, "untold")):
             with psycopg.connect(server.conninfo(), autocommit=True) as admin:
-                admin.execute(f"create database {name}".encode())
+                admin.execute(f"create database {name} encoding 'UTF8' template template0".encode())
         users = {
             stock.conninfo("scooters", "scooters", OWNER_PASSWORD): {},
             stock.conninfo("super"): {},
@@ -142,7 +145,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def value(conninfo: str, query: str) -> Any:
-    with psycopg.connect(conninfo) as connection:
+    with psycopg.connect(conninfo, client_encoding="UTF8") as connection:
         (found,) = connection.execute(query.encode()).fetchone() or (None,)
     return found
 

@@ -166,11 +166,16 @@ def test_a_trigger_that_was_made_to_fire_always_stays_so(ours: TestDatabase) -> 
     assert schema_of(ours) == before
 
 
-def test_psql_installs_the_same(ours: TestDatabase) -> None:
+@pytest.mark.parametrize(
+    "settings", ["", "-c standard_conforming_strings=off -c client_encoding=WIN1251"]
+)
+def test_psql_installs_the_same_whatever_its_user_is_set_to(
+    ours: TestDatabase, settings: str
+) -> None:
     before = schema_of(ours)
     subprocess.run(
         ["psql", "-X", "-q", "-1", "-f", ROOT / "sql" / "install.sql"],
-        env=ours.environment,
+        env=ours.environment | {"PGOPTIONS": settings},
         check=True,
     )
     assert schema_of(ours) == before

@@ -7,8 +7,6 @@
 \echo 'Waiting for the first run.'
 \endif
 set statement_timeout = 0;
-set default_transaction_isolation = 'read committed';
-set datestyle = 'ISO';
 select
     jobid as first_jobid,
     set_config('scooters_ops.first_jobid', jobid::text, false) as jobid_setting,
@@ -42,6 +40,7 @@ begin
     end loop;
 end
 $$;
+reset statement_timeout;
 
 select
     coalesce(max(start_time), '-infinity') as first_run_at,
@@ -56,10 +55,8 @@ where
 
 \if :is_running
 \connect :"our_database"
-set search_path = pg_catalog, pg_temp;
+\ir session.sql
 set statement_timeout = 0;
-set default_transaction_isolation = 'read committed';
-set datestyle = 'ISO';
 select set_config('scooters_ops.first_run_at', :'first_run_at', false) as run_setting
 \gset
 do $$
@@ -80,7 +77,7 @@ from scooters_ops.detection_passes
 where started_at >= :'first_run_at'
 \gset
 \connect :"cron_database"
-set search_path = pg_catalog, pg_temp;
+\ir session.sql
 \endif
 
 \if :has_run

@@ -1,13 +1,11 @@
 -- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it.
 -- Starts in our database, ends in pg_cron's, and sets psql variables on the way. Job
 -- names hold the database's name: one pg_cron serves a whole cluster.
---
--- Whoever runs this may be a superuser, and anybody may have made functions in public:
--- every session of these scripts looks names up in pg_catalog alone.
-set search_path = pg_catalog, pg_temp;
+\set SHOW_CONTEXT never
+\ir session.sql
 do $$
 begin
-    if to_regclass('scooters_ops.configs') is null then
+    if to_regclass('scooters_ops.detection_status') is null then
         raise exception 'database "%" was never migrated: make migrate', current_database();
     end if;
     if current_setting('cron.database_name', true) is null then
@@ -65,11 +63,30 @@ left join scooters_ops.config_in_force as in_force on true
 \gset
 
 \connect :"cron_database"
-set search_path = pg_catalog, pg_temp;
+\ir session.sql
+select
+    :'our_database' = :'cron_database'
+    or not exists (
+        select from pg_proc
+        where
+            pronamespace = to_regnamespace('cron')
+            and proname = 'schedule_in_database'
+            and not has_function_privilege(oid, 'execute')
+    ) as may_call
+\gset
 select
     count(*) > 0 as has_pg_cron,
     coalesce(bool_and(has_schema_privilege(nspname, 'usage')), true) as may_use_pg_cron,
-    format('grant usage on schema cron to %I', current_user) as missing_grant
+    coalesce(bool_and(has_schema_privilege(nspname, 'usage')), true)
+    and :'may_call'::boolean as may_schedule,
+    format('grant usage on schema cron to %I', current_user)
+    || case
+        when :'may_call'::boolean then ''
+        else format(
+            '; grant execute on function cron.schedule_in_database to %I',
+            current_user
+        )
+    end as missing_grant
 from pg_namespace
 where
     nspname = 'cron'

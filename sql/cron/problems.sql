@@ -17,7 +17,7 @@ our_jobs as (
         )
 ),
 
--- The last runs that have ended. A restart ends runs too, but the next ones start.
+-- The last runs that have ended of themselves, and not by a restart or a pause.
 last_runs as (
     select
         job.*,
@@ -32,7 +32,8 @@ last_runs as (
         where
             details.jobid = job.jobid
             and details.status in ('succeeded', 'failed')
-            and details.return_message is distinct from 'server restarted'
+            and coalesce(details.return_message, '')
+            not in ('server restarted', 'job canceled')
         order by details.runid desc
         limit 1
     ) as run

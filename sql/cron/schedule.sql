@@ -21,10 +21,9 @@ end
 $$;
 \endif
 
+\set may_use_pg_cron :may_schedule
 \ir may_use_pg_cron.sql
-set client_min_messages = warning;
 create extension if not exists pg_cron;
-reset client_min_messages;
 \ir commands.sql
 
 -- cron.schedule changes some columns of a job that exists, and not its host, its port

@@ -70,7 +70,8 @@ select
     ) as runs_unseen
 \gset
 \if :runs_unseen
-\echo 'Passes run, but not by your jobs: only their owner and superusers see them.'
+\echo 'None of your jobs runs passes. There was one lately, so another user''s job may:'
+\echo 'only its owner and superusers see it.'
 \endif
 \endif
 
