@@ -125,6 +125,8 @@ def _connect() -> psycopg.Connection[Any]:
         client_encoding="SQL_ASCII",  # every server accepts it; UTF8 follows below
     )
     try:
+        # First of all: whatever looks a name up comes after.
+        connection.execute(f"set search_path = {SETTINGS['search_path']}")
         connection.execute("set statement_timeout = 0")
         _refuse_encoding(connection)
         connection.execute(
