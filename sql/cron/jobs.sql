@@ -76,8 +76,9 @@ where
     and 'pg_cron' in (select pg_extension.extname from pg_extension)
 \gset
 
--- Whoever may use pg_cron writes names and messages that are shown to others: characters
--- that steer a terminal, line breaks among them, become spaces (as in notifier/text.py).
+-- Whoever may use pg_cron writes names and messages that are shown to others:
+-- characters that steer a terminal, line breaks among them, become spaces (as in
+-- notifier/text.py).
 select
     case
         when current_setting('server_encoding') = 'UTF8'
