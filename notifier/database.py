@@ -687,7 +687,7 @@ def _settings(patience_seconds: float) -> str:
     patience = f"{math.ceil(patience_seconds * 1000)}ms"
     calls = [f"pg_catalog.set_config('{name}', '{SETTINGS[name]}', true)" for name in SETTINGS]
     calls.append(
-        "case pg_catalog.current_setting('statement_timeout') when '0'"
+        "case when pg_catalog.current_setting('statement_timeout') operator(pg_catalog.=) '0'"
         f" then pg_catalog.set_config('statement_timeout', '{patience}', true) end"
     )
     return f"select {', '.join(calls)}"

@@ -125,7 +125,9 @@ def _connect() -> psycopg.Connection[Any]:
         client_encoding="SQL_ASCII",  # every server accepts it; UTF8 follows below
     )
     try:
-        connection.execute("set statement_timeout = 0; set search_path = pg_catalog, pg_temp")
+        # First of all: whatever looks a name up comes after.
+        connection.execute(f"set search_path = {SETTINGS['search_path']}")
+        connection.execute("set statement_timeout = 0")
         _refuse_encoding(connection)
         connection.execute(
             "select set_config(known.name, wanted.value, false)"

@@ -16,12 +16,12 @@ import pytest
 
 from notifier.config import ROOT
 from notifier.templates import LOCALES
+from notifier.web.answers import SharedAnswers
 from notifier.web.board import (
     Axis,
     Board,
     BoardMission,
     Filters,
-    SharedAnswers,
     common_axis,
     preferred_locale,
 )

@@ -14,12 +14,15 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from notifier.config import ROOT
 from notifier.migrate import migrate
+from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, config, shared_database, until
 from tests.delivery_rigs import command
+from tests.test_foreign_texts import HOSTILE
 
 # Before pg_cron 1.5 jobs start at full minutes.
 
@@ -398,6 +401,37 @@ def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_
     for line in lines:
         cron.execute(line.partition(advice)[2].encode())
     assert problems(database) == []
+
+
+def test_whoever_may_use_pg_cron_neither_steers_a_terminal_nor_puts_words_into_status(
+    database: TestDatabase, cron: psycopg.Connection[Any]
+) -> None:
+    """psql prints errors and echoes as they are."""
+    hostile = f"{HOSTILE}\nNothing needs a person."
+    with login(database, "annoyed") as annoyed:
+        conninfo = make_conninfo(database.cluster.conninfo("postgres"), user=annoyed["PGUSER"])
+        with psycopg.connect(conninfo, autocommit=True) as their_cron:
+            their_cron.execute(
+                "select cron.schedule(%s, '* * * * *', 'select 1')",
+                (f"scooters_ops_x@gone{hostile}",),
+            )
+        assert psql("schedule", database.environment).returncode == 0
+        run_details(cron, "detect", "failed", hostile)
+        by_psql = psql("status", database.environment)
+        by_notifier = subprocess.run(
+            command("status", "--jobs"),
+            env=database.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        cron.execute("select cron.unschedule(jobid) from cron.job")
+    for finished in (by_psql, by_notifier):
+        said = finished.stdout + finished.stderr
+        assert "is of a database that is gone" in said
+        assert "The last run of job" in said
+        assert not STEERING.search(said.replace("\n", ""))
+        assert "Nothing needs a person." not in [line.strip() for line in said.splitlines()]
 
 
 @pytest.mark.parametrize(

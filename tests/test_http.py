@@ -473,6 +473,9 @@ def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: F
         assert head.status_code == got.status_code, path
         assert head.headers["content-type"] == got.headers["content-type"] if got.text else True
         assert head.content == b""
+        refused = http.client.put(path)
+        if refused.status_code == 405 and got.status_code != 405:
+            assert refused.headers["allow"] == "GET, HEAD", path
 
 
 def test_head_of_a_handle_changes_nothing(database: TestDatabase, http: Face) -> None:

@@ -3,19 +3,22 @@ them."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from notifier.channels import CHANNELS
 from notifier.config import ROOT
-from notifier.metrics import OUTCOMES
+from notifier.metrics import OUTCOMES, Metrics
 from notifier.templates import NOTIFICATION_TYPES
+from notifier.web.database import DatabaseAway, Reads
 from notifier.web.ops import FAMILIES
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
@@ -339,6 +342,53 @@ def test_during_an_upgrade_it_serves_and_is_ready_for_as_long_as_its_connections
         },
     )
     assert serving.skip("m1", "p2", "j1").json() == {"skipped": True}
+
+
+def test_a_crowd_at_metrics_costs_one_question_and_keeps_nobody_else_waiting(
+    house: House, serving: Face
+) -> None:
+    """Nobody needs a token there, and whoever cuts off what is not ready would cut off ingest."""
+    house.database.value("select scooters_ops.detect_timeouts()")
+    house.database.create_mission()
+    age = "scooters_ops_detection_last_pass_age_seconds"
+
+    def last_pass_age(_: int) -> list[str]:
+        lines = serving.client.get("/metrics").text.splitlines()
+        return [line for line in lines if line.startswith(age)]
+
+    crowd = 30
+    with ThreadPoolExecutor(crowd) as pool:
+        with house.database.connect() as other, other.transaction():
+            other.execute("lock table scooters_ops.detection_passes")
+            answers = [pool.submit(last_pass_age, number) for number in range(crowd)]
+            until(lambda: house.is_blocked("metrics"))
+            assert problems(serving) == []
+            assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
+        told = [answer.result() for answer in answers]
+    assert all(len(lines) == 1 for lines in told)
+    assert len({lines[0] for lines in told}) < crowd
+
+
+def test_callers_that_wait_for_each_other_are_no_lost_database(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise strangers would fill the log, and raise an alert."""
+    for name, value in house.environment.items():
+        monkeypatch.setenv(name, value)
+    metrics = Metrics()
+
+    async def play() -> None:
+        reads = Reads("scooters_ops_notifier", 1, metrics)
+        async with reads._connection():
+            monkeypatch.setattr("notifier.web.database.STATEMENT_SECONDS", 0.01)
+            for _ in range(5):
+                with pytest.raises(DatabaseAway, match="too many wait"):
+                    await reads.rows("select 1")
+        await reads.aclose()
+
+    asyncio.run(play())
+    assert [record.msg for record in caplog.records] == ["http_busy"]
+    assert metrics.database_errors.labels("http")._value.get() == 0
 
 
 def test_operators_need_no_token_and_may_only_read(at_work: Face) -> None:

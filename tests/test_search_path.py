@@ -16,6 +16,8 @@ from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, at, config, until
+from tests.delivery_rigs import TELEGRAM, TICKET, make_house
+from tests.http_rigs import face, http_user
 
 # They commit, so that they cannot have a search_path of their own: each of their transactions sets
 # it. The tests below run them.
@@ -98,8 +100,12 @@ $hostile$
 
 
 def names_called() -> list[str]:
-    """Everything in sql/ that looks like a call."""
-    sources = (path.read_text() for path in (ROOT / "sql").rglob("*.sql"))
+    """Everything in sql/, and in the programs' statements, that looks like a call."""
+    sources = (
+        path.read_text()
+        for folder, files in (("sql", "*.sql"), ("notifier", "*.py"))
+        for path in (ROOT / folder).rglob(files)
+    )
     return sorted({name for text in sources for name in re.findall(r"\b([a-z_0-9]+)\s*\(", text)})
 
 
@@ -359,18 +365,55 @@ def test_what_is_installed_over_a_hostile_public_binds_nothing_of_it(
     database.connection.execute(f"alter database {database.name} set search_path = {HOSTILE_PATH}")
     monkeypatch.setenv("DATABASE_URL", database.conninfo)
     migrate()
+    # Functions, operators and types alike, in functions, views, triggers, constraints and defaults.
+    database.connection.execute("set search_path = pg_catalog")
     assert (
-        database.value(
-            "select pg_catalog.count(*) from pg_catalog.pg_depend"
-            " join pg_catalog.pg_proc on refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
-            "  and refobjid = pg_proc.oid"
-            " where pronamespace = 'public'::pg_catalog.regnamespace"
-            "  and classid in ('pg_catalog.pg_rewrite'::pg_catalog.regclass,"
-            "   'pg_catalog.pg_proc'::pg_catalog.regclass,"
-            "   'pg_catalog.pg_attrdef'::pg_catalog.regclass)"
+        database.values(
+            "select distinct pg_describe_object(classid, objid, objsubid)"
+            "  || ' needs ' || pg_describe_object(refclassid, refobjid, refobjsubid)"
+            " from pg_depend"
+            " where (pg_identify_object(refclassid, refobjid, refobjsubid)).schema = 'public'"
+            "  and (pg_identify_object(classid, objid, objsubid)).schema"
+            "   is distinct from 'public'"
         )
-        == 0
+        == []
     )
     database.create_mission()
     database.record("mission_started", 0)
     assert database.detect(20) == 1
+
+
+def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase) -> None:
+    """Their first statements too: the database's own path leads to public first."""
+    with make_house(database) as house, http_user(database) as environment:
+        fill_public(database.connection)
+        database.connection.execute(
+            f"alter database {database.name} set search_path = {HOSTILE_PATH}"
+        )
+        house.configure(TELEGRAM, TICKET)
+        token = house.skip()
+        with face(environment, "run") as process:
+            until(house.is_sent)
+            assert process.client.get("/readyz").json()["problems"] == []
+            assert "scooters_ops_database_up 1.0" in process.client.get("/metrics").text
+            for page in ("/board", "/board/missions/m1"):
+                assert process.client.get(page).status_code == 200
+            assert process.skip("m1", "p1", "j1").json() == {"skipped": False}
+            assert process.record("m1", {"type": "mission_started"}, "k1").status_code == 201
+            assert process.stop() == 0
+        assert "hijacked" not in process.log
+        admin = {"PGUSER": database.environment["PGUSER"]}
+        for arguments in (
+            ("status",),
+            ("status", "--jobs"),
+            ("retry", "--failed"),
+            ("preview", "job_skipped", "--token", token),
+            ("config", "show"),
+            ("migrate",),
+            ("schedule", "--wait", "0"),
+            ("unschedule",),
+        ):
+            finished = house.cli(*arguments, **admin)
+            # No pass is scheduled, which `status --jobs` says.
+            assert finished.returncode == ("--jobs" in arguments), finished.stderr
+            assert "hijacked" not in finished.stdout + finished.stderr

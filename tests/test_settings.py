@@ -285,6 +285,7 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
     app = make_app(
         writes,
         reads,
+        reads,
         board_router(board_reads.rows, ROOT / "templates", "en", UTC),  # type: ignore[arg-type]
         metrics,
         token=TOKEN,

@@ -14,7 +14,8 @@ from notifier.web.paths import EncodedPaths, Heads
 
 def make_app(
     writes: Connections,
-    reads: Reads,
+    readiness_reads: Reads,
+    metrics_reads: Reads,
     board: APIRouter,
     metrics: Metrics,
     *,
@@ -38,7 +39,7 @@ def make_app(
     problems.install(app)
     app.include_router(api_router(writes))
     api_problem = no_token(token_env) if token is None else None
-    app.include_router(ops_router(reads, metrics, api_problem))
+    app.include_router(ops_router(readiness_reads, metrics_reads, metrics, api_problem))
     app.include_router(board)
     app.add_middleware(Guard, token=token, token_env=token_env, metrics=metrics)
     app.add_middleware(Heads)

@@ -18,13 +18,13 @@ import gzip
 import hashlib
 import json
 import math
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from logging import ERROR
 from pathlib import Path
-from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeAlias
 from urllib.parse import quote, unquote, urlencode
 from zoneinfo import ZoneInfo
 
@@ -45,6 +45,7 @@ from pydantic import (
 
 from notifier.logs import event
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
+from notifier.web.answers import Found, SharedAnswers
 from notifier.web.database import DatabaseAway, RightLacking
 
 Rows: TypeAlias = Callable[..., Awaitable[list[dict[str, Any]]]]
@@ -340,52 +341,6 @@ def own_axis(mission: MissionStory) -> Axis:
         end = max(end, min(current.deadline, now + (now - start)))
     margin = max((end - start) / 20, timedelta(minutes=1))
     return Axis(start - margin, now, end + margin)
-
-
-# --- One answer for all who ask the same --------------------------------------------------------
-
-Question = TypeVar("Question", bound=Hashable)
-Found = TypeVar("Found")
-
-
-@dataclass
-class _Entry(Generic[Found]):
-    task: asyncio.Task[Found]
-    fresh_until: float = math.inf
-
-
-class SharedAnswers(Generic[Question, Found]):
-    """Asks each question once at a time, and again when the last answer is so many seconds old.
-
-    An error is an answer too: whoever asks within that time gets it, and the far end has peace.
-    """
-
-    def __init__(self, ask: Callable[[Question], Awaitable[Found]], seconds: float) -> None:
-        self._ask = ask
-        self._seconds = seconds
-        self._entries: dict[Question, _Entry[Found]] = {}
-
-    async def get(self, question: Question) -> Found:
-        """The answer. Raises what asking raised."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._entries = {
-            asked: entry for asked, entry in self._entries.items() if now < entry.fresh_until
-        }
-        entry = self._entries.get(question)
-        if entry is None:
-            entry = self._entries[question] = _Entry(loop.create_task(self._answer(question)))
-            entry.task.add_done_callback(partial(self._note, entry))
-        # Whoever goes away does not take the answer from the others.
-        return await asyncio.shield(entry.task)
-
-    async def _answer(self, question: Question) -> Found:
-        return await self._ask(question)
-
-    def _note(self, entry: _Entry[Found], task: asyncio.Task[Found]) -> None:
-        entry.fresh_until = task.get_loop().time() + self._seconds
-        if not task.cancelled():
-            task.exception()  # Somebody has seen it, even if nobody waits any more.
 
 
 # --- Pages --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import contextlib
 import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from logging import ERROR, INFO
+from logging import ERROR, INFO, WARNING
 from typing import Any
 
 import psycopg
@@ -23,7 +23,7 @@ from notifier.database import (
     DatabaseUnusable,
     is_temporary,
 )
-from notifier.logs import event
+from notifier.logs import SeldomEvent, event
 from notifier.metrics import Metrics
 
 # Callers wait, and have timeouts of their own.
@@ -51,6 +51,7 @@ class Connections:
         self._metrics = metrics
         self._read_only = read_only
         self._is_away = False
+        self._busy = SeldomEvent(WARNING, "http_busy")
 
     async def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """The rows of one statement, which is a transaction.
@@ -94,7 +95,8 @@ class Connections:
             async with asyncio.timeout(STATEMENT_SECONDS):
                 database = await self._free.get()
         except TimeoutError:
-            raise psycopg.OperationalError("all connections are busy") from None
+            self._busy.happened()  # as often as callers like
+            raise DatabaseAway("too many wait for the database") from None
         try:
             if database is not None and not _is_fresh(database):
                 await database.close()

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from notifier.database import known_migrations, version_problem
 from notifier.logs import event
 from notifier.metrics import PREFIX, Metrics
+from notifier.web.answers import SharedAnswers
 from notifier.web.database import DatabaseAway, Reads
 
 # reset_val is what other sessions of this user begin with; this one has been set to only read.
@@ -115,12 +116,24 @@ class DatabaseMetrics:
             yield family
 
 
-def ops_router(reads: Reads, metrics: Metrics, api_problem: str | None) -> APIRouter:
+def ops_router(
+    readiness_reads: Reads, metrics_reads: Reads, metrics: Metrics, api_problem: str | None
+) -> APIRouter:
     """Health for those who restart, readiness for those who route, metrics for those who watch.
 
     api_problem  why this process refuses everything under /v1; None: it does not
     """
     router = APIRouter(tags=["ops"])
+
+    # However many ask, each question is on its way to the database once at a time.
+    async def ask_readiness(_: None) -> tuple[list[str], list[str]]:
+        return await _of_database(readiness_reads)
+
+    async def ask_metrics(_: None) -> list[dict[str, Any]]:
+        return await metrics_reads.rows(METRICS)
+
+    readiness = SharedAnswers(ask_readiness, 0)
+    metrics_rows = SharedAnswers(ask_metrics, 0)
 
     @router.get("/healthz")
     async def healthz() -> Alive:
@@ -135,7 +148,8 @@ def ops_router(reads: Reads, metrics: Metrics, api_problem: str | None) -> APIRo
         """Whether this process can serve the callers of /v1, and nothing else. Detection, delivery
         and the work loop are the business of status and metrics: whoever routes requests must not
         cut callers off because something else has stopped."""
-        problems, warnings = await _of_database(reads)
+        of_database, warnings = await readiness.get(None)
+        problems = [*of_database]
         if api_problem is not None:
             problems.append(api_problem)
         if problems:
@@ -151,7 +165,7 @@ def ops_router(reads: Reads, metrics: Metrics, api_problem: str | None) -> APIRo
         """For Prometheus. Answers without the database too, and says so."""
         rows: Sequence[Mapping[str, Any]] | None
         try:
-            rows = await reads.rows(METRICS)
+            rows = await metrics_rows.get(None)
         except DatabaseAway:
             rows = None
         except psycopg.Error as error:

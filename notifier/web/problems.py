@@ -150,9 +150,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
-        return Problem(
-            HTTPStatus(error.status_code), error.detail, headers=error.headers
-        ).response()
+        headers = dict(error.headers or {})
+        if headers.get("Allow") == "GET":
+            headers["Allow"] = "GET, HEAD"  # see notifier.web.paths.Heads
+        return Problem(HTTPStatus(error.status_code), error.detail, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:

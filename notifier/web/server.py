@@ -96,11 +96,14 @@ async def open_face(
     with address.listen() as listener:
         config = await _config_in_force()
         writes = Connections("scooters_ops_writer", WRITE_CONNECTIONS, metrics)
-        reads = Reads("scooters_ops_notifier", READ_CONNECTIONS, metrics)
+        # Each its own: a question that takes long must not make the process look unready.
+        readiness_reads = Reads("scooters_ops_notifier", READ_CONNECTIONS, metrics)
+        metrics_reads = Reads("scooters_ops_notifier", READ_CONNECTIONS, metrics)
         board_reads = Reads("scooters_ops_analyst", READ_CONNECTIONS, metrics)
         app = make_app(
             writes,
-            reads,
+            readiness_reads,
+            metrics_reads,
             board_router(
                 board_reads.rows,
                 ROOT / "templates",
@@ -127,9 +130,8 @@ async def open_face(
         try:
             yield Face(settings, listener, open_connections)
         finally:
-            await writes.aclose()
-            await reads.aclose()
-            await board_reads.aclose()
+            for connections in (writes, readiness_reads, metrics_reads, board_reads):
+                await connections.aclose()
 
 
 async def _config_in_force() -> Config:

@@ -92,3 +92,17 @@ where
     nspname = 'cron'
     and 'pg_cron' in (select pg_extension.extname from pg_extension)
 \gset
+
+-- Whoever may use pg_cron writes names and messages that are shown to others:
+-- characters that steer a terminal, line breaks among them, become spaces (as in
+-- notifier/text.py).
+select
+    case
+        when current_setting('server_encoding') = 'UTF8'
+            then
+                E'[\\u0001-\\u001f\\u007f-\\u009f\\u061c\\u180e\\u200b'
+                || E'\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff'
+                || E'\\ufff9-\\ufffb\\U000e0000-\\U000e007f]'
+        else E'[\\u0001-\\u001f\\u007f]'
+    end as steering
+\gset

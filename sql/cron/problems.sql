@@ -276,6 +276,11 @@ problems (place, line) as (
 
 select
     count(*) > 0 as has_problems,
-    coalesce(string_agg(line, chr(10) order by place, line), '') as problems
+    coalesce(
+        string_agg(
+            regexp_replace(line, :'steering', ' ', 'g'), chr(10) order by place, line
+        ),
+        ''
+    ) as problems
 from problems
 \gset

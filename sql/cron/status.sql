@@ -36,7 +36,7 @@ select
     job.active as is_active,
     last_run.start_time as last_run_at,
     last_run.status as last_run_status,
-    last_run.return_message as last_run_message,
+    regexp_replace(last_run.return_message, :'steering', ' ', 'g') as last_run_message,
     runs.failures,
     runs.last_failure_at
 from cron.job as job
