@@ -447,6 +447,42 @@ def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing
         assert_all_that_is_due_arrives(database, traffic)
 
 
+def test_until_the_new_sql_is_installed_notifiers_lease_by_the_function_that_was_there(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The installation may wait for somebody, or give up."""
+    lease = (
+        "select recipient_id from scooters_ops.lease_deliveries("
+        """'n1', '{"telegram": 1000, "st": 1000}', 60)"""
+    )
+    with new_database(cluster) as database:
+        migrate_to(database, "0008_wakeups", monkeypatch, tmp_path)
+        fill(database, cluster, missions=4)
+        database.connection.execute(
+            """
+            create function scooters_ops.lease_deliveries(
+                worker text, slots jsonb, lease_seconds double precision
+            )
+            returns table (recipient_id bigint, channel text)
+            language sql
+            as $$
+                select recipient_id, channel from scooters_ops.notification_recipients
+                where state = 'pending'
+            $$
+            """
+        )
+        waiting = database.values(lease)
+        assert waiting
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        with monkeypatch.context() as patch:
+            patch.setattr(migrations, "install", lambda *_: None)
+            migrations.migrate()
+        assert database.values(lease) == waiting
+        migrations.migrate()
+        keyed = lease.replace("recipient_id", "idempotency_key", 1)
+        assert len(database.values(keyed)) == len(waiting)
+
+
 def test_changed_views_triggers_and_functions_take_effect_beside_everybody_who_works(
     ours: TestDatabase, next_version: Path, cluster: Postgres
 ) -> None:
