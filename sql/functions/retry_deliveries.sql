@@ -67,7 +67,7 @@ begin
         ) as locked;
         perform scooters_ops.plan_notifications(unrouted_ids);
 
-        select count(*)
+        select count(*)::integer
         into routed_count
         from unnest(unrouted_ids) as asked (notification_id)
         where not exists (
