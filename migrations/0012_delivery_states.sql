@@ -33,6 +33,3 @@ create table scooters_ops.unrouted_notifications (
     foreign key (notification_id)
     references scooters_ops.monitoring_notifications on delete cascade
 );
-
--- What sql/ rebuilds cannot change a function's result.
-drop function if exists scooters_ops.lease_deliveries(text, jsonb, double precision);

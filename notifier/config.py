@@ -330,18 +330,28 @@ def warnings(config: Config) -> list[str]:
 
 def _unreachable(routes: Sequence[Route]) -> Iterator[str]:
     for n, route in enumerate(routes):
-        if "job_type" in route.match and "job_skipped" not in _types(route):
+        deciding = {type: _deciding(routes[:n], route, type) for type in _types(route)}
+        if not deciding:
             yield f"routes[{n}]: never matches: only job_skipped has a job_type"
-            continue
-        for earlier, other in enumerate(routes[:n]):
-            if not other.continue_ and _implies(route, other):
-                yield f"routes[{n}]: never reached: what it matches, routes[{earlier}] decides"
-                break
+        elif None not in deciding.values():
+            earlier = sorted({place for place in deciding.values() if place is not None})
+            paths = " and ".join(f"routes[{place}]" for place in earlier)
+            decide = "decides" if len(earlier) == 1 else "decide"
+            yield f"routes[{n}]: never reached: what it matches, {paths} {decide}"
+
+
+def _deciding(earlier: Sequence[Route], route: Route, type: Scalar) -> int | None:
+    """The place of the first of these routes that decides all of this type that the route matches;
+    None: there is none."""
+    for place, other in enumerate(earlier):
+        if not other.continue_ and type in _types(other) and _implies(route, other):
+            return place
+    return None
 
 
 def _implies(route: Route, other: Route) -> bool:
-    """Whether all that the route matches is matched by the other as well."""
-    return _types(route) <= _types(other) and all(
+    """Whether all that the route matches is matched by the other as well, but for its type."""
+    return all(
         key in route.match and _choices(route.match[key]) <= _choices(wanted)
         for key, wanted in other.match.items()
         if key != "type"
@@ -350,9 +360,10 @@ def _implies(route: Route, other: Route) -> bool:
 
 def _types(route: Route) -> set[Scalar]:
     """The notification types that its match allows."""
-    if "type" not in route.match:
-        return set(NOTIFICATION_TYPES)
-    return {type for _, type in _choices(route.match["type"])}
+    types: set[Scalar] = set(NOTIFICATION_TYPES)
+    if "type" in route.match:
+        types = {type for _, type in _choices(route.match["type"])}
+    return types & {"job_skipped"} if "job_type" in route.match else types
 
 
 def _choices(wanted: Scalar | list[Scalar]) -> set[tuple[bool, Scalar]]:

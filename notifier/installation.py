@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ WRITERS_ORDER = (
     "scooters_ops.monitoring_notifications",
 )
 
-# What exists already is made a second time under this name (a trigger on a table of this name), and
-# rolled back.
+# A view or function that exists is made a second time under this name, and a trigger on a table of
+# this name; then that is rolled back.
 TWIN = "scooters_ops.make_migrate_compares"
 
 VIEW_AS_IT_IS = """
@@ -60,17 +60,23 @@ VIEW_AS_IT_IS = """
     where view.oid = to_regclass(%s)
 """
 
+# A body may name a parameter together with its function.
 FUNCTIONS_AS_THEY_ARE = r"""
     select
         array_agg(
-            regexp_replace(pg_get_functiondef(oid), '^(CREATE OR REPLACE \w+) [^(]+', '\1')
+            regexp_replace(
+                regexp_replace(pg_get_functiondef(oid), '^(CREATE OR REPLACE \w+) [^(]+', '\1'),
+                '\m' || proname || '\.',
+                'it.',
+                'g'
+            )
         )
     from pg_proc
     where pronamespace::regnamespace || '.' || proname = %(name)s
 """
 
 TRIGGER_AS_IT_IS = """
-    select pg_get_triggerdef(oid)
+    select replace(pg_get_triggerdef(oid), ' ON ' || %(table)s || ' ', ' ON ')
     from pg_trigger
     where
         tgrelid = to_regclass(%(table)s)
@@ -231,23 +237,26 @@ class Installation:
         (there,) = self._first(FUNCTIONS_AS_THEY_ARE, {"name": name}) or (None,)
         if there is None or self._stands_on_deferred(name):
             return False
-        bare_twin, bare = (qualified.partition(".")[2] for qualified in (TWIN, name))
-        if "begin atomic" in statement.words:  # where parameters are named after their function
-            renamed = re.sub(rf"(?<![.\w]){bare}\.", f"{bare_twin}.", statement.text)
-            statement = replace(statement, text=renamed)
-        twin = self._twin(name, statement, FUNCTIONS_AS_THEY_ARE, {"name": TWIN})
-        return twin is not None and twin[0][0].replace(f"{bare_twin}.", f"{bare}.") in there
+        own, twins = name.split(".")[1], TWIN.split(".")[1]
+        renamed = Statement(
+            statement.file, re.sub(rf"(?<![\w.]){own}\.", f"{twins}.", statement.text)
+        )
+        twin = self._twin(name, renamed, FUNCTIONS_AS_THEY_ARE, {"name": TWIN})
+        return twin is not None and twin[0][0] in there
 
     def _twin(
         self, name: str, statement: Statement, query: str, values: Any, before: str = ""
     ) -> tuple[Any, ...] | None:
-        """What the query says of the statement's object under another name; None: it cannot be
-        made, since it stands on something that is not there yet. `before` is executed first."""
+        """What the query says of the statement's object with TWIN instead of this name, after
+        another statement; None: it cannot be made, since something that it needs is not there
+        yet."""
         found = None
         try:
             with self._connection.transaction() as compared:
+                if before:
+                    self._execute(before)
                 # A body that is a string is not read: reading it would lock what it writes to.
-                self._execute(f"set local check_function_bodies = off; {before}")
+                self._execute("set local check_function_bodies = off")
                 self._execute(statement.text.replace(name, TWIN, 1))
                 found = self._first(query, values)
                 raise psycopg.Rollback(compared)
@@ -258,18 +267,17 @@ class Installation:
         return found
 
     def _has_trigger(self, match: re.Match[str], statement: Statement) -> bool:
-        table, name = match["table"], match["name"]
-        there = self._first(TRIGGER_AS_IT_IS, {"table": table, "name": name})
+        there = self._first(TRIGGER_AS_IT_IS, match.groupdict())
         if there is None:
             return False
-        twin = self._twin(
+        table = match["table"]
+        return there == self._twin(
             table,
             statement,
             TRIGGER_AS_IT_IS,
-            {"table": TWIN, "name": name},
+            {"table": TWIN, "name": match["name"]},
             before=f"create table {TWIN} (like {table})",
         )
-        return twin is not None and twin[0].replace(TWIN, table) == there[0]
 
     def _do_or_defer(self, statement: Statement) -> None:
         view, function = VIEW.match(statement.words), FUNCTION.match(statement.words)

@@ -392,6 +392,7 @@ def test_routes_that_leave_nothing_out_are_not(routes: list[dict[str, Any]]) -> 
         (route(city=["Moscow", 1]), route(city=[1, "Moscow"])),
         (route(type=TIMEOUTS), route(type="timeout_in_point")),
         (route(type=[*TIMEOUTS, "job_skipped"], city="Omsk"), route(city="Omsk")),
+        (route(type="job_skipped"), route(job_type="pickup")),
     ],
 )
 def test_a_route_that_can_never_be_reached_is_warned_of(
@@ -402,6 +403,14 @@ def test_a_route_that_can_never_be_reached_is_warned_of(
         "routes[2]: never reached: what it matches, routes[1] decides"
     ]
     assert warned(harmless, first | {"continue": True}, second, route()) == []
+
+
+def test_a_route_all_of_whose_types_others_decide_is_warned_of() -> None:
+    by_type = [route(type="job_skipped"), route(zone="North"), route(type=TIMEOUTS)]
+    assert warned(*by_type, route(city="Moscow")) == [
+        "routes[3]: never reached: what it matches, routes[0] and routes[2] decide"
+    ]
+    assert warned(*by_type[:2], route(city="Moscow"), by_type[2]) == []
 
 
 @pytest.mark.parametrize(

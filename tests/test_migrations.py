@@ -246,7 +246,7 @@ def test_no_setting_of_a_database_changes_what_is_made(
         settings.append(f"alter database {empty.name} set {name} = {value}")
     empty.execute("; ".join(settings))
     monkeypatch.setenv("DATABASE_URL", cluster.conninfo(empty.name))
-    assert migrations.migrate() == [*known_migrations()]
+    assert migrations.migrate() == list(known_migrations())
     assert migrations.migrate() == []
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute(f"alter database {empty.name} reset all")
@@ -281,7 +281,7 @@ def test_an_encoding_of_fewer_letters_holds_those_letters(
 ) -> None:
     with scratch(cluster, "template0", f"encoding '{encoding}' locale 'C'") as database:
         monkeypatch.setenv("DATABASE_URL", cluster.conninfo(database.name))
-        assert migrations.migrate() == [*known_migrations()]
+        assert migrations.migrate() == list(known_migrations())
         assert migrations.migrate() == []
         with psycopg.connect(
             cluster.conninfo(database.name), autocommit=True, client_encoding="UTF8"

@@ -157,11 +157,11 @@ def test_a_writer_that_was_there_before_goes_on_and_wakes_its_missions(
         (
             "update scooters_ops.missions_history set occurred_at = %(next)s"
             " where mission_id = 'over' and type = 'mission_completed'",
-            ["over", "over"],
+            ["over"],
         ),
         (
             "delete from scooters_ops.missions_history",
-            ["across"] * 3 + ["over"] * 2 + ["young"] * 3,
+            ["across", "over", "young"],
         ),
         (
             "merge into scooters_ops.missions_history as event"
@@ -180,7 +180,8 @@ def test_every_change_wakes_its_missions(
     database.connection.execute("delete from scooters_ops.mission_wakeups")
     database.connection.execute(statement, {"this": month(0), "next": month(1)})
     assert (
-        database.values("select mission_id from scooters_ops.mission_wakeups order by 1") == woken
+        database.values("select distinct mission_id from scooters_ops.mission_wakeups order by 1")
+        == woken
     )
 
 

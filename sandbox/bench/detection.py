@@ -194,9 +194,9 @@ from generate_series(1, :batch) as n;
 
 
 def inserts(bench: Bench) -> None:
-    """Events a second with the trigger, over those without. pgbench is the client: it takes
+    """Events a second with the triggers, over those without. pgbench is the client: it takes
     little of the cores itself. Between turns the wake-ups go, as passes would take them."""
-    trigger = "alter table scooters_ops.missions_history {} trigger wake_for_inserted_history"
+    triggers = "alter table scooters_ops.missions_history {} trigger user"
     with bench.databases.copy(bench.fleet.database) as session:
         for clients, batch in product((1, 8), (1, 1000)):
             name = f"inserting by {batch:,}, clients: {clients}"
@@ -204,11 +204,11 @@ def inserts(bench: Bench) -> None:
             rates: Times = defaultdict(list)
             for _ in range(bench.turns.few):
                 for state in ("disable", "enable"):
-                    session.execute(trigger.format(state))
+                    session.execute(triggers.format(state))
                     session.execute("truncate scooters_ops.mission_wakeups")
                     rates[state].append(_insert_rate(bench, session, clients, batch))
                 bench.report.advance()
-            name = f"{name}, trigger / none"
+            name = f"{name}, triggers / none"
             both = rates["enable"], rates["disable"]
             bench.ratio(name, *both, 0.75, at_least=True, unit="events a second")
 

@@ -1,3 +1,23 @@
+-- An earlier version's function returns fewer columns, which no replacement can change.
+-- It is dropped here and not in a migration: notifiers lease by it until this commits.
+do $$
+begin
+    if
+        exists (
+            select
+            from pg_catalog.pg_proc as earlier
+            where
+                earlier.oid = pg_catalog.to_regprocedure(
+                    'scooters_ops.lease_deliveries(text, jsonb, double precision)'
+                )
+                and not 'idempotency_key' = any(earlier.proargnames)
+        )
+    then
+        drop function scooters_ops.lease_deliveries(text, jsonb, double precision);
+    end if;
+end
+$$;
+
 -- What may this notifier send now?
 -- Each channel gives at most as many rows as it has slots and its limits allow, and
 -- each chat or queue of it no more than a fair share: a crowd waiting for one never

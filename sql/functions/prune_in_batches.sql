@@ -1,5 +1,6 @@
 -- What has grown and is of no use any more, notifications included? pg_cron calls this.
--- Missions whose end came into history without record_event get their status first.
+-- Missions whose start or end came into history without record_event get their status
+-- first.
 -- Notifications go in batches that are committed one by one. Before the first of them
 -- the news horizon moves up, between two passes, so that each pass either finds them or
 -- no longer looks at their events. Where nothing is ever too old to be news
@@ -18,7 +19,8 @@ begin
     perform scooters_ops.prune();
     commit;
 
-    -- Those whose end was inserted into history by other means than record_event.
+    -- Those whose start or end was inserted into history by other means than
+    -- record_event.
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     perform scooters_ops.follow_history(
         array(
@@ -31,7 +33,13 @@ begin
                     from scooters_ops.mission_events as event
                     where
                         event.mission_id = mission.mission_id
-                        and event.ends_mission
+                        and (
+                            event.ends_mission
+                            or (
+                                mission.status = 'created'
+                                and event.type = 'mission_started'
+                            )
+                        )
                 )
         )
     );
@@ -76,6 +84,6 @@ end
 $$;
 
 comment on procedure scooters_ops.prune_in_batches() is -- noqa: LT01
-'Calls prune(), makes the status of missions follow an end that was inserted into history directly, then deletes completed notifications older than config''s retention.notifications_seconds whose missions can give no news any more, at most retention.batch_size in a transaction. Cannot run within a transaction (SQLSTATE 2D000).';
+'Calls prune(), makes the status of missions follow a start or an end that was inserted into history directly, then deletes completed notifications older than config''s retention.notifications_seconds whose missions can give no news any more, at most retention.batch_size in a transaction. Cannot run within a transaction (SQLSTATE 2D000).';
 
 revoke execute on procedure scooters_ops.prune_in_batches() from public;

@@ -15,6 +15,7 @@ declare
     undelivered_ids bigint[];
     blocked_count integer;
     unrouted_ids bigint[];
+    routed_count integer := 0;
     revived_count integer;
 begin
     undelivered_ids := scooters_ops.lock_undelivered(
@@ -65,11 +66,20 @@ begin
             for update of notification
         ) as locked;
         perform scooters_ops.plan_notifications(unrouted_ids);
+
+        select count(*)::integer
+        into routed_count
+        from unnest(unrouted_ids) as asked (notification_id)
+        where not exists (
+            select
+            from scooters_ops.unrouted_notifications as unrouted
+            where unrouted.notification_id = asked.notification_id
+        );
     end if;
 
     revived_count := coalesce(cardinality(undelivered_ids), 0)
         + blocked_count
-        + coalesce(cardinality(unrouted_ids), 0);
+        + routed_count;
     if revived_count > 0 then
         notify scooters_ops;
     end if;
@@ -78,7 +88,7 @@ end
 $$;
 
 comment on function scooters_ops.retry_deliveries(text, text) is
-'Gives failed and in-doubt recipients a new life, lets blocked ones be tried at once, and routes what no route matched by the config in force: of the notification with this token (null: of all), of this channel (null: of all, and what has no channel yet). Returns how many recipients and unrouted notifications. SQLSTATE P0002: no such notification; 22023: no such channel.';
+'Gives failed and in-doubt recipients a new life, lets blocked ones be tried at once, and routes what no route matched by the config in force: of the notification with this token (null: of all), of this channel (null: of all, and what has no channel yet). Returns how many recipients, and how many notifications that a route matches now. SQLSTATE P0002: no such notification; 22023: no such channel.';
 
 revoke execute on function scooters_ops.retry_deliveries(text, text) from public;
 grant execute on function scooters_ops.retry_deliveries(text, text)
