@@ -107,13 +107,13 @@ clean: ## remove .venv and whatever else can be made again
 sandbox: sandbox-packages .venv/dev
 
 tests-packages:
-	sh sandbox/packages.sh tests
+	sh deploy/packages.sh tests
 
 sandbox-packages:
-	sh sandbox/packages.sh sandbox
+	sh deploy/packages.sh sandbox
 
 client-packages:
-	sh sandbox/packages.sh client
+	sh deploy/packages.sh client
 
 # Two files mark how far .venv is. Both are made under a lock: two shells at once make it once.
 .venv/runtime: requirements.txt | client-packages

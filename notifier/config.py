@@ -1,7 +1,7 @@
 """The configuration: what config.json may say, and what is wrong with it when it says else.
 
 The models are the one definition. From them `python -m notifier.config` generates
-`config.schema.json`, for editors, and `sql/functions/config_schema.sql`, by which the database
+`config.schema.json`, for editors, and `sql/config/config_schema.sql`, by which the database
 checks once more, so that psql cannot store nonsense either.
 """
 
@@ -505,7 +505,7 @@ def generated_files() -> Mapping[Path, str]:
     schema = json.dumps(json_schema(), indent=2, ensure_ascii=False)
     return {
         ROOT / "config.schema.json": schema + "\n",
-        ROOT / "sql/functions/config_schema.sql": f"""\
+        ROOT / "sql/config/config_schema.sql": f"""\
 -- What may a config say?
 -- Generated from notifier/config.py by "make schema"; do not edit.
 create or replace function scooters_ops.config_schema()

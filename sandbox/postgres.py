@@ -49,7 +49,7 @@ class _PortTaken(BootFailed):
 def find_postgres() -> Path:
     """The folder of the newest PostgreSQL's programs that has both extensions beside it.
 
-    These are the places of Debian's packages; sandbox/packages.sh looks for the same files.
+    These are the places of Debian's packages; deploy/packages.sh looks for the same files.
     """
     for version in VERSIONS:
         home = Path(f"/usr/lib/postgresql/{version}")
@@ -58,7 +58,7 @@ def find_postgres() -> Path:
             return home / "bin"
     raise NoPostgres(
         f"no PostgreSQL {VERSIONS[-1]} to {VERSIONS[0]} with pg_cron and plpgsql_check under "
-        "/usr/lib/postgresql: `sh sandbox/packages.sh sandbox` installs one"
+        "/usr/lib/postgresql: `sh deploy/packages.sh sandbox` installs one"
     )
 
 

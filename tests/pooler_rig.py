@@ -55,7 +55,7 @@ class Pooler:
 @contextmanager
 def pooler(database: TestDatabase, mode: str = "transaction", size: int = 1) -> Iterator[Pooler]:
     """PgBouncer, killed at the end. It does not run as root."""
-    assert PROGRAM, "PgBouncer is not installed: sh sandbox/packages.sh"
+    assert PROGRAM, "PgBouncer is not installed: sh deploy/packages.sh"
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

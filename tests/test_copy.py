@@ -1,4 +1,4 @@
-"""docs/silence_copy.sql: a copy of a busy database messages nobody."""
+"""sql/maintenance/silence_copy.sql: a copy of a busy database messages nobody."""
 
 from __future__ import annotations
 
@@ -59,7 +59,14 @@ def copy(house: House) -> Iterator[House]:
 
 def silence(house: House, copy: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["psql", "-X", "-v", f"copy={copy}", "-f", ROOT / "docs" / "silence_copy.sql"],
+        [
+            "psql",
+            "-X",
+            "-v",
+            f"copy={copy}",
+            "-f",
+            ROOT / "sql" / "maintenance" / "silence_copy.sql",
+        ],
         env=house.database.environment,
         capture_output=True,
         text=True,

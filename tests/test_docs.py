@@ -54,7 +54,7 @@ def test_every_command_and_every_query_runs(
         "WAIT": "0",
         "no_proxy": "*",
     }
-    run("psql -X -q -f sandbox/example.sql", environment)
+    run("psql -X -q -f docs/example.sql", environment)
     sql = environment
     if page.name == "integration.md":
         sql = environment | {"PGOPTIONS": "-c role=scooters_ops_writer"}
@@ -88,7 +88,7 @@ def test_every_command_of_ops_runs_and_after_the_last_one_nothing_of_us_is_left(
                 patch.setenv("DATABASE_URL", server.conninfo("scooters"))
                 migrate()
                 run("make config", environment)
-                run("psql -X -q -f sandbox/example.sql", environment)
+                run("psql -X -q -f docs/example.sql", environment)
                 run("make schedule", environment)
             run_page(OPS, environment, environment, "")
             admin.execute("drop database scooters with (force)")

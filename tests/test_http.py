@@ -602,7 +602,7 @@ def test_schemathesis_finds_no_failure(database: TestDatabase, http: Face, tmp_p
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_request_of_the_readme_is_answered(database: TestDatabase, http: Face) -> None:
-    example = ("psql", "-X", "-q", "-f", ROOT / "sandbox" / "example.sql", database.conninfo)
+    example = ("psql", "-X", "-q", "-f", ROOT / "docs" / "example.sql", database.conninfo)
     subprocess.run(example, check=True)
     (block,) = (each for each in blocks(README) if each.language == "bash")
     answers = [

@@ -1,5 +1,4 @@
-"""docs/partition_missions_history.sql and docs/drop_missions_history_part.sql: history in months,
-and detection none the wiser."""
+"""sql/maintenance/: history in months, and detection none the wiser."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ def psql(database: TestDatabase, script: str, **variables: str) -> str:
     """Runs a script of docs/ as a DBA would; returns what it said as errors."""
     finished = subprocess.run(
         [
-            *("psql", "-X", "-f", str(ROOT / "docs" / script)),
+            *("psql", "-X", "-f", str(ROOT / "sql" / "maintenance" / script)),
             *(f"--set={name}={value}" for name, value in variables.items()),
         ],
         env=database.environment,

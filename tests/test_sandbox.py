@@ -246,7 +246,7 @@ def test_a_temporary_folder_where_no_server_can_live_is_not_used(
 
 def test_where_no_package_is_missing_the_check_says_nothing() -> None:
     check = subprocess.run(
-        ["sh", "sandbox/packages.sh", "tests"], cwd=ROOT, capture_output=True, text=True
+        ["sh", "deploy/packages.sh", "tests"], cwd=ROOT, capture_output=True, text=True
     )
     assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 
@@ -254,7 +254,7 @@ def test_where_no_package_is_missing_the_check_says_nothing() -> None:
 def test_the_check_runs_no_code_that_lies_in_the_current_folder(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     (tmp_path / "venv.py").write_text(f"open({str(taken)!r}, 'w').close()")
-    check = subprocess.run(["sh", ROOT / "sandbox/packages.sh", "client"], cwd=tmp_path)
+    check = subprocess.run(["sh", ROOT / "deploy/packages.sh", "client"], cwd=tmp_path)
     assert check.returncode == 0
     assert not taken.exists()
 
@@ -264,7 +264,7 @@ def test_who_cannot_install_is_told_the_command(tmp_path: Path) -> None:
     no_sudo = tmp_path / "sudo"
     no_sudo.write_text("#!/bin/sh\nexit 1\n")
     no_sudo.chmod(0o755)
-    with open(ROOT / "sandbox/packages.sh") as script:  # which nobody may not read by its path
+    with open(ROOT / "deploy/packages.sh") as script:  # which nobody may not read by its path
         check = subprocess.run(
             [*(nobody if os.geteuid() == 0 else []), "sh", "-s", "client"],
             stdin=script,

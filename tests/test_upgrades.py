@@ -55,7 +55,7 @@ def edit(file: Path, old: str, new: str) -> None:
 
 def change_view(sql: Path, name: str) -> None:
     """A column more, at its end."""
-    file = sql / f"views/{name}.sql"
+    (file,) = sql.rglob(f"{name}.sql")
     text = file.read_text("utf-8")
     head, body = text.split(" as\n", 1)
     body, rest = body.split(";", 1)
@@ -186,10 +186,10 @@ def test_a_view_that_reads_all_columns_of_one_that_gains_a_column_gains_it_as_we
         "third": "select * from scooters_ops.second",
     }
     for name, query in files.items():
-        (next_version / f"views/{name}.sql").write_text(
+        (next_version / f"intervals/{name}.sql").write_text(
             f"create or replace view scooters_ops.{name} as {query};\n"
         )
-    (next_version / "functions/fourth.sql").write_text(
+    (next_version / "intervals/fourth.sql").write_text(
         "create or replace function scooters_ops.fourth() returns setof text\n"
         "begin atomic\n"
         "    select case when mission_id = 'm' then ';' else to_jsonb(third.*)::text end\n"
@@ -197,13 +197,15 @@ def test_a_view_that_reads_all_columns_of_one_that_gains_a_column_gains_it_as_we
         "end;\n"
     )
     with (next_version / "install.sql").open("a") as contents:
-        contents.write("\\ir views/first.sql\n\\ir views/second.sql\n\\ir views/third.sql\n")
-        contents.write("\\ir functions/fourth.sql\n")
+        contents.write(
+            "\\ir intervals/first.sql\n\\ir intervals/second.sql\n\\ir intervals/third.sql\n"
+        )
+        contents.write("\\ir intervals/fourth.sql\n")
     ours.create_mission()
     migrations.migrate()
     assert ours.values("select scooters_ops.fourth()") == ['{"mission_id": "m1"}']
 
-    edit(next_version / "views/first.sql", "mission_id", "mission_id, performer_id")
+    edit(next_version / "intervals/first.sql", "mission_id", "mission_id, performer_id")
     migrations.migrate()
 
     assert ours.rows("select * from scooters_ops.third") == [
@@ -218,7 +220,7 @@ def test_a_function_with_a_new_parameter_of_a_new_view_is_made_after_it(
     ours: TestDatabase, next_version: Path
 ) -> None:
     change_view(next_version, "mission_timeouts")
-    (next_version / "functions/late.sql").write_text(
+    (next_version / "intervals/late.sql").write_text(
         "create or replace function scooters_ops.late() returns setof boolean\n"
         "begin atomic\n"
         "    select is_changed from scooters_ops.mission_timeouts;\n"
@@ -226,7 +228,7 @@ def test_a_function_with_a_new_parameter_of_a_new_view_is_made_after_it(
         "comment on function scooters_ops.late() is 'Late.';\n"
     )
     with (next_version / "install.sql").open("a") as contents:
-        contents.write("\\ir functions/late.sql\n")
+        contents.write("\\ir intervals/late.sql\n")
     migrations.migrate()
     assert ours.value("select obj_description('scooters_ops.late()'::regprocedure)") == "Late."
 
@@ -277,7 +279,7 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
 ) -> None:
     change_view(next_version, "mission_timeouts")
     edit(
-        next_version / "triggers/wake_for_plan.sql",
+        next_version / "detection/wake_for_plan_triggers.sql",
         "after delete on scooters_ops.mission_jobs\nreferencing old table as old_rows\n",
         "after delete on scooters_ops.mission_jobs\nreferencing old table as old_rows\n\n",
     )
@@ -288,12 +290,12 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
     }[in_between]
     if in_between == "trigger":
         edit(
-            next_version / "triggers/wake_for_plan.sql",
+            next_version / "detection/wake_for_plan_triggers.sql",
             "create or replace trigger wake_for_updated_jobs\nafter update",
             "create or replace trigger wake_for_updated_jobs\nafter update of status",
         )
         edit(
-            next_version / "triggers/wake_for_plan.sql",
+            next_version / "detection/wake_for_plan_triggers.sql",
             "after update of status on scooters_ops.mission_jobs\n"
             "referencing old table as old_rows new table as new_rows",
             "after update of status on scooters_ops.mission_jobs",
@@ -335,7 +337,7 @@ def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
     ours: TestDatabase, next_version: Path
 ) -> None:
     edit(
-        next_version / "triggers/wake_for_plan.sql",
+        next_version / "detection/wake_for_plan_triggers.sql",
         "for each statement execute",
         "for each statement when (true) execute",
     )
@@ -387,7 +389,7 @@ def test_whoever_holds_the_turn_is_named(ours: TestDatabase) -> None:
 
 def test_a_change_that_takes_too_long_is_given_up(ours: TestDatabase, next_version: Path) -> None:
     change_view(next_version, "mission_timeouts")
-    with (next_version / "views/mission_timeouts.sql").open("a") as file:
+    with (next_version / "intervals/mission_timeouts.sql").open("a") as file:
         file.write("select pg_sleep(600);\n")
     before = schema_of(ours)
     with pytest.raises(DatabaseUnusable, match=r"mission_timeouts\.sql was not done within 400ms"):
@@ -488,7 +490,7 @@ def test_changed_views_triggers_and_functions_take_effect_beside_everybody_who_w
 ) -> None:
     """With a deadlock_timeout that is short: nobody is ended for a deadlock."""
     fill(ours, cluster)
-    for folder in ("triggers", "functions"):
+    for folder in ("detection", "delivery"):
         for file in (next_version / folder).glob("wake_*.sql"):
             text = file.read_text("utf-8")
             text = text.replace(

@@ -29,7 +29,7 @@ LARGEST_BODY_BYTES = 4 * 1024 * 1024
 
 def _mission_schema() -> dict[str, Any]:
     """The function mission_schema(), the one definition, as this version installs it."""
-    source = (ROOT / "sql" / "functions" / "mission_schema.sql").read_text("utf-8")
+    source = (ROOT / "sql" / "missions" / "mission_schema.sql").read_text("utf-8")
     (schema,) = re.findall(r"return jsonb '(.*?)';", source, re.DOTALL)
     return dict(json.loads(schema))
 

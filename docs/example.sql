@@ -1,5 +1,5 @@
 -- What do the views look like? Three missions of a morning, all of them over.
--- For an empty, migrated database: psql -f sandbox/example.sql
+-- For an empty, migrated database: psql -f docs/example.sql
 -- The limits that config.json sets: 15 minutes on the way, 7.5 minutes for a battery.
 \set ON_ERROR_STOP on
 \set QUIET on

@@ -1,5 +1,5 @@
 -- How does a copy of the database message nobody, whoever starts a notifier on it?
--- psql -X -d scooters_copy -v copy=scooters_copy -f docs/silence_copy.sql
+-- psql -X -d scooters_copy -v copy=scooters_copy -f sql/maintenance/silence_copy.sql
 -- The name stands there twice, so that nobody silences production by mistake.
 -- It deletes what was still to be sent, and puts a config into force without routes,
 -- whose channels lead to a port of this machine where nobody listens.

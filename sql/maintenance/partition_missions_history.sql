@@ -1,5 +1,5 @@
 -- How does missions_history become a table of months?
--- psql -X -f docs/partition_missions_history.sql, as the owner of the tables.
+-- psql -X -f sql/maintenance/partition_missions_history.sql, as the owner of the tables.
 -- The first time: the table as it is becomes the first part, with all months up to this
 -- one; no row is copied, and views, triggers and functions of sql/ stand on the new
 -- table when the transaction ends. Every time: the months up to the third from now are
@@ -141,7 +141,7 @@ comment on table scooters_ops.missions_history_default is
 'The part of missions_history with the events that belong to no month that has a part.';
 
 -- Views stand on the table that was there when they were made.
-\ir ../sql/install.sql
+\ir ../install.sql
 
 -- So that names below have their schema.
 set search_path = pg_catalog, pg_temp;

@@ -93,7 +93,7 @@ else
     cat >&2 <<END
 These system packages are missing, and only root can install them:
     apt-get update && apt-get install --no-install-recommends $packages
-(\`sh sandbox/packages.sh $kind\` as root does the same, and leaves no service running.)
+(\`sh deploy/packages.sh $kind\` as root does the same, and leaves no service running.)
 END
     exit 1
 fi
