@@ -32,7 +32,6 @@ set search_path = pg_catalog, pg_temp;
 \ir missions/mission_facts.sql
 \ir missions/follow_history.sql
 \ir missions/refuse_oversized.sql
-\ir missions/refuse_oversized_triggers.sql
 \ir missions/mission_schema.sql
 \ir missions/create_mission.sql
 \ir missions/record_event.sql
@@ -55,8 +54,6 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/idempotency_token.sql
 \ir detection/wake_for_history.sql
 \ir detection/wake_for_plan.sql
-\ir detection/wake_for_history_triggers.sql
-\ir detection/wake_for_plan_triggers.sql
 \ir detection/try_detection_lock.sql
 \ir detection/wait_for_detection_lock.sql
 \ir detection/due_missions.sql
@@ -74,7 +71,6 @@ set search_path = pg_catalog, pg_temp;
 
 -- delivery/: recipients, leases, limits, results, status
 \ir delivery/wake_notifiers.sql
-\ir delivery/wake_notifiers_triggers.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/plan_notifications.sql
 \ir delivery/plan_deliveries.sql

@@ -279,7 +279,7 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
 ) -> None:
     change_view(next_version, "mission_timeouts")
     edit(
-        next_version / "detection/wake_for_plan_triggers.sql",
+        next_version / "detection/wake_for_plan.sql",
         "after delete on scooters_ops.mission_jobs\nreferencing old table as old_rows\n",
         "after delete on scooters_ops.mission_jobs\nreferencing old table as old_rows\n\n",
     )
@@ -290,12 +290,12 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
     }[in_between]
     if in_between == "trigger":
         edit(
-            next_version / "detection/wake_for_plan_triggers.sql",
+            next_version / "detection/wake_for_plan.sql",
             "create or replace trigger wake_for_updated_jobs\nafter update",
             "create or replace trigger wake_for_updated_jobs\nafter update of status",
         )
         edit(
-            next_version / "detection/wake_for_plan_triggers.sql",
+            next_version / "detection/wake_for_plan.sql",
             "after update of status on scooters_ops.mission_jobs\n"
             "referencing old table as old_rows new table as new_rows",
             "after update of status on scooters_ops.mission_jobs",
@@ -337,7 +337,7 @@ def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
     ours: TestDatabase, next_version: Path
 ) -> None:
     edit(
-        next_version / "detection/wake_for_plan_triggers.sql",
+        next_version / "detection/wake_for_plan.sql",
         "for each statement execute",
         "for each statement when (true) execute",
     )

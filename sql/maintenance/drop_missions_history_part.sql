@@ -1,5 +1,5 @@
 -- How does an old part of missions_history go?
--- psql -X -v part=missions_history_2026_12 -f sql/maintenance/drop_missions_history_part.sql
+-- psql -X -v part=NAME -f sql/maintenance/drop_missions_history_part.sql
 -- It goes only where detection cannot miss it: each mission with an event in it is
 -- over, and has no event that may still be news (one newer than notify_within_seconds;
 -- where config sets no such bound: one outside this part).

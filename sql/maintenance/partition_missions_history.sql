@@ -1,5 +1,5 @@
 -- How does missions_history become a table of months?
--- psql -X -f sql/maintenance/partition_missions_history.sql, as the owner of the tables.
+-- psql -X -f sql/maintenance/partition_missions_history.sql, as the tables' owner.
 -- The first time: the table as it is becomes the first part, with all months up to this
 -- one; no row is copied, and views, triggers and functions of sql/ stand on the new
 -- table when the transaction ends. Every time: the months up to the third from now are

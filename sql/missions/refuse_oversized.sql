@@ -21,3 +21,43 @@ comment on function scooters_ops.refuse_oversized() is
 'Trigger: refuses the row, naming its mission, the column (first argument) and the bound (second argument). SQLSTATE 22023.';
 
 revoke execute on function scooters_ops.refuse_oversized() from public;
+
+-- Which rows are too large to come in? The bounds are those of mission_schema() and
+-- record_event, for whoever writes to the tables directly.
+-- No check constraints: those would refuse each later update of a row that is older
+-- than they are, and a mission could not end. A row costs one look at its length.
+create or replace trigger refuse_oversized_performer
+after insert or update of performer_id on scooters_ops.missions
+for each row when (octet_length(new.performer_id) > 255)
+execute function scooters_ops.refuse_oversized(
+    'performer_id', 'must have 255 bytes or less'
+);
+
+create or replace trigger refuse_oversized_attributes
+after insert or update of attributes on scooters_ops.missions
+for each row when (octet_length(new.attributes::text) > 65536)
+execute function scooters_ops.refuse_oversized(
+    'attributes', 'must have 65536 bytes or less'
+);
+
+create or replace trigger refuse_deep_attributes
+after insert or update of attributes on scooters_ops.missions
+for each row when (
+    jsonb_path_exists(
+        new.attributes,
+        'strict $.**{32} ? (@.type() == "object" || @.type() == "array")'
+    )
+)
+execute function scooters_ops.refuse_oversized(
+    'attributes', 'must be nested 32 deep or less'
+);
+
+create or replace trigger refuse_oversized_job_type
+after insert or update of type on scooters_ops.mission_jobs
+for each row when (octet_length(new.type) > 255)
+execute function scooters_ops.refuse_oversized('type', 'must have 255 bytes or less');
+
+create or replace trigger refuse_oversized_event_type
+after insert or update of type on scooters_ops.missions_history
+for each row when (octet_length(new.type) > 255)
+execute function scooters_ops.refuse_oversized('type', 'must have 255 bytes or less');
