@@ -153,8 +153,9 @@ def test_run_says_that_results_could_not_be_recorded(house: House) -> None:
         finally:
             process.kill()
     assert process.returncode == 1
-    lost, last = errors.splitlines()
+    lost, *still, last = errors.splitlines()
     assert " ERROR database_lost " in lost
+    assert all(" ERROR database_still_lost " in line for line in still)  # for another reason
     assert last == "notifier: 1 results could not be recorded; they will be sent again"
 
 

@@ -358,6 +358,8 @@ def test_a_database_may_have_a_name_that_the_roles_encoding_cannot_hold(
     cron.execute(f'create database "{name}" template "{TEMPLATE}"'.encode())
     try:
         environment = cluster.environment(name)
+        with psycopg.connect(cluster.conninfo(name), autocommit=True) as connection:
+            connection.execute("select scooters_ops.detect_timeouts()")
         cron.execute("alter role postgres set client_encoding = 'WIN1251'")
         for script in ("schedule", "status", "unschedule"):
             finished = psql(script, environment)
