@@ -252,7 +252,10 @@ def test_requests_without_the_token_are_counted_and_logged_at_a_bounded_rate(
 def test_malformed_requests_do_not_fill_the_log(environment: dict[str, str]) -> None:
     with face(environment) as process:
         before = len(process.lines)
-        for request in (b"garbage\r\n\r\n", b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade"):
+        for request in (
+            b"garbage\r\n\r\n",
+            b"GET /x HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade",
+        ):
             with socket.create_connection(address_of(process), timeout=PATIENCE_SECONDS) as caller:
                 caller.sendall(request + b"\r\nHost: x\r\n\r\n")
                 assert caller.recv(100).startswith(b"HTTP/1.1 4")
