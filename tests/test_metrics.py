@@ -311,10 +311,11 @@ def test_a_work_loop_that_hangs_is_for_the_watchdog_and_metrics_and_cuts_nobody_
     house.database.create_mission()
     with house.database.connect() as other, other.transaction():
         other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
-        until(lambda: house.is_blocked("scooters_ops."))
+        assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
+        until(lambda: house.is_blocked("scooters_ops."))  # it has something to plan now
         hung = Scrape(serving)
         assert problems(serving) == []
-        assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
+        assert serving.skip("m1", "p2", "j1").json() == {"skipped": True}
         assert Scrape(serving).value("cycles_total") == hung.value("cycles_total")
     until(house.is_sent)
 

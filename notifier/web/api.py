@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from notifier.config import ROOT
 from notifier.logs import SeldomEvent
 from notifier.metrics import Metrics
+from notifier.web.connections import AUTHORIZED
 from notifier.web.database import Connections
 from notifier.web.problems import Problem, described
 
@@ -232,6 +233,7 @@ class Guard:
                     self._unauthorized.happened(peer=peer)
                 await problem.response()(scope, receive, send)
                 return
+            scope.setdefault("state", {})[AUTHORIZED] = True
             receive = _limited(receive)
         await self._app(scope, receive, send)
 

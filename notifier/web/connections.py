@@ -4,8 +4,9 @@ Whoever reaches the port can open connections and say nothing, or say it slowly.
 the notifier the files that it delivers with. So there is a bound on connections, far below the
 process's limit of open files, and a connection that waits for its caller is closed after a few
 seconds. A connection whose request is being answered is left alone: the database's timeouts bound
-that. Where the bound is reached, a new connection pushes out the oldest one that waits for its
-caller, so that callers who speak are answered even while others flood the port.
+that. Where the bound is reached, a new connection pushes out the oldest one, whatever that waits
+for, unless it is answering a complete request that had the token: so the mission service is
+answered even while strangers flood the port, with silence or with requests.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ MOST_CONNECTIONS = 500
 ACCEPTED_AT_ONCE = 16
 FEWEST_FILES = 256
 """With a lower limit of open files there is no room for connections beside the notifier's work."""
+
+AUTHORIZED = "is_authorized"
+"""What of a request's state says that it had the token."""
 
 Wait: TypeAlias = Literal["request", "body", "reading"]
 """What a connection expects of its caller: a request, the rest of one, to read the answer."""
@@ -63,6 +67,11 @@ class Connection(H11Protocol):
             return "request", cycle
         return ("body", cycle) if cycle.more_body else None
 
+    def is_protected(self) -> bool:
+        """Whether it is answering a complete request that had the token."""
+        is_answering = self.waits_for() is None and self.cycle is not None
+        return is_answering and bool(self.cycle.scope["state"].get(AUTHORIZED))
+
     def cut(self) -> None:
         """Closes it at once, whatever has not been sent."""
         self.transport.abort()
@@ -82,12 +91,12 @@ class OpenConnections:
         return Connection(self, **arguments)
 
     def add(self, connection: Connection) -> None:
-        """Where there are too many already, the oldest that waits for its caller has to go; the
-        new one itself where all others are being answered."""
+        """Where there are too many already, the oldest has to go; the new one where all others
+        are answering requests that had the token."""
         self._waits[connection] = (None, 0)
         if len(self._waits) > self._most:
             for each in self._waits:
-                if each.waits_for() is not None and not each.transport.is_closing():
+                if not each.is_protected() and not each.transport.is_closing():
                     self._cut(each, "crowded")
                     break
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +30,9 @@ from notifier.metrics import Metrics
 # Callers wait, and have timeouts of their own.
 CONNECT_SECONDS = 5.0
 STATEMENT_SECONDS = 10.0
+# Strangers may read: so many of them wait, and no more, or their connections would be all that the
+# server may have.
+MOST_WAITING_READERS = 50
 
 
 class DatabaseAway(Exception):
@@ -40,9 +44,20 @@ class RightLacking(DatabaseAway):
 
 
 class Connections:
-    """Up to `size` connections for statements that need `role`, each a transaction of its own."""
+    """Up to `size` connections for statements that need `role`, each a transaction of its own.
 
-    def __init__(self, role: str, size: int, metrics: Metrics, *, read_only: bool = False) -> None:
+    most_waiting  how many callers may wait for one of them; infinite: as many as there are
+    """
+
+    def __init__(
+        self,
+        role: str,
+        size: int,
+        metrics: Metrics,
+        *,
+        read_only: bool = False,
+        most_waiting: float = math.inf,
+    ) -> None:
         self._role = role
         self._free: asyncio.LifoQueue[Database | None] = asyncio.LifoQueue()
         for _ in range(size):
@@ -50,6 +65,8 @@ class Connections:
         self._size = size
         self._metrics = metrics
         self._read_only = read_only
+        self._waiting = 0
+        self._most_waiting = most_waiting
         self._is_away = False
         self._busy = SeldomEvent(WARNING, "http_busy")
 
@@ -91,12 +108,7 @@ class Connections:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Database]:
-        try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
-                database = await self._free.get()
-        except TimeoutError:
-            self._busy.happened()  # as often as callers like
-            raise DatabaseAway("too many wait for the database") from None
+        database = await self._take()
         try:
             if database is not None and not _is_fresh(database):
                 await database.close()
@@ -109,6 +121,20 @@ class Connections:
                 await database.close()
                 database = None
             self._free.put_nowait(database)
+
+    async def _take(self) -> Database | None:
+        """A connection that is free; None: one that has to be made."""
+        self._waiting += 1
+        try:
+            if self._free.empty() and self._waiting > self._most_waiting:
+                raise TimeoutError
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                return await self._free.get()
+        except TimeoutError:
+            self._busy.happened()  # as often as callers like
+            raise DatabaseAway("too many wait for the database") from None
+        finally:
+            self._waiting -= 1
 
     async def _connect(self) -> Database:
         """During an upgrade this process goes on beside a newer version's database."""
@@ -128,7 +154,7 @@ class Reads(Connections):
     """Connections that cannot change anything."""
 
     def __init__(self, role: str, size: int, metrics: Metrics) -> None:
-        super().__init__(role, size, metrics, read_only=True)
+        super().__init__(role, size, metrics, read_only=True, most_waiting=MOST_WAITING_READERS)
 
 
 def _is_usable(database: Database) -> bool:

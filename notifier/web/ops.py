@@ -129,11 +129,21 @@ def ops_router(
     async def ask_readiness(_: None) -> tuple[list[str], list[str]]:
         return await _of_database(readiness_reads)
 
-    async def ask_metrics(_: None) -> list[dict[str, Any]]:
-        return await metrics_reads.rows(METRICS)
+    async def ask_metrics(_: None) -> bytes:
+        rows: Sequence[Mapping[str, Any]] | None
+        try:
+            rows = await metrics_reads.rows(METRICS)
+        except DatabaseAway:
+            rows = None
+        except psycopg.Error as error:
+            event(ERROR, "bug", part="metrics", reason=error)
+            rows = None
+        of_database = CollectorRegistry()
+        of_database.register(DatabaseMetrics(rows))
+        return generate_latest(metrics.registry) + generate_latest(of_database)
 
     readiness = SharedAnswers(ask_readiness, 0)
-    metrics_rows = SharedAnswers(ask_metrics, 0)
+    metrics_text = SharedAnswers(ask_metrics, 0)
 
     @router.get("/healthz")
     async def healthz() -> Alive:
@@ -163,17 +173,7 @@ def ops_router(
     )
     async def prometheus() -> Response:
         """For Prometheus. Answers without the database too, and says so."""
-        rows: Sequence[Mapping[str, Any]] | None
-        try:
-            rows = await metrics_rows.get(None)
-        except DatabaseAway:
-            rows = None
-        except psycopg.Error as error:
-            event(ERROR, "bug", part="metrics", reason=error)
-            rows = None
-        of_database = CollectorRegistry()
-        of_database.register(DatabaseMetrics(rows))
-        text = generate_latest(metrics.registry) + generate_latest(of_database)
+        text = await metrics_text.get(None)
         return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router
