@@ -57,7 +57,21 @@ BLOCKERS = """
     where wanted.pid = %s and not wanted.granted
 """
 
-ADVISORY_HOLDERS = """
+TURN = "scooters_ops.migrate_turn"
+"""An empty table. Whoever locks it has a right on our schema, unlike with an advisory lock."""
+MAKE_TURN = f"""
+    create schema if not exists scooters_ops;
+    create table {TURN} ();
+    alter table {TURN} replica identity full;
+    comment on table {TURN} is
+    'Empty. make migrate locks it, so that two at once take turns.'
+"""
+MADE_BY_ANOTHER = (
+    psycopg.errors.DuplicateSchema,
+    psycopg.errors.DuplicateTable,
+    psycopg.errors.UniqueViolation,
+)
+TURN_HOLDERS = f"""
     select
         held.pid,
         activity.usename,
@@ -69,15 +83,8 @@ ADVISORY_HOLDERS = """
         'the lock of make migrate' as what
     from pg_locks as held
     left join pg_stat_activity as activity on activity.pid = held.pid
-    where
-        held.locktype = 'advisory'
-        and held.granted
-        and held.objsubid = 1
-        and held.database = (
-            select oid from pg_database where datname = current_database()
-        )
-        and (held.classid::bigint << 32 | held.objid::bigint) = hashtextextended(%s, 0)
-"""
+    where held.granted and held.relation = to_regclass('{TURN}')
+"""  # noqa: S608  # a name of ours
 
 
 class NotInTime(Exception):
@@ -196,27 +203,30 @@ class Attempts:
 
 
 def take_turn(
-    connection: psycopg.Connection[Any],
-    name: str,
-    patience_seconds: float,
-    say: Callable[[str], None],
+    connection: psycopg.Connection[Any], patience_seconds: float, say: Callable[[str], None]
 ) -> None:
-    """Takes the advisory lock of that name until the connection is closed.
+    """Locks TURN until the connection is closed; where it is not there, makes it and the schema.
 
     Raises DatabaseUnusable, with who holds it, when patience is over.
     """
     began = time.monotonic()
-    for count, pause in enumerate(_pauses(), start=1):
-        taken = connection.execute(
-            "select pg_try_advisory_lock(hashtextextended(%s, 0))", (name,)
-        ).fetchone()
-        if taken == (True,):
+    has_said = False
+    for pause in _pauses():
+        if connection.execute("select to_regclass(%s)", (TURN,)).fetchone() == (None,):
+            with contextlib.suppress(*MADE_BY_ANOTHER):
+                connection.execute(MAKE_TURN)
+        connection.execute("begin")
+        try:
+            connection.execute(f"lock table {TURN} in exclusive mode nowait")
             return
-        found = connection.execute(ADVISORY_HOLDERS, (name,)).fetchall()
+        except psycopg.errors.LockNotAvailable:
+            connection.execute("rollback")
+        found = connection.execute(TURN_HOLDERS).fetchall()
         if not found:  # it was given back in between
             continue
         holders = "; ".join(str(Holder(*row)) for row in found)
-        if count == 1:
+        if not has_said:
+            has_said = True
             say(f"make migrate waits for its turn: {holders}")
         if time.monotonic() - began + pause > patience_seconds:
             raise DatabaseUnusable(f"make migrate never had its turn: {holders}")

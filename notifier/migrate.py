@@ -37,7 +37,6 @@ from notifier.locks import (
 )
 
 INSTALL = ROOT / "sql" / "install.sql"
-LOCK = "scooters_ops.migrate"
 
 logging.getLogger("yoyo").setLevel(logging.WARNING)  # it tells of every statement
 
@@ -99,9 +98,8 @@ def migrate(
     version migrated it, a migration or a file of sql/ fails, or somebody stays in the way.
     """
     say = say or _say
-    with closing(_connect()) as witness:
-        take_turn(witness, LOCK, patience_seconds, say)
-        witness.execute("create schema if not exists scooters_ops")
+    with closing(_connect()) as turn, closing(_connect()) as witness:
+        take_turn(turn, patience_seconds, say)
         backend = Backend(parse_uri("postgresql+psycopg://"), default_migration_table)
         with closing(backend.connection) as worker:
             attempts = Attempts(worker, witness, patience_seconds, say)

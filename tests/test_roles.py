@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from notifier.migrate import migrate
 from tests.conftest import TestDatabase, at
 
 ANALYST, NOTIFIER, WRITER = "scooters_ops_analyst", "scooters_ops_notifier", "scooters_ops_writer"
@@ -430,29 +431,34 @@ def test_whoever_has_no_role_of_ours_can_do_nothing(database: TestDatabase, some
 
 
 def test_whoever_has_no_right_on_the_schema_can_hold_no_lock_that_decides(
-    database: TestDatabase, somebody: str
+    database: TestDatabase, somebody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Any login may take any advisory lock, and an analyst may read a table of ours at most."""
     started_at = "select scooters_ops.record_event_once('m1', 'mission_started', null, %s, 'k')"
     with psycopg.connect(database.conninfo, user=somebody) as holder:
         for statement in (
             "lock table scooters_ops.detection_lock in share update exclusive mode",
+            "lock table scooters_ops.migrate_turn in exclusive mode",
             "select scooters_ops.try_detection_lock()",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), holder.transaction():
                 holder.execute(statement)
         # All advisory locks that we ever took: by the table's number, and by the key's hash.
         holder.execute(
-            "select pg_advisory_lock((%s)::bigint), pg_advisory_lock(hashtextextended(%s, 0))",
+            "select pg_advisory_lock((%s)::bigint), pg_advisory_lock(hashtextextended(%s, 0)),"
+            " pg_advisory_lock(hashtextextended(%s, 0))",
             (
                 database.value("select 'scooters_ops.mission_wakeups'::regclass::oid::bigint"),
                 '["scooters_ops.event_keys", "m1", "k"]',
+                "scooters_ops.migrate",
             ),
         )
         database.create_mission()
         database.connection.execute("set lock_timeout = '500ms'")
         database.value(started_at, at(0))
         assert database.detect(20) == 1
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        assert migrate(patience_seconds=0) == []
 
 
 def test_a_user_with_a_role_of_ours_has_its_rights(database: TestDatabase, somebody: str) -> None:
