@@ -98,12 +98,14 @@ class Send:
     held_until   until then nobody else has the lease
     is_out       the request may have left the process, so that who cuts the send short leaves it
                  in doubt
+    is_dropped   its lease was lost before that, so that it is given back
     """
 
     delivery: Delivery
     renew_at: float = 0
     held_until: float = 0
     is_out: bool = False
+    is_dropped: bool = False
 
     def hold(self, since: float, lease_seconds: float) -> None:
         """It was leased or renewed, by a statement that began at `since`."""
@@ -563,7 +565,7 @@ class Notifier:
             outcome = await self._attempt(setup, send)
         except LeaseLost:
             # Whoever has it by now sends it; if nobody took it, it is given back.
-            self._is_anything_dropped = True
+            send.is_dropped = True
             self.metrics.leases_lost.inc()
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return
@@ -615,7 +617,10 @@ class Notifier:
             return InDoubt(f"unexpected {type(error).__name__}")
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        delivery = self._sending.pop(task).delivery
+        send = self._sending.pop(task)
+        delivery = send.delivery
+        # Only now: until here it counts as on its way, which is never given back.
+        self._is_anything_dropped |= send.is_dropped
         if not task.cancelled() and (error := task.exception()):
             event(ERROR, "bug", token=delivery.idempotency_token, reason=repr(error))
             self._results.append(Result(delivery.recipient_id, "in_doubt", error=repr(error)))

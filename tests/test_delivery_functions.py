@@ -746,14 +746,27 @@ def test_the_next_connection_holds_what_the_notifier_knows_of_and_gives_the_rest
     sender.plan()
     known, lost = sender.lease({"telegram": 2}, worker="n#01")
     sender.lease({"telegram": 1}, worker="other#01")
-    sender.lease({"telegram": 1}, worker="n#02")
-    assert adopt(sender, "n#02", known["recipient_id"]) == 1
+    (own,) = sender.lease({"telegram": 1}, worker="n#02")
+    assert adopt(sender, "n#02", known["recipient_id"], own["recipient_id"]) == 1
     assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None, "other#01", "n#02"]
     assert sender.record(result(known, "pending", delay_seconds=60), worker="n#02") == 1
     # It was leased by a statement whose answer was lost, and so was never sent.
     (again,) = sender.lease(worker="n#02")
     assert (again["recipient_id"], again["attempts"]) == (lost["recipient_id"], 1)
     assert again["is_in_doubt"] is False
+
+
+def test_a_lease_that_its_own_notifier_does_not_know_of_is_given_back(sender: Sender) -> None:
+    """No notifier leases what it holds, so nobody would ever take it while that one lives."""
+    sender.route(TELEGRAM)
+    sender.skip(2)
+    sender.plan()
+    known, forgotten = sender.lease(seconds=0, worker="n#01")
+    assert sender.lease(worker="n#01") == []
+    assert adopt(sender, "n#01", known["recipient_id"]) == 1
+    (again,) = sender.lease(worker="n#01")
+    assert again["recipient_id"] == forgotten["recipient_id"]
+    assert (again["attempts"], again["is_in_doubt"]) == (1, False)
 
 
 def test_what_the_server_does_late_for_a_lost_connection_touches_nothing_that_is_leased_now(

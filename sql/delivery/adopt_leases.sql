@@ -1,9 +1,9 @@
--- What did earlier connections of this notifier lease?
+-- Which leases of this notifier does it know of? The others are given back.
 -- A worker is a notifier and the number of its connection, "host:7:c0ffee#00000002".
 -- What the server does late for a connection that was lost, it does under a name that
 -- nobody uses any more. What the notifier knows of is this connection's from now on.
--- The rest was leased by a statement whose answer was lost: it was never sent, and is
--- given back.
+-- The rest was leased by a statement whose answer was lost, or was dropped by a notifier
+-- that had slept through its lease: it was never sent.
 create or replace function scooters_ops.adopt_leases(worker text, kept_ids bigint[])
 returns integer
 language plpgsql
@@ -29,7 +29,9 @@ begin
     ) as held
     where recipient.recipient_id = held.recipient_id;
 
-    select coalesce(sum(scooters_ops.release_deliveries(earlier.worker)), 0)::integer
+    select coalesce(
+        sum(scooters_ops.release_deliveries(holder.worker, kept_ids)), 0
+    )::integer
     into released_count
     from (
         select distinct leased.leased_by as worker
@@ -37,15 +39,15 @@ begin
         where
             leased.state = 'sending'
             and starts_with(leased.leased_by, notifier)
-            and leased.leased_by < worker collate "C"
-    ) as earlier;
+            and leased.leased_by <= worker collate "C"
+    ) as holder;
 
     return released_count;
 end
 $$;
 
 comment on function scooters_ops.adopt_leases(text, bigint[]) is
-'Lets this worker, "{notifier}#{number of its connection}", hold what earlier connections of the same notifier leased, as far as it is in kept_ids (those whose request may have gone out, or whose result is still to be recorded), and gives the rest back as release_deliveries does. Returns how many it gave back. Numbers have one length, so that they compare as text.';
+'Lets this worker, "{notifier}#{number of its connection}", hold what earlier connections of the same notifier leased, as far as it is in kept_ids (those whose request may have gone out, or whose result is still to be recorded), and gives back, as release_deliveries does, whatever else they or this worker leased. Returns how many it gave back. Numbers have one length, so that they compare as text.';
 
 revoke execute on function scooters_ops.adopt_leases(text, bigint[]) from public;
 grant execute on function scooters_ops.adopt_leases(text, bigint[])
