@@ -2,8 +2,8 @@
 -- A worker is a notifier and the number of its connection, "host:7:c0ffee#00000002".
 -- What the server does late for a connection that was lost, it does under a name that
 -- nobody uses any more. What the notifier knows of is this connection's from now on.
--- The rest was leased by a statement whose answer was lost, or was dropped by a notifier
--- that had slept through its lease: it was never sent.
+-- The rest was leased by a statement whose answer was lost, or was dropped since its
+-- notifier had slept through the lease: it was never sent.
 create or replace function scooters_ops.adopt_leases(worker text, kept_ids bigint[])
 returns integer
 language plpgsql
