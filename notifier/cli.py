@@ -22,15 +22,16 @@ from typing import NoReturn
 import psycopg
 
 from notifier import config as configs
-from notifier import logs, psql, status
+from notifier import logs, psql
 from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
-from notifier.database import Database, DatabaseUnusable, is_temporary, reason
-from notifier.delivery import Notifier, NotRecorded, renderer_for
+from notifier.database.session import require_session
+from notifier.database.statements import Database, DatabaseUnusable, is_temporary, reason
+from notifier.delivery.notifier import Notifier, NotRecorded, renderer_for
 from notifier.metrics import Metrics
 from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
-from notifier.session import require_session
+from notifier.status import report as status
 from notifier.systemd import Service
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
 from notifier.text import escaped, escaped_lines

@@ -20,7 +20,7 @@ from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
 from notifier.config import ROOT
-from notifier.database import (
+from notifier.database.statements import (
     MIGRATIONS,
     DatabaseUnusable,
     conninfo,

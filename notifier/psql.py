@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
 from notifier.config import ROOT
-from notifier.database import DatabaseUnusable, conninfo
+from notifier.database.statements import DatabaseUnusable, conninfo
 
 CRON = ROOT / "sql" / "cron"
 SECRET = b"*"

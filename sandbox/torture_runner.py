@@ -18,7 +18,7 @@ from typing import Any
 from notifier import cli
 from notifier.channels import base
 from notifier.channels.base import Channel, Message, Outcome, Sent
-from notifier.database import Database, Result
+from notifier.database.statements import Database, Result
 
 
 class Step(StrEnum):

@@ -19,8 +19,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
-from notifier import documents
 from notifier.config import ROOT
+from notifier.database import jsonb as documents
 from notifier.web.board import board_router
 from notifier.web.database import DatabaseAway, RightLacking
 from tests.conftest import TestDatabase

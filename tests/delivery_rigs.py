@@ -21,7 +21,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from notifier.config import ROOT
-from notifier.delivery import Notifier
+from notifier.delivery.notifier import Notifier
 from notifier.secrets import Secrets
 from sandbox.standins import Chat, StandIn, TelegramStandIn, TrackerStandIn
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, config

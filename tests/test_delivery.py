@@ -23,8 +23,8 @@ import psycopg
 import pytest
 
 from notifier.config import ROOT
-from notifier.database import DatabaseUnusable
-from notifier.delivery import Notifier, NotRecorded
+from notifier.database.statements import DatabaseUnusable
+from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.secrets import Secrets
 from sandbox.standins import (
     HALF_AN_ANSWER,
@@ -624,7 +624,7 @@ def test_a_bug_leaves_a_doubt_that_a_person_sees(
     def broken(*_: object) -> None:
         raise OverflowError("too long a wait")
 
-    monkeypatch.setattr("notifier.delivery.result", broken)
+    monkeypatch.setattr("notifier.delivery.notifier.result", broken)
     house.configure(TELEGRAM)
     token = house.skip()
     house.run_once()
@@ -1195,7 +1195,7 @@ def test_a_database_that_only_reads_or_has_no_connection_left_is_waited_for_too(
 def test_a_statement_that_is_cancelled_for_taking_too_long_is_a_lost_database(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notifier.delivery.STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr("notifier.delivery.notifier.STATEMENT_SECONDS", 0.2)
     house.configure(TELEGRAM, notifier__poll_seconds=0.1)
 
     async def story() -> None:
@@ -1218,8 +1218,8 @@ def test_a_statement_that_is_cancelled_for_taking_too_long_is_a_lost_database(
 def test_a_server_that_hangs_is_a_lost_database(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("notifier.delivery.STATEMENT_SECONDS", 0.2)
-    monkeypatch.setattr("notifier.database.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("notifier.delivery.notifier.STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr("notifier.database.statements.GRACE_SECONDS", 0.2)
     house.configure(TELEGRAM, notifier__poll_seconds=1)
     idle_server = (
         "select pid from pg_stat_activity where datname = current_database()"

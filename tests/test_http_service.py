@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from notifier.config import ROOT
-from notifier.delivery import Notifier
+from notifier.delivery.notifier import Notifier
 from notifier.metrics import Metrics
 from notifier.secrets import Secrets
 from notifier.web.address import Address

@@ -19,7 +19,7 @@ import pytest
 
 from notifier import migrate as migrations
 from notifier.config import ROOT
-from notifier.database import DatabaseUnusable, known_migrations
+from notifier.database.statements import DatabaseUnusable, known_migrations
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 

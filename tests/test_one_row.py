@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from notifier.documents import DEEPEST, loads
+from notifier.database.jsonb import DEEPEST, loads
 from tests.board_rigs import serving
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import GROUP, TELEGRAM, House, make_house

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.database import Database
+from notifier.database.statements import Database
 from sandbox.postgres import Postgres
 from tests.conftest import shared_database, until
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, command, make_house

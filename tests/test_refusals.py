@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from notifier.config import RetryPolicy
-from notifier.database import Database, is_temporary, reason
-from notifier.delivery import Notifier
-from notifier.refusals import Refusals
+from notifier.database.statements import Database, is_temporary, reason
+from notifier.delivery.notifier import Notifier
+from notifier.delivery.refusals import Refusals
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import SECRETS, TELEGRAM, House, at_info, events, make_house, running
 from tests.http_rigs import face, http_user, is_problem

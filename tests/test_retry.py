@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import YEAR_SECONDS, RetryPolicy
-from notifier.database import Delivery, Result
-from notifier.retry import backoff, result
+from notifier.database.statements import Delivery, Result
+from notifier.delivery.retry import backoff, result
 
 POLICY = RetryPolicy(first_seconds=5, factor=2, max_seconds=900, give_up_after_attempts=12)
 

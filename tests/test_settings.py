@@ -17,12 +17,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from notifier import status
 from notifier.config import ROOT
-from notifier.database import Database
+from notifier.database.statements import Database
 from notifier.metrics import Metrics
 from notifier.migrate import migrate
-from notifier.status import Status
+from notifier.status import report as status
+from notifier.status.report import Status
 from notifier.web.app import make_app
 from notifier.web.board import board_router
 from notifier.web.database import Connections, Reads

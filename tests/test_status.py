@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from notifier.database import (
+from notifier.database.statements import (
     ConfigStatus,
     DeliveryStatus,
     DetectionStatus,
@@ -16,7 +16,7 @@ from notifier.database import (
     NotifierStatus,
     RecipientStatus,
 )
-from notifier.status import Status, advice, document, text
+from notifier.status.report import Status, advice, document, text
 from tests.conftest import CONFIG
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

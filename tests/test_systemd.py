@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from notifier import database as databases
-from notifier import delivery
 from notifier.config import ROOT
+from notifier.database import statements as databases
+from notifier.delivery import notifier as delivery
 from notifier.systemd import Service
 from sandbox.standins import held
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, until

@@ -15,7 +15,7 @@ import pytest
 from notifier import installation, locks
 from notifier import migrate as migrations
 from notifier.config import ROOT
-from notifier.database import DatabaseUnusable, known_migrations
+from notifier.database.statements import DatabaseUnusable, known_migrations
 from notifier.installation import Installation, Statement, split, statements
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, until

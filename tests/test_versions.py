@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from notifier import status
-from notifier.database import Database
-from notifier.status import Status
+from notifier.database.statements import Database
+from notifier.status import report as status
+from notifier.status.report import Status
 from sandbox.standins import late
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from notifier.database import (
+from notifier.database.statements import (
     Database,
     DatabaseNewer,
     DatabaseUnusable,

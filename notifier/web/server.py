@@ -14,8 +14,8 @@ import uvicorn
 from notifier import config as configs
 from notifier import files
 from notifier.config import ROOT, Config, ConfigError
-from notifier.database import Database
-from notifier.delivery import Notifier
+from notifier.database.statements import Database
+from notifier.delivery.notifier import Notifier
 from notifier.logs import event
 from notifier.metrics import Metrics
 from notifier.secrets import SecretMissing, Secrets

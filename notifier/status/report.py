@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from notifier import config as configs
 from notifier.config import ConfigError
-from notifier.database import (
+from notifier.database.statements import (
     ConfigStatus,
     Database,
     DeliveryStatus,

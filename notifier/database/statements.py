@@ -25,9 +25,9 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import AsyncRowFactory, class_row, dict_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb, set_json_loads
 
-from notifier import documents
 from notifier.config import ROOT
-from notifier.values import register_loaders
+from notifier.database import jsonb as documents
+from notifier.database.loaders import register_loaders
 
 MIGRATIONS = ROOT / "migrations"
 # A server that is gone without a word is noticed within half a minute.

@@ -15,9 +15,9 @@ from typing import TypeVar
 import psycopg
 
 from notifier.config import RetryPolicy
-from notifier.database import is_temporary, reason
+from notifier.database.statements import is_temporary, reason
+from notifier.delivery.retry import backoff
 from notifier.logs import event
-from notifier.retry import backoff
 
 Found = TypeVar("Found")
 

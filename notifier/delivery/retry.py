@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import RetryPolicy
-from notifier.database import Delivery, Result
+from notifier.database.statements import Delivery, Result
 
 
 def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:

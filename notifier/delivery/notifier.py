@@ -8,7 +8,7 @@ them. It plans, and looks for a new config, when NOTIFY says so and every poll_s
 
 A lost connection stops the loop and nothing else: tasks go on, their results wait, and are recorded
 before anything else once the database is back. A step that the database refuses for good is tried
-again now and then, and the loop goes on with the others (notifier.refusals). Where a newer version
+again now and then, and the loop goes on with the others (refusals.py). Where a newer version
 has migrated the database meanwhile, the notifier finishes what is in flight and ends.
 
 LISTEN takes a session. Through a pooler that gives none it polls, each poll_seconds.
@@ -45,7 +45,7 @@ from notifier.channels.base import (
     before_request,
 )
 from notifier.config import Config, ConfigError, RetryPolicy
-from notifier.database import (
+from notifier.database.statements import (
     Database,
     DatabaseNewer,
     DatabaseUnusable,
@@ -56,10 +56,10 @@ from notifier.database import (
     is_temporary,
     reason,
 )
+from notifier.delivery.refusals import Refusals
+from notifier.delivery.retry import backoff, result
 from notifier.logs import event
 from notifier.metrics import Metrics
-from notifier.refusals import Refusals
-from notifier.retry import backoff, result
 from notifier.secrets import SecretMissing, Secrets
 from notifier.systemd import Service
 from notifier.templates import Renderer, TemplateError

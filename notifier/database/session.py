@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 
 import psycopg
 
-from notifier.database import DatabaseUnusable, conninfo
+from notifier.database.statements import DatabaseUnusable, conninfo
 
 
 def require_session(command: str) -> None:
