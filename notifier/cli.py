@@ -25,13 +25,17 @@ from notifier import config as configs
 from notifier import logs, psql
 from notifier.channels import CHANNELS
 from notifier.config import ROOT, Config, ConfigError
+from notifier.database.errors import DatabaseUnusable, is_temporary, reason
 from notifier.database.session import require_session
-from notifier.database.statements import Database, DatabaseUnusable, is_temporary, reason
-from notifier.delivery.notifier import Notifier, NotRecorded, renderer_for
+from notifier.database.statements import Database
+from notifier.delivery.notifier import Notifier, NotRecorded
+from notifier.delivery.setup import renderer_for
 from notifier.metrics import Metrics
 from notifier.samples import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
-from notifier.status import report as status
+from notifier.status import report
+from notifier.status.advice import advice
+from notifier.status.snapshot import JobsStatus, Status
 from notifier.systemd import Service
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
 from notifier.text import escaped, escaped_lines
@@ -359,14 +363,14 @@ async def _preview(options: argparse.Namespace) -> int:
 
 async def _status(*, as_json: bool, with_jobs: bool) -> int:
     async with _database() as database:
-        found = await status.Status.read(database)
+        found = await Status.read(database)
     if with_jobs:
-        found = replace(found, jobs=status.JobsStatus(*psql.cron_script("status.sql").errors()))
+        found = replace(found, jobs=JobsStatus(*psql.cron_script("status.sql").errors()))
     if as_json:
-        _say_json(status.document(found))
+        _say_json(report.document(found))
     else:
-        _say(status.text(found))
-    return 1 if status.advice(found) else 0
+        _say(report.text(found))
+    return 1 if advice(found) else 0
 
 
 async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from notifier.database.statements import DatabaseUnusable
+from notifier.database.errors import DatabaseUnusable
 from notifier.locks import NOT_GRANTED, Attempts, NotInTime, limits, milliseconds
 
 VIEW = re.compile(r"create or replace view (?P<name>\w+\.\w+)\s")

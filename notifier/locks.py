@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
-from notifier.database.statements import DatabaseUnusable
+from notifier.database.errors import DatabaseUnusable
 
 # How long an attempt may make others wait, all its locks together.
 BUDGET_SECONDS = 0.4

@@ -20,13 +20,9 @@ from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
 from notifier.config import ROOT
-from notifier.database.statements import (
-    MIGRATIONS,
-    DatabaseUnusable,
-    conninfo,
-    known_migrations,
-    version_problem,
-)
+from notifier.database.conninfo import conninfo
+from notifier.database.errors import DatabaseUnusable
+from notifier.database.schema_version import MIGRATIONS, known_migrations, version_problem
 from notifier.installation import install
 from notifier.locks import (
     PATIENCE_SECONDS,

@@ -16,7 +16,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
 from notifier.config import ROOT
-from notifier.database.statements import DatabaseUnusable, conninfo
+from notifier.database.conninfo import conninfo
+from notifier.database.errors import DatabaseUnusable
 
 CRON = ROOT / "sql" / "cron"
 SECRET = b"*"

@@ -18,7 +18,8 @@ from typing import Any
 from notifier import cli
 from notifier.channels import base
 from notifier.channels.base import Channel, Message, Outcome, Sent
-from notifier.database.statements import Database, Result
+from notifier.database.statements import Database
+from notifier.database.values import Result
 
 
 class Step(StrEnum):

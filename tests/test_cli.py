@@ -380,7 +380,7 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
     ]
     assert finished.stdout.splitlines()[8:] == [
         "Detection has stopped: notifier status --jobs (make status) asks pg_cron why.",
-        "Mend what the errors name, then: notifier retry --failed",
+        "Fix what the errors name, then: notifier retry --failed",
         "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent;"
         " to send them again: notifier retry TOKEN",
     ]
@@ -466,7 +466,7 @@ def test_status_for_programs_has_the_keys_of_the_readme(house: House) -> None:
     assert (finished.returncode, finished.stderr) == (1, "")
     document = json.loads(finished.stdout)
     assert document["is_person_needed"]
-    assert document["advice"] == ["Mend what the errors name, then: notifier retry --failed"]
+    assert document["advice"] == ["Fix what the errors name, then: notifier retry --failed"]
     (notifier,) = document["notifiers"]
     assert (notifier["name"], notifier["is_alive"], notifier["leases"]) == ("n1", True, 0)
     assert [

@@ -23,7 +23,7 @@ import psycopg
 import pytest
 
 from notifier.config import ROOT
-from notifier.database.statements import DatabaseUnusable
+from notifier.database.errors import DatabaseUnusable
 from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.secrets import Secrets
 from sandbox.standins import (
@@ -624,7 +624,7 @@ def test_a_bug_leaves_a_doubt_that_a_person_sees(
     def broken(*_: object) -> None:
         raise OverflowError("too long a wait")
 
-    monkeypatch.setattr("notifier.delivery.notifier.result", broken)
+    monkeypatch.setattr("notifier.delivery.sending.result", broken)
     house.configure(TELEGRAM)
     token = house.skip()
     house.run_once()
@@ -1004,7 +1004,7 @@ def test_a_lease_of_which_the_answer_was_lost_is_no_doubt(
             with house.without_database():
                 house.skip()
                 house.database.value("select scooters_ops.plan_deliveries(10)")
-                assert house.lease(daemon.notifier.worker, "telegram", 3600)
+                assert house.lease(daemon.notifier.leases.worker, "telegram", 3600)
             await daemon.until(house.is_sent)
 
     asyncio.run(story())
@@ -1020,7 +1020,7 @@ def test_a_lease_that_the_server_commits_after_the_notifier_has_reconnected_is_n
     async def story() -> None:
         async with running() as daemon:
             await daemon.until(lambda: bool(events(caplog, "started")))
-            lost = daemon.notifier.worker
+            lost = daemon.notifier.leases.worker
             house.cut_connections()
             await daemon.until(lambda: bool(events(caplog, "database_back")))
             with house.database.connection.transaction():
@@ -1043,7 +1043,7 @@ def test_what_the_server_does_late_for_a_lost_connection_makes_nobody_send_twice
     async def story() -> None:
         async with running() as daemon:
             await daemon.until(lambda: bool(events(caplog, "started")))
-            lost = daemon.notifier.worker
+            lost = daemon.notifier.leases.worker
             house.cut_connections()
             await daemon.until(lambda: bool(events(caplog, "database_back")))
             house.skip()
@@ -1105,7 +1105,7 @@ def test_why_a_lost_database_does_not_come_back_is_logged_once(
                 admin.execute(f"alter database {name} allow_connections false".encode())
                 try:
                     house.cut_connections()
-                    await daemon.until(lambda: daemon.notifier._vain_attempts >= 3)
+                    await daemon.until(lambda: daemon.notifier.outage.attempts >= 3)
                 finally:
                     admin.execute(f"alter database {name} allow_connections true".encode())
             await daemon.until(lambda: bool(events(caplog, "database_back")))
@@ -1132,7 +1132,7 @@ def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_agai
                 answer.set()
                 await daemon.until(lambda: len(events(caplog, "sent")) == 2)
                 assert house.states() == ["sending", "sending"]
-                await daemon.until(lambda: daemon.notifier._vain_attempts > 1)
+                await daemon.until(lambda: daemon.notifier.outage.attempts > 1)
             await daemon.until(house.is_sent)
             house.skip("m2")
             await daemon.until(lambda: house.states() == ["sent"] * 4)
@@ -1184,7 +1184,7 @@ def test_a_database_that_only_reads_or_has_no_connection_left_is_waited_for_too(
             await daemon.until(lambda: bool(house.telegram.messages))
             with trouble(house):
                 answer.set()
-                await daemon.until(lambda: daemon.notifier._vain_attempts >= 2)
+                await daemon.until(lambda: daemon.notifier.outage.attempts >= 2)
             await daemon.until(house.is_sent)
 
     asyncio.run(story())
@@ -1219,7 +1219,7 @@ def test_a_server_that_hangs_is_a_lost_database(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notifier.delivery.notifier.STATEMENT_SECONDS", 0.2)
-    monkeypatch.setattr("notifier.database.statements.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("notifier.database.connection.GRACE_SECONDS", 0.2)
     house.configure(TELEGRAM, notifier__poll_seconds=1)
     idle_server = (
         "select pid from pg_stat_activity where datname = current_database()"
@@ -1320,7 +1320,7 @@ def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(
             with house.without_database():
                 daemon.notifier.stop()
                 answer.set()
-                await daemon.until(lambda: bool(daemon.notifier._results))
+                await daemon.until(lambda: bool(daemon.notifier.leases.results))
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await daemon.task
 
@@ -1373,9 +1373,9 @@ def test_an_outage_may_last_for_any_number_of_attempts(
         async with running() as daemon:
             await daemon.until(lambda: bool(events(caplog, "started")))
             with house.without_database():
-                await daemon.until(lambda: daemon.notifier._vain_attempts == 1)
-                daemon.notifier._vain_attempts = 5000
-                await daemon.until(lambda: daemon.notifier._vain_attempts == 5001)
+                await daemon.until(lambda: daemon.notifier.outage.attempts == 1)
+                daemon.notifier.outage.attempts = 5000
+                await daemon.until(lambda: daemon.notifier.outage.attempts == 5001)
             await daemon.stop()  # which cuts the wait for the next attempt short
 
     asyncio.run(story())

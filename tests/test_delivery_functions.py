@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from notifier.database.statements import MIGRATIONS
+from notifier.database.schema_version import MIGRATIONS
 from tests.conftest import TestDatabase, until
 
 TELEGRAM = {"type": "telegram", "chat_id": -1001}
@@ -119,7 +119,7 @@ def other(database: TestDatabase) -> Iterator[Sender]:
 
 
 def result(row: dict[str, Any], state: str, **fields: Any) -> dict[str, Any]:
-    """A result as notifier.database.statements.Result has it."""
+    """A result as notifier.database.values.Result has it."""
     defaults = {"is_attempt": True, "delay_seconds": 0, "error": None, "reference": None}
     return {"recipient_id": row["recipient_id"], "state": state, **defaults, **fields}
 

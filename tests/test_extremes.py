@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifier.database.statements import Notification
+from notifier.database.values import Notification
 from notifier.web.board import Board, MissionStory
 from tests.conftest import TestDatabase, at
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.config import ROOT
-from notifier.database.statements import Database, Result
+from notifier.database.statements import Database
+from notifier.database.values import Result
 from notifier.migrate import migrate
 from notifier.text import STEERING, escaped, escaped_lines, one_line
 from sandbox.postgres import Postgres

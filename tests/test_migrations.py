@@ -19,7 +19,8 @@ import pytest
 
 from notifier import migrate as migrations
 from notifier.config import ROOT
-from notifier.database.statements import DatabaseUnusable, known_migrations
+from notifier.database.errors import DatabaseUnusable
+from notifier.database.schema_version import known_migrations
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 

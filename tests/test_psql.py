@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from notifier.config import ROOT
-from notifier.database.statements import DatabaseUnusable
+from notifier.database.errors import DatabaseUnusable
 from notifier.psql import Psql
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import command

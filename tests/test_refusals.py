@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from notifier.config import RetryPolicy
-from notifier.database.statements import Database, is_temporary, reason
+from notifier.database.errors import is_temporary, reason
+from notifier.database.statements import Database
 from notifier.delivery.notifier import Notifier
 from notifier.delivery.refusals import Refusals
 from tests.conftest import TestDatabase, until

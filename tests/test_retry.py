@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import YEAR_SECONDS, RetryPolicy
-from notifier.database.statements import Delivery, Result
+from notifier.database.values import Delivery, Result
 from notifier.delivery.retry import backoff, result
 
 POLICY = RetryPolicy(first_seconds=5, factor=2, max_seconds=900, give_up_after_attempts=12)

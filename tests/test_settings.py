@@ -21,8 +21,9 @@ from notifier.config import ROOT
 from notifier.database.statements import Database
 from notifier.metrics import Metrics
 from notifier.migrate import migrate
-from notifier.status import report as status
-from notifier.status.report import Status
+from notifier.status import report
+from notifier.status.advice import advice
+from notifier.status.snapshot import Status
 from notifier.web.app import make_app
 from notifier.web.board import board_router
 from notifier.web.database import Connections, Reads
@@ -272,9 +273,9 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
         found = await Status.read(database)
         assert not found.detection.is_stalled
         assert found.detection.last_pass_elapsed is not None
-        assert status.advice(found) == []
-        assert json.dumps(status.document(found))
-        assert status.text(found)
+        assert advice(found) == []
+        assert json.dumps(report.document(found))
+        assert report.text(found)
     finally:
         await database.close()
 

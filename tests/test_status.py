@@ -1,4 +1,4 @@
-"""What status says of what it read: values in, text and JSON out."""
+"""Advice and reports of `notifier status`: values in, text and JSON out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from notifier.database.statements import (
+from notifier.database.values import Hold
+from notifier.status.advice import advice
+from notifier.status.report import document, text
+from notifier.status.snapshot import (
     ConfigStatus,
     DeliveryStatus,
     DetectionStatus,
-    Hold,
     NotifierStatus,
     RecipientStatus,
+    Status,
 )
-from notifier.status.report import Status, advice, document, text
 from tests.conftest import CONFIG
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -38,7 +40,7 @@ QUIET = Status(
 
 
 def delivery(state: str = "pending", due: float = 0, **changes: Any) -> DeliveryStatus:
-    """A row of a channel, due since so many seconds."""
+    """A delivery_status row that has been due for this many seconds."""
     row = DeliveryStatus("telegram", state, 1, ago(900), ago(due), None, False, False)
     return replace(row, **changes)
 
@@ -51,23 +53,23 @@ PAUSE = Hold("telegram", None, ago(-40), "HTTP 401: Unauthorized", 3, False)
 HELD_CHAT = Hold("telegram", "-1001", ago(-30), "HTTP 429: Too Many Requests", 0, False)
 
 
-def test_what_the_database_refuses_to_a_living_notifier_needs_a_person() -> None:
+def test_what_the_database_refuses_to_a_live_notifier_needs_a_person() -> None:
     problem = "the database refuses to plan: permission denied (SQLSTATE 42501)"
-    (well,) = QUIET.notifiers
-    found = replace(QUIET, notifiers=(well, replace(well, name="n2", problem=problem)))
+    (healthy,) = QUIET.notifiers
+    found = replace(QUIET, notifiers=(healthy, replace(healthy, name="n2", problem=problem)))
     lines = text(found).splitlines()
     assert lines[2:4] == [
         "  n1: seen 2 s ago, 0 leases",
         f"  n2: seen 2 s ago, 0 leases; {problem}",
     ]
-    expected = f"A notifier goes on without a part of its work, since {problem}. Mend that."
+    expected = f"A notifier works without some of its steps, because {problem}. Fix that."
     assert advice(found) == [expected]
     assert document(found)["notifiers"][1]["problem"] == problem
-    dead = replace(well, problem=problem, is_alive=False)
-    assert advice(replace(QUIET, notifiers=(well, dead))) == []
+    dead = replace(healthy, problem=problem, is_alive=False)
+    assert advice(replace(QUIET, notifiers=(healthy, dead))) == []
 
 
-def test_what_is_quiet_needs_nobody_and_takes_few_lines() -> None:
+def test_a_quiet_system_needs_nobody_and_takes_few_lines() -> None:
     assert text(QUIET).splitlines() == [
         "Detection: last pass 3 s ago, 5 missions, 1 inserted",
         "Notifiers: 1 alive",
@@ -84,12 +86,12 @@ def test_a_paused_channel_needs_a_person_and_a_held_chat_does_not() -> None:
 
     paused = replace(QUIET, holds=(PAUSE, HELD_CHAT))
     assert len(advice(paused)) == 1
-    assert "Channel telegram is paused, since it is refused: HTTP 401" in advice(paused)[0]
+    assert "Channel telegram is paused because it refuses us: HTTP 401" in advice(paused)[0]
     assert "Paused: telegram, tried again in 40 s: HTTP 401: Unauthorized" in text(paused)
 
 
 def test_a_chat_that_is_held_for_days_needs_a_person() -> None:
-    """What waits goes on by itself, but nobody there is told until then."""
+    """Its messages go out later by themselves, but until then nobody reads them."""
     long = replace(HELD_CHAT, held_until=ago(-3 * 86400), is_long=True)
     longer = replace(long, address="-1002", held_until=ago(-5 * 86400))
     (line,) = advice(replace(QUIET, holds=(HELD_CHAT, long)))
@@ -111,7 +113,7 @@ def test_a_chat_that_is_held_for_days_needs_a_person() -> None:
         (delivery("unplanned", next_attempt_at=None, oldest_created_at=ago(64)), False),
     ],
 )
-def test_nobody_alive_while_something_is_due_needs_a_person(
+def test_something_due_without_a_live_notifier_needs_a_person(
     row: DeliveryStatus, is_needed: bool
 ) -> None:
     dead = replace(QUIET.notifiers[0], is_alive=False)
@@ -128,7 +130,7 @@ def test_nobody_alive_while_something_is_due_needs_a_person(
         ({"in_force": ConfigStatus(NOW, None, None, None)}, "make config"),
         ({"in_force": ConfigStatus(NOW, 7, {}, MISSING_AFTER)}, "No notifier can use"),
         ({"deliveries": (delivery("failed"),)}, "notifier retry --failed"),
-        ({"deliveries": (delivery("blocked", due=-9),)}, "they then go on by themselves"),
+        ({"deliveries": (delivery("blocked", due=-9),)}, "they then go out by themselves"),
         (
             {"deliveries": (delivery("unrouted", channel=None, next_attempt_at=None),)},
             "add a route",
@@ -137,13 +139,13 @@ def test_nobody_alive_while_something_is_due_needs_a_person(
         ({"deliveries": (delivery(is_stuck=True),)}, "Nobody takes what is due"),
     ],
 )
-def test_whoever_is_needed_is_told_what_to_do(changes: dict[str, Any], says: str) -> None:
+def test_each_problem_comes_with_advice(changes: dict[str, Any], says: str) -> None:
     (line,) = advice(replace(QUIET, **changes))
     assert says in line
     assert text(replace(QUIET, **changes)).splitlines()[-1] == line
 
 
-def test_who_keeps_passes_from_running_is_named() -> None:
+def test_the_session_that_blocks_passes_is_named() -> None:
     blocked = replace(QUIET.detection, is_stalled=True, lock_holder="pid 7, user alice")
     assert any("pid 7, user alice" in line for line in advice(replace(QUIET, detection=blocked)))
     waited_for = replace(
@@ -155,7 +157,7 @@ def test_who_keeps_passes_from_running_is_named() -> None:
     assert advice(replace(QUIET, detection=waited_for)) == []
 
 
-def test_of_a_thousand_chats_the_text_shows_the_worst_and_json_all() -> None:
+def test_text_shows_the_worst_of_a_thousand_chats_and_json_all_of_them() -> None:
     chats = [recipient(str(-number), age=number) for number in range(1, 998)]
     crowd = replace(
         QUIET,
@@ -188,7 +190,7 @@ def test_of_a_thousand_chats_the_text_shows_the_worst_and_json_all() -> None:
     assert [len(whole[part]) for part in ("recipients", "holds", "notifiers")] == [1000] * 3
 
 
-def test_json_has_numbers_in_seconds_and_moments_in_iso() -> None:
+def test_json_has_durations_in_seconds_and_times_in_iso_8601() -> None:
     whole = document(replace(QUIET, recipients=(recipient("-1"),), holds=(PAUSE,)))
     assert whole["as_of"] == "2026-11-24T12:00:00+00:00"
     assert whole["detection"]["last_pass_elapsed_seconds"] == 0.25

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from notifier.config import ROOT
-from notifier.database import statements as databases
-from notifier.delivery import notifier as delivery
+from notifier.database.connection import CONNECT_SECONDS, GRACE_SECONDS
+from notifier.delivery.notifier import STATEMENT_SECONDS
+from notifier.delivery.outage import RECONNECT
 from notifier.systemd import Service
 from sandbox.standins import held
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, until
@@ -386,12 +387,7 @@ def test_the_service_is_little_exposed(installed: Path) -> None:
 
 
 def test_the_watchdog_leaves_time_for_the_slowest_honest_cycle() -> None:
-    slowest = (
-        delivery.RECONNECT.max_seconds
-        + databases.CONNECT_SECONDS
-        + delivery.STATEMENT_SECONDS
-        + databases.GRACE_SECONDS
-    )
+    slowest = RECONNECT.max_seconds + CONNECT_SECONDS + STATEMENT_SECONDS + GRACE_SECONDS
     assert seconds("WatchdogSec") > slowest
     assert seconds("TimeoutStartSec") > slowest
     channels = [channel["timeout_seconds"] for channel in CONFIG["channels"].values()]

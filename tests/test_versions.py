@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from notifier.database.statements import Database
-from notifier.status import report as status
-from notifier.status.report import Status
+from notifier.status import report
+from notifier.status.snapshot import Status
 from sandbox.standins import late
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
@@ -156,7 +156,7 @@ def test_status_reads_a_newer_versions_views(house: House, monkeypatch: pytest.M
 
     found = asyncio.run(read())
     assert [(row.state, row.recipients) for row in found.deliveries] == [("unplanned", 2)]
-    assert json.dumps(status.document(found))
+    assert json.dumps(report.document(found))
 
 
 def test_a_notifier_that_must_not_go_on_records_what_it_sent_says_why_and_ends_by_exit_code_2(

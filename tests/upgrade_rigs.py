@@ -17,7 +17,8 @@ from psycopg.rows import scalar_row
 
 from notifier import migrate as migrations
 from notifier.config import ROOT
-from notifier.database.statements import Result, known_migrations
+from notifier.database.schema_version import known_migrations
+from notifier.database.values import Result
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, until
 

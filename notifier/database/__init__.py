@@ -1,0 +1,1 @@
+"""The database as the notifier sees it: functions and views of scooters_ops, never its tables."""

@@ -6,7 +6,8 @@ from contextlib import ExitStack, closing
 
 import psycopg
 
-from notifier.database.statements import DatabaseUnusable, conninfo
+from notifier.database.conninfo import conninfo
+from notifier.database.errors import DatabaseUnusable
 
 
 def require_session(command: str) -> None:

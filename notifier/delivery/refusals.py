@@ -1,8 +1,9 @@
-"""What the database refuses to the work loop for good, step by step.
+"""Steps of the work loop that the database refuses for good, such as planning after a right was
+revoked.
 
-A refused step, such as planning with a right that was revoked, is tried again with a back-off of
-its own, on a connection that is made again: the server's session may remember what an upgrade has
-changed. Meanwhile the loop goes on with the other steps.
+A refused step is retried with a back-off of its own, each time on a new connection, because the
+server's session may remember what an upgrade has changed. Meanwhile the loop goes on with the other
+steps.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import TypeVar
 import psycopg
 
 from notifier.config import RetryPolicy
-from notifier.database.statements import is_temporary, reason
+from notifier.database.errors import is_temporary, reason
 from notifier.delivery.retry import backoff
 from notifier.logs import event
 
 Found = TypeVar("Found")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Refusal:
     """A step that the database refuses. Times are those of the caller's clock."""
 
@@ -32,7 +33,7 @@ class Refusal:
 
 
 class Refusals:
-    """The steps that are refused at present, by their names."""
+    """The steps that are refused now, by name."""
 
     def __init__(self, policy: RetryPolicy, clock: Callable[[], float]) -> None:
         self._policy = policy
@@ -41,9 +42,9 @@ class Refusals:
         self._last_error: psycopg.Error | None = None
 
     async def step(self, name: str, work: Callable[[], Awaitable[Found]], default: Found) -> Found:
-        """What the work returns; `default` while the step waits for its next attempt.
+        """The result of the work, or `default` while the step waits for its next attempt.
 
-        Raises what the work raises; what the database refuses has been noted then.
+        Raises what the work raises, after noting it if it is a refusal.
         """
         refusal = self._refusals.get(name)
         if refusal is not None and self._clock() < refusal.again_at:
@@ -59,15 +60,15 @@ class Refusals:
         return found
 
     def is_refused(self, name: str) -> bool:
-        """Whether the step was refused when it was last tried."""
+        """Whether the step's last attempt was refused."""
         return name in self._refusals
 
     def is_noted(self, error: psycopg.Error) -> bool:
-        """Whether a step was refused with this error, and backs off by itself."""
+        """Whether this error is a step's refusal, so that the step alone has to back off."""
         return error is self._last_error
 
     def again_at(self) -> float:
-        """When the next refused step is tried again; infinite: none is refused."""
+        """When the next refused step is due for another attempt; infinity: none is refused."""
         return min((each.again_at for each in self._refusals.values()), default=float("inf"))
 
     def problem(self) -> str | None:
@@ -81,5 +82,5 @@ class Refusals:
         attempts = 1 if known is None else known.attempts + 1
         delay = backoff(self._policy, attempts, jitter=1).total_seconds()
         self._refusals[name] = Refusal(reason(error), attempts, self._clock() + delay)
-        if known is None or known.reason != reason(error):  # said once, however often
+        if known is None or known.reason != reason(error):  # each reason is logged once
             event(ERROR, "database_refuses", step=name, reason=reason(error))

@@ -1,6 +1,7 @@
-"""What an outcome means for a recipient: sent, once more later, given up, or a person's to decide.
+"""What the outcome of a send means for its recipient: sent, try again later, give up, or let a
+person decide.
 
-Values in, a value out: the time, the random number and the policy are arguments.
+Values in, a value out: the time waited, the random number and the policy are arguments.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from typing import Any, Literal
 
 from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import RetryPolicy
-from notifier.database.statements import Delivery, Result
+from notifier.database.values import Delivery, Result
 
 
 def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:
-    """How long to wait after so many failures in a row (1 or more).
+    """How long to wait after this many failures in a row (1 or more).
 
-    jitter, from 0 to 1, spreads those that failed together over the last fifth of the wait.
+    jitter  from 0 to 1: spreads what failed together over the last fifth of the wait
     """
-    exponent = min(failures - 1, 1000)  # a float bears no more
+    exponent = min(failures - 1, 1000)  # a float can hold no more
     try:
         seconds = policy.first_seconds * policy.factor**exponent
     except OverflowError:
@@ -28,7 +29,7 @@ def backoff(policy: RetryPolicy, failures: int, jitter: float) -> timedelta:
 
 
 def _as_long_again(policy: RetryPolicy, waited: timedelta, jitter: float) -> timedelta:
-    """How long to wait where no attempt counts: as long again as until now, within the policy."""
+    """How long to wait if no attempt counts: as long again as it has waited, within the policy."""
     seconds = min(max(waited.total_seconds(), policy.first_seconds), policy.max_seconds)
     return timedelta(seconds=seconds * (0.8 + 0.2 * jitter))
 
@@ -40,7 +41,7 @@ def result(
     in_doubt: Literal["resend", "hold"],
     jitter: float,
 ) -> Result:
-    """What to record of a delivery that came to this outcome."""
+    """What to record of a delivery with this outcome."""
     id_ = delivery.recipient_id
     match outcome:
         case Sent(reference, moved_to):
@@ -49,10 +50,10 @@ def result(
             accepted = outcome.is_authenticated
             return Result(id_, "failed", error=reason, is_channel_accepted=accepted)
         case Misconfigured(reason):
-            # The channel waits, and not this recipient: nothing is held against it.
+            # The channel waits, not this recipient: the attempt does not count.
             return Result(id_, "pending", is_attempt=False, error=reason, is_channel_refused=True)
         case Blocked(reason):
-            # However long it takes to mend, it is never given up.
+            # It is never given up, however long a fix takes.
             return Result(
                 id_,
                 "pending",
@@ -87,7 +88,7 @@ def result(
 
 
 def _new(delivery: Delivery, moved_to: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The fields of the target that are new since the far end said where it has moved."""
+    """The fields of the target that changed because the server said where it has moved."""
     if moved_to is None:
         return None
     return {key: value for key, value in moved_to.items() if delivery.target.get(key) != value}

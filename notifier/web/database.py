@@ -18,12 +18,8 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from notifier.database.statements import (
-    Database,
-    DatabaseNewer,
-    DatabaseUnusable,
-    is_temporary,
-)
+from notifier.database.errors import DatabaseNewer, DatabaseUnusable, is_temporary
+from notifier.database.statements import Database
 from notifier.logs import SeldomEvent, event
 from notifier.metrics import Metrics
 

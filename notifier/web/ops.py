@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 
-from notifier.database.statements import known_migrations, version_problem
+from notifier.database.schema_version import known_migrations, version_problem
 from notifier.logs import event
 from notifier.metrics import PREFIX, Metrics
 from notifier.web.answers import SharedAnswers

@@ -1,0 +1,99 @@
+"""What a person must do, judged from a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from notifier import config as configs
+from notifier.config import ConfigError
+from notifier.status.snapshot import JobsStatus, Status
+
+JOBS_VERDICT = "a person is needed"
+"""The last line of sql/cron/status.sql if something is wrong, after one line for each problem."""
+
+
+def advice(status: Status) -> list[str]:
+    """What a person must do, one line each; empty: nothing."""
+    return [*_detection(status), *_config(status), *_channels(status), *_deliveries(status)]
+
+
+def _detection(status: Status) -> Iterator[str]:
+    detection = status.detection
+    if status.jobs is not None:  # its lines name the cause
+        yield from _jobs(status.jobs)
+    elif detection.is_stalled:
+        yield "Detection has stopped: notifier status --jobs (make status) asks pg_cron why."
+    if detection.is_stalled and detection.lock_holder:
+        yield f"Passes wait for the detection lock, held by {detection.lock_holder}."
+
+
+def _jobs(jobs: JobsStatus) -> list[str]:
+    lines = [line for line in jobs.errors.splitlines() if JOBS_VERDICT not in line]
+    if jobs.exit_code and not lines:
+        return [f"psql ended with exit code {jobs.exit_code} and did not say why."]
+    return lines
+
+
+def _config(status: Status) -> Iterator[str]:
+    if status.in_force.config_id is None:
+        yield "No config is in force: make config"
+        return
+    try:
+        configs.parse_stored(status.in_force.config)
+    except ConfigError as error:
+        yield f"No notifier can use the config in force: {error.problems[0]}"
+
+
+def _channels(status: Status) -> Iterator[str]:
+    for hold in status.paused:
+        yield (
+            f"Channel {hold.channel} is paused because it refuses us: {hold.reason}. Fix that (for"
+            " a new token, restart the notifiers); sending then resumes by itself."
+        )
+    if held := status.held_for_long:
+        others = f" and {len(held) - 1} more" if len(held) > 1 else ""
+        yield (
+            f"{held[0].channel} {held[0].address}{others} asked to be left alone for"
+            f" {age(held[0].held_until - status.now)}: {held[0].reason}. Messages that wait go out"
+            " by themselves after that; until then, tell people some other way."
+        )
+
+
+def _deliveries(status: Status) -> Iterator[str]:
+    for problem in sorted({each.problem for each in status.alive if each.problem}):
+        yield f"A notifier works without some of its steps, because {problem}. Fix that."
+    if status.is_unattended():
+        yield "No notifier is alive, and something is due: start one, or find out why it died."
+    elif any(row.is_stuck for row in status.deliveries):
+        yield (
+            "Nobody takes what is due: check that the channel is configured, and read the"
+            " notifiers' logs."
+        )
+    states = {row.state for row in status.deliveries}
+    if "blocked" in states:
+        yield (
+            "Fix what blocks messages, as the errors say (a template, or a notifier older than the"
+            " database); they then go out by themselves, or at once with: notifier retry --failed"
+        )
+    if "unrouted" in states:
+        yield (
+            "No route matches some notifications, so nobody is told: add a route (if nobody should"
+            ' be told, one with "recipients": []), then: make config, notifier retry --failed'
+        )
+    if "failed" in states:
+        yield "Fix what the errors name, then: notifier retry --failed"
+    if "in_doubt" in states:
+        yield (
+            "Check whether the doubtful messages arrived. If so: notifier retry TOKEN --as-sent; to"
+            " send them again: notifier retry TOKEN"
+        )
+
+
+def age(duration: timedelta) -> str:
+    """A duration as people read it, in its largest unit that counts at least 2."""
+    seconds = max(int(duration.total_seconds()), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,167 @@
+"""A snapshot of the whole system, read from the status views. Ages are by the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from notifier.database.statements import Database
+from notifier.database.values import Hold
+
+WAITING = ("pending", "retrying", "blocked", "sending")
+
+
+@dataclass(frozen=True)
+class DeliveryStatus:
+    """A row of the view delivery_status: what is not sent yet, by channel and state."""
+
+    channel: str | None
+    state: str
+    recipients: int
+    oldest_created_at: datetime
+    next_attempt_at: datetime | None
+    sample_error: str | None
+    is_stuck: bool
+    """It has been due for long, and no notifier leases it."""
+    is_lower_bound: bool
+    """The view stopped counting: there may be more."""
+
+
+@dataclass(frozen=True)
+class RecipientStatus:
+    """A row of the view recipient_status: what is not sent yet, by channel, address and state."""
+
+    channel: str
+    address: str
+    state: str
+    recipients: int
+    oldest_created_at: datetime
+    next_attempt_at: datetime | None
+    sample_error: str | None
+    is_lower_bound: bool
+
+
+@dataclass(frozen=True)
+class NotifierStatus:
+    """A row of the view notifier_status: a notifier that runs or has died."""
+
+    name: str
+    started_at: datetime
+    seen_at: datetime
+    config_id: int
+    version: str
+    is_alive: bool
+    leases: int
+    problem: str | None = None
+    """What the database refuses to do for it."""
+
+
+@dataclass(frozen=True)
+class DetectionStatus:
+    """The row of the view detection_status: whether passes run."""
+
+    is_enabled: bool
+    last_pass_at: datetime | None
+    last_pass_elapsed: timedelta | None
+    last_pass_missions: int | None
+    last_pass_inserted: int | None
+    is_stalled: bool
+    lock_holder: str | None = None
+    """The session that holds the detection lock."""
+    lock_waiters: str | None = None
+
+
+@dataclass(frozen=True)
+class ConfigStatus:
+    """The config in force, and the database's time. Without a config the rest is None."""
+
+    as_of: datetime
+    config_id: int | None
+    config: Any
+    notifier_missing_after: timedelta | None
+
+
+@dataclass(frozen=True)
+class JobsStatus:
+    """The exit code of sql/cron/status.sql, and what it wrote to standard error."""
+
+    exit_code: int
+    errors: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that the status views say."""
+
+    in_force: ConfigStatus
+    detection: DetectionStatus
+    deliveries: Sequence[DeliveryStatus]
+    recipients: Sequence[RecipientStatus]
+    holds: Sequence[Hold]
+    notifiers: Sequence[NotifierStatus]
+    jobs: JobsStatus | None = None
+    """None: pg_cron's jobs were not checked."""
+
+    @classmethod
+    async def read(cls, database: Database) -> Self:
+        (in_force,) = await database.objects(
+            ConfigStatus,
+            "(select now() as as_of) as clock"
+            " left join scooters_ops.config_in_force as in_force on true",
+        )
+        (detection,) = await database.objects(DetectionStatus, "scooters_ops.detection_status")
+        return cls(
+            in_force,
+            detection,
+            await database.objects(
+                DeliveryStatus, "scooters_ops.delivery_status order by channel, state"
+            ),
+            await database.objects(
+                RecipientStatus, "scooters_ops.recipient_status order by channel, address, state"
+            ),
+            await database.holds(),
+            await database.objects(NotifierStatus, "scooters_ops.notifier_status order by name"),
+        )
+
+    @property
+    def now(self) -> datetime:
+        return self.in_force.as_of
+
+    @property
+    def paused(self) -> list[Hold]:
+        """The channels that are paused."""
+        return [hold for hold in self.holds if hold.address is None]
+
+    @property
+    def held(self) -> list[Hold]:
+        """The chats and queues that are held, the longest hold first."""
+        held = [hold for hold in self.holds if hold.address is not None]
+        return sorted(held, key=lambda hold: hold.held_until, reverse=True)
+
+    @property
+    def held_for_long(self) -> list[Hold]:
+        """Those that are held for so long that somebody should know, the longest hold first."""
+        return [hold for hold in self.held if hold.is_long]
+
+    @property
+    def alive(self) -> list[NotifierStatus]:
+        return [notifier for notifier in self.notifiers if notifier.is_alive]
+
+    def due_since(self) -> datetime | None:
+        """How long something has been waiting for a notifier; None: nothing is due."""
+        times = [
+            time
+            for row in self.deliveries
+            if row.state in WAITING or row.state == "unplanned"
+            if (time := row.next_attempt_at or row.oldest_created_at) <= self.now
+        ]
+        return min(times, default=None)
+
+    def is_unattended(self) -> bool:
+        """Whether no notifier is alive, and something has been due for longer than a live notifier
+        may be silent."""
+        due_since = self.due_since()
+        missing_after = self.in_force.notifier_missing_after or timedelta(0)
+        return not self.alive and due_since is not None and self.now - due_since > missing_after
