@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the notifier as a service of systemd: the unit, its user, and its files in
-# /etc/scooters-notifier, empty where only you know what belongs into them. Again, and after a move of
-# the checkout, it writes the unit anew; your files it leaves alone.
+# Installs the notifier as a systemd service: the unit, its user, and its files in
+# /etc/scooters-notifier; those that only you can fill in are empty. Run it again after moving the
+# checkout: it rewrites the unit and leaves your files alone.
 #
-# DESTDIR=folder puts the files below that folder, and does nothing else.
+# With DESTDIR=folder it only puts the files below that folder.
 
 set -eu
 
@@ -23,7 +23,7 @@ check() {
     for path in "$root" "$(readlink -f "$root/.venv/bin/python")"; do
         case $path in
         /home/* | /root/* | /run/user/* | /tmp/* | /var/tmp/*)
-            fail "the service cannot see $path: put it elsewhere, such as /opt"
+            fail "the service cannot read $path: move it, for example to /opt"
             ;;
         esac
     done
@@ -35,7 +35,7 @@ make_user() {
             --shell /usr/sbin/nologin "$user"
 }
 
-# make_file NAME [SOURCE]: where it is not there yet; nobody else may read it.
+# make_file NAME [SOURCE]: unless it exists; only its owner may read it.
 make_file() {
     [ -e "$settings/$1" ] || install -m 600 "${2:-/dev/null}" "$settings/$1"
 }
@@ -53,7 +53,7 @@ for secret in $(sed -n 's/^LoadCredential=\([^:]*\):.*/\1/p' "$root/deploy/scoot
     make_file "$secret"
 done
 if [ -z "$destdir" ]; then
-    chown "$user:" "$settings/pgpass" # the service itself reads it, root the others
+    chown "$user:" "$settings/pgpass" # the service reads this file itself; systemd reads the others as root
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
 fi
 echo "Installed. Fill in the files in $settings, then: systemctl enable --now scooters-notifier"

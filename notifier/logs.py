@@ -1,4 +1,4 @@
-"""Logs are events with fields, one line each, and never hold a secret.
+"""Logs are events with fields, one line each, without secrets.
 
 2026-11-24T14:05:07+0000 INFO sent token=m1_p1__timeout_in_point channel=telegram reference=17
 """
@@ -18,13 +18,13 @@ SELDOM_SECONDS = 60.0
 
 
 def event(level: int, name: str, **fields: object) -> None:
-    """Logs an event. Fields that are None are left out."""
+    """Logs an event, without the fields that are None."""
     LOGGER.log(level, name, extra={"fields": fields})
 
 
 class SeldomEvent:
-    """An event that strangers can cause as often as they like. The first is logged at once; after
-    that one line a minute says how often it has happened since (`count`)."""
+    """An event that outsiders can cause as often as they like. The first one is logged at once. After
+    that, one line per minute says how often it has happened since (`count`)."""
 
     def __init__(self, level: int, name: str) -> None:
         self._level = level
@@ -34,7 +34,7 @@ class SeldomEvent:
         self._is_quiet = False
 
     def happened(self, **fields: object) -> None:
-        """It happened once more; the fields of the last time are logged."""
+        """It has happened again. The line has the fields of the last time."""
         self._count += 1
         self._fields = fields
         if not self._is_quiet:
@@ -49,7 +49,7 @@ class SeldomEvent:
 
 
 class EventFormatter(logging.Formatter):
-    """One line: time, level, event, key=value ...; any secret that was given out is blotted out."""
+    """One line: time, level, event, key=value ... with all secrets redacted."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z")
@@ -67,7 +67,7 @@ class EventFormatter(logging.Formatter):
 
 
 def configure(level: str, secrets: Secrets) -> None:
-    """Sends events of this level and above to standard error."""
+    """Logs events of this level and above to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EventFormatter(secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
@@ -79,5 +79,5 @@ def _value(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Whatever could end a line or steer a terminal becomes an escape, as in \\n or \\u2028."""
+    """Escapes every character that could end the line or control a terminal, as \\n or \\u2028."""
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

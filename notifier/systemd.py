@@ -1,11 +1,11 @@
-"""What systemd is told: started, at work, stopping, and one line for `systemctl status`.
+"""Tells systemd that the notifier has started, works or stops, with one line for `systemctl status`.
 
-The protocol is sd_notify(3): one datagram a message, to the socket that NOTIFY_SOCKET names.
-WATCHDOG_USEC is how long systemd waits between two WATCHDOG=1 before it aborts the process.
+The protocol is sd_notify(3): one datagram per message, to the socket that NOTIFY_SOCKET names.
+systemd aborts the process if it hears no WATCHDOG=1 for WATCHDOG_USEC.
 
-No timer feeds the watchdog: each WATCHDOG=1 is the work loop's own, after a whole cycle, which
-reached the database, or after an attempt to reach it. A database that is away is no hang, and a
-restart would not bring it back; a loop that neither works nor tries is one, and a restart helps.
+The watchdog is not fed by a timer but by the work loop itself: after each complete cycle, which has
+reached the database, and after each attempt to reach it. An absent database is not a hang, and a
+restart would not bring it back; a loop that neither works nor tries hangs, and a restart helps.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from logging import WARNING
 from notifier.logs import event
 
 SEND_SECONDS = 0.5
-# At work the loop runs many times a second; systemd need not hear of each.
+# The loop may run many times a second; systemd need not hear of each cycle.
 QUIET_SECONDS = 1.0
 LONGEST_PROBLEM = 200
 
 
 class Service:
-    """This process as a unit of systemd; where no NOTIFY_SOCKET is named, nothing is told.
+    """This process as a systemd unit. Without NOTIFY_SOCKET it sends nothing.
 
-    Never raises: deliveries do not depend on whether systemd listens.
+    Its methods never raise: deliveries do not depend on whether systemd listens.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -45,16 +45,19 @@ class Service:
 
     @property
     def rest_seconds(self) -> float:
-        """How long the work loop may rest between two cycles: half of what systemd waits."""
+        """How long the work loop may rest between two cycles: half of the watchdog's time."""
         return self._watchdog_seconds / 2
 
     def ready(self) -> None:
-        """The notifier has started: its config can be used, and the database was reached."""
+        """The notifier has started: it can use its config, and has reached the database."""
         self._send("READY=1", "STATUS=started")
 
     def at_work(self, in_flight: int, problem: str | None = None) -> None:
-        """The work loop has completed a cycle; so many sends are on their way. `problem`: what does
-        not work all the same."""
+        """The work loop has completed a cycle.
+
+        in_flight  how many sends are in flight
+        problem    what does not work in spite of that
+        """
         if self._without_database_since is not None or problem != self._problem:
             self._without_database_since = None
             self._problem = problem
@@ -62,8 +65,8 @@ class Service:
         self._progressed(f"{in_flight} in flight" + (f", {_one_line(problem)}" if problem else ""))
 
     def without_database(self, in_flight: int, problem: str | None = None) -> None:
-        """The database was lost, or could once more not be reached; or, as `problem` says, does
-        nothing for us."""
+        """The database was lost, or one more attempt to reach it has failed. `problem`: what it
+        refuses if it can be reached."""
         if self._without_database_since is None:
             self._without_database_since = datetime.now(UTC)
             self._quiet_until = -math.inf
@@ -72,7 +75,7 @@ class Service:
         self._progressed(f"{what} since {since}, {in_flight} in flight")
 
     def stopping(self, in_flight: int) -> None:
-        """The notifier was told to stop, and finishes these."""
+        """The notifier was told to stop, and finishes what is in flight."""
         self._is_stopping = True
         self._send("STOPPING=1", f"STATUS=stopping, {in_flight} in flight")
 
@@ -84,7 +87,7 @@ class Service:
         lines = [f"STATUS=stopping, {status}" if self._is_stopping else f"STATUS={status}"]
         if self._watchdog_seconds < math.inf:
             lines.append("WATCHDOG=1")
-            if self._is_stopping:  # what is in flight may take longer than TimeoutStopSec
+            if self._is_stopping:  # sends in flight may take longer than TimeoutStopSec
                 lines.append(f"EXTEND_TIMEOUT_USEC={round(self._watchdog_seconds * 1e6)}")
         self._send(*lines)
 
@@ -92,7 +95,9 @@ class Service:
         if not self._address:
             return
         try:
-            if self._socket is None:  # kept: the watchdog must be fed even where files run out
+            if (
+                self._socket is None
+            ):  # kept open, to feed the watchdog even if file descriptors run out
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._socket.settimeout(SEND_SECONDS)
             self._socket.sendto("\n".join(lines).encode(), self._address)
@@ -108,7 +113,7 @@ def _one_line(problem: str) -> str:
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:
-    """How long systemd waits for a sign of this process; infinite where it does not."""
+    """How long systemd waits for a sign of life; infinity: it does not wait for any."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return math.inf
     return float(environment.get("WATCHDOG_USEC", "inf")) / 1e6

@@ -1,7 +1,7 @@
-"""JSON that others wrote, read so that it can always be used.
+"""Reads jsonb that others wrote, whatever it holds.
 
-PostgreSQL's jsonb holds numbers and depths that Python's reader refuses, or turns into infinity.
-One such value in one mission's attributes must not keep anybody from reading the others.
+PostgreSQL's jsonb can hold numbers and nesting depths that Python's reader refuses or turns into
+infinity. One such value in one mission's attributes must not make the others unreadable.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from decimal import Context, Decimal
 from typing import Any, Final
 
 DEEPEST: Final = 64
-"""Levels of arrays and objects; what is deeper is left out."""
+"""Levels of arrays and objects; deeper ones are left out."""
 LONGEST_INTEGER: Final = 308
-"""Digits of a whole number that is kept as a number; a float bears no more either."""
+"""Digits of an integer that is kept as a number; a float cannot hold more either."""
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of valid JSON, where a number that a float cannot hold is a text such as 1E+5000,
-    and what is nested more than DEEPEST levels deep is the text "…"."""
+    """The value of valid JSON. A number that a float cannot hold becomes text such as "1E+5000", and
+    anything nested more than DEEPEST levels deep becomes the text "…"."""
     if isinstance(text, bytes):
         text = text.decode()
     return json.loads(_shallow(text), parse_int=_integer, parse_float=_float)

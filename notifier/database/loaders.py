@@ -1,7 +1,8 @@
-"""How values come from the database, whatever its session is set to.
+"""How psycopg reads times, durations and our enums from binary results.
 
-Binary results know neither DateStyle nor IntervalStyle. What Python cannot hold is the nearest that
-it can: an infinite moment or a year 10000 must not cost the row, let alone the others.
+Binary results do not depend on the session's DateStyle and IntervalStyle. A value that Python cannot
+hold becomes the nearest one that it can: an infinite timestamp or the year 10000 must not lose the
+row, let alone the other rows.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 DAYS_OF_MONTH = 30
 
 
-class MomentLoader(Loader):
-    """timestamptz, in UTC: microseconds since 2000."""
+class TimestampLoader(Loader):
+    """timestamptz, in UTC. Sent as microseconds since 2000."""
 
     format = Format.BINARY
 
@@ -32,8 +33,8 @@ class MomentLoader(Loader):
             return (datetime.max if microseconds > 0 else datetime.min).replace(tzinfo=UTC)
 
 
-class DurationLoader(Loader):
-    """interval: microseconds, days, months."""
+class IntervalLoader(Loader):
+    """interval. Sent as microseconds, days and months."""
 
     format = Format.BINARY
 
@@ -47,7 +48,7 @@ class DurationLoader(Loader):
 
 
 def register_loaders(adapters: AdaptersMap) -> None:
-    """For a connection, or a cursor, with binary results."""
-    adapters.register_loader("timestamptz", MomentLoader)
-    adapters.register_loader("interval", DurationLoader)
-    adapters.register_loader(INVALID_OID, TextBinaryLoader)  # types of ours: enums
+    """For a connection or a cursor with binary results."""
+    adapters.register_loader("timestamptz", TimestampLoader)
+    adapters.register_loader("interval", IntervalLoader)
+    adapters.register_loader(INVALID_OID, TextBinaryLoader)  # unknown types: our enums

@@ -1,4 +1,5 @@
-"""What needs a session of its own, such as settings and locks that outlast a transaction."""
+"""Commands that need a server session of their own, because their settings or locks outlast a
+transaction."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from notifier.database.errors import DatabaseUnusable
 
 
 def require_session(command: str) -> None:
-    """Raises DatabaseUnusable where a pooler gives each transaction another session, and
-    psycopg.Error where the database cannot be reached.
+    """Raises DatabaseUnusable if a pooler may run each transaction in another session, psycopg.Error
+    if the database cannot be reached.
 
-    Settings made in such a session would reach other clients, and vanish from the command's.
+    With such a pooler the command's settings would affect other clients, and not its own next
+    transaction.
     """
     with ExitStack() as connections:
 
@@ -24,7 +26,7 @@ def require_session(command: str) -> None:
                 autocommit=True,
                 prepare_threshold=None,
                 application_name=command,
-                client_encoding="SQL_ASCII",  # which every server accepts
+                client_encoding="SQL_ASCII",  # every server accepts it
             )
             return connections.enter_context(closing(connection))
 
@@ -32,13 +34,13 @@ def require_session(command: str) -> None:
         process_id = _process_id(own)
         if process_id == own.info.backend_pid:
             return  # no pooler
-        # A pooler in session mode keeps the server's process for this client. In transaction mode
-        # the next client gets it, and while that one has it this client gets another one.
+        # In session mode a pooler keeps the server process for this client. In transaction mode the
+        # next client gets it, and this client gets another one as long as it is busy.
         other = connect()
         other.execute("begin")
         if _process_id(other) == process_id or _process_id(own) != process_id:
             raise DatabaseUnusable(
-                f"{command} needs a session of its own, and there is a pooler in transaction mode"
+                f"{command} needs a session of its own, but there is a pooler in transaction mode in"
                 " between: connect to PostgreSQL's own port"
             )
 
