@@ -23,8 +23,8 @@ def event(level: int, name: str, **fields: object) -> None:
 
 
 class SeldomEvent:
-    """An event that outsiders can cause as often as they like. The first one is logged at once. After
-    that, one line per minute says how often it has happened since (`count`)."""
+    """An event that outsiders can cause as often as they like. The first one is logged at once.
+    After that, one line per minute says how often it has happened since (`count`)."""
 
     def __init__(self, level: int, name: str) -> None:
         self._level = level

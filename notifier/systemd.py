@@ -1,4 +1,4 @@
-"""Tells systemd that the notifier has started, works or stops, with one line for `systemctl status`.
+"""Tells systemd that the notifier has started, works or stops, with a line for `systemctl status`.
 
 The protocol is sd_notify(3): one datagram per message, to the socket that NOTIFY_SOCKET names.
 systemd aborts the process if it hears no WATCHDOG=1 for WATCHDOG_USEC.

@@ -14,7 +14,7 @@ from typing import Final
 
 STEERING: Final = re.compile(
     "["
-    "\x00-\x1f\x7f-\x9f"  # control characters: line breaks, and ESC, which begins an escape sequence
+    "\x00-\x1f\x7f-\x9f"  # control characters: line breaks, and ESC, which begins a sequence
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction marks and overrides
     "\u2028\u2029"  # line and paragraph separators
     "\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"  # invisible

@@ -21,8 +21,8 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of valid JSON. A number that a float cannot hold becomes text such as "1E+5000", and
-    anything nested more than DEEPEST levels deep becomes the text "…"."""
+    """The value of valid JSON. A number that a float cannot hold becomes text such as "1E+5000",
+    and anything nested more than DEEPEST levels deep becomes the text "…"."""
     if isinstance(text, bytes):
         text = text.decode()
     return json.loads(_shallow(text), parse_int=_integer, parse_float=_float)

@@ -1,8 +1,8 @@
 """How psycopg reads times, durations and our enums from binary results.
 
-Binary results do not depend on the session's DateStyle and IntervalStyle. A value that Python cannot
-hold becomes the nearest one that it can: an infinite timestamp or the year 10000 must not lose the
-row, let alone the other rows.
+Binary results do not depend on the session's DateStyle and IntervalStyle. A value that Python
+cannot hold becomes the nearest one that it can: an infinite timestamp or the year 10000 must not
+make the row unreadable, let alone the other rows.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from notifier.database.errors import DatabaseUnusable
 
 
 def require_session(command: str) -> None:
-    """Raises DatabaseUnusable if a pooler may run each transaction in another session, psycopg.Error
-    if the database cannot be reached.
+    """Raises DatabaseUnusable if a pooler may run each transaction in another session,
+    psycopg.Error if the database cannot be reached.
 
     With such a pooler the command's settings would affect other clients, and not its own next
     transaction.
@@ -40,8 +40,8 @@ def require_session(command: str) -> None:
         other.execute("begin")
         if _process_id(other) == process_id or _process_id(own) != process_id:
             raise DatabaseUnusable(
-                f"{command} needs a session of its own, but there is a pooler in transaction mode in"
-                " between: connect to PostgreSQL's own port"
+                f"{command} needs a session of its own, but there is a pooler in transaction mode"
+                " in between: connect to PostgreSQL's own port"
             )
 
 
