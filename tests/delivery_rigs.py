@@ -39,6 +39,14 @@ LOGIN = "duty_notifier"
 TELEGRAM = {"type": "telegram", "chat_id": GROUP}
 TICKET = {"type": "st", "queue": "DUTY"}
 
+QUICK_RETRY = {
+    "first_seconds": 0.02,
+    "factor": 2,
+    "max_seconds": 0.1,
+    "give_up_after_attempts": 12,
+}
+SLOW_RETRY = {**QUICK_RETRY, "first_seconds": 60, "max_seconds": 900}
+
 
 @dataclass(frozen=True)
 class House:
@@ -322,3 +330,16 @@ def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
 def at_info(caplog: pytest.LogCaptureFixture) -> None:
     """Lets caplog see events of level info."""
     caplog.set_level(logging.INFO, logger="notifier")
+
+
+@contextmanager
+def in_process_house(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[House]:
+    """A house for notifiers in this process: they find it by the environment, and log to caplog."""
+    at_info(caplog)
+    with make_house(database) as house:
+        monkeypatch.setenv("DATABASE_URL", house.conninfo)
+        for name, secret in SECRETS.items():
+            monkeypatch.setenv(name, secret)
+        yield house
