@@ -95,9 +95,7 @@ class Service:
         if not self._address:
             return
         try:
-            if (
-                self._socket is None
-            ):  # kept open, to feed the watchdog even if file descriptors run out
+            if self._socket is None:  # kept: the watchdog must be fed even if files run out
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._socket.settimeout(SEND_SECONDS)
             self._socket.sendto("\n".join(lines).encode(), self._address)

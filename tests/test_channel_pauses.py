@@ -1,4 +1,4 @@
-"""Channels that allow few messages for now, or refuse us as a whole, and what waits meanwhile."""
+"""Channels that limit how many messages they take, or refuse all of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from sandbox.standins import (
-    RESET_BEFORE,
-    page,
-)
+from sandbox.standins import RESET_BEFORE, page
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import (
     GROUP,
@@ -41,8 +38,8 @@ def house(
 # --- Limits -------------------------------------------------------------------------------------
 
 
-def test_once_waits_for_limits_and_sends_all_that_is_due(house: House) -> None:
-    """As the far end counts: from the arrival of one to the arrival of the next."""
+def test_once_waits_for_limits_and_sends_everything_due(house: House) -> None:
+    """Measured as the server does: from one arrival to the next."""
     limits = {"per_channel": [], "per_group": [], "per_target": [{"messages": 1, "seconds": 0.3}]}
     house.configure(TELEGRAM, TICKET, channels__telegram__limits=limits)
     house.skip_many(4)
@@ -65,10 +62,10 @@ def test_a_daemon_goes_on_as_soon_as_a_limit_allows(house: House) -> None:
     assert len(house.telegram.messages) == 6
 
 
-def test_ten_thousand_that_wait_for_a_dead_queue_and_a_slow_chat_delay_nobody_else(
+def test_ten_thousand_for_a_dead_queue_and_a_slow_chat_delay_nobody_else(
     house: House,
 ) -> None:
-    """Of the chat's, one message goes in a second, as Telegram's limits say."""
+    """Telegram's limits let the chat have one message per second."""
     house.configure(
         {"type": "telegram", "chat_id": OTHER_GROUP},
         channels__telegram__limits={},
@@ -116,7 +113,7 @@ def test_ten_thousand_that_wait_for_a_dead_queue_and_a_slow_chat_delay_nobody_el
 # --- A channel that refuses us ------------------------------------------------------------------
 
 
-def test_a_revoked_token_pauses_its_channel_alone_until_it_works_again(
+def test_a_revoked_token_pauses_only_its_channel_until_it_works_again(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     retry = {**QUICK_RETRY, "give_up_after_attempts": 1}
@@ -134,7 +131,7 @@ def test_a_revoked_token_pauses_its_channel_alone_until_it_works_again(
 
     asyncio.run(story())
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (5, 5)
-    # It was not the recipients' fault: nothing is held against them.
+    # It was not the recipients' fault: the refused attempts do not count.
     assert [row["attempts"] for row in house.deliveries("telegram")] == [1] * 5
     first = events(caplog, "channel_paused")[0]
     assert {
@@ -153,7 +150,7 @@ def test_a_revoked_token_pauses_its_channel_alone_until_it_works_again(
         (429, "Too Many Requests: retry after 60"),
     ],
 )
-def test_a_token_that_works_again_ends_the_pause_though_no_message_arrives(
+def test_a_token_that_works_again_ends_the_pause_even_if_no_message_arrives(
     house: House, status: int, text: str
 ) -> None:
     house.configure(TELEGRAM, notifier__retry=SLOW_RETRY)
@@ -165,12 +162,12 @@ def test_a_token_that_works_again_ends_the_pause_though_no_message_arrives(
     house.run_once()
     paused = "select count(*) from scooters_ops.delivery_holds where address is null"
     assert house.database.value(paused) == 1
-    house.run_once()  # which probes the channel, since it may have a new token
+    house.run_once()  # its start tries the channel again: the token may be a new one
     assert house.database.value(paused) == 0
     assert len(house.telegram.calls) == 2
 
 
-def test_no_answer_and_a_gateways_answer_leave_the_channel_paused(house: House) -> None:
+def test_no_answer_or_a_gateways_answer_leaves_the_channel_paused(house: House) -> None:
     house.configure(TELEGRAM, notifier__retry=SLOW_RETRY)
     house.skip()
     house.telegram.script(house.telegram.refusal(401, "Unauthorized"))
@@ -185,7 +182,7 @@ def test_no_answer_and_a_gateways_answer_leave_the_channel_paused(house: House) 
     assert len(reasons) == 4
 
 
-def test_a_channel_that_worked_in_between_is_paused_as_briefly_as_the_first_time(
+def test_after_a_success_the_next_pause_is_as_short_as_the_first(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__retry=QUICK_RETRY, notifier__poll_seconds=3600)
@@ -204,7 +201,7 @@ def test_a_channel_that_worked_in_between_is_paused_as_briefly_as_the_first_time
     assert pauses == [1, 2, 3, 1]
 
 
-def test_once_leaves_a_refused_channel_alone_after_one_try(
+def test_once_tries_a_refused_channel_only_once(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__batch_size=2, notifier__retry=SLOW_RETRY)
@@ -213,5 +210,5 @@ def test_once_leaves_a_refused_channel_alone_after_one_try(
     house.run_once()
     assert house.states() == ["pending"] * 6
     assert len(house.telegram.calls) == 2
-    # Those in flight together count once.
+    # Refusals of sends that were in flight together count once.
     assert [pause["failures"] for pause in events(caplog, "channel_paused")] == [1]

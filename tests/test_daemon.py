@@ -1,4 +1,4 @@
-"""The daemon's life: it wakes, follows a new config, stops."""
+"""The daemon wakes, follows a new config, and stops."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.standins import (
-    held,
-)
+from sandbox.standins import held
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import (
     GROUP,
@@ -31,7 +29,7 @@ def house(
         yield made
 
 
-def test_the_daemon_is_woken_by_the_commit_and_not_by_its_poll(
+def test_the_commit_wakes_the_daemon_long_before_its_next_poll(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -73,7 +71,7 @@ def test_a_new_config_is_followed_without_a_restart(
     assert "Курьер" in russian.text
 
 
-def test_a_config_that_cannot_be_used_is_refused_once_and_the_old_one_stays(
+def test_an_unusable_config_is_refused_once_and_the_old_one_stays_active(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -97,7 +95,7 @@ def test_a_config_that_cannot_be_used_is_refused_once_and_the_old_one_stays(
     asyncio.run(story())
 
 
-def test_a_config_with_smaller_batches_is_followed_while_more_is_in_flight(
+def test_a_config_with_fewer_slots_is_followed_while_more_sends_are_in_flight(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -117,7 +115,7 @@ def test_a_config_with_smaller_batches_is_followed_while_more_is_in_flight(
     asyncio.run(story())
 
 
-def test_stopping_finishes_what_is_in_flight_and_begins_nothing(house: House) -> None:
+def test_stop_finishes_what_is_in_flight_and_begins_nothing(house: House) -> None:
     house.configure(TELEGRAM, notifier__batch_size=1, notifier__poll_seconds=3600)
     house.skip_many(2)
     answer = threading.Event()

@@ -1,5 +1,5 @@
-"""Messages and tickets of a notifier with real servers and a real database: nothing is lost, and
-nothing is sent twice if the channel allows that."""
+"""Messages and tickets, with real servers and a real database: nothing is lost, and nothing is sent
+twice if the channel can prevent it."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_both_kinds_of_timeout_are_delivered_too(house: House) -> None:
     assert len(house.telegram.messages) == 2
 
 
-def test_two_queues_that_are_told_of_one_notification_get_a_ticket_each(house: House) -> None:
+def test_two_queues_of_one_notification_get_a_ticket_each(house: House) -> None:
     house.tracker.queues |= {"LEADS"}
     house.configure(TICKET, {"type": "st", "queue": "LEADS"})
     house.skip()
@@ -127,7 +127,8 @@ def test_two_queues_that_are_told_of_one_notification_get_a_ticket_each(house: H
 def test_a_ticket_whose_answer_was_lost_before_an_upgrade_is_not_created_again_after_it(
     house: House,
 ) -> None:
-    """Before it the notification's token was the key. 0012 keeps that for what was tried."""
+    """Before it the notification's token was the idempotency key. Migration 0012 keeps that key for
+    recipients that were tried already."""
     house.configure(TICKET, notifier__retry=SLOW_RETRY)
     token = house.skip()
     house.database.value("select scooters_ops.plan_deliveries(10)")
@@ -142,7 +143,7 @@ def test_a_ticket_whose_answer_was_lost_before_an_upgrade_is_not_created_again_a
     assert [ticket.unique for ticket in house.tracker.tickets] == [token]
 
 
-def test_once_delivers_all_that_is_due_however_small_the_batches(house: House) -> None:
+def test_once_delivers_everything_due_even_with_small_batches(house: House) -> None:
     house.configure(TELEGRAM, notifier__batch_size=2)
     house.skip_many(7)
     house.run_once()
@@ -150,7 +151,7 @@ def test_once_delivers_all_that_is_due_however_small_the_batches(house: House) -
     assert len(house.telegram.messages) == 7
 
 
-def test_a_result_does_not_wait_for_sends_that_take_long(house: House) -> None:
+def test_a_result_does_not_wait_for_slow_sends(house: House) -> None:
     house.configure(TICKET)
     answer = threading.Event()
     house.tracker.script(*[held(answer)] * 3)
@@ -182,7 +183,7 @@ def test_two_notifiers_at_once_share_the_work_and_repeat_nothing(house: House) -
     async def both() -> None:
         notifiers = [Notifier(ROOT / "templates", Secrets()) for _ in range(2)]
         await asyncio.gather(*(notifier.run(once=True) for notifier in notifiers))
-        await notifiers[0].run(once=True)  # what the other still held when this one looked
+        await notifiers[0].run(once=True)  # what the other notifier still held when this one ended
 
     asyncio.run(both())
 
@@ -193,7 +194,7 @@ def test_two_notifiers_at_once_share_the_work_and_repeat_nothing(house: House) -
     assert len(house.telegram.messages) == len(tokens)
 
 
-def test_a_group_that_became_a_supergroup_goes_on_under_its_new_id(house: House) -> None:
+def test_a_group_that_became_a_supergroup_gets_messages_under_its_new_id(house: House) -> None:
     new_id = -1001234567890
     house.configure(TELEGRAM)
     house.telegram.chats[GROUP] = Chat(GROUP, moved_to=new_id)
@@ -209,7 +210,7 @@ def test_a_group_that_became_a_supergroup_goes_on_under_its_new_id(house: House)
 # --- What goes wrong with one recipient ---------------------------------------------------------
 
 
-def test_one_channels_failure_never_repeats_the_others_message(house: House) -> None:
+def test_one_channels_failure_never_repeats_the_other_channels_message(house: House) -> None:
     house.configure(TELEGRAM, TICKET, notifier__retry=SLOW_RETRY)
     house.skip()
     house.telegram.script(*[house.telegram.refusal(500, "Internal Server Error")] * 2)
@@ -224,7 +225,7 @@ def test_one_channels_failure_never_repeats_the_others_message(house: House) -> 
     assert house.database.value("select completed from scooters_ops.monitoring_notifications")
 
 
-def test_a_template_that_lacks_a_fact_blocks_that_row_alone_until_it_is_mended(
+def test_a_template_that_lacks_a_fact_blocks_only_that_row_until_it_is_fixed(
     house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     retry = {**QUICK_RETRY, "give_up_after_attempts": 1}
@@ -239,7 +240,7 @@ def test_a_template_that_lacks_a_fact_blocks_that_row_alone_until_it_is_mended(
         house.run_once(templates)
         assert house.states() == ["pending", "sent", "sent", "sent"]
         blocked = house.deliveries("telegram")[0]
-        # Nothing was tried, so that nothing is given up.
+        # Nothing was tried, so nothing is given up.
         assert blocked["attempts"] == 0
         assert "en/job_skipped/telegram.text.j2: line 1: " in blocked["last_error"]
         assert "zone" in blocked["last_error"]
@@ -255,14 +256,12 @@ def test_a_template_that_lacks_a_fact_blocks_that_row_alone_until_it_is_mended(
         blocked["last_error"],
     )
 
-    (templates / "en/job_skipped/telegram.text.j2").write_text("mended\n")
+    (templates / "en/job_skipped/telegram.text.j2").write_text("fixed\n")
     house.run_once(templates)
     assert house.is_sent()
 
 
-def test_what_is_blocked_is_tried_at_once_when_a_person_says_so(
-    house: House, tmp_path: Path
-) -> None:
+def test_retry_tries_blocked_recipients_at_once(house: House, tmp_path: Path) -> None:
     house.configure(TELEGRAM, notifier__retry=SLOW_RETRY)
     templates = tmp_path / "templates"
     shutil.copytree(ROOT / "templates", templates)
@@ -276,10 +275,10 @@ def test_what_is_blocked_is_tried_at_once_when_a_person_says_so(
     assert house.is_sent()
 
 
-def test_a_notification_of_a_type_that_this_version_does_not_know_waits_and_the_others_go_on(
+def test_a_notification_of_an_unknown_type_waits_and_the_others_are_sent(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A newer version, to which the database was upgraded, has added it."""
+    """A newer version has migrated the database and added the type."""
     house.configure(TELEGRAM, TICKET)
     house.database.connection.execute(
         "alter type scooters_ops.monitoring_notification_type add value 'battery_low'"
@@ -306,9 +305,7 @@ def test_a_notification_of_a_type_that_this_version_does_not_know_waits_and_the_
     ],
     ids=json.dumps,
 )
-def test_facts_that_cannot_be_read_concern_that_row_alone(
-    house: House, poison: dict[str, Any]
-) -> None:
+def test_unreadable_facts_affect_only_that_row(house: House, poison: dict[str, Any]) -> None:
     spoil_one_of_two(house, poison)
     assert house.states() in (["failed", "sent"], ["pending", "sent"])
     assert house.deliveries()[0]["last_error"]
@@ -317,15 +314,13 @@ def test_facts_that_cannot_be_read_concern_that_row_alone(
 @pytest.mark.parametrize(
     "poison", [{"elapsed_seconds": 1e300}, {"elapsed_seconds": 5, "limit": "long"}], ids=json.dumps
 )
-def test_facts_that_no_message_prints_keep_nothing_from_being_sent(
-    house: House, poison: dict[str, Any]
-) -> None:
+def test_odd_facts_that_no_message_prints_do_no_harm(house: House, poison: dict[str, Any]) -> None:
     spoil_one_of_two(house, poison)
     assert house.states() == ["sent", "sent"]
 
 
 def spoil_one_of_two(house: House, poison: dict[str, Any]) -> None:
-    """Sends two messages, of which the first has these facts."""
+    """Delivers two notifications; the first one has these facts."""
     house.configure(TELEGRAM)
     bad, _ = house.skip_many(2)
     house.database.connection.execute(
@@ -365,7 +360,7 @@ def test_a_transient_error_backs_off_and_then_succeeds(house: House, fault: Faul
     assert len(house.tracker.tickets) == 1
 
 
-def test_a_stated_delay_is_kept(house: House) -> None:
+def test_the_delay_that_a_channel_asks_for_is_kept(house: House) -> None:
     house.configure(TELEGRAM, notifier__retry=QUICK_RETRY)
     house.skip()
     house.telegram.script(house.telegram.refusal(429, "Too Many Requests: retry after 77", 77))
@@ -381,7 +376,7 @@ def test_a_stated_delay_is_kept(house: House) -> None:
     )
 
 
-def test_too_many_attempts_end_in_failure_with_the_last_reason(house: House) -> None:
+def test_after_too_many_attempts_it_fails_with_the_last_reason(house: House) -> None:
     retry = {**QUICK_RETRY, "give_up_after_attempts": 3}
     house.configure(TELEGRAM, notifier__retry=retry, notifier__poll_seconds=3600)
     house.skip()
@@ -402,9 +397,7 @@ def test_too_many_attempts_end_in_failure_with_the_last_reason(house: House) -> 
 
 
 @pytest.mark.parametrize("fault", [RESET_AFTER, page(200, accepts=True)], ids=["reset", "page"])
-def test_a_doubtful_message_is_sent_again_where_config_says_resend(
-    house: House, fault: Fault
-) -> None:
+def test_a_doubtful_message_is_sent_again_if_config_says_resend(house: House, fault: Fault) -> None:
     house.configure(TELEGRAM, notifier__retry=SLOW_RETRY)
     house.skip()
     house.telegram.script(fault)
@@ -417,7 +410,7 @@ def test_a_doubtful_message_is_sent_again_where_config_says_resend(
 
 
 @pytest.mark.parametrize("fault", [RESET_AFTER, page(502, accepts=True)], ids=["reset", "502"])
-def test_a_doubtful_message_waits_for_a_person_where_config_says_hold(
+def test_a_doubtful_message_waits_for_a_person_if_config_says_hold(
     house: House, fault: Fault
 ) -> None:
     house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__retry=QUICK_RETRY)
@@ -452,7 +445,7 @@ def test_a_doubtful_ticket_is_created_once(house: House, fault: Fault) -> None:
     assert [ticket.key for ticket in house.tracker.tickets] == ["DUTY-1"]
 
 
-def test_a_bug_leaves_a_doubt_that_a_person_sees(
+def test_a_bug_leaves_the_recipient_in_doubt_for_a_person_to_see(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Leases: held and renewed while a send takes, lost, taken over, given back."""
+"""Leases: renewed during a send, lost, taken over, given back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
 from notifier.config import ROOT
-from sandbox.standins import (
-    held,
-    late,
-)
+from notifier.database.values import Delivery, Result
+from notifier.delivery.leases import LeaseLost, Leases, renewed
+from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import (
     QUICK_RETRY,
@@ -40,7 +40,7 @@ def house(
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_a_lease_is_renewed_for_as_long_as_the_send_takes(house: House, stopped: bool) -> None:
+def test_a_lease_is_renewed_until_the_send_ends(house: House, stopped: bool) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=3, notifier__poll_seconds=3600)
     house.skip()
     answer = threading.Event()
@@ -49,7 +49,7 @@ def test_a_lease_is_renewed_for_as_long_as_the_send_takes(house: House, stopped:
     leases = set()
 
     def is_renewed_often() -> bool:
-        """So often that its first lease would have ended."""
+        """Often enough that the first lease would have ended."""
         assert house.lease("another", "telegram", 60) == []
         leases.add(house.database.value(ends))
         return len(leases) > 4
@@ -69,9 +69,9 @@ def test_a_lease_is_renewed_for_as_long_as_the_send_takes(house: House, stopped:
 
 
 @contextmanager
-def asleep_before_its_request(house: House, gate: Gate) -> Iterator[subprocess.Popen[str]]:
-    """A notifier's process that is stopped while it makes its connection, until its lease has
-    ended; within it goes on."""
+def suspended_before_its_request(house: House, gate: Gate) -> Iterator[subprocess.Popen[str]]:
+    """A notifier's process that was suspended while it connected to the channel, until its lease
+    had ended. The body of the `with` resumes it."""
     house.configure(
         TELEGRAM,
         channels__telegram__proxy=gate.url,
@@ -101,10 +101,10 @@ def asleep_before_its_request(house: House, gate: Gate) -> Iterator[subprocess.P
     assert process.returncode == 0
 
 
-def test_a_notifier_that_slept_through_its_lease_does_not_send_what_another_has(
+def test_a_notifier_suspended_past_its_lease_does_not_send_what_another_has_leased(
     house: House,
 ) -> None:
-    with Gate(house.telegram) as gate, asleep_before_its_request(house, gate) as process:
+    with Gate(house.telegram) as gate, suspended_before_its_request(house, gate) as process:
         assert house.lease("another", "telegram", 3600)
         gate.opened.set()
         process.send_signal(signal.SIGCONT)
@@ -116,10 +116,10 @@ def test_a_notifier_that_slept_through_its_lease_does_not_send_what_another_has(
     ) == ["another"]
 
 
-def test_a_notifier_that_slept_through_its_lease_sends_what_nobody_else_took(
+def test_a_notifier_suspended_past_its_lease_sends_what_no_other_has_leased(
     house: House,
 ) -> None:
-    with Gate(house.telegram) as gate, asleep_before_its_request(house, gate) as process:
+    with Gate(house.telegram) as gate, suspended_before_its_request(house, gate) as process:
         gate.opened.set()
         process.send_signal(signal.SIGCONT)
         until(house.is_sent)
@@ -127,10 +127,10 @@ def test_a_notifier_that_slept_through_its_lease_sends_what_nobody_else_took(
     assert len(house.telegram.messages) == 1
 
 
-def test_a_send_that_waits_for_its_connection_longer_than_its_lease_is_dropped_and_given_back(
+def test_a_send_that_connects_for_longer_than_its_lease_is_dropped_and_given_back(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without the database nothing is renewed: another, that has it, may send meanwhile."""
+    """Without the database it cannot renew the lease, and another notifier may send meanwhile."""
     with Gate(house.telegram) as gate:
         house.configure(
             TELEGRAM,
@@ -156,7 +156,7 @@ def test_a_send_that_waits_for_its_connection_longer_than_its_lease_is_dropped_a
 
 
 @pytest.mark.parametrize(("in_doubt", "state"), [("resend", "sent"), ("hold", "in_doubt")])
-def test_a_killed_notifiers_row_is_taken_over_when_its_lease_has_ended(
+def test_a_killed_notifiers_recipient_is_leased_again_when_its_lease_has_ended(
     house: House, in_doubt: str, state: str
 ) -> None:
     house.configure(TELEGRAM, channels__telegram__in_doubt=in_doubt)
@@ -176,7 +176,7 @@ def test_a_killed_notifiers_row_is_taken_over_when_its_lease_has_ended(
     assert len(house.telegram.messages) == (1 if state == "sent" else 0)
 
 
-def test_a_row_that_kills_every_notifier_is_given_up(house: House) -> None:
+def test_a_recipient_that_kills_every_notifier_is_given_up(house: House) -> None:
     retry = {**QUICK_RETRY, "give_up_after_attempts": 3}
     house.configure(TELEGRAM, notifier__retry=retry)
     house.skip()
@@ -186,13 +186,13 @@ def test_a_row_that_kills_every_notifier_is_given_up(house: House) -> None:
     house.run_once()
     row = house.delivery("telegram")
     assert row["state"] == "failed"
-    assert row["last_error"] == "gave up: 3 attempts never came to a result"
+    assert row["last_error"] == "gave up: 3 attempts ended without a result"
     assert house.telegram.calls == []
 
 
-def test_what_was_leased_when_it_is_stopped_is_given_back_unsent(house: House) -> None:
+def test_what_is_leased_during_the_stop_is_given_back_unsent(house: House) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
-    with house.database.connect() as somebody:
+    with house.database.connect() as blocker:
 
         async def story() -> None:
             async with running() as daemon:
@@ -203,11 +203,11 @@ def test_what_was_leased_when_it_is_stopped_is_given_back_unsent(house: House) -
                         )
                     )
                 )
-                with somebody.transaction():
+                with blocker.transaction():
                     house.skip()
                     house.database.value("select scooters_ops.plan_deliveries(10)")
-                    # Planning does not wait for this, and leasing does.
-                    somebody.execute(
+                    # Leasing waits for this lock; planning does not.
+                    blocker.execute(
                         "select from scooters_ops.delivery_targets where address = '' for update"
                     )
                     await daemon.until(lambda: house.is_blocked(".lease_deliveries"))
@@ -221,7 +221,7 @@ def test_what_was_leased_when_it_is_stopped_is_given_back_unsent(house: House) -
     assert house.telegram.calls == []
 
 
-def test_a_notifier_that_is_cut_short_leaves_in_doubt_only_what_was_on_its_way(
+def test_a_cancelled_notifier_leaves_in_doubt_only_requests_that_were_out(
     house: House,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
@@ -237,7 +237,7 @@ def test_a_notifier_that_is_cut_short_leaves_in_doubt_only_what_was_on_its_way(
         async def story() -> None:
             async with running() as daemon:
                 await daemon.until(lambda: bool(house.telegram.messages))
-                # No handshake comes about here, and so no request.
+                # This server never completes the handshake, so there is no request.
                 connection, _ = await asyncio.to_thread(mute.accept)
                 with connection:
                     daemon.task.cancel()
@@ -250,7 +250,7 @@ def test_a_notifier_that_is_cut_short_leaves_in_doubt_only_what_was_on_its_way(
     assert house.delivery("st")["attempts"] == 0
 
 
-def test_a_lease_of_which_the_answer_was_lost_is_no_doubt(
+def test_a_lease_whose_answer_was_lost_causes_no_doubt(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__poll_seconds=3600)
@@ -268,10 +268,10 @@ def test_a_lease_of_which_the_answer_was_lost_is_no_doubt(
     assert house.delivery("telegram")["attempts"] == 1
 
 
-def test_a_lease_that_the_server_commits_after_the_notifier_has_reconnected_is_no_doubt_either(
+def test_a_lease_that_the_server_commits_after_the_reconnect_causes_no_doubt(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is given back with the next poll, and not when the lease ends."""
+    """It is given back at the next poll, long before the lease ends."""
     house.configure(TELEGRAM, channels__telegram__in_doubt="hold", notifier__poll_seconds=0.2)
 
     async def story() -> None:
@@ -291,7 +291,7 @@ def test_a_lease_that_the_server_commits_after_the_notifier_has_reconnected_is_n
     assert len(house.telegram.messages) == 1
 
 
-def test_what_the_server_does_late_for_a_lost_connection_makes_nobody_send_twice(
+def test_late_statements_of_a_lost_connection_make_nobody_send_twice(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -312,3 +312,85 @@ def test_what_the_server_does_late_for_a_lost_connection_makes_nobody_send_twice
 
     asyncio.run(story())
     assert len(house.telegram.messages) == 1
+
+
+# --- Leases as values ---------------------------------------------------------------------------
+
+
+def leased(*recipient_ids: int, channel: str = "telegram") -> list[Delivery]:
+    return [
+        Delivery(
+            idempotency_token="m1_p1_j1_job_skipped",
+            type="job_skipped",
+            mission_id="m1",
+            point_id="p1",
+            job_id="j1",
+            details={},
+            recipient_id=recipient_id,
+            channel=channel,
+            target={},
+            attempts=1,
+            is_in_doubt=False,
+            waited=timedelta(0),
+            idempotency_key="key",
+        )
+        for recipient_id in recipient_ids
+    ]
+
+
+def test_no_request_starts_near_the_end_of_its_lease() -> None:
+    leases = Leases("n1")
+    early, delayed = leases.add(leased(1, 2), since=100, lease_seconds=10)
+    early.start_request(107.9)
+    assert early.is_request_out
+    with pytest.raises(LeaseLost):
+        delayed.start_request(108)
+    assert not delayed.is_request_out
+
+
+def test_all_leases_are_renewed_together_once_one_is_due() -> None:
+    leases = Leases("n1")
+    (first,) = leases.add(leased(1), since=100, lease_seconds=9)
+    (second,) = leases.add(leased(2), since=102, lease_seconds=9)
+    assert leases.renew_at() == 103
+    assert leases.to_renew(102.9) == []
+    assert set(leases.to_renew(103)) == {first, second}
+
+    renewed([first, second], held_ids={1}, since=103, lease_seconds=9)
+    assert leases.renew_at() == 106
+    assert leases.to_renew(200) == [first]
+    with pytest.raises(LeaseLost):
+        second.start_request(103)
+
+
+def test_a_recipient_stays_taken_until_its_result_is_recorded() -> None:
+    leases = Leases("n1")
+    sent, dropped, in_flight = leases.add(leased(1, 2, 3), since=0, lease_seconds=9)
+    leases.end(sent, Result(1, "sent"))
+    dropped.is_dropped = True
+    assert not leases.take_dropped()
+    leases.end(dropped, None)
+    assert leases.taken_ids() == [1, 3]
+    assert [leases.take_dropped(), leases.take_dropped()] == [True, False]
+
+    leases.results.clear()
+    assert leases.taken_ids() == [3]
+    assert leases.is_anything_open()
+    leases.end(in_flight, None)
+    assert not leases.is_anything_open()
+
+
+def test_a_channel_has_as_many_free_slots_as_config_allows_sends() -> None:
+    leases = Leases("n1")
+    leases.add(leased(1, 2), since=0, lease_seconds=9)
+    leases.add(leased(3, channel="st"), since=0, lease_seconds=9)
+    assert leases.free_slots(["telegram", "st", "sms"], 2) == {"st": 1, "sms": 2}
+
+
+def test_each_connection_holds_its_leases_under_a_name_of_its_own() -> None:
+    leases = Leases("n1")
+    leases.connected()
+    first = leases.worker
+    leases.connected()
+    assert first != leases.worker
+    assert first.partition("#")[0] == leases.worker.partition("#")[0] == "n1"

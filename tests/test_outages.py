@@ -1,4 +1,4 @@
-"""A notifier whose database goes away."""
+"""The database goes away while the notifier works."""
 
 from __future__ import annotations
 
@@ -16,18 +16,9 @@ from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.secrets import Secrets
-from sandbox.standins import (
-    held,
-)
+from sandbox.standins import held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase
-from tests.delivery_rigs import (
-    TELEGRAM,
-    TICKET,
-    House,
-    events,
-    in_process_house,
-    running,
-)
+from tests.delivery_rigs import TELEGRAM, TICKET, House, events, in_process_house, running
 
 
 @pytest.fixture
@@ -38,7 +29,7 @@ def house(
         yield made
 
 
-def test_a_cut_connection_is_made_again_and_deliveries_go_on(
+def test_after_a_cut_connection_the_notifier_reconnects_and_goes_on(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -57,7 +48,7 @@ def test_a_cut_connection_is_made_again_and_deliveries_go_on(
     assert len(house.telegram.messages) == 2
 
 
-def test_why_a_lost_database_does_not_come_back_is_logged_once(
+def test_the_reason_why_a_lost_database_stays_away_is_logged_once(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -83,7 +74,7 @@ def test_why_a_lost_database_does_not_come_back_is_logged_once(
     assert "is not currently accepting connections" in str(why["reason"])
 
 
-def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_again(
+def test_what_was_sent_during_an_outage_is_recorded_and_not_sent_again(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, TICKET, notifier__poll_seconds=3600)
@@ -111,10 +102,11 @@ def test_what_was_sent_while_the_database_was_away_is_recorded_and_not_sent_agai
     assert back["attempts"] > 1
 
 
-def test_sends_that_end_while_the_database_is_away_do_not_use_its_back_off_up(
+def test_sends_that_end_during_an_outage_do_not_shorten_the_back_off(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each would count as a vain attempt, and the wait grow to half a minute within a second."""
+    """Otherwise each would count as a failed attempt, and the back-off would grow to half a minute
+    within a second."""
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
     answers = [threading.Event() for _ in range(15)]
     house.telegram.script(*(held(answer) for answer in answers))
@@ -136,7 +128,7 @@ def test_sends_that_end_while_the_database_is_away_do_not_use_its_back_off_up(
 
 
 @pytest.mark.parametrize("trouble", [House.read_only, House.full_pool])
-def test_a_database_that_only_reads_or_has_no_connection_left_is_waited_for_too(
+def test_the_notifier_waits_for_a_read_only_database_or_a_free_connection(
     house: House,
     caplog: pytest.LogCaptureFixture,
     trouble: Callable[[House], AbstractContextManager[None]],
@@ -159,7 +151,7 @@ def test_a_database_that_only_reads_or_has_no_connection_left_is_waited_for_too(
     assert len(events(caplog, "database_lost")) == len(events(caplog, "database_back")) == 1
 
 
-def test_a_statement_that_is_cancelled_for_taking_too_long_is_a_lost_database(
+def test_a_statement_timeout_counts_as_a_lost_database(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notifier.delivery.notifier.STATEMENT_SECONDS", 0.2)
@@ -168,10 +160,8 @@ def test_a_statement_that_is_cancelled_for_taking_too_long_is_a_lost_database(
     async def story() -> None:
         async with running() as daemon:
             await daemon.until(lambda: bool(events(caplog, "started")))
-            with house.database.connect() as somebody, somebody.transaction():
-                somebody.execute(
-                    "lock table scooters_ops.notification_recipients in exclusive mode"
-                )
+            with house.database.connect() as blocker, blocker.transaction():
+                blocker.execute("lock table scooters_ops.notification_recipients in exclusive mode")
                 await daemon.until(lambda: bool(events(caplog, "database_lost")))
             house.skip()
             await daemon.until(house.is_sent)
@@ -182,7 +172,7 @@ def test_a_statement_that_is_cancelled_for_taking_too_long_is_a_lost_database(
     assert len(events(caplog, "database_back")) == 1
 
 
-def test_a_server_that_hangs_is_a_lost_database(
+def test_a_hanging_server_counts_as_a_lost_database(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notifier.delivery.notifier.STATEMENT_SECONDS", 0.2)
@@ -196,7 +186,7 @@ def test_a_server_that_hangs_is_a_lost_database(
     stopped: list[int] = []
 
     def stop_while_idle() -> bool:
-        """In the midst of a statement it would hold a lock that the next server needs."""
+        """In the middle of a statement it might hold a lock that the next server process needs."""
         stopped[:] = house.database.values(idle_server)
         for server in stopped:
             os.kill(server, signal.SIGSTOP)
@@ -220,7 +210,7 @@ def test_a_server_that_hangs_is_a_lost_database(
     assert len(events(caplog, "database_lost")) == 1
 
 
-def test_a_daemon_that_finds_a_newer_database_when_it_connects_anew_ends(
+def test_a_daemon_that_finds_a_newer_database_after_a_reconnect_ends(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> None:
@@ -238,7 +228,7 @@ def test_a_daemon_that_finds_a_newer_database_when_it_connects_anew_ends(
     asyncio.run(story())
 
 
-def test_once_too_records_what_it_sent_before_it_sends_more(house: House) -> None:
+def test_once_reconnects_and_records_before_it_sends_more(house: House) -> None:
     house.configure(TELEGRAM, notifier__batch_size=1)
     house.skip_many(2)
     answer = threading.Event()
@@ -256,7 +246,7 @@ def test_once_too_records_what_it_sent_before_it_sends_more(house: House) -> Non
     assert len(house.telegram.messages) == 2
 
 
-def test_once_gives_the_database_up_when_its_lease_has_ended(house: House) -> None:
+def test_once_stops_waiting_for_the_database_when_its_lease_has_ended(house: House) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=1)
     house.skip()
     answer = threading.Event()
@@ -273,7 +263,7 @@ def test_once_gives_the_database_up_when_its_lease_has_ended(house: House) -> No
     asyncio.run(story())
 
 
-def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(
+def test_a_notifier_stopped_during_an_outage_records_when_the_database_is_back(
     house: House,
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -295,8 +285,8 @@ def test_a_notifier_that_is_stopped_without_a_database_records_when_it_is_back(
     assert house.states() == ["sent"]
 
 
-def test_a_database_that_is_lost_long_after_the_stop_is_waited_for_too(house: House) -> None:
-    """A send may take longer than a lease, which is renewed meanwhile."""
+def test_a_notifier_waits_for_a_database_that_is_lost_long_after_the_stop(house: House) -> None:
+    """A send may take longer than its lease, which is renewed meanwhile."""
     house.configure(TELEGRAM, notifier__lease_seconds=2, notifier__poll_seconds=3600)
     answer = threading.Event()
     house.telegram.script(held(answer))
@@ -316,7 +306,7 @@ def test_a_database_that_is_lost_long_after_the_stop_is_waited_for_too(house: Ho
     assert house.states() == ["sent"]
 
 
-def test_a_stopped_notifier_waits_for_the_database_no_longer_than_a_lease(house: House) -> None:
+def test_a_stopped_notifier_waits_for_the_database_only_as_long_as_a_lease(house: House) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=1)
     answer = threading.Event()
     house.telegram.script(held(answer))
@@ -333,7 +323,7 @@ def test_a_stopped_notifier_waits_for_the_database_no_longer_than_a_lease(house:
     asyncio.run(story())
 
 
-def test_an_outage_may_last_for_any_number_of_attempts(
+def test_an_outage_may_take_any_number_of_attempts(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def story() -> None:
@@ -343,13 +333,13 @@ def test_an_outage_may_last_for_any_number_of_attempts(
                 await daemon.until(lambda: daemon.notifier.outage.attempts == 1)
                 daemon.notifier.outage.attempts = 5000
                 await daemon.until(lambda: daemon.notifier.outage.attempts == 5001)
-            await daemon.stop()  # which cuts the wait for the next attempt short
+            await daemon.stop()  # ends the wait for the next attempt
 
     asyncio.run(story())
     assert events(caplog, "database_back") == [{"attempts": 5001}]
 
 
-def test_a_database_that_is_not_there_at_the_start_is_said_at_once(house: House) -> None:
+def test_a_database_that_is_away_at_the_start_is_reported_at_once(house: House) -> None:
     async def start() -> None:
         with house.without_database():
             await Notifier(ROOT / "templates", Secrets()).run()

@@ -94,9 +94,9 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
     loop = asyncio.get_running_loop()
     channel = setup.channels[delivery.channel]
     if delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold":
-        return InDoubt("a notifier was lost while it was sending this")
+        return InDoubt("a notifier was lost while sending this")
     if delivery.attempts > setup.retry.give_up_after_attempts:
-        return Failed(f"gave up: {delivery.attempts - 1} attempts never came to a result")
+        return Failed(f"gave up: {delivery.attempts - 1} attempts ended without a result")
     try:
         parts = setup.renderer.render(delivery.type, type(channel), delivery.facts())
     except TemplateError as error:
