@@ -1,4 +1,4 @@
-"""A database beside stand-ins of both channels, and a notifier with its role's rights alone."""
+"""A database with stand-ins of both channels, and a notifier that has only its role's rights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECRETS = {
 GROUP, OTHER_GROUP, LOST_GROUP = -1001, -1002, -1003
 KICKED = "Forbidden: bot was kicked from the group chat"
 LOGIN = "duty_notifier"
-"""A user that is a scooters_ops_notifier and nothing else."""
+"""A user with the role scooters_ops_notifier only."""
 
 TELEGRAM = {"type": "telegram", "chat_id": GROUP}
 TICKET = {"type": "st", "queue": "DUTY"}
@@ -63,11 +63,11 @@ class House:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a notifier's process finds: the database and the secrets."""
+        """The environment of a notifier's process: the database and the secrets."""
         return self.database.environment | SECRETS | {"PGUSER": LOGIN}
 
     def document(self, *recipients: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-        """A config that leads to the stand-ins; `recipients` get every notification."""
+        """A config that uses the stand-ins; `recipients` get every notification."""
         to_stand_ins: dict[str, Any] = {
             "channels__telegram__base_url": self.telegram.base_url,
             "channels__st__base_url": self.tracker.base_url,
@@ -78,23 +78,23 @@ class House:
         return config(**{**to_stand_ins, **changes})
 
     def configure(self, *recipients: Mapping[str, Any], **changes: Any) -> int:
-        """Puts such a config into force; returns its number."""
+        """Puts such a config in force; returns its number."""
         document = json.dumps(self.document(*recipients, **changes))
         return int(self.database.value("select scooters_ops.apply_config(%s)", document))
 
     def skip(self, mission_id: str = "m1", **attributes: Any) -> str:
-        """A job is skipped in a new mission; returns the notification's token."""
+        """Skips a job in a new mission; returns the notification's token."""
         self.database.create_mission(mission_id, 1, attributes={"city": "Moscow", **attributes})
         self.database.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", mission_id)
         return f"{mission_id}_p1_j1_job_skipped"
 
     def skip_many(self, count: int) -> list[str]:
-        """A job is skipped in each of so many new missions, all at one moment."""
+        """Skips a job in each of this many new missions, all in one transaction."""
         with self.database.connection.transaction():
             return [self.skip(f"m{number}") for number in range(1, count + 1)]
 
     def deliveries(self, channel: str | None = None) -> list[dict[str, Any]]:
-        """The rows of notification_deliveries, in order of mission and channel."""
+        """The rows of notification_deliveries, ordered by notification and channel."""
         return self.database.rows(
             "select * from scooters_ops.notification_deliveries"
             " where channel = coalesce(%s, channel) order by notification_id, channel desc",
@@ -111,18 +111,18 @@ class House:
         return [row["state"] for row in self.deliveries(channel)]
 
     def is_sent(self, channel: str | None = None) -> bool:
-        """Whether there are deliveries, and all of them are sent."""
+        """Whether there are deliveries and all of them are sent."""
         return set(self.states(channel)) == {"sent"}
 
     def make_due(self) -> None:
-        """What waits for its next attempt need not wait any longer."""
+        """Makes everything that waits for its next attempt due now."""
         self.database.connection.execute(
             "update scooters_ops.notification_recipients set next_attempt_at = now()"
             " where state = 'pending'"
         )
 
     def lease(self, worker: str, channel: str, seconds: float) -> list[dict[str, Any]]:
-        """Leases everything due of a channel, as a notifier of that name would."""
+        """Leases everything due for a channel, as a notifier of that name would."""
         return self.database.rows(
             "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
             worker,
@@ -131,7 +131,7 @@ class House:
         )
 
     def is_blocked(self, function: str) -> bool:
-        """Whether a notifier waits for a lock in a call of that function."""
+        """Whether a notifier's statement with that function waits for a lock."""
         return bool(
             self.database.value(
                 "select count(*) from pg_stat_activity"
@@ -152,7 +152,7 @@ class House:
 
     @contextmanager
     def without_database(self) -> Iterator[None]:
-        """Within, notifiers lose their connections and get no others."""
+        """Inside, notifiers lose their connections and cannot reconnect."""
         self._allow_connections(False)
         self.cut_connections()
         try:
@@ -162,7 +162,7 @@ class House:
 
     @contextmanager
     def read_only(self) -> Iterator[None]:
-        """Within, notifiers lose their connections, and others that they make can only read."""
+        """Inside, notifiers lose their connections, and new ones are read-only."""
         self.database.connection.execute(
             f"alter role {LOGIN} set default_transaction_read_only = on"
         )
@@ -175,7 +175,7 @@ class House:
 
     @contextmanager
     def full_pool(self) -> Iterator[None]:
-        """Within, notifiers lose their connections, and none is left for them."""
+        """Inside, notifiers lose their connections, and the server has none left for them."""
         self.database.connection.execute(f"alter role {LOGIN} connection limit 0")
         self.cut_connections()
         try:
@@ -210,8 +210,8 @@ class House:
 
 
 class Gate:
-    """A SOCKS proxy to one server that keeps its callers waiting, before their requests, until it
-    is opened."""
+    """A SOCKS proxy to one server. Until it is opened, clients are not connected and cannot send
+    their requests."""
 
     def __init__(self, stand_in: StandIn) -> None:
         self._target = urlsplit(stand_in.base_url)
@@ -263,7 +263,7 @@ def command(*arguments: str) -> list[str]:
 
 @contextmanager
 def make_house(database: TestDatabase) -> Iterator[House]:
-    """Both stand-ins, the notifier's user, and a config that leads there."""
+    """Both stand-ins, the notifier's user, and a config that uses them."""
     database.connection.execute(
         f"do $$ begin create role {LOGIN} login in role scooters_ops_notifier;"
         " exception when duplicate_object then null; end $$"
@@ -282,13 +282,13 @@ def make_house(database: TestDatabase) -> Iterator[House]:
 
 @dataclass
 class Daemon:
-    """A notifier that runs as a task; with `once` it ends by itself."""
+    """A notifier that runs as a task."""
 
     notifier: Notifier
     task: asyncio.Task[None]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Waits for a condition. Fails when the notifier ends, or when it takes too long."""
+        """Waits for a condition. Fails if the notifier ends first, or if it takes too long."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not condition():
                 if self.task.done():
@@ -297,7 +297,7 @@ class Daemon:
                 await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """Stops it, and waits for its end."""
+        """Stops it and waits until it has ended."""
         self.notifier.stop()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self.task
@@ -305,7 +305,7 @@ class Daemon:
 
 @asynccontextmanager
 async def running(*, once: bool = False) -> AsyncIterator[Daemon]:
-    """A daemon; stopped at the end, unless it has ended."""
+    """A daemon, stopped at the end unless it has ended. With `once` it ends by itself."""
     notifier = Notifier(ROOT / "templates", Secrets())
     daemon = Daemon(notifier, asyncio.create_task(notifier.run(once=once)))
     try:
@@ -319,7 +319,7 @@ async def running(*, once: bool = False) -> AsyncIterator[Daemon]:
 
 
 def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
-    """The fields of each event of that name that was logged."""
+    """The fields of each logged event of that name."""
     return [
         record.__dict__["fields"]
         for record in caplog.records
@@ -328,7 +328,7 @@ def events(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, Any]]:
 
 
 def at_info(caplog: pytest.LogCaptureFixture) -> None:
-    """Lets caplog see events of level info."""
+    """Lets caplog see info events."""
     caplog.set_level(logging.INFO, logger="notifier")
 
 

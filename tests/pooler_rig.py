@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before a test's database."""
+"""A real PgBouncer in front of a test database."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 @dataclass(frozen=True)
 class Pooler:
-    """PgBouncer on 127.0.0.1. It trusts everybody, and has one server's session for each user, so
-    that every client gets what another one left there."""
+    """PgBouncer on 127.0.0.1. It trusts everybody, and has one server session per user, so that every
+    client finds what another one left in it."""
 
     database: TestDatabase
     port: int
@@ -35,11 +35,11 @@ class Pooler:
         return make_conninfo(host="127.0.0.1", port=self.port, user=user, dbname=self.database.name)
 
     def environment(self, user: str) -> dict[str, str]:
-        """This process's, but libpq's variables point here."""
+        """The environment for libpq to connect here."""
         return self.database.environment | {"PGPORT": str(self.port), "PGUSER": user}
 
     def show(self, what: str) -> list[dict[str, Any]]:
-        """What its own console says."""
+        """An answer of its admin console."""
         with psycopg.connect(
             host="127.0.0.1",
             port=self.port,
@@ -54,7 +54,7 @@ class Pooler:
 
 @contextmanager
 def pooler(database: TestDatabase, mode: str = "transaction", size: int = 1) -> Iterator[Pooler]:
-    """PgBouncer, killed at the end. It does not run as root."""
+    """PgBouncer, killed at the end. It refuses to run as root."""
     assert PROGRAM, "PgBouncer is not installed: sh deploy/packages.sh"
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         with socket.create_server(("127.0.0.1", 0)) as free:

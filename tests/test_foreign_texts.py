@@ -1,5 +1,5 @@
-"""Texts that others wrote: what no database can hold is refused, and what could steer a terminal is
-shown and not obeyed."""
+"""Text that others wrote: the API refuses what the database cannot hold, and nothing that is printed
+can control a terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\x7f\u202egnp.exe\u2066"
 
 
 @given(st.text())
-def test_nothing_steers_a_terminal_and_everything_else_stays(text: str) -> None:
+def test_nothing_controls_a_terminal_and_all_other_text_stays(text: str) -> None:
     for made in (escaped(text), one_line(text), escaped_lines(text).replace("\n", "")):
         assert not STEERING.search(made)
         made.encode()
@@ -52,7 +52,7 @@ def house(database: TestDatabase) -> Iterator[House]:
         yield made
 
 
-def test_no_command_prints_what_steers_a_terminal(house: House) -> None:
+def test_no_command_prints_what_controls_a_terminal(house: House) -> None:
     mission_id = f"m{HOSTILE}\nNothing needs a person."
     house.skip(mission_id, performer_name=HOSTILE)
     database = house.database
@@ -120,7 +120,7 @@ def test_a_terminal_that_lacks_the_characters_gets_escapes(house: House) -> None
     assert r"\u0410\u043d\u043d\u0430 \U0001f6f5" in shown.stdout
 
 
-# --- A database that does not have every character ------------------------------------------------
+# --- A database that cannot hold every character ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def http(cyrillic: TestDatabase) -> Iterator[Face]:
         yield serving
 
 
-def test_what_the_database_cannot_hold_is_422_wherever_it_comes_in(
+def test_text_that_the_database_cannot_hold_is_422_in_every_field(
     cyrillic: TestDatabase, http: Face
 ) -> None:
     def mission(**changes: Any) -> dict[str, Any]:
@@ -186,12 +186,12 @@ def test_what_the_database_cannot_hold_is_422_wherever_it_comes_in(
     ("query", "status"),
     [
         ("city=%00", 200),  # a NUL is left out
-        ("type=%00&lang=%FF", 200),  # no type, and no language: as if it were not there
+        ("type=%00&lang=%FF", 200),  # not a type and not a language: ignored
         ("city=%ED%A0%80", 422),
         ("performer=%FF", 422),
     ],
 )
-def test_a_filter_that_no_text_can_match_is_no_error_of_ours(
+def test_a_filter_that_no_text_can_match_is_not_our_error(
     http: Face, query: str, status: int
 ) -> None:
     assert http.client.get(f"/board?{query}").status_code == status
@@ -200,7 +200,7 @@ def test_a_filter_that_no_text_can_match_is_no_error_of_ours(
 def test_an_answer_with_characters_that_the_database_lacks_is_recorded(
     cyrillic: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A channel's server may say anything; that must not stop the notifier."""
+    """A channel's server may answer anything; that must not stop the notifier."""
     monkeypatch.setenv("DATABASE_URL", cyrillic.cluster.conninfo(cyrillic.name))
     cyrillic.create_mission("m1", 1)
     cyrillic.value("select scooters_ops.skip_job('m1', 'p1', 'j1')")

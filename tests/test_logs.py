@@ -1,4 +1,4 @@
-"""Logs are events with fields, one line each, and never hold a secret."""
+"""Logs are events with fields, one line each, without secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
 
 @pytest.fixture
 def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
-    """Secrets that have given SECRET out."""
+    """Secrets from which somebody got SECRET."""
     made = Secrets()
     monkeypatch.setenv("A_SECRET", SECRET)
     made.get("A_SECRET")
@@ -31,7 +31,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> Secrets:
 
 
 def line(secrets: Secrets, name: str, **fields: object) -> str:
-    """The event as it is written."""
+    """The event as a log line."""
     record = logging.LogRecord("notifier", logging.INFO, "", 0, name, None, None)
     record.fields = fields
     return EventFormatter(secrets).format(record)
@@ -69,7 +69,7 @@ def test_fields_that_are_none_are_left_out_and_empty_ones_are_shown() -> None:
         ("right\u202eto left", r'"right\u202eto left"'),
     ],
 )
-def test_a_value_is_quoted_where_it_must_be(value: str, written: str) -> None:
+def test_a_value_is_quoted_only_if_it_must_be(value: str, written: str) -> None:
     assert line(Secrets(), "failed", reason=value).endswith(f" failed reason={written}")
 
 
@@ -83,7 +83,7 @@ def test_no_value_can_forge_a_line_or_a_field(value: str) -> None:
     )
 
 
-def test_a_message_of_a_library_is_one_line_too() -> None:
+def test_a_librarys_message_is_one_line_too() -> None:
     record = logging.LogRecord(
         "asyncio", logging.ERROR, "", 0, "Task failed\n2026 INFO sent", None, None
     )
@@ -99,14 +99,14 @@ def test_a_message_of_a_library_is_one_line_too() -> None:
 @pytest.mark.parametrize(
     "text", [SECRET, f"/bot{SECRET}/sendMessage", f"two words {SECRET}", f"broken\n{SECRET}"]
 )
-def test_a_secret_that_was_given_out_is_blotted_out(secrets: Secrets, text: str) -> None:
+def test_a_secret_in_use_is_redacted(secrets: Secrets, text: str) -> None:
     written = line(secrets, f"said {text}", reason=text, error=ValueError(text))
     assert SECRET not in written
     assert written.count("***") == 3
 
 
 @pytest.mark.parametrize("secret", ['pass"word', "pass\\word", "user:p=ss"])
-def test_a_secret_is_blotted_out_even_where_quoting_would_change_it(
+def test_a_secret_is_redacted_even_if_quoting_would_change_it(
     monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
     monkeypatch.setenv("A_SECRET", secret)
@@ -127,7 +127,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_logging_as_before")
-def test_events_go_to_standard_error_from_the_level_on(
+def test_events_of_the_level_and_above_go_to_standard_error(
     monkeypatch: pytest.MonkeyPatch, secrets: Secrets
 ) -> None:
     errors = io.StringIO()
@@ -141,7 +141,7 @@ def test_events_go_to_standard_error_from_the_level_on(
     assert second.endswith(" ERROR shown: ***")
 
 
-def test_an_event_that_strangers_cause_is_logged_at_once_and_then_by_how_often_it_came(
+def test_an_event_that_outsiders_cause_is_logged_at_once_and_then_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     timers: list[Callable[[], None]] = []

@@ -1,5 +1,5 @@
-"""No secret in any output: everything is run at the most verbose log level, and then every output
-and every column of the database is searched for the tokens and the passwords."""
+"""No output holds a secret. Commands run at the most verbose log level; then every output and every
+column of the database is searched for the tokens and passwords."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.delivery_rigs import LOGIN, SECRETS, TELEGRAM, TICKET, House, make_ho
 PASSWORD = "correct-horse-battery"
 PROXY_AUTH = "proxy-user:proxy-staple"
 LOCKED_OUT = "locked_out"
-"""A user who has to show a password, and has none."""
+"""A user who must give a password and has none."""
 
 
 @dataclass
 class Listener:
-    """Runs commands, and keeps all that they print."""
+    """Runs commands and keeps what they print."""
 
     house: House
     url: str
@@ -59,7 +59,7 @@ class Listener:
         ]
 
     def assert_no_secret(self, *more: str) -> None:
-        """Not even a part of one: a token is two parts, and a password may be cut in two."""
+        """Not even part of one: a token has two parts, and a URL may cut a password in two."""
         bot, _, key = SECRETS["TELEGRAM_BOT_TOKEN"].partition(":")
         secrets = {key, SECRETS["TRACKER_TOKEN"], PASSWORD, PROXY_AUTH.partition(":")[2], *more}
         secrets |= {f"{bot}:", quote(f"{bot}:", safe=""), SECRETS["TRACKER_ORG_ID"]}
@@ -78,7 +78,7 @@ def listener(database: TestDatabase) -> Iterator[Listener]:
 
 @pytest.fixture(scope="module")
 def _locked_out(cluster: Postgres) -> None:
-    """From now on the server asks LOCKED_OUT for a password."""
+    """Makes the server ask LOCKED_OUT for a password from now on."""
     hba = Path(cluster.get_data_directory()) / "pg_hba.conf"
     hba.write_text(f"host all {LOCKED_OUT} 127.0.0.1/32 scram-sha-256\n{hba.read_text()}")
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
@@ -96,7 +96,7 @@ def _locked_out(cluster: Postgres) -> None:
     until(is_locked_out)
 
 
-def test_what_succeeds_tells_no_secret(listener: Listener) -> None:
+def test_successful_commands_show_no_secret(listener: Listener) -> None:
     listener.house.skip()
     assert listener.run("run", "--once").returncode == 0
     assert listener.house.is_sent()
@@ -110,7 +110,7 @@ def test_what_succeeds_tells_no_secret(listener: Listener) -> None:
     listener.assert_no_secret()
 
 
-def test_what_fails_tells_no_secret_even_where_the_far_end_repeats_it(
+def test_failures_show_no_secret_even_if_the_server_repeats_it(
     listener: Listener,
 ) -> None:
     house = listener.house
@@ -143,9 +143,9 @@ def test_what_fails_tells_no_secret_even_where_the_far_end_repeats_it(
     listener.assert_no_secret()
 
 
-def test_what_cannot_be_reached_tells_no_secret(listener: Listener) -> None:
+def test_unreachable_servers_show_no_secret(listener: Listener) -> None:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound, and listening to nobody
+        closed.bind(("127.0.0.1", 0))  # bound but not listening
         nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
         house = listener.house
         unreachable = {
@@ -167,14 +167,14 @@ def test_what_cannot_be_reached_tells_no_secret(listener: Listener) -> None:
     listener.assert_no_secret()
 
 
-def test_a_proxy_that_refuses_us_and_one_that_was_named_wrongly_tell_no_secret(
+def test_a_proxy_that_refuses_us_and_malformed_proxy_credentials_show_no_secret(
     listener: Listener,
 ) -> None:
     house = listener.house
     house.configure(
         TELEGRAM,
         channels__telegram__base_url="https://127.0.0.1:1",
-        channels__telegram__proxy=house.tracker.base_url,  # knows no CONNECT
+        channels__telegram__proxy=house.tracker.base_url,  # does not support CONNECT
         channels__telegram__proxy_auth_env="PROXY_AUTH",
     )
     house.skip()
@@ -184,7 +184,7 @@ def test_a_proxy_that_refuses_us_and_one_that_was_named_wrongly_tell_no_secret(
     listener.assert_no_secret("no-colon-staple")
 
 
-def test_templates_that_fail_tell_no_secret(listener: Listener, tmp_path: Path) -> None:
+def test_failing_templates_show_no_secret(listener: Listener, tmp_path: Path) -> None:
     for folder in ("notifier", "templates", "migrations"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     for name in ("telegram.text.j2", "st.summary.j2"):
@@ -196,7 +196,7 @@ def test_templates_that_fail_tell_no_secret(listener: Listener, tmp_path: Path) 
     listener.assert_no_secret()
 
 
-def test_secrets_that_cannot_be_used_are_not_told(listener: Listener, tmp_path: Path) -> None:
+def test_unusable_secrets_are_not_shown(listener: Listener, tmp_path: Path) -> None:
     listener.house.skip()
     for value in ("two words-staple", "кот-staple"):
         assert listener.run("run", "--once", TRACKER_TOKEN=value).returncode == 2
@@ -209,7 +209,7 @@ def test_secrets_that_cannot_be_used_are_not_told(listener: Listener, tmp_path: 
 
 
 @pytest.mark.usefixtures("_locked_out")
-def test_a_wrong_password_is_not_told(listener: Listener) -> None:
+def test_a_wrong_password_is_not_shown(listener: Listener) -> None:
     port, name = listener.house.database.cluster.port, listener.house.database.name
     url = f"postgresql://{LOCKED_OUT}:{PASSWORD}@127.0.0.1:{port}/{name}"
     for arguments in (["run"], ["run", "--once"], ["status"], ["config", "show"]):
@@ -232,7 +232,7 @@ def test_a_wrong_password_is_not_told(listener: Listener) -> None:
         f"host=127.0.0.1 port=1 password='{PASSWORD}",
     ],
 )
-def test_a_database_url_that_cannot_be_read_is_not_told(
+def test_an_unreadable_database_url_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
@@ -245,7 +245,7 @@ def test_a_database_url_that_cannot_be_read_is_not_told(
 
 
 def test_the_search_would_find_a_secret(listener: Listener) -> None:
-    """Else all of the above proves nothing."""
+    """Otherwise the tests above prove nothing."""
     listener.assert_no_secret()
     listener.heard.append(f"https://api.telegram.org/bot{SECRETS['TELEGRAM_BOT_TOKEN']}/")
     with pytest.raises(AssertionError):

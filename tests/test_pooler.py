@@ -1,4 +1,5 @@
-"""Through a pooler that gives each transaction another session: all works, and nothing is left."""
+"""Behind a pooler that may run each transaction in another session everything works, and no setting
+stays behind."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from tests.http_rigs import TOKEN, face, skip_url
 from tests.pooler_rig import Pooler, pooler
 
 LOGIN = "duty_pooled"
-"""A user that may write, deliver and look."""
+"""A user that may write, deliver and read."""
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +49,14 @@ def environment(pooled: Pooler) -> dict[str, str]:
 
 @contextmanager
 def everything_running(pooled: Pooler) -> Iterator[Any]:
-    """A notifier and the HTTP API, on the one session that the pooler has for them."""
+    """A notifier and the HTTP API, on the only session that the pooler has for them."""
     with face(environment(pooled), "run") as running:
         yield running
         assert running.stop() == 0
 
 
 def settings_left(pooled: Pooler) -> dict[str, str]:
-    """What another client of the same user finds set in the session, and is not of the pooler."""
+    """What another client of the same user finds set in the session, besides the pooler's own."""
     with psycopg.connect(pooled.conninfo(LOGIN), autocommit=True, prepare_threshold=None) as other:
         return dict(
             other.execute(
@@ -72,7 +73,7 @@ def test_everything_works_through_a_pooler_in_transaction_mode(
     with everything_running(pooled) as running:
         until(lambda: " no_session " in running.log)
         assert re.search(r" no_session reason=.*LISTEN.* poll_seconds=1\b", running.log)
-        # Each of the statements more often than psycopg would wait before it prepares one.
+        # Run each statement more often than psycopg does before it prepares one by default.
         tokens = [house.skip(f"m-{number}") for number in range(1, 8)]
         for number in range(1, 8):
             assert running.skip(f"m-{number}", "p1", "j1").json() == {"skipped": False}
@@ -97,7 +98,7 @@ def test_everything_works_through_a_pooler_in_transaction_mode(
             assert other.execute("select * from pg_listening_channels()").fetchall() == []
             assert other.execute("select count(*) from pg_prepared_statements").fetchone() == (0,)
         servers = [each for each in pooled.show("servers") if each["user"] == LOGIN]
-        assert len(servers) == 1, "all of them had the same session"
+        assert len(servers) == 1, "they all shared one session"
     assert "database_lost" not in running.log
     assert "database_refuses" not in running.log
     assert running.log.count(" no_session ") == 1
@@ -118,10 +119,10 @@ def test_a_refused_statement_leaves_no_transaction_open_in_the_pooler(
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_a_session_of_ones_own_is_told_from_a_pooler(
+def test_a_session_of_our_own_is_told_apart_from_a_pooler(
     house: House, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether a pooler keeps its sessions to one client each it does not say."""
+    """A pooler does not say whether it keeps a session for one client."""
 
     async def is_session() -> bool:
         database = await Database.connect(30)
@@ -140,7 +141,7 @@ def test_a_session_of_ones_own_is_told_from_a_pooler(
 @pytest.mark.parametrize(
     "arguments", [("migrate",), ("schedule",), ("unschedule",), ("status", "--jobs")]
 )
-def test_what_needs_a_session_says_at_its_start_that_it_has_none(
+def test_a_command_that_needs_a_session_refuses_to_start_without_one(
     house: House, pooled: Pooler, arguments: tuple[str, ...]
 ) -> None:
     finished = subprocess.run(

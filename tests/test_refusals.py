@@ -1,4 +1,4 @@
-"""A permanent SQL error is no lost database: one place tells them apart, for all programs."""
+"""A permanent SQL error is not a lost database, and all programs tell them apart."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def house(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
 
 @contextmanager
 def refusing_updates(database: TestDatabase, table: str) -> Iterator[None]:
-    """Within, updates of the table are refused: published, it has no key for its subscribers. The
-    server's SQLSTATE is 55000, which psycopg takes for an OperationalError."""
+    """Inside, the server refuses updates of the table, because it is published without a replica
+    identity. Its SQLSTATE is 55000, which psycopg maps to OperationalError."""
     database.connection.execute(
         f"alter table scooters_ops.{table} replica identity nothing;"
-        f" create publication of_somebody for table scooters_ops.{table}"
+        f" create publication of_another_team for table scooters_ops.{table}"
     )
     try:
         yield
     finally:
         database.connection.execute(
-            "drop publication if exists of_somebody;"
+            "drop publication if exists of_another_team;"
             f" alter table scooters_ops.{table} replica identity default"
         )
 
 
 @contextmanager
 def without_right(database: TestDatabase, function: str) -> Iterator[None]:
-    """Within, notifiers may not call this function."""
+    """Inside, notifiers may not call this function."""
     where = f"execute on function scooters_ops.{function}"
     database.connection.execute(f"revoke {where} from scooters_ops_notifier")
     try:
@@ -57,7 +57,7 @@ def without_right(database: TestDatabase, function: str) -> Iterator[None]:
         database.connection.execute(f"grant {where} to scooters_ops_notifier")
 
 
-# --- Which is which ------------------------------------------------------------------------------
+# --- Temporary or permanent ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -89,25 +89,25 @@ def without_right(database: TestDatabase, function: str) -> Iterator[None]:
         ("XX001", False),  # data_corrupted
     ],
 )
-def test_the_sqlstate_tells_what_may_succeed_later(sqlstate: str, expected: bool) -> None:
+def test_the_sqlstate_says_what_may_succeed_later(sqlstate: str, expected: bool) -> None:
     assert is_temporary(psycopg.errors.lookup(sqlstate)("as the server says")) is expected
 
 
-def test_without_a_sqlstate_the_connections_end_is_temporary_and_a_mistake_of_ours_is_not() -> None:
+def test_without_a_sqlstate_a_lost_connection_is_temporary_and_our_own_mistake_is_not() -> None:
     assert is_temporary(psycopg.OperationalError("server closed the connection"))
     assert is_temporary(psycopg.InterfaceError("the connection is closed"))
     assert not is_temporary(psycopg.ProgrammingError("the query has 1 placeholder"))
     assert not is_temporary(psycopg.DataError("a text cannot contain NUL"))
 
 
-def test_a_plan_that_returns_other_columns_than_it_did_is_a_reason_to_connect_again(
+def test_a_prepared_plan_that_returns_other_columns_is_a_reason_to_reconnect(
     database: TestDatabase,
 ) -> None:
     own = database.connection
     own.execute("create table public.changing (a int)")
     own.execute("select * from public.changing", prepare=True)
-    with database.connect() as somebody:  # psycopg prepares anew after an "alter" of its own
-        somebody.execute("alter table public.changing add column b int")
+    with database.connect() as other_session:  # after its own "alter" psycopg prepares again
+        other_session.execute("alter table public.changing add column b int")
     with pytest.raises(psycopg.errors.FeatureNotSupported) as changed:
         own.execute("select * from public.changing", prepare=True)
     assert is_temporary(changed.value)
@@ -116,7 +116,7 @@ def test_a_plan_that_returns_other_columns_than_it_did_is_a_reason_to_connect_ag
     assert not is_temporary(other.value)
 
 
-def test_a_refused_step_is_tried_again_ever_more_rarely_and_the_others_meanwhile() -> None:
+def test_a_refused_step_backs_off_while_the_other_steps_go_on() -> None:
     now = 0.0
     tried: list[tuple[str, float]] = []
     noted: list[bool] = []
@@ -158,7 +158,7 @@ def test_a_refused_step_is_tried_again_ever_more_rarely_and_the_others_meanwhile
 # --- The work loop -------------------------------------------------------------------------------
 
 
-def test_what_is_planned_is_sent_although_planning_is_refused(
+def test_planned_notifications_are_sent_although_planning_is_refused(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)
@@ -197,7 +197,7 @@ def test_what_is_planned_is_sent_although_planning_is_refused(
     assert events(caplog, "database_lost") == []
 
 
-def test_a_table_without_replica_identity_is_no_lost_database(
+def test_a_table_without_replica_identity_is_not_a_lost_database(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)
@@ -211,7 +211,7 @@ def test_a_table_without_replica_identity_is_no_lost_database(
             problem = daemon.notifier.problem() or ""
             assert "the database refuses to " in problem
             assert "(SQLSTATE 55000)" in problem
-            # It goes on with what still works.
+            # The other steps go on.
             house.database.connection.execute(
                 "update scooters_ops.notifiers set seen_at = seen_at - interval '1 hour'"
             )
@@ -221,7 +221,7 @@ def test_a_table_without_replica_identity_is_no_lost_database(
                     == [True]
                 ),
             )
-            house.database.connection.execute("drop publication of_somebody")
+            house.database.connection.execute("drop publication of_another_team")
             await daemon.until(house.is_sent)
 
     with refusing_updates(house.database, "notification_recipients"):
@@ -232,7 +232,7 @@ def test_a_table_without_replica_identity_is_no_lost_database(
     assert steps <= {"take over leases", "release", "lease"}
 
 
-def test_what_was_sent_is_recorded_once_the_database_no_longer_refuses(
+def test_a_sent_message_is_recorded_once_the_database_no_longer_refuses(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)
@@ -257,7 +257,7 @@ def test_what_was_sent_is_recorded_once_the_database_no_longer_refuses(
     assert len(events(caplog, "database_back")) == 1
 
 
-def test_once_ends_by_exit_code_2_and_names_what_the_database_refuses(house: House) -> None:
+def test_once_ends_with_exit_code_2_and_names_what_the_database_refuses(house: House) -> None:
     house.configure(TELEGRAM)
     house.skip()
     with without_right(house.database, "plan_deliveries(integer)"):
@@ -269,7 +269,7 @@ def test_once_ends_by_exit_code_2_and_names_what_the_database_refuses(house: Hou
     )
 
 
-def test_the_command_line_does_not_take_a_refusal_for_a_missing_database(house: House) -> None:
+def test_the_command_line_does_not_call_a_refusal_a_missing_database(house: House) -> None:
     house.configure(TELEGRAM)
     token = house.skip()
     house.telegram.script(house.telegram.refusal(403, "Forbidden"))
@@ -282,7 +282,7 @@ def test_the_command_line_does_not_take_a_refusal_for_a_missing_database(house: 
     assert "replica identity" in ended.stderr
 
 
-def test_what_a_notifier_cannot_do_is_what_systemd_shows() -> None:
+def test_systemd_shows_what_the_database_refuses() -> None:
     told: list[str] = []
 
     class Listener(type(Notifier.__dataclass_fields__["service"].default_factory())):  # type: ignore
@@ -303,10 +303,10 @@ def test_what_a_notifier_cannot_do_is_what_systemd_shows() -> None:
 # --- The HTTP API --------------------------------------------------------------------------------
 
 
-def test_what_the_server_refuses_for_good_is_neither_the_callers_fault_nor_a_lost_database(
+def test_a_permanent_refusal_is_neither_the_callers_fault_nor_a_lost_database(
     database: TestDatabase,
 ) -> None:
-    """409 would let the caller drop his skip, and 503 with Retry-After repeat it for ever."""
+    """409 would make the caller drop the skip, and 503 with Retry-After repeat it for ever."""
     database.create_mission()
     with http_user(database) as environment, face(environment) as serving:
         with refusing_updates(database, "mission_jobs"):
@@ -316,7 +316,9 @@ def test_what_the_server_refuses_for_good_is_neither_the_callers_fault_nor_a_los
         assert "http_without_database" not in serving.log
         assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
         database.connection.execute("update scooters_ops.mission_jobs set status = 'completed'")
-        assert is_problem(serving.skip("m1", "p2", "j1"), 409)  # ours, of the same SQLSTATE
+        assert is_problem(
+            serving.skip("m1", "p2", "j1"), 409
+        )  # our own error, with the same SQLSTATE
         assert is_problem(serving.skip("m1", "p9", "j1"), 404)
 
 

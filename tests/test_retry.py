@@ -60,7 +60,7 @@ def recorded(
 # --- Back-off ----------------------------------------------------------------------------------
 
 
-def test_the_wait_doubles_up_to_its_greatest() -> None:
+def test_the_wait_doubles_up_to_the_maximum() -> None:
     waits = [backoff(POLICY, failures, jitter=1).total_seconds() for failures in range(1, 11)]
     assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]
 
@@ -71,7 +71,7 @@ def test_jitter_spreads_the_last_fifth_of_the_wait() -> None:
 
 
 @given(policy=policies, failures=failure_counts, jitter=jitters)
-def test_no_number_of_failures_overflows_or_passes_the_greatest_wait(
+def test_no_number_of_failures_overflows_or_exceeds_the_maximum_wait(
     policy: RetryPolicy, failures: int, jitter: float
 ) -> None:
     wait = backoff(policy, failures, jitter)
@@ -98,7 +98,7 @@ def test_jitter_takes_at_most_a_fifth(policy: RetryPolicy, failures: int, jitter
 
 @pytest.mark.parametrize("in_doubt", ["resend", "hold"])
 @pytest.mark.parametrize("attempts", [1, 12, 13, 1000])
-def test_what_was_sent_is_sent_however_often_it_was_tried(
+def test_a_sent_message_is_sent_after_any_number_of_attempts(
     attempts: int, in_doubt: Literal["resend", "hold"]
 ) -> None:
     assert recorded(Sent("99"), attempts=attempts, in_doubt=in_doubt) == Result(
@@ -111,7 +111,7 @@ def test_a_permanent_error_fails_at_the_first_attempt() -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 12, 1000])
-def test_a_refused_channel_is_not_held_against_the_recipient(attempts: int) -> None:
+def test_a_refused_channel_does_not_count_against_the_recipient(attempts: int) -> None:
     assert recorded(Misconfigured("HTTP 401"), attempts=attempts) == Result(
         17, "pending", is_attempt=False, error="HTTP 401", is_channel_refused=True
     )
@@ -126,7 +126,7 @@ def test_a_transient_error_waits_longer_each_time(attempts: int, seconds: float)
 
 @pytest.mark.parametrize("stated", [0, 0.5, 77, 86400])
 @pytest.mark.parametrize("attempts", [1, 11])
-def test_a_delay_that_the_channel_states_wins(attempts: int, stated: float) -> None:
+def test_a_delay_that_the_channel_asks_for_wins(attempts: int, stated: float) -> None:
     outcome = Retry("HTTP 429", timedelta(seconds=stated))
     made = recorded(outcome, attempts=attempts)
     assert (made.delay_seconds, made.hold_seconds) == (stated, stated)
@@ -140,7 +140,7 @@ def test_the_last_attempt_gives_up_with_its_reason(outcome: Retry | InDoubt, att
     )
 
 
-def test_a_delay_that_the_channel_states_holds_the_others_even_after_the_last_attempt() -> None:
+def test_a_delay_that_the_channel_asks_for_holds_the_others_even_after_the_last_attempt() -> None:
     assert recorded(Retry("HTTP 429", timedelta(seconds=7)), attempts=12) == Result(
         17, "failed", error="gave up after 12 attempts: HTTP 429", hold_seconds=7
     )
@@ -150,7 +150,7 @@ def test_a_delay_that_the_channel_states_holds_the_others_even_after_the_last_at
     ("waited", "seconds"), [(0, 5), (5, 5), (40, 40), (899, 899), (10**7, 900)]
 )
 @pytest.mark.parametrize("attempts", [1, 12, 1000])
-def test_what_a_person_must_mend_is_tried_again_for_ever_and_counts_no_attempt(
+def test_a_blocked_recipient_is_tried_for_ever_and_no_attempt_counts(
     attempts: int, waited: float, seconds: float
 ) -> None:
     made = recorded(Blocked("template"), attempts=attempts, waited=timedelta(seconds=waited))
@@ -166,7 +166,7 @@ def test_what_a_person_must_mend_is_tried_again_for_ever_and_counts_no_attempt(
 
 @pytest.mark.parametrize("attempts", [1, 12])
 @pytest.mark.parametrize("outcome", [Failed("chat not found"), Retry("HTTP 429")])
-def test_what_an_answer_proves_of_the_channel_is_recorded_with_any_result(
+def test_an_answer_that_proves_our_credentials_is_recorded_with_any_result(
     outcome: Failed | Retry, attempts: int
 ) -> None:
     proving = replace(outcome, is_authenticated=True)
@@ -174,7 +174,7 @@ def test_what_an_answer_proves_of_the_channel_is_recorded_with_any_result(
     assert not recorded(outcome, attempts=attempts).is_channel_accepted
 
 
-def test_of_a_moved_target_the_new_fields_are_recorded() -> None:
+def test_the_changed_fields_of_a_moved_target_are_recorded() -> None:
     moved_to = {"type": "telegram", "chat_id": -100}
     assert recorded(Sent("99", moved_to)).moved_to == {"chat_id": -100}
 
@@ -186,9 +186,9 @@ def test_a_doubtful_send_is_repeated_or_held_as_config_says() -> None:
     assert recorded(InDoubt("cut"), in_doubt="hold") == Result(17, "in_doubt", error="cut")
 
 
-def test_doubt_is_held_and_not_given_up_even_at_the_last_attempt() -> None:
+def test_a_doubtful_send_is_held_and_not_given_up_even_at_the_last_attempt() -> None:
     assert recorded(InDoubt("cut"), attempts=12, in_doubt="hold").state == "in_doubt"
 
 
-def test_hold_concerns_doubt_alone() -> None:
+def test_hold_applies_only_to_doubtful_sends() -> None:
     assert recorded(Retry("HTTP 500"), in_doubt="hold").state == "pending"

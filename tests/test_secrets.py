@@ -1,4 +1,4 @@
-"""Secrets come from the environment or from systemd's credentials, and stay out of texts."""
+"""Secrets come from the environment or from systemd's credentials, and are redacted in text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_secret_comes_from_a_credential_file(credentials: Path) -> None:
     assert Secrets().get("TEST_SECRET") == "12:abc"
 
 
-def test_the_environment_comes_before_the_file(
+def test_the_environment_has_priority_over_the_file(
     credentials: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (credentials / "TEST_SECRET").write_text("file")
@@ -44,7 +44,7 @@ def test_a_missing_or_empty_secret_is_named(credentials: Path) -> None:
         Secrets().get("TEST_SECRET")
 
 
-def test_a_missing_secret_is_named_where_there_are_no_credentials(
+def test_a_missing_secret_is_named_without_a_credentials_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
@@ -52,7 +52,7 @@ def test_a_missing_secret_is_named_where_there_are_no_credentials(
         Secrets().get("TEST_SECRET")
 
 
-def test_a_file_that_cannot_be_read_is_named(credentials: Path) -> None:
+def test_an_unreadable_file_is_named(credentials: Path) -> None:
     (credentials / "TEST_SECRET").write_bytes(b"\xff\xfe")
     with pytest.raises(SecretMissing, match="TEST_SECRET: it is not text"):
         Secrets().get("TEST_SECRET")
@@ -72,7 +72,7 @@ def test_a_secret_that_is_not_one_word_of_ascii_is_refused_without_showing_it(
     assert secret not in str(caught.value)
 
 
-def test_secrets_that_were_given_out_are_blotted_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_use_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = Secrets()
     assert secrets.redact("nothing known") == "nothing known"
     monkeypatch.setenv("LONG", "12:abc/d")
@@ -83,7 +83,7 @@ def test_secrets_that_were_given_out_are_blotted_out(monkeypatch: pytest.MonkeyP
     assert secrets.redact(text) == "POST /bot***/x, ***, ***, ***."
 
 
-def test_a_secret_too_short_to_hide_tears_no_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_is_too_short_is_not_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORGANIZATION", "99")
     secrets = Secrets()
     assert secrets.get("ORGANIZATION") == "99"

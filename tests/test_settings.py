@@ -1,4 +1,4 @@
-"""Whatever a server, a role, a client or a pooler is set to: what is noticed arrives, the same."""
+"""Settings of a server, a role, a client or a pooler never change what is noticed and sent."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
 from tests.http_rigs import TOKEN, skip_url, url_of
 
 LOGIN = "duty_everything"
-"""A user that may write, deliver and look."""
+"""A user that may write, deliver and read."""
 NAME = "Анна 🛴"
 RUSSIAN = "Анна Каренина"
 
-# Each combination sets what does not stand in the way of the others.
+# Settings that can be combined.
 SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "how values look": {
+    "how values are written": {
         "DateStyle": "SQL, DMY",
         "IntervalStyle": "iso_8601",
         "TimeZone": "Asia/Kathmandu",
@@ -67,7 +67,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "client_encoding": "SQL_ASCII",
         "client_min_messages": "debug1",
     },
-    "how transactions go": {
+    "how transactions work": {
         "DateStyle": "Postgres, MDY",
         "IntervalStyle": "postgres_verbose",
         "default_transaction_isolation": "serializable",
@@ -97,29 +97,29 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "client_encoding": "LATIN1",
     },
 }
-# The other settings of this kind that every user may change, and why none of them is tried.
-LEFT_ALONE = {
-    "default_transaction_read_only": "it wants nothing written: waited for, as a standby is",
-    "transaction_read_only": "of one transaction",
-    "transaction_isolation": "of one transaction",
-    "transaction_deferrable": "of one transaction",
-    "transaction_timeout": "ends a transaction of ours as statement_timeout does, since 17",
+# The other settings of this kind that every user may change, and why the test does not try them.
+EXCLUDED = {
+    "default_transaction_read_only": "means that nothing shall be written: the notifier waits, as for a standby",
+    "transaction_read_only": "set for one transaction only",
+    "transaction_isolation": "set for one transaction only",
+    "transaction_deferrable": "set for one transaction only",
+    "transaction_timeout": "since 17; ends our transactions as statement_timeout does",
     "restrict_nonsystem_relation_kind": "forbids views on purpose",
-    "local_preload_libraries": "loads somebody's code",
+    "local_preload_libraries": "loads other people's code",
     "default_text_search_config": "nothing searches text",
     "gin_fuzzy_search_limit": "there is no GIN index",
     "gin_pending_list_limit": "there is no GIN index",
-    "check_function_bodies": "of make migrate",
-    "createrole_self_grant": "of make migrate",
-    "icu_validation_level": "of create database",
-    "default_table_access_method": "of make migrate",
-    "default_tablespace": "of make migrate",
-    "default_toast_compression": "of make migrate",
+    "check_function_bodies": "only matters to make migrate",
+    "createrole_self_grant": "only matters to make migrate",
+    "icu_validation_level": "only matters to create database",
+    "default_table_access_method": "only matters to make migrate",
+    "default_tablespace": "only matters to make migrate",
+    "default_toast_compression": "only matters to make migrate",
     "temp_tablespaces": "there is no temporary table",
-    "synchronize_seqscans": "the order of rows, where none is asked for",
-    "exit_on_error": "any error becomes a lost connection",
+    "synchronize_seqscans": "changes the order of rows only if none is asked for",
+    "exit_on_error": "makes any error a lost connection",
 }
-# What no role may set, or what is no setting of a database.
+# Settings that no role may set, and others that only a client has.
 CLIENT_SETTINGS = {
     "PGOPTIONS": "-c IntervalStyle=iso_8601 -c DateStyle=German -c search_path=strangers,pg_catalog"
     " -c standard_conforming_strings=off -c default_transaction_isolation=serializable",
@@ -132,7 +132,7 @@ CLIENT_SETTINGS = {
 
 @pytest.fixture(scope="module")
 def house(cluster: Postgres) -> Iterator[House]:
-    """One database for all: each journey is a mission of its own."""
+    """One database for all tests: each journey is its own mission."""
     with shared_database(cluster) as database, make_house(database) as house:
         prepare(house)
         yield house
@@ -154,9 +154,9 @@ def prepare(house: House) -> None:
         create schema strangers;
         grant usage on schema strangers to public;
         create function strangers.current_setting(text) returns text
-        language plpgsql as $$ begin raise 'a stranger''s function'; end $$;
+        language plpgsql as $$ begin raise 'another user''s function'; end $$;
         create function strangers.now() returns timestamptz
-        language plpgsql as $$ begin raise 'a stranger''s function'; end $$;
+        language plpgsql as $$ begin raise 'another user''s function'; end $$;
         """
     )
     house.configure(TELEGRAM, TICKET)
@@ -164,9 +164,9 @@ def prepare(house: House) -> None:
 
 @contextmanager
 def set_for(house: House, scope: str, settings: Mapping[str, str]) -> Iterator[None]:
-    """Within, every new session of the database, or of our roles in it, begins with these."""
+    """Inside, every new session of the database, or of our roles in it, starts with these."""
     database = sql.Identifier(house.database.name)
-    of = {
+    targets = {
         "database": [sql.SQL("alter database {}").format(database)],
         "role": [
             sql.SQL("alter role {} in database {}").format(sql.Identifier(role), database)
@@ -174,26 +174,26 @@ def set_for(house: House, scope: str, settings: Mapping[str, str]) -> Iterator[N
         ],
     }[scope]
     try:
-        for whose in of:
+        for target in targets:
             for name, value in settings.items():
                 values = value.split(", ") if name == "search_path" else [value]
                 house.database.connection.execute(
                     sql.SQL("{} set {} = {}").format(
-                        whose, sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, values))
+                        target, sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, values))
                     )
                 )
         yield
     finally:
-        for whose in of:
-            house.database.connection.execute(sql.SQL("{} reset all").format(whose))
+        for target in targets:
+            house.database.connection.execute(sql.SQL("{} reset all").format(target))
 
 
 _numbers = count(1)
 
 
 def journey(house: House, name: str = NAME) -> str:
-    """A courier is late at a point, was late on the way to it, and skips a job of the next one: as
-    a service's and pg_cron's sessions do it, with whatever settings they are given. Returns the
+    """A courier is late at a point, was late on the way to it, and skips a job at the next one. The
+    sessions are those of a service and of pg_cron, with the settings they are given. Returns the
     mission's identifier."""
     mission_id = f"m_{next(_numbers)}\\"
     mission = {
@@ -214,16 +214,16 @@ def journey(house: House, name: str = NAME) -> str:
     with psycopg.connect(
         make_conninfo(house.database.conninfo, user=LOGIN),
         autocommit=True,
-        client_encoding="UTF8",  # a service that writes such names sees to that
+        client_encoding="UTF8",  # a service that writes such names sets this
     ) as service:
         service.execute("select scooters_ops.create_mission(%s)", (Jsonb(mission),))
-        for type, point, moment in (
+        for type, point, occurred_at in (
             ("mission_started", None, started_at),
             ("point_arrived", "p1", arrived_at),
         ):
             service.execute(
                 "select scooters_ops.record_event(%s, %s, %s, %b)",
-                (mission_id, type, point, moment),
+                (mission_id, type, point, occurred_at),
             )
         service.execute("select scooters_ops.skip_job(%s, 'p2', 'j1')", (mission_id,))
     with psycopg.connect(house.database.conninfo, autocommit=True) as cron:
@@ -232,7 +232,7 @@ def journey(house: House, name: str = NAME) -> str:
 
 
 def assert_noticed(house: House, mission_id: str) -> None:
-    """The tokens and facts are what they are everywhere, and every recipient was told."""
+    """The tokens and facts are right, and everything was sent to every recipient."""
     escaped = mission_id.replace("\\", "\\\\").replace("_", "\\_")
     rows = house.database.rows(
         "select idempotency_token, details, created_at, completed"
@@ -257,7 +257,7 @@ def assert_noticed(house: House, mission_id: str) -> None:
 
 
 def assert_arrived(house: House, name: str = NAME) -> None:
-    """Three messages and three tickets that name him; from now on others count."""
+    """Three messages and three tickets name the courier. Clears them."""
     texts = [message.text for message in house.telegram.messages]
     assert len(texts) == 3, texts
     assert all(name in text for text in texts)
@@ -266,8 +266,8 @@ def assert_arrived(house: House, name: str = NAME) -> None:
     house.tracker.tickets.clear()
 
 
-async def look(house: House, mission_id: str, name: str = NAME) -> None:
-    """Status, board, metrics and the HTTP API say what there is."""
+async def assert_readable(house: House, mission_id: str, name: str = NAME) -> None:
+    """Status, board, metrics and the HTTP API work."""
     database = await Database.connect(30)
     try:
         found = await Status.read(database)
@@ -304,16 +304,17 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
             mission = await client.get(url_of("board", "missions", mission_id))
             assert mission.status_code == 200, mission.text
             assert "20 min" in mission.text
-            told = await client.get("/metrics")
-            assert "scooters_ops_database_up 1.0" in told.text
-            assert 'scooters_ops_notifications_total{type="job_skipped"}' in told.text
+            metrics_page = await client.get("/metrics")
+            assert "scooters_ops_database_up 1.0" in metrics_page.text
+            assert 'scooters_ops_notifications_total{type="job_skipped"}' in metrics_page.text
             assert (await client.get("/readyz")).json()["problems"] == []
             again = await client.post(skip_url(mission_id, "p2", "j1"))
             assert again.json() == {"skipped": False}
             event = {"type": "point_completed", "point_id": "p1"}
-            moment = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
+            occurred_at = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
             done = await client.post(
-                url_of("v1", "missions", mission_id, "events"), json=event | {"occurred_at": moment}
+                url_of("v1", "missions", mission_id, "events"),
+                json=event | {"occurred_at": occurred_at},
             )
             assert done.status_code == 201, done.text
     finally:
@@ -323,23 +324,23 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
 
 @pytest.mark.parametrize("scope", ["database", "role"])
 @pytest.mark.parametrize("combination", SETTINGS)
-def test_what_is_noticed_arrives_whatever_the_database_or_the_role_is_set_to(
+def test_no_setting_of_the_database_or_the_role_changes_what_is_noticed_and_sent(
     house: House, combination: str, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", make_conninfo(house.database.conninfo, user=LOGIN))
     with set_for(house, scope, SETTINGS[combination]):
         mission_id = journey(house)
         house.run_once()
-        asyncio.run(look(house, mission_id))
+        asyncio.run(assert_readable(house, mission_id))
     assert_noticed(house, mission_id)
     assert_arrived(house)
 
 
-def test_every_setting_that_may_change_a_result_is_tried_or_left_alone_for_a_reason(
+def test_every_setting_that_may_change_a_result_is_tried_or_excluded_for_a_reason(
     house: House,
 ) -> None:
-    """A new version of PostgreSQL may have others: decide."""
-    known = {name for settings in SETTINGS.values() for name in settings} | set(LEFT_ALONE)
+    """If a new version of PostgreSQL has others, add them to one of the lists."""
+    known = {name for settings in SETTINGS.values() for name in settings} | set(EXCLUDED)
     assert [
         name
         for name in house.database.values(
@@ -351,7 +352,7 @@ def test_every_setting_that_may_change_a_result_is_tried_or_left_alone_for_a_rea
     ] == []
 
 
-def test_the_programs_environment_does_not_change_what_they_read_and_write(house: House) -> None:
+def test_the_programs_environment_does_not_change_what_is_read_and_written(house: House) -> None:
     mission_id = journey(house)
     ran = house.cli("run", "--once", **CLIENT_SETTINGS)
     assert ran.returncode == 0, ran.stderr
@@ -361,10 +362,10 @@ def test_the_programs_environment_does_not_change_what_they_read_and_write(house
     assert_arrived(house)
 
 
-def test_settings_of_the_programs_end_with_each_transaction(
+def test_the_programs_own_settings_end_with_each_transaction(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that nothing is left for whoever gets the server's session next from a pooler."""
+    """So the next client of a pooler that gets this session finds none of them."""
     names = ("search_path", "DateStyle", "IntervalStyle", "TimeZone", "jit", "statement_timeout")
 
     async def left() -> dict[str, Any]:
@@ -386,8 +387,8 @@ def test_settings_of_the_programs_end_with_each_transaction(
             await database.close()
 
     monkeypatch.setenv("DATABASE_URL", make_conninfo(house.database.conninfo, user=LOGIN))
-    with set_for(house, "database", SETTINGS["how values look"]):
-        # It is its own session's alone: no pooler is between.
+    with set_for(house, "database", SETTINGS["how values are written"]):
+        # Set only because there is no pooler: the session is its own.
         assert asyncio.run(left()) == {"idle_session_timeout": "0"}
 
 
@@ -407,7 +408,7 @@ def test_a_statement_timeout_of_the_role_is_kept(
         assert asyncio.run(present()) == "7s"
 
 
-def test_moments_and_durations_beyond_what_python_holds_are_the_nearest_that_it_holds(
+def test_times_and_durations_that_python_cannot_hold_become_the_nearest_it_can(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def read() -> dict[str, Any]:
@@ -418,7 +419,7 @@ def test_moments_and_durations_beyond_what_python_holds_are_the_nearest_that_it_
                 " timestamptz '294276-01-01' as late, interval '178000000 years' as long,"
                 " interval '-178000000 years' as past,"
                 " interval '1 month 2 days -03:00:00.5' as mixed,"
-                " timestamptz '2026-03-29 02:30:00.000001+00' as moment,"
+                " timestamptz '2026-03-29 02:30:00.000001+00' as exact,"
                 " 'job_skipped'::scooters_ops.monitoring_notification_type as kind"
             )
             return row
@@ -431,11 +432,11 @@ def test_moments_and_durations_beyond_what_python_holds_are_the_nearest_that_it_
     assert row["first"] == datetime.min.replace(tzinfo=UTC)
     assert (row["long"], row["past"]) == (timedelta.max, timedelta.min)
     assert row["mixed"] == timedelta(days=32, hours=-3, milliseconds=-500)
-    assert row["moment"] == datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=UTC)
+    assert row["exact"] == datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=UTC)
     assert row["kind"] == "job_skipped"
 
 
-# --- A database of another encoding ------------------------------------------------------------
+# --- A database with another encoding ----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -467,19 +468,19 @@ def test_cyrillic_travels_through_a_database_in_win1251(
     house.configure(TELEGRAM, TICKET, notifier__locale="ru")
     mission_id = journey(house, RUSSIAN)
     house.run_once()
-    asyncio.run(look(house, mission_id, RUSSIAN))
+    asyncio.run(assert_readable(house, mission_id, RUSSIAN))
     assert_noticed(house, mission_id)
     assert_arrived(house, RUSSIAN)
 
 
-def test_what_a_database_in_win1251_cannot_hold_is_refused_where_it_enters(
+def test_text_that_a_win1251_database_cannot_hold_is_refused_on_input(
     russian_house: House,
 ) -> None:
     with pytest.raises(psycopg.errors.UntranslatableCharacter, match="WIN1251"):
         journey(russian_house, NAME)
 
 
-def test_what_a_server_says_is_recorded_even_where_the_database_cannot_hold_it(
+def test_a_servers_error_is_recorded_even_if_the_database_cannot_hold_it(
     russian_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = russian_house

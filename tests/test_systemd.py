@@ -1,4 +1,4 @@
-"""The notifier as a service: what it tells systemd and when, the unit, and its installation."""
+"""The notifier as a systemd service: its messages to systemd, the unit, and the installation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 WATCHDOG_SECONDS = 2.0
 MAX_EXPOSURE = 1.3
-"""Of 10; what is left to reduce is the network, which the notifier needs."""
+"""Out of 10. What remains is mostly the network, which the notifier needs."""
 
 
 def is_installed() -> bool:
@@ -44,7 +44,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 class Systemd:
-    """What systemd is to a service: a socket that takes its messages. It keeps them, in order."""
+    """Stands in for systemd: a socket that keeps the service's messages in order."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -75,20 +75,20 @@ class Systemd:
         return any(line in message for message in self.messages)
 
     def pings(self) -> list[float]:
-        """When WATCHDOG=1 came."""
+        """When WATCHDOG=1 arrived."""
         return [
-            moment
-            for moment, message in zip(self.times, self.messages, strict=False)
+            arrived_at
+            for arrived_at, message in zip(self.times, self.messages, strict=False)
             if "WATCHDOG=1" in message
         ]
 
     def pings_on(self) -> None:
-        """Waits until the watchdog was fed three times more."""
+        """Waits until the watchdog was fed three more times."""
         before = len(self.pings())
         until(lambda: len(self.pings()) >= before + 3)
 
     def falls_silent(self) -> None:
-        """Waits until systemd would take the service for hung."""
+        """Waits until systemd would consider the service hung."""
         until(lambda: time.monotonic() - self.pings()[-1] > WATCHDOG_SECONDS)
 
     @property
@@ -107,7 +107,7 @@ def house(database: TestDatabase) -> Iterator[House]:
 
 @pytest.fixture(params=["path", "abstract"])
 def any_systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Systemd]:
-    """With each kind of socket."""
+    """For each kind of socket."""
     names = {"path": str(tmp_path / "notify"), "abstract": f"@scooters-{os.urandom(8).hex()}"}
     listening = Systemd(names[request.param])
     yield listening
@@ -125,7 +125,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
 def service(
     house: House, environment: dict[str, str], cwd: Path = ROOT
 ) -> Iterator[subprocess.Popen[str]]:
-    """`notifier run`; killed at the end, unless it has ended."""
+    """`notifier run`, killed at the end unless it has ended."""
     with subprocess.Popen(
         command("run"),
         env=house.environment | environment,
@@ -140,17 +140,17 @@ def service(
 
 
 def stop(process: subprocess.Popen[str]) -> str:
-    """What it logged."""
+    """Stops it; returns what it logged."""
     process.terminate()
     _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors
     return errors
 
 
-# --- what it tells -----------------------------------------------------------------------------
+# --- Messages ----------------------------------------------------------------------------------
 
 
-def test_it_is_ready_when_it_has_started_and_not_before(house: House, any_systemd: Systemd) -> None:
+def test_it_reports_ready_only_after_it_has_started(house: House, any_systemd: Systemd) -> None:
     with house.database.connect() as other, service(house, any_systemd.environment()) as process:
         with other.transaction():
             other.execute("lock table scooters_ops.configs in access exclusive mode")
@@ -167,7 +167,7 @@ def test_it_is_ready_when_it_has_started_and_not_before(house: House, any_system
 @pytest.mark.parametrize(
     "change", [{"TELEGRAM_BOT_TOKEN": ""}, {"PGHOST": "/nowhere"}], ids=["secret", "database"]
 )
-def test_what_cannot_start_tells_nothing(
+def test_a_notifier_that_cannot_start_sends_nothing(
     house: House, systemd: Systemd, change: dict[str, str]
 ) -> None:
     finished = house.cli("run", **(systemd.environment() | change))
@@ -182,7 +182,7 @@ def test_the_watchdog_is_fed_while_there_is_nothing_to_do(house: House, systemd:
         stop(process)
 
 
-def test_the_watchdog_starves_while_the_work_loop_waits_for_one_statement(
+def test_the_watchdog_is_not_fed_while_the_work_loop_waits_for_one_statement(
     house: House, systemd: Systemd
 ) -> None:
     with service(house, systemd.environment()) as process, house.database.connect() as other:
@@ -196,7 +196,7 @@ def test_the_watchdog_starves_while_the_work_loop_waits_for_one_statement(
         stop(process)
 
 
-def test_a_hung_notifier_is_aborted_says_where_it_hung_and_the_next_one_goes_on(
+def test_a_hung_notifier_logs_where_it_hung_when_aborted_and_the_next_one_goes_on(
     house: House, systemd: Systemd, tmp_path: Path
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600, notifier__lease_seconds=1)
@@ -224,7 +224,7 @@ def test_a_hung_notifier_is_aborted_says_where_it_hung_and_the_next_one_goes_on(
     assert len(house.telegram.messages) == 1
 
 
-def test_a_database_that_is_away_is_no_hang_and_is_shown(house: House, systemd: Systemd) -> None:
+def test_an_absent_database_is_shown_and_is_not_a_hang(house: House, systemd: Systemd) -> None:
     with service(house, systemd.environment()) as process:
         until(lambda: bool(systemd.pings()))
         with house.without_database():
@@ -235,11 +235,11 @@ def test_a_database_that_is_away_is_no_hang_and_is_shown(house: House, systemd: 
         until(lambda: systemd.status == "0 in flight")
         with house.without_database():
             until(lambda: systemd.status.startswith("no database since "))
-            assert systemd.status > since, "the second time is a time of its own"
+            assert systemd.status > since, "the second outage has its own start"
         stop(process)
 
 
-def test_it_says_that_it_stops_and_asks_for_the_time_that_what_is_in_flight_takes(
+def test_it_reports_that_it_stops_and_asks_for_time_for_what_is_in_flight(
     house: House, systemd: Systemd
 ) -> None:
     answer = threading.Event()
@@ -265,7 +265,7 @@ def test_it_says_that_it_stops_and_asks_for_the_time_that_what_is_in_flight_take
     assert not any("EXTEND" in line for message in systemd.messages[:said] for line in message)
 
 
-def test_without_a_socket_nothing_is_told(house: House, systemd: Systemd) -> None:
+def test_without_a_socket_nothing_is_sent(house: House, systemd: Systemd) -> None:
     environment = systemd.environment()
     del environment["NOTIFY_SOCKET"]
     with service(house, environment) as process:
@@ -279,10 +279,10 @@ def test_without_a_socket_nothing_is_told(house: House, systemd: Systemd) -> Non
     assert systemd.messages == []
 
 
-def test_where_no_more_files_can_be_opened_the_work_loop_goes_on_and_feeds_the_watchdog(
+def test_without_free_file_descriptors_the_work_loop_goes_on_and_feeds_the_watchdog(
     house: House, systemd: Systemd
 ) -> None:
-    house.configure(TELEGRAM, notifier__poll_seconds=0.2)  # as often it says that it is alive
+    house.configure(TELEGRAM, notifier__poll_seconds=0.2)  # how often it reports to the database
     with service(house, systemd.environment()) as process:
         until(lambda: len(systemd.pings()) > 1)
         used = {int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()}
@@ -295,7 +295,7 @@ def test_where_no_more_files_can_be_opened_the_work_loop_goes_on_and_feeds_the_w
     assert [line.split()[2] for line in lines] == ["started", "stopping"]
 
 
-def test_another_process_s_watchdog_is_not_fed(house: House, systemd: Systemd) -> None:
+def test_the_watchdog_of_another_process_is_not_fed(house: House, systemd: Systemd) -> None:
     with service(house, systemd.environment(WATCHDOG_PID=str(os.getpid()))) as process:
         house.skip()
         until(house.is_sent)
@@ -304,7 +304,7 @@ def test_another_process_s_watchdog_is_not_fed(house: House, systemd: Systemd) -
     assert systemd.pings() == []
 
 
-def test_a_socket_that_nobody_hears_stops_no_delivery_and_is_said_once(house: House) -> None:
+def test_a_socket_without_a_listener_stops_no_delivery_and_is_logged_once(house: House) -> None:
     with service(house, {"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "200000"}) as process:
         house.skip()
         until(house.is_sent)
@@ -312,7 +312,7 @@ def test_a_socket_that_nobody_hears_stops_no_delivery_and_is_said_once(house: Ho
     assert errors.count("WARNING systemd_unreachable ") == 1
 
 
-def test_the_work_loop_rests_for_half_of_what_systemd_waits_and_no_longer(
+def test_the_work_loop_rests_for_at_most_half_of_the_watchdogs_time(
     systemd: Systemd,
 ) -> None:
     own = Service(systemd.environment(WATCHDOG_PID=str(os.getpid())))
@@ -329,12 +329,12 @@ def test_a_busy_loop_does_not_flood_systemd(systemd: Systemd) -> None:
     assert len(systemd.pings()) == 1
 
 
-# --- the unit ----------------------------------------------------------------------------------
+# --- The unit ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """The folder into which `make service` has installed it."""
+    """The folder into which `make service` has installed the unit."""
     folder = tmp_path / "system"
     make_service(folder)
     return folder
@@ -361,7 +361,7 @@ def seconds(name: str) -> float:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_the_unit(installed: Path) -> None:
+def test_systemd_accepts_the_unit(installed: Path) -> None:
     finished = subprocess.run(
         ["systemd-analyze", "verify", unit_of(installed)], capture_output=True, text=True
     )
@@ -370,7 +370,7 @@ def test_systemd_finds_nothing_wrong_with_the_unit(installed: Path) -> None:
 
 
 @needs_systemd
-def test_the_service_is_little_exposed(installed: Path) -> None:
+def test_the_services_exposure_is_low(installed: Path) -> None:
     finished = subprocess.run(
         [
             "systemd-analyze",
@@ -386,7 +386,7 @@ def test_the_service_is_little_exposed(installed: Path) -> None:
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
-def test_the_watchdog_leaves_time_for_the_slowest_honest_cycle() -> None:
+def test_the_watchdog_allows_for_the_slowest_cycle() -> None:
     slowest = RECONNECT.max_seconds + CONNECT_SECONDS + STATEMENT_SECONDS + GRACE_SECONDS
     assert seconds("WatchdogSec") > slowest
     assert seconds("TimeoutStartSec") > slowest
@@ -394,7 +394,7 @@ def test_the_watchdog_leaves_time_for_the_slowest_honest_cycle() -> None:
     assert seconds("TimeoutStopSec") > max(channels) + CONFIG["notifier"]["lease_seconds"]
 
 
-def test_every_secret_of_the_config_is_a_credential() -> None:
+def test_every_secret_in_the_config_is_a_credential() -> None:
     names = {
         value
         for channel in CONFIG["channels"].values()
@@ -406,7 +406,7 @@ def test_every_secret_of_the_config_is_a_credential() -> None:
     assert credentials == {name: f"/etc/scooters-notifier/{name}" for name in names}
 
 
-def test_make_service_installs_the_unit_for_this_checkout_and_files_that_only_root_reads(
+def test_make_service_installs_the_unit_for_this_checkout_and_private_files(
     installed: Path,
 ) -> None:
     unit = unit_of(installed).read_text("utf-8")
@@ -422,16 +422,16 @@ def test_make_service_installs_the_unit_for_this_checkout_and_files_that_only_ro
     assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
 
 
-def test_make_service_again_leaves_what_was_filled_in(installed: Path) -> None:
+def test_running_make_service_again_keeps_what_was_filled_in(installed: Path) -> None:
     secret = installed / "etc/scooters-notifier/TELEGRAM_BOT_TOKEN"
     secret.write_text("110201543:secret")
     unit_of(installed).write_text("old")
     make_service(installed)
     assert secret.read_text() == "110201543:secret"
-    assert unit_of(installed).read_text("utf-8").startswith("# The notifier as a service.")
+    assert unit_of(installed).read_text("utf-8").startswith("# The notifier as a systemd service.")
 
 
-def test_the_environment_that_is_installed_is_of_the_unit_s_user() -> None:
+def test_the_installed_environment_names_the_units_user() -> None:
     (user,) = settings("User")
     environment = (ROOT / "deploy" / "environment").read_text("utf-8")
     assert f"\nPGUSER={user}\n" in environment
