@@ -25,8 +25,8 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 @dataclass(frozen=True)
 class Pooler:
-    """PgBouncer on 127.0.0.1. It trusts everybody, and has one server session per user, so that every
-    client finds what another one left in it."""
+    """PgBouncer on 127.0.0.1. It trusts everybody, and has one server session per user, so that
+    every client finds what another one left in it."""
 
     database: TestDatabase
     port: int

@@ -1,4 +1,4 @@
-"""Text that others wrote: the API refuses what the database cannot hold, and nothing that is printed
+"""Text that others wrote: the API refuses what the database cannot hold, and nothing that we print
 can control a terminal."""
 
 from __future__ import annotations

@@ -316,9 +316,7 @@ def test_a_permanent_refusal_is_neither_the_callers_fault_nor_a_lost_database(
         assert "http_without_database" not in serving.log
         assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
         database.connection.execute("update scooters_ops.mission_jobs set status = 'completed'")
-        assert is_problem(
-            serving.skip("m1", "p2", "j1"), 409
-        )  # our own error, with the same SQLSTATE
+        assert is_problem(serving.skip("m1", "p2", "j1"), 409)  # our own error is 55000 too
         assert is_problem(serving.skip("m1", "p9", "j1"), 404)
 
 

@@ -99,7 +99,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
 }
 # The other settings of this kind that every user may change, and why the test does not try them.
 EXCLUDED = {
-    "default_transaction_read_only": "means that nothing shall be written: the notifier waits, as for a standby",
+    "default_transaction_read_only": "forbids writing: the notifier waits, as for a standby",
     "transaction_read_only": "set for one transaction only",
     "transaction_isolation": "set for one transaction only",
     "transaction_deferrable": "set for one transaction only",
