@@ -22,7 +22,7 @@ from yoyo.migrations import default_migration_table
 from notifier.config import ROOT
 from notifier.database.conninfo import conninfo
 from notifier.database.errors import DatabaseUnusable
-from notifier.database.schema_version import MIGRATIONS, known_migrations, version_problem
+from notifier.database.schema_version import known_migrations, version_problem
 from notifier.installation import install
 from notifier.locks import (
     PATIENCE_SECONDS,
@@ -31,6 +31,7 @@ from notifier.locks import (
     milliseconds,
     take_turn,
 )
+from notifier.resources import MIGRATIONS
 
 INSTALL = ROOT / "sql" / "install.sql"
 

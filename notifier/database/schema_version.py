@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from notifier.config import ROOT
-
-MIGRATIONS = ROOT / "migrations"
+from notifier.resources import MIGRATIONS
 
 
 @functools.cache  # those it started with, even if another version is checked out meanwhile
