@@ -381,7 +381,7 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
     assert finished.stdout.splitlines()[8:] == [
         "Detection has stopped: notifier status --jobs (make status) asks pg_cron why.",
         "Fix what the errors name, then: notifier retry --failed",
-        "Look whether doubtful messages arrived. If so: notifier retry TOKEN --as-sent;"
+        "Check whether the doubtful messages arrived. If so: notifier retry TOKEN --as-sent;"
         " to send them again: notifier retry TOKEN",
     ]
 
