@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from logging import WARNING
 
 from notifier.logs import event
+from notifier.text import one_line
 
 SEND_SECONDS = 0.5
 # The loop may run many times a second; systemd need not hear of each cycle.
@@ -62,7 +63,7 @@ class Service:
             self._without_database_since = None
             self._problem = problem
             self._quiet_until = -math.inf
-        self._progressed(f"{in_flight} in flight" + (f", {_one_line(problem)}" if problem else ""))
+        self._progressed(f"{in_flight} in flight" + (f", {_short(problem)}" if problem else ""))
 
     def without_database(self, in_flight: int, problem: str | None = None) -> None:
         """The database was lost, or one more attempt to reach it has failed. `problem`: what it
@@ -71,7 +72,7 @@ class Service:
             self._without_database_since = datetime.now(UTC)
             self._quiet_until = -math.inf
         since = f"{self._without_database_since:%Y-%m-%dT%H:%M:%SZ}"
-        what = _one_line(problem) if problem else "no database"
+        what = _short(problem) if problem else "no database"
         self._progressed(f"{what} since {since}, {in_flight} in flight")
 
     def stopping(self, in_flight: int) -> None:
@@ -106,8 +107,8 @@ class Service:
                 event(WARNING, "systemd_unreachable", reason=error)
 
 
-def _one_line(problem: str) -> str:
-    return " ".join(problem.split())[:LONGEST_PROBLEM]
+def _short(problem: str) -> str:
+    return one_line(problem)[:LONGEST_PROBLEM]
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:

@@ -150,7 +150,7 @@ class Status:
         return [notifier for notifier in self.notifiers if notifier.is_alive]
 
     def due_since(self) -> datetime | None:
-        """How long something has been waiting for a notifier; None: nothing is due."""
+        """When the oldest of what is due for a notifier became due; None: nothing is due."""
         times = [
             time
             for row in self.deliveries
