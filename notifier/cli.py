@@ -28,7 +28,7 @@ from notifier.config import ROOT, Config, ConfigError
 from notifier.database import Database, DatabaseUnusable, is_temporary, reason
 from notifier.delivery import Notifier, NotRecorded, renderer_for
 from notifier.metrics import Metrics
-from notifier.samples import SAMPLE_FACTS
+from notifier.notification_types import SAMPLE_FACTS
 from notifier.secrets import SecretMissing, Secrets
 from notifier.session import require_session
 from notifier.systemd import Service

@@ -699,7 +699,7 @@ def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
 
 @pytest.mark.parametrize("file", generated_files(), ids=lambda file: file.name)
 def test_generated_files_are_current(file: Path) -> None:
-    assert file.read_text("utf-8") == generated_files()[file], "python -m notifier.config"
+    assert file.read_text("utf-8") == generated_files()[file], "make schema"
 
 
 ANNOTATIONS = {"$schema", "title", "description", "default"}

@@ -17,9 +17,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
+from notifier.migrate import migrations
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 

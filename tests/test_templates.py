@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from notifier.channels import CHANNELS
 from notifier.channels.base import Channel
-from notifier.samples import SAMPLE_FACTS
+from notifier.notification_types import SAMPLE_FACTS
 from notifier.templates import (
     LOCALES,
     NOTIFICATION_TYPES,

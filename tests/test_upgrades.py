@@ -12,11 +12,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier import installation, locks
-from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database import DatabaseUnusable, known_migrations
-from notifier.installation import Installation, Statement, split, statements
+from notifier.migrate import installation, locks, migrations
+from notifier.migrate.installation import Installation, Statement, split, statements
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, until
 from tests.upgrade_rigs import (

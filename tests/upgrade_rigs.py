@@ -15,9 +15,9 @@ import psycopg
 import pytest
 from psycopg.rows import scalar_row
 
-from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database import Result, known_migrations
+from notifier.migrate import migrations
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, until
 

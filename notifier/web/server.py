@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from notifier import config as configs
-from notifier import files
+from notifier import file_limit as files
 from notifier.config import ROOT, Config, ConfigError
 from notifier.database import Database
 from notifier.delivery import Notifier

@@ -27,8 +27,8 @@ from notifier.database import (
     known_migrations,
     version_problem,
 )
-from notifier.installation import install
-from notifier.locks import (
+from notifier.migrate.installation import install
+from notifier.migrate.locks import (
     PATIENCE_SECONDS,
     Attempts,
     limits,

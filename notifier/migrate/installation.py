@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 
 from notifier.database import DatabaseUnusable
-from notifier.locks import NOT_GRANTED, Attempts, NotInTime, limits, milliseconds
+from notifier.migrate.locks import NOT_GRANTED, Attempts, NotInTime, limits, milliseconds
 
 VIEW = re.compile(r"create or replace view (?P<name>\w+\.\w+)\s")
 TRIGGER = re.compile(r"create or replace trigger (?P<name>\w+) .*? on (?P<table>\w+\.\w+) ")

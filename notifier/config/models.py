@@ -1,6 +1,6 @@
 """The configuration: what config.json may say, and what is wrong with it when it says else.
 
-The models are the one definition. From them `python -m notifier.config` generates
+The models are the one definition. From them `python -m notifier.config.models` generates
 `config.schema.json`, for editors, and `sql/config/config_schema.sql`, by which the database
 checks once more, so that psql cannot store nonsense either.
 """
@@ -30,7 +30,7 @@ from notifier.channels.base import ChannelSettings, Recipient, SecretName, Stric
 from notifier.templates import LOCALES, NOTIFICATION_TYPES
 from notifier.text import STEERING
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 YEAR_SECONDS = 366 * 86400
 # Of numbers other than 0, in size: what programs and the database calculate with alike.
 LEAST, MOST = Decimal("1e-300"), Decimal("1e300")
