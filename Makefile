@@ -87,7 +87,7 @@ torture: sandbox ## is anything lost, whatever dies? SEED=... replays a run, NOT
 
 .PHONY: schema
 schema: .venv/runtime ## write what follows from the models of notifier/config.py anew
-	$(python) -m notifier.config.models
+	$(python) -m notifier.config.schema
 
 .PHONY: lock
 lock: client-packages ## write requirements*.txt anew from requirements*.in
