@@ -24,20 +24,20 @@ import psycopg
 from notifier import config as configs
 from notifier import logs, psql, status
 from notifier.channels import CHANNELS
-from notifier.config import ROOT, Config, ConfigError
+from notifier.config import Config, ConfigError
 from notifier.database import Database, DatabaseUnusable, is_temporary, reason
 from notifier.delivery import Notifier, NotRecorded, renderer_for
+from notifier.locales import LOCALES
 from notifier.metrics import Metrics
-from notifier.notification_types import SAMPLE_FACTS
+from notifier.notification_types import NOTIFICATION_TYPES, SAMPLE_FACTS
+from notifier.resources import CONFIG, TEMPLATES
 from notifier.secrets import SecretMissing, Secrets
 from notifier.session import require_session
 from notifier.systemd import Service
-from notifier.templates import LOCALES, NOTIFICATION_TYPES, TemplateError
+from notifier.templates import TemplateError
 from notifier.text import escaped, escaped_lines
 from notifier.web.address import Address, AddressUnusable
 
-TEMPLATES = ROOT / "templates"
-CONFIG = ROOT / "config.json"
 # A person waits: all that failed may be revived at once.
 STATEMENT_SECONDS = 600.0
 # pg_cron may start jobs at full minutes only.

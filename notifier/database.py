@@ -26,10 +26,9 @@ from psycopg.rows import AsyncRowFactory, class_row, dict_row, scalar_row, tuple
 from psycopg.types.json import Jsonb, set_json_loads
 
 from notifier import documents
-from notifier.config import ROOT
+from notifier.resources import MIGRATIONS
 from notifier.values import register_loaders
 
-MIGRATIONS = ROOT / "migrations"
 # A server that is gone without a word is noticed within half a minute.
 LIVELINESS: dict[str, Any] = {
     "connect_timeout": 10,

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from notifier.database import MIGRATIONS
+from notifier.resources import MIGRATIONS
 from tests.conftest import TestDatabase, until
 
 TELEGRAM = {"type": "telegram", "chat_id": -1001}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifier.database import MIGRATIONS
+from notifier.resources import MIGRATIONS
 from tests.conftest import TestDatabase
 from tests.test_delivery_functions import (
     BOTH,

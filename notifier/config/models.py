@@ -21,8 +21,8 @@ from pydantic import (
 
 from notifier.channels import CHANNELS
 from notifier.channels.base import ChannelSettings, Recipient, SecretName, Strict
+from notifier.locales import LOCALES
 from notifier.notification_types import TIMEOUT_TYPES
-from notifier.templates import LOCALES
 
 YEAR_SECONDS = 366 * 86400
 

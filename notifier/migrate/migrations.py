@@ -1,12 +1,11 @@
-"""Brings a database up to date: the versioned migrations, then all of sql/ that can be rebuilt.
+"""Brings a database up to date: the missing migrations, then sql/.
 
-`notifier migrate` (make migrate) calls migrate(). Two at once take turns, and the second finds
-nothing to do. Each migration is a transaction, and so is the installation of sql/.
+Each migration is one transaction, and so is the installation of sql/. Two processes that migrate
+one database at once take turns, and the second one finds nothing to do.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable
@@ -19,70 +18,33 @@ from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import parse_uri
 from yoyo.migrations import default_migration_table
 
-from notifier.config import ROOT
-from notifier.database import (
-    MIGRATIONS,
-    DatabaseUnusable,
-    conninfo,
-    known_migrations,
-    version_problem,
-)
+from notifier.database import DatabaseUnusable, known_migrations, version_problem
+from notifier.migrate.connection import SETTINGS, connect
 from notifier.migrate.installation import install
-from notifier.migrate.locks import (
-    PATIENCE_SECONDS,
-    Attempts,
-    limits,
-    milliseconds,
-    take_turn,
-)
+from notifier.migrate.locks import PATIENCE_SECONDS, Attempts, limits, milliseconds
+from notifier.migrate.turn import take_turn
+from notifier.resources import MIGRATIONS, SQL
 
-INSTALL = ROOT / "sql" / "install.sql"
+INSTALL = SQL / "install.sql"
 
-logging.getLogger("yoyo").setLevel(logging.WARNING)  # it tells of every statement
-
-# Whatever the server, the database, the role or the connection string may say else: statements may
-# take long, and SQL reads and is written out in one way. What a server does not know is left out.
-SETTINGS = {
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "transaction_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "idle_session_timeout": "0",
-    "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
-    "default_transaction_deferrable": "off",
-    "client_encoding": "UTF8",
-    "client_min_messages": "warning",
-    "search_path": "pg_catalog, pg_temp",
-    "check_function_bodies": "on",
-    "default_table_access_method": "heap",
-    "row_security": "off",
-    "jit": "off",
-    "standard_conforming_strings": "on",
-    "backslash_quote": "safe_encoding",
-    "array_nulls": "on",
-    "transform_null_equals": "off",
-    "quote_all_identifiers": "off",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "TimeZone": "UTC",
-    "bytea_output": "hex",
-    "extra_float_digits": "1",
-}
+logging.getLogger("yoyo").setLevel(logging.WARNING)  # at INFO it logs every statement
 
 
 class Backend(PostgresqlPsycopgBackend):  # type: ignore[misc]  # yoyo has no types
-    """yoyo on a connection of ours, with its tables in our schema."""
+    """yoyo on our connection, with its tables in our schema."""
 
     def connect(self, dburi: Any) -> psycopg.Connection[Any]:
-        return _connect()
+        return connect()
 
     def init_connection(self, connection: psycopg.Connection[Any]) -> None:
         connection.execute("set search_path = scooters_ops, pg_temp")
 
     def copy(self) -> AbstractContextManager[Backend]:
-        """yoyo would do a migration on one connection and note it on another: a crash between the
-        two would leave it done and not noted. On one connection one transaction holds both."""
+        """The same connection again, so that one transaction applies a migration and records it.
+
+        yoyo itself records it on a second connection. A crash between the two commits would leave
+        a migration applied but not recorded.
+        """
         return nullcontext(self)
 
 
@@ -91,21 +53,22 @@ def migrate(
 ) -> list[str]:
     """Applies what is missing; returns the names of the migrations that it applied.
 
-    Nobody waits for it for longer than half a second: where a lock is not granted soon it tries
-    again, for as long as patience lasts. `say` is told what it waits for; None: standard error.
+    It makes no other session wait longer than half a second: an attempt that does not get its
+    locks in time is rolled back, and repeated for up to `patience_seconds`. `say` gets a line about
+    what it waits for; by default the line goes to standard error.
 
-    Raises psycopg.Error, and DatabaseUnusable where the database's encoding does not do, a newer
-    version migrated it, a migration or a file of sql/ fails, or somebody stays in the way.
+    Raises psycopg.Error, and DatabaseUnusable if the database's encoding cannot be used, a newer
+    version migrated it, a migration or a file of sql/ fails, or patience runs out.
     """
     say = say or _say
-    with closing(_connect()) as turn, closing(_connect()) as witness:
+    with closing(connect()) as turn, closing(connect()) as witness:
         take_turn(turn, patience_seconds, say)
         backend = Backend(parse_uri("postgresql+psycopg://"), default_migration_table)
         with closing(backend.connection) as worker:
             attempts = Attempts(worker, witness, patience_seconds, say)
             if internalmigrations.needs_upgrading(backend):
                 backend.init_database()
-                backend.break_lock()  # whoever left one is gone: it is our turn
+                backend.break_lock()  # a migration that was killed left it: we hold the turn
             missing = backend.to_apply(read_migrations(str(MIGRATIONS)))
             _refuse_newer(witness)
             for migration in missing:
@@ -113,47 +76,6 @@ def migrate(
             worker.execute(f"set search_path = {SETTINGS['search_path']}")
             install(worker, attempts, INSTALL)
     return [migration.id for migration in missing]
-
-
-def _connect() -> psycopg.Connection[Any]:
-    connection = psycopg.connect(
-        conninfo(),
-        autocommit=True,
-        application_name="make migrate",
-        client_encoding="SQL_ASCII",  # every server accepts it; UTF8 follows below
-    )
-    try:
-        # First of all: whatever looks a name up comes after.
-        connection.execute(f"set search_path = {SETTINGS['search_path']}")
-        connection.execute("set statement_timeout = 0")
-        _refuse_encoding(connection)
-        connection.execute(
-            "select set_config(known.name, wanted.value, false)"
-            " from jsonb_each_text(%s::jsonb) as wanted (name, value)"
-            " inner join pg_catalog.pg_settings as known on known.name = wanted.name",
-            (json.dumps(SETTINGS),),
-        )
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _refuse_encoding(connection: psycopg.Connection[Any]) -> None:
-    """Texts come and go as UTF-8: the server must be able to convert them."""
-    encoding = connection.info.parameter_status("server_encoding") or ""
-    converts = connection.execute(
-        "select from pg_catalog.pg_conversion"
-        " where condefault and conforencoding = pg_catalog.pg_char_to_encoding(%s)"
-        " and contoencoding = pg_catalog.pg_char_to_encoding('UTF8')",
-        (encoding,),
-    ).fetchone()
-    if encoding != "UTF8" and converts is None:
-        raise DatabaseUnusable(
-            f"database {connection.info.dbname!r} has the encoding {encoding}, which PostgreSQL"
-            " cannot convert to UTF-8, so that names and messages would be garbled:"
-            " create it with encoding 'UTF8' (template template0)"
-        )
 
 
 def _apply(backend: Backend, migration: Any, attempts: Attempts) -> None:
