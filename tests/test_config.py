@@ -567,7 +567,7 @@ def test_the_command_applies_shows_and_says_when_nothing_changes(
     assert command("config", "apply", str(file)) == (0, f"{file}: in force as config 2\n", "")
     assert command("config", "apply", str(file)) == (
         0,
-        f"{file}: in force already, as config 2\n",
+        f"{file}: already in force as config 2\n",
         "",
     )
     code, output, _ = command("config", "show")
