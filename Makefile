@@ -10,7 +10,7 @@ WORKERS ?= 3
 python := .venv/bin/python
 pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes
 lock := build/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 \
-    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -93,8 +93,8 @@ schema: .venv/runtime ## write what follows from the models of notifier/config.p
 lock: client-packages ## write requirements*.txt anew from requirements*.in
 	$(PYTHON) -m venv --clear build/uv
 	build/uv/bin/python -m pip install -q --disable-pip-version-check uv
-	$(lock) -o requirements.txt requirements.in
-	$(lock) -c requirements.txt -o requirements-dev.txt requirements-dev.in
+	$(lock) -o requirements.txt
+	$(lock) --group dev -c requirements.txt -o requirements-dev.txt
 
 .PHONY: clean
 clean: ## remove .venv and whatever else can be made again
