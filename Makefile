@@ -1,6 +1,6 @@
-# Every habit of the project. `make help` lists them.
+# Everything that is done with the project regularly. `make help` lists the targets.
 #
-# The database is libpq's: DATABASE_URL if set, else PGHOST, PGSERVICE and the rest, as psql does.
+# The database is that of DATABASE_URL if set, or else of PGHOST, PGSERVICE and the like, as for psql.
 
 PYTHON ?= python3
 CONFIG ?= config.json
@@ -10,7 +10,7 @@ WORKERS ?= 3
 python := .venv/bin/python
 pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes
 lock := build/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 \
-    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,48 +20,48 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 export PYTHON
 
 .PHONY: help
-help: ## this list
-	echo 'make TARGET; the database is $$DATABASE_URL, else PGHOST, PGSERVICE and the rest, as for psql'
+help: ## print this list
+	echo 'make TARGET. The database is $$DATABASE_URL, or else PGHOST, PGSERVICE and the like, as for psql.'
 	sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
 
 .PHONY: demo
-demo: sandbox ## see it work: a private PostgreSQL, a small fleet, its messages; KEEP=1 keeps its board
+demo: sandbox ## show everything at work with a private PostgreSQL and a small fleet; KEEP=1 keeps the board
 	$(python) -m sandbox.demo $(if $(filter-out 0,$(KEEP)),--keep)
 
 .PHONY: install
-install: .venv/runtime ## what a server of the notifier needs and no more: system packages, .venv
-	echo 'Ready: make run, or $(CURDIR)/bin/notifier run'
+install: .venv/runtime ## install what the notifier needs on a server: system packages and .venv
+	echo 'Ready. Run the notifier with: make run, or $(CURDIR)/bin/notifier run'
 
 .PHONY: migrate
-migrate: .venv/runtime ## bring the database up to date: migrations, then sql/, then a first config
+migrate: .venv/runtime ## bring the database up to date: migrations, sql/, and a first config if it has none
 	$(python) -m notifier migrate $(CONFIG)
 
 .PHONY: config
-config: .venv/runtime ## check config.json (or CONFIG=file) and make it the config in force
+config: .venv/runtime ## check config.json (or CONFIG=file) and put it in force
 	$(python) -m notifier config apply $(CONFIG)
 
 .PHONY: schedule
-schedule: .venv/runtime ## let pg_cron detect, as the config in force says, and wait for a first run; WAIT=0 does not
+schedule: .venv/runtime ## make pg_cron run detection, and wait for its first run; WAIT=0 does not wait
 	$(python) -m notifier schedule $(if $(WAIT),--wait $(WAIT))
 
 .PHONY: unschedule
-unschedule: .venv/runtime ## stop pg_cron's passes
+unschedule: .venv/runtime ## remove pg_cron's jobs
 	$(python) -m notifier unschedule
 
 .PHONY: status
-status: .venv/runtime ## is detection alive, is delivery: exit 1 when something needs a person
+status: .venv/runtime ## check detection, delivery and pg_cron's jobs; exit 1 if something needs a person
 	$(python) -m notifier status --jobs
 
 .PHONY: run
-run: .venv/runtime ## the notifier, until it is told to stop
+run: .venv/runtime ## run the notifier until it is told to stop
 	exec $(python) -m notifier run
 
 .PHONY: service
-service: .venv/runtime ## as root: install the notifier as a service of systemd
+service: .venv/runtime ## install the notifier as a systemd service; needs root
 	sh deploy/service.sh
 
 .PHONY: psql
-psql: .venv/runtime ## a psql on the database
+psql: .venv/runtime ## open psql on the database
 	exec $(python) -m notifier psql
 
 .PHONY: test
@@ -69,7 +69,7 @@ test: tests-packages .venv/dev ## every test, on private PostgreSQLs; PYTEST='-k
 	$(python) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST)
 
 .PHONY: lint
-lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check on every function
+lint: sandbox ## check style and types of the Python, style of the SQL, and every function with plpgsql_check
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
@@ -77,31 +77,31 @@ lint: sandbox ## style and types of the Python, style of the SQL, plpgsql_check 
 	$(python) -m sandbox.plpgsql_check
 
 .PHONY: bench
-bench: sandbox ## what passes, views and delivery cost, as ratios; SCALE=full takes longer, SCALE=1k,10k less
+bench: sandbox ## measure passes, views and delivery, as ratios; SCALE=full takes longer, SCALE=1k,10k less
 	$(python) -m sandbox.bench $(if $(SCALE),--scale $(SCALE))
 
 .PHONY: torture
-torture: sandbox ## is anything lost, whatever dies? SEED=... replays a run, NOTIFICATIONS=... sizes it
+torture: sandbox ## kill parts at random, check that nothing is lost; SEED=... repeats a run, NOTIFICATIONS=... sizes it
 	$(python) -m sandbox.torture $(if $(SEED),--seed $(SEED)) \
 	    $(if $(NOTIFICATIONS),--notifications $(NOTIFICATIONS))
 
 .PHONY: schema
-schema: .venv/runtime ## write what follows from the models of notifier/config.py anew
-	$(python) -m notifier.config
+schema: .venv/runtime ## regenerate config.schema.json and its copy for the database from notifier/config/models.py
+	$(python) -m notifier.config.schema
 
 .PHONY: lock
-lock: client-packages ## write requirements*.txt anew from requirements*.in
+lock: client-packages ## regenerate requirements*.txt from pyproject.toml with the newest versions
 	$(PYTHON) -m venv --clear build/uv
 	build/uv/bin/python -m pip install -q --disable-pip-version-check uv
-	$(lock) -o requirements.txt requirements.in
-	$(lock) -c requirements.txt -o requirements-dev.txt requirements-dev.in
+	$(lock) -o requirements.txt
+	$(lock) --group dev -c requirements.txt -o requirements-dev.txt
 
 .PHONY: clean
-clean: ## remove .venv and whatever else can be made again
-	rm -rf .venv build .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
+clean: ## remove .venv and everything else that can be regenerated
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# --- what the targets stand on ---
+# --- prerequisites of the targets ---
 
 .PHONY: sandbox tests-packages sandbox-packages client-packages
 sandbox: sandbox-packages .venv/dev
@@ -115,12 +115,12 @@ sandbox-packages:
 client-packages:
 	sh deploy/packages.sh client
 
-# Two files mark how far .venv is. Both are made under a lock: two shells at once make it once.
+# Two files mark what .venv has. A lock makes sure that two shells at once create it only once.
 .venv/runtime: requirements.txt | client-packages
-	echo 'Making .venv with what the notifier needs'
+	echo 'Creating .venv with what the notifier needs'
 	flock $< sh -c '[ $@ -nt $< ] || { $(PYTHON) -m venv --clear .venv && $(pip_install) -r $< \
 	    && ln -s ../../bin/notifier .venv/bin/ && touch $@; }'
 
 .venv/dev: requirements-dev.txt .venv/runtime
-	echo 'Adding to .venv what the demo, the tests and the linters need'
+	echo 'Adding what the demo, the tests and the linters need to .venv'
 	flock $< sh -c '[ $@ -nt $< ] || { $(pip_install) -r $< && touch $@; }'

@@ -1,7 +1,7 @@
-"""psql on the database of DATABASE_URL, else that of PGHOST, PGSERVICE and the rest.
+"""Runs psql on the database of DATABASE_URL, or else of PGHOST, PGSERVICE and the like.
 
-Others on the machine may read the arguments of a process. So the password goes through the
-environment, and all else that the connection string says stays in it.
+Other users of the machine can read a process's arguments. So the password is passed through the
+environment; the rest of the connection string is passed as an argument.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from typing import Self
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
-from notifier.config import ROOT
 from notifier.database.conninfo import conninfo
 from notifier.database.errors import DatabaseUnusable
+from notifier.resources import SQL
 
-CRON = ROOT / "sql" / "cron"
+CRON = SQL / "cron"
 SECRET = b"*"
-"""How libpq marks an option whose value must not be shown."""
+"""libpq's mark for an option whose value must be hidden."""
 
 
 @dataclass(frozen=True)
 class Psql:
-    """How to call psql."""
+    """A psql command and its environment."""
 
     command: list[str]
     environment: Mapping[str, str]
 
     @classmethod
     def on_database(cls, *arguments: str) -> Self:
-        """Raises DatabaseUnusable where the connection string holds a secret that psql takes in no
-        other way."""
+        """Raises DatabaseUnusable if the connection string holds a secret that psql accepts only
+        as an argument."""
         shown: dict[str, str] = {}
         secrets: dict[str, str] = {}
         for option in Conninfo.parse(conninfo().encode()):
@@ -54,14 +54,14 @@ class Psql:
         return cls(["psql", "-X", *database, *arguments], os.environ | secrets)
 
     def replace_process(self) -> None:
-        """Becomes psql. Raises DatabaseUnusable where there is none."""
+        """Replaces this process by psql. Raises DatabaseUnusable if psql is not installed."""
         try:
             os.execvpe(self.command[0], self.command, self.environment)  # noqa: S606
         except FileNotFoundError:
             raise _no_psql() from None
 
     def errors(self) -> tuple[int, str]:
-        """Runs it; returns its exit code and what it wrote to standard error."""
+        """Runs psql; returns its exit code and what it wrote to standard error."""
         try:
             finished = subprocess.run(
                 self.command,
@@ -77,7 +77,7 @@ class Psql:
 
 
 def cron_script(name: str, **variables: object) -> Psql:
-    """One of sql/cron, with psql variables."""
+    """psql with a script of sql/cron and these psql variables."""
     settings = {"ON_ERROR_STOP": 1, **variables}
     return Psql.on_database(
         "-q", *(f"--set={key}={value}" for key, value in settings.items()), f"--file={CRON / name}"
@@ -85,4 +85,6 @@ def cron_script(name: str, **variables: object) -> Psql:
 
 
 def _no_psql() -> DatabaseUnusable:
-    return DatabaseUnusable("there is no psql: make install")
+    return DatabaseUnusable(
+        "psql is not installed: make install, or your system's PostgreSQL client"
+    )

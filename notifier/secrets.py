@@ -1,4 +1,4 @@
-"""Where secrets come from: the environment, or files that systemd's LoadCredential= provides."""
+"""Secrets from the environment, or from files that systemd's LoadCredential= provides."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 from urllib.parse import quote
 
 REDACTED = "***"
-SHORTEST_HIDDEN = 6
-"""Blotting out what is shorter would tear holes into times, names and numbers, and hide nothing."""
+SHORTEST_REDACTED = 6
+"""Redacting shorter secrets would damage times, names and numbers, and hide little."""
 
 
 class SecretMissing(Exception):
-    """A secret that the configuration names is absent or unusable. Its value is never told."""
+    """A secret that the config names is missing or unusable. The message never holds its value."""
 
 
 class Secrets:
-    """Looks secrets up by name and remembers them, so that they can be blotted out of any text."""
+    """Looks secrets up by name, and remembers them to redact them from any text."""
 
     def __init__(self) -> None:
-        self._given: set[str] = set()
+        self._known: set[str] = set()
 
     def get(self, name: str) -> str:
-        """The secret of that name: the environment variable, else the file of that name in
-        $CREDENTIALS_DIRECTORY; surrounding white space does not count.
+        """The environment variable of this name, or else the file of this name in
+        $CREDENTIALS_DIRECTORY, without surrounding white space.
 
-        Raises SecretMissing when there is none, when it is empty, and when it is anything but one
-        word of printable ASCII: headers and URLs can carry nothing else.
+        Raises SecretMissing if there is neither, if it is empty, and if it is not a single word of
+        printable ASCII: headers and URLs can carry nothing else.
         """
         secret = os.environ.get(name, "").strip() or _credential(name)
         if not secret:
@@ -38,13 +38,13 @@ class Secrets:
             raise SecretMissing(
                 f"secret {name} is unusable: it must be one word of printable ASCII"
             )
-        if len(secret) >= SHORTEST_HIDDEN:
-            self._given |= {secret, quote(secret, safe="")}
+        if len(secret) >= SHORTEST_REDACTED:
+            self._known |= {secret, quote(secret, safe="")}
         return secret
 
     def redact(self, text: str) -> str:
-        """The text without any secret that was given out, plain or percent-encoded."""
-        for secret in sorted(self._given, key=len, reverse=True):
+        """The text, with *** in place of each secret that get() returned, even percent-encoded."""
+        for secret in sorted(self._known, key=len, reverse=True):
             text = text.replace(secret, REDACTED)
         return text
 

@@ -1,40 +1,39 @@
-"""From the facts of one notification to the texts that a channel sends.
+"""Renders the facts of one notification as the texts that a channel sends.
 
-Texts live in `templates/<locale>/<notification type>/<channel>.<part>.j2`; what several of them
-share, in `templates/<locale>/_macros.j2`. Whoever edits them may use these facts. A missing one
-fails the rendering with a `TemplateError`, so that no message ever has a hole in it.
+The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. They share macros in
+`templates/<locale>/_macros.j2`. Templates may use the facts below. A missing fact raises
+`TemplateError`, so that no message is sent with a gap in it.
 
     always                  token, type, mission_id, point_id, performer_id: str
                             job_id: str, None for a timeout
-                            attributes: whatever the mission was created with, may be empty. Write
-                            `attributes.get("city")`, which is None where there is no city
-                            point_position: int from 1, None when the plan no longer has the point
+                            attributes: those that the mission was created with; may be empty.
+                            Write `attributes.get("city")`, which is None if there is no city
+                            point_position: int from 1, None if the plan no longer has the point
                             points_total: int
-    timeout_in_point,       started_at: datetime; finished_at: datetime, None while it still goes on
-    timeout_between_points  eta, limit: timedelta, limit being the greater of eta * factor and the
+    timeout_in_point,       started_at: datetime; finished_at: datetime, None if it is still open
+    timeout_between_points  eta, limit: timedelta; limit is the greater of eta * factor and the
                             configured minimum; factor: float
-                            elapsed, over: timedelta as of detection, over being elapsed - limit
+                            elapsed, over: timedelta at detection; over is elapsed - limit
     job_skipped             job_type: str or None; skipped_at: datetime
 
-and these filters, which speak the locale's language:
+and these filters, which write in the locale's language:
 
     duration     timedelta -> "1 h 12 min": at most two units; "<1 s" for anything shorter
     clock        datetime -> "14:05 24 Nov UTC+3" in the configured zone; `b | clock(after=a)` is
-                 only "14:18" where `a`, just read, has the same date and offset
+                 only "14:18" if `a`, printed just before, has the same date and offset
     number       float -> "1.5", in Russian "1,5"
     one_line     any text -> a single line of at most 250 characters, for subjects
-    code         any text -> `any text`, so that Tracker shows it as it is, whatever markup is in it
+    code         any text -> `any text`, so that Tracker shows it without interpreting markup
 
-Identifiers and attributes come from outside. Each text among them is put on one line, without
-control characters and the like (notifier.text), and cut at 200 characters, counted as HTML escapes
-them; the parts that a channel reads as HTML are escaped. So a message stays below Telegram's 4,096
-characters whatever the facts hold, and no cut splits a tag.
+Identifiers and attributes come from other systems. Each text among them is put on one line without
+control characters (notifier.text) and cut at 200 characters, counted after HTML escaping. Parts
+that a channel reads as HTML are escaped. So a message stays below Telegram's 4,096 characters
+whatever the facts hold, and no cut splits a tag.
 """
 
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from itertools import accumulate, takewhile
@@ -47,51 +46,19 @@ from markupsafe import escape
 
 from notifier import text as texts
 from notifier.channels.base import Channel
-
-NOTIFICATION_TYPES: Final = ("timeout_in_point", "timeout_between_points", "job_skipped")
+from notifier.locales import LOCALES, Locale, clock, duration, number
+from notifier.notification_types import NOTIFICATION_TYPES
 
 FACT_CHARACTERS: Final = 200
 LINE_CHARACTERS: Final = 250
 
 
 class TemplateError(Exception):
-    """A text could not be made. `reason` names the template, the line and what went wrong."""
+    """A text could not be rendered. `reason` names the template, the line and the problem."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True)
-class Locale:
-    """How a language writes what the filters print."""
-
-    day: str
-    hour: str
-    minute: str
-    second: str
-    decimal_point: str
-    months: str  # twelve words, as they stand after the day
-
-
-LOCALES: Final[Mapping[str, Locale]] = {
-    "en": Locale(
-        day="d",
-        hour="h",
-        minute="min",
-        second="s",
-        decimal_point=".",
-        months="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
-    ),
-    "ru": Locale(
-        day="д",
-        hour="ч",
-        minute="мин",
-        second="с",
-        decimal_point=",",
-        months="января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
-    ),
-}
 
 
 class Renderer:
@@ -101,22 +68,22 @@ class Renderer:
     """
 
     def __init__(self, templates_dir: Path, locale: str, time_zone: tzinfo) -> None:
-        """`time_zone` is the one that times are written in.
+        """`time_zone` is the zone of the times in texts.
 
-        Raises TemplateError when `locale` is unknown.
+        Raises TemplateError if `locale` is unknown.
         """
         if locale not in LOCALES:
             raise TemplateError(f"unknown locale {locale!r}; known: {', '.join(LOCALES)}")
         self._templates_dir = templates_dir.resolve()
         self._locale = locale
         plain = _environment(self._templates_dir / locale, LOCALES[locale], time_zone)
-        # A macro file serves both, so each has to compile it with its own escaping.
+        # Both use the macros, and each compiles them with its own escaping.
         self._plain, self._html = plain, plain.overlay(autoescape=True)
 
     def render(self, type: str, channel: type[Channel], facts: Mapping[str, Any]) -> dict[str, str]:
-        """The text of each of the channel's parts for a notification of that type.
+        """The text of each part of the channel, for a notification of this type.
 
-        Raises TemplateError, and nothing else.
+        Raises TemplateError and no other exception.
         """
         texts = {}
         for part in channel.parts:
@@ -130,15 +97,15 @@ class Renderer:
         return texts
 
     def preload(self) -> None:
-        """Reads every template, so that rendering opens no file unless one has changed. What is
-        wrong with one is said when it is rendered."""
+        """Reads every template, so that rendering opens no file unless it has changed. A broken
+        template raises its error when it is rendered."""
         for environment in (self._plain, self._html):
             for name in environment.list_templates():
                 with suppress(jinja2.TemplateError, OSError, UnicodeError):
                     environment.get_template(name)
 
     def missing(self, channels: Collection[type[Channel]]) -> list[str]:
-        """Which templates of these channels do not exist: paths within the directory."""
+        """The templates of these channels that do not exist, as paths within the directory."""
         paths = (
             f"{self._locale}/{_template_name(type, channel, part)}"
             for type in NOTIFICATION_TYPES
@@ -160,12 +127,12 @@ class Renderer:
         return f"template {where}: {_shorten(problem)}"
 
     def _place(self, error: Exception) -> str | None:
-        """`<template>, line <n>` where the error arose; None outside of any template."""
+        """`<template>, line <n>` where the error occurred; None if outside any template."""
         if isinstance(error, jinja2.TemplateSyntaxError) and error.name:
             return f"{self._locale}/{error.name}, line {error.lineno}"
         place = None
         step = error.__traceback__
-        while step:  # Jinja puts the template's own path and line into the traceback.
+        while step:  # Jinja puts the template's path and line into the traceback
             path = Path(step.tb_frame.f_code.co_filename)
             if path.is_relative_to(self._templates_dir):
                 relative = path.relative_to(self._templates_dir).as_posix()
@@ -174,54 +141,13 @@ class Renderer:
         return place
 
 
-def duration(value: timedelta, *, locale: Locale) -> str:
-    """The two greatest units: `1 h 12 min`, `45 s`, `2 d 3 h`; `<1 s` for less, even zero."""
-    seconds = round(value.total_seconds())
-    if seconds < 1:
-        return f"<1 {locale.second}"
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    counts = [
-        (days, locale.day),
-        (hours, locale.hour),
-        (minutes, locale.minute),
-        (seconds, locale.second),
-    ]
-    while not counts[0][0]:
-        del counts[0]
-    return " ".join(f"{count} {unit}" for count, unit in counts[:2] if count)
-
-
-def clock(
-    value: datetime, after: datetime | None = None, *, locale: Locale, time_zone: tzinfo
-) -> str:
-    """Wall time with its date and offset: `14:05 24 Nov UTC+3`.
-
-    Only the time, `14:18`, where date and offset are those of `after`, which was just read.
-    Raises ValueError for a time without a zone.
-    """
-    local = _localized(value, time_zone)
-    if after is not None:
-        before = _localized(after, time_zone)
-        if (before.date(), before.utcoffset()) == (local.date(), local.utcoffset()):
-            return f"{local:%H:%M}"
-    month = locale.months.split()[local.month - 1]
-    return f"{local:%H:%M} {local.day} {month} {_offset(local.utcoffset() or timedelta())}"
-
-
-def number(value: float, *, locale: Locale) -> str:
-    """At most six digits, with the locale's decimal point: `1.5`, `1,5`, `2`."""
-    return f"{value:.6g}".replace(".", locale.decimal_point)
-
-
 def one_line(text: str) -> str:
-    """The text on a single line, cut at a length that a list of tickets can show."""
+    """The text on one line, cut to a length that a list of tickets can show."""
     return _shorten(text, LINE_CHARACTERS)
 
 
 def code(text: str) -> str:
-    """The text as inline code, which nothing inside can end or format."""
+    """The text as inline code, which nothing in it can end or format."""
     return "`" + text.replace("`", "'") + "`"
 
 
@@ -250,7 +176,7 @@ def _template_name(type: str, channel: type[Channel], part: str) -> str:
 
 
 def _presentable_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which nothing that comes from outside is long or has a line break."""
+    """A copy in which each text from other systems is short and on one line."""
     return {
         name: {key: _presentable(each) for key, each in value.items()}
         if name == "attributes"
@@ -272,25 +198,10 @@ def _presentable(value: object) -> object:
 
 
 def _shorten(text: str, limit: int = FACT_CHARACTERS) -> str:
-    """The text on one line, cut with an ellipsis so that even its HTML keeps within `limit`."""
+    """The text on one line, cut with an ellipsis so that even its HTML fits into `limit`."""
     text = texts.one_line(text)
     if len(escape(text)) <= limit:
         return text
     costs = accumulate(len(escape(character)) for character in text)
     end = sum(1 for _ in takewhile(lambda cost: cost < limit, costs))
     return text[:end].rstrip() + "…"
-
-
-def _localized(value: datetime, time_zone: tzinfo) -> datetime:
-    if value.utcoffset() is None:
-        raise ValueError(f"the time {value} has no zone")
-    return value.astimezone(time_zone)
-
-
-def _offset(offset: timedelta) -> str:
-    """`UTC`, `UTC+3`, `UTC-3:30`."""
-    minutes = round(offset.total_seconds() / 60)
-    if not minutes:
-        return "UTC"
-    hours, rest = divmod(abs(minutes), 60)
-    return f"UTC{'+' if minutes > 0 else '-'}{hours}" + (f":{rest:02}" if rest else "")

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from notifier.config import ROOT
-from notifier.templates import LOCALES
+from notifier.locales import LOCALES
 from notifier.web.answers import SharedAnswers
 from notifier.web.board import (
     Axis,

@@ -21,7 +21,7 @@ from playwright.sync_api import (
 )
 
 from notifier.config import ROOT
-from notifier.templates import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES
 from sandbox.postgres import Postgres
 from tests.board_rigs import REFRESH_SECONDS, Served, fleet, serving, travel
 from tests.conftest import TestDatabase, shared_database

@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from notifier import migrate as migrations
+from notifier.migrate import migrations
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 from tests.upgrade_rigs import fill, migrate_to, new_database

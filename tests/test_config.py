@@ -24,14 +24,13 @@ from notifier.channels.base import HOST_AND_PORT
 from notifier.config import (
     ROOT,
     ConfigError,
-    generated_files,
-    json_schema,
     load,
     parse,
     parse_stored,
     read_json,
     warnings,
 )
+from notifier.config.schema import generated_files, json_schema
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config
@@ -400,7 +399,7 @@ def test_a_route_that_can_never_be_reached_is_warned_of(
 ) -> None:
     harmless = route(zone="North")
     assert warned(harmless, first, second, route(country="none"), route())[:1] == [
-        "routes[2]: never reached: what it matches, routes[1] decides"
+        "routes[2]: never reached: routes[1] decides everything it matches"
     ]
     assert warned(harmless, first | {"continue": True}, second, route()) == []
 
@@ -408,7 +407,7 @@ def test_a_route_that_can_never_be_reached_is_warned_of(
 def test_a_route_all_of_whose_types_others_decide_is_warned_of() -> None:
     by_type = [route(type="job_skipped"), route(zone="North"), route(type=TIMEOUTS)]
     assert warned(*by_type, route(city="Moscow")) == [
-        "routes[3]: never reached: what it matches, routes[0] and routes[2] decide"
+        "routes[3]: never reached: routes[0] and routes[2] decide everything it matches"
     ]
     assert warned(*by_type[:2], route(city="Moscow"), by_type[2]) == []
 
@@ -476,8 +475,8 @@ def test_a_config_with_an_unknown_type_that_is_in_force_already_stops_nobody(
     [
         ('{\n  "detection": {\n    "enabled": true,,\n', r"broken JSON at line 3, column 21: "),
         ("", r"broken JSON at line 1, column 1: "),
-        ('{"a": NaN}', r"broken JSON: NaN is no number$"),
-        ('{"a": -Infinity}', r"broken JSON: -Infinity is no number$"),
+        ('{"a": NaN}', r"broken JSON: NaN is not a number$"),
+        ('{"a": -Infinity}', r"broken JSON: -Infinity is not a number$"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', r"'c'.*twice"),
         ("[" * 100_000, r"broken JSON"),
         ("// comment\n{}", r"broken JSON at line 1, column 1"),
@@ -568,7 +567,7 @@ def test_the_command_applies_shows_and_says_when_nothing_changes(
     assert command("config", "apply", str(file)) == (0, f"{file}: in force as config 2\n", "")
     assert command("config", "apply", str(file)) == (
         0,
-        f"{file}: in force already, as config 2\n",
+        f"{file}: already in force as config 2\n",
         "",
     )
     code, output, _ = command("config", "show")
@@ -699,7 +698,7 @@ def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
 
 @pytest.mark.parametrize("file", generated_files(), ids=lambda file: file.name)
 def test_generated_files_are_current(file: Path) -> None:
-    assert file.read_text("utf-8") == generated_files()[file], "python -m notifier.config"
+    assert file.read_text("utf-8") == generated_files()[file], "make schema"
 
 
 ANNOTATIONS = {"$schema", "title", "description", "default"}
@@ -997,7 +996,7 @@ def test_a_repeated_key_is_refused_by_the_command_line_alone(
     """jsonb keeps the last one and no trace of the others: psql cannot tell."""
     file = tmp_path / "config.json"
     file.write_text(json.dumps(CONFIG)[:-1] + ', "routes": []}')
-    with pytest.raises(ConfigError, match="'routes' stands twice"):
+    with pytest.raises(ConfigError, match="'routes' is listed twice"):
         load(file)
     database.value(APPLY, file.read_text())
 

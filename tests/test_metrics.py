@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from notifier.channels import CHANNELS
 from notifier.config import ROOT
 from notifier.metrics import OUTCOMES, Metrics
-from notifier.templates import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES
 from notifier.web.database import DatabaseAway, Reads
 from notifier.web.ops import FAMILIES
 from sandbox.standins import held, late

@@ -17,10 +17,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.database.schema_version import known_migrations
+from notifier.migrate import migrations
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 

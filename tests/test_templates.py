@@ -15,18 +15,9 @@ from hypothesis import strategies as st
 
 from notifier.channels import CHANNELS
 from notifier.channels.base import Channel
-from notifier.samples import SAMPLE_FACTS
-from notifier.templates import (
-    LOCALES,
-    NOTIFICATION_TYPES,
-    Renderer,
-    TemplateError,
-    clock,
-    code,
-    duration,
-    number,
-    one_line,
-)
+from notifier.locales import LOCALES, clock, duration, number
+from notifier.notification_types import NOTIFICATION_TYPES, SAMPLE_FACTS
+from notifier.templates import Renderer, TemplateError, code, one_line
 from notifier.text import STEERING
 from notifier.text import one_line as as_shown
 

@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier import installation, locks
-from notifier import migrate as migrations
 from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.database.schema_version import known_migrations
-from notifier.installation import Installation, Statement, split, statements
+from notifier.migrate import locks, migrations
+from notifier.migrate.installation import Installation
+from notifier.migrate.statements import LOCKS_NOBODY_OUT, TRIGGER, Statement, split, statements
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, until
 from tests.upgrade_rigs import (
@@ -96,7 +96,7 @@ def test_a_second_migrate_locks_nobody_out(
     """Exclusive mode lets only those through who read. Indexes cannot be locked by hand."""
     locked: list[Any] = []
     done: list[str] = []
-    do_deferred, do_or_defer = Installation._do_deferred, Installation._do_or_defer
+    do_deferred, do_or_defer = Installation._execute_deferred, Installation._execute_or_defer
 
     def spy(self: Installation) -> None:
         do_deferred(self)
@@ -113,8 +113,8 @@ def test_a_second_migrate_locks_nobody_out(
         done.append(statement.words)
         do_or_defer(self, statement)
 
-    monkeypatch.setattr(Installation, "_do_deferred", spy)
-    monkeypatch.setattr(Installation, "_do_or_defer", note)
+    monkeypatch.setattr(Installation, "_execute_deferred", spy)
+    monkeypatch.setattr(Installation, "_execute_or_defer", note)
     relations = ours.values(
         "select oid::regclass::text from pg_class"
         " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'v', 'p')"
@@ -263,9 +263,7 @@ def test_every_statement_of_sql_is_one_that_is_known_to_lock_nobody_out_or_is_co
     """What is of another kind would lock at every make migrate."""
     for statement in statements(ROOT / "sql/install.sql"):
         words = statement.words
-        assert installation.LOCKS_NOBODY_OUT.match(words) or installation.TRIGGER.match(words), (
-            words
-        )
+        assert LOCKS_NOBODY_OUT.match(words) or TRIGGER.match(words), words
 
 
 # --- What must lock -------------------------------------------------------------------------------
@@ -381,7 +379,7 @@ def test_whoever_holds_the_turn_is_named(ours: TestDatabase) -> None:
     said: list[str] = []
     with psycopg.connect(ours.conninfo, autocommit=True, application_name="other") as holder:
         holder.execute("begin; lock table scooters_ops.migrate_turn in exclusive mode")
-        with pytest.raises(DatabaseUnusable, match="never had its turn") as refused:
+        with pytest.raises(DatabaseUnusable, match="never got its turn") as refused:
             migrations.migrate(patience_seconds=0.5, say=said.append)
         named = f"pid {holder.info.backend_pid} (user postgres, other, idle in transaction since"
         assert named in str(refused.value)
@@ -394,7 +392,7 @@ def test_a_change_that_takes_too_long_is_given_up(ours: TestDatabase, next_versi
     with (next_version / "intervals/mission_timeouts.sql").open("a") as file:
         file.write("select pg_sleep(600);\n")
     before = schema_of(ours)
-    with pytest.raises(DatabaseUnusable, match=r"mission_timeouts\.sql was not done within 400ms"):
+    with pytest.raises(DatabaseUnusable, match=r"mission_timeouts\.sql took longer than 400ms"):
         migrations.migrate(patience_seconds=0.5, say=SILENT)
     assert schema_of(ours) == before
 

@@ -43,8 +43,9 @@ from pydantic import (
     field_validator,
 )
 
+from notifier.locales import LOCALES, Locale, clock, duration, number
 from notifier.logs import event
-from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
+from notifier.notification_types import NOTIFICATION_TYPES
 from notifier.web.answers import Found, SharedAnswers
 from notifier.web.database import DatabaseAway, RightLacking
 

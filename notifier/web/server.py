@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from notifier import config as configs
-from notifier import files
 from notifier.config import ROOT, Config, ConfigError
 from notifier.database.statements import Database
 from notifier.delivery.notifier import Notifier
+from notifier.file_limit import raise_file_limit
 from notifier.logs import event
 from notifier.metrics import Metrics
 from notifier.secrets import SecretMissing, Secrets
@@ -86,7 +86,7 @@ async def open_face(
 
     Raises AddressUnusable, ConfigError, DatabaseUnusable, psycopg.Error.
     """
-    file_limit = files.raise_limit()
+    file_limit = raise_file_limit()
     if file_limit < FEWEST_FILES:
         raise AddressUnusable(
             f"cannot listen on {address}: this process may open only {file_limit} files,"

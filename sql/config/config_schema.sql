@@ -1,5 +1,5 @@
 -- What may a config say?
--- Generated from notifier/config.py by "make schema"; do not edit.
+-- Generated from notifier/config/models.py by "make schema"; do not edit.
 create or replace function scooters_ops.config_schema()
 returns jsonb
 language sql immutable parallel safe
@@ -37,7 +37,7 @@ return jsonb $schema${
     },
     "Detection": {
       "additionalProperties": false,
-      "description": "detection: when passes run, and what they call too long.",
+      "description": "detection: when passes run, and which intervals they report as too long.",
       "properties": {
         "enabled": {
           "title": "Enabled",
@@ -82,7 +82,7 @@ return jsonb $schema${
         },
         "batch_size": {
           "default": 5000,
-          "description": "How many missions one pass looks at, at most, before it commits.",
+          "description": "The most missions that one pass evaluates before it commits.",
           "maximum": 1000000,
           "minimum": 1,
           "title": "Batch Size",
@@ -90,7 +90,7 @@ return jsonb $schema${
         },
         "stalled_after_seconds": {
           "default": 180,
-          "description": "Without a pass for so long, detection counts as stopped.",
+          "description": "After this long without a pass, detection counts as stopped.",
           "exclusiveMinimum": 0,
           "maximum": 31622400,
           "title": "Stalled After Seconds",
@@ -110,11 +110,11 @@ return jsonb $schema${
     },
     "Http": {
       "additionalProperties": false,
-      "description": "http: what `notifier run --listen` and `notifier serve` need besides an address.",
+      "description": "http: settings of `notifier run --listen` and `notifier serve`.",
       "properties": {
         "token_env": {
           "default": "SCOOTERS_OPS_HTTP_TOKEN",
-          "description": "The secret that the mission service sends.",
+          "description": "Name of the secret that the mission service sends.",
           "maxLength": 128,
           "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
           "title": "Token Env",
@@ -179,7 +179,7 @@ return jsonb $schema${
         },
         "time_zone": {
           "default": "UTC",
-          "description": "A time zone such as UTC or Europe/Moscow: messages write times in it.",
+          "description": "A time zone such as UTC or Europe/Moscow, for the times in messages.",
           "pattern": "^[A-Z][A-Za-z0-9_+/-]*$",
           "title": "Time Zone",
           "type": "string"
@@ -204,7 +204,7 @@ return jsonb $schema${
         },
         "stuck_after_seconds": {
           "default": 300,
-          "description": "What is due for so long, and nobody takes it, needs a person.",
+          "description": "A delivery that is due this long without being taken needs a person.",
           "exclusiveMinimum": 0,
           "maximum": 31622400,
           "title": "Stuck After Seconds",
@@ -250,7 +250,7 @@ return jsonb $schema${
     },
     "Retention": {
       "additionalProperties": false,
-      "description": "retention: how long the pruning job keeps what would grow without bound.",
+      "description": "retention: how long the pruning job keeps rows of tables that only grow.",
       "properties": {
         "schedule": {
           "default": "17 * * * *",
@@ -269,7 +269,7 @@ return jsonb $schema${
         },
         "cron_runs_seconds": {
           "default": 259200,
-          "description": "Rows of cron.job_run_details of our jobs.",
+          "description": "Rows of cron.job_run_details for our jobs.",
           "exclusiveMinimum": 0,
           "maximum": 31622400,
           "title": "Cron Runs Seconds",
@@ -277,7 +277,7 @@ return jsonb $schema${
         },
         "idempotency_keys_seconds": {
           "default": 604800,
-          "description": "Idempotency keys of events: an event repeated later is a second one.",
+          "description": "Idempotency keys of events. An event repeated after this counts as a new one.",
           "exclusiveMinimum": 0,
           "maximum": 31622400,
           "title": "Idempotency Keys Seconds",
@@ -285,7 +285,7 @@ return jsonb $schema${
         },
         "notifiers_seconds": {
           "default": 86400,
-          "description": "Notifiers that died, counted from when they were last seen.",
+          "description": "Dead notifiers, counted from when they last reported.",
           "exclusiveMinimum": 0,
           "maximum": 31622400,
           "title": "Notifiers Seconds",
@@ -303,12 +303,12 @@ return jsonb $schema${
             }
           ],
           "default": 7776000,
-          "description": "Notifications that were sent to everybody, and whose missions can give no news any more; null: for ever.",
+          "description": "Notifications that were sent to every recipient and whose missions can produce no more notifications; null: for ever.",
           "title": "Notifications Seconds"
         },
         "batch_size": {
           "default": 1000,
-          "description": "How many notifications are looked at, at most, before pruning commits.",
+          "description": "The most notifications that pruning examines before it commits.",
           "maximum": 100000,
           "minimum": 1,
           "title": "Batch Size",
@@ -320,7 +320,7 @@ return jsonb $schema${
     },
     "RetryPolicy": {
       "additionalProperties": false,
-      "description": "notifier.retry: first, first * factor, first * factor^2, ... seconds, at most max.",
+      "description": "notifier.retry: delays of first, first * factor, first * factor^2, ... up to max seconds.",
       "properties": {
         "first_seconds": {
           "exclusiveMinimum": 0,
@@ -358,7 +358,7 @@ return jsonb $schema${
     },
     "Route": {
       "additionalProperties": false,
-      "description": "One row of routes: whom to tell of what.",
+      "description": "One row of routes: which notifications go to which recipients.",
       "properties": {
         "match": {
           "additionalProperties": {
@@ -682,7 +682,7 @@ return jsonb $schema${
     },
     "Timeouts": {
       "additionalProperties": false,
-      "description": "detection.timeouts: a rule for each type.",
+      "description": "detection.timeouts: one rule per timeout type.",
       "properties": {
         "timeout_in_point": {
           "$ref": "#/$defs/Timeout"
@@ -841,7 +841,7 @@ return jsonb $schema${
         }
       ],
       "default": null,
-      "description": "For editors: where the schema lies.",
+      "description": "For editors: the location of this schema.",
       "title": "$Schema"
     },
     "detection": {
@@ -890,6 +890,6 @@ return jsonb $schema${
 }$schema$;
 
 comment on function scooters_ops.config_schema() is
-'JSON Schema of the config, by which apply_config checks.';
+'JSON Schema of the config. apply_config checks a config against it.';
 
 revoke execute on function scooters_ops.config_schema() from public;

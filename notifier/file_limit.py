@@ -1,16 +1,16 @@
-"""How many files (sockets included) this process may have open."""
+"""The limit of open files, which counts sockets too."""
 
 from __future__ import annotations
 
 import contextlib
 import resource
 
-# More than the process ever needs; a limit far above it only makes other libraries slow.
+# More than the process ever needs. Much higher limits make some libraries slow.
 WANTED_FILES = 65536
 
 
-def raise_limit() -> int:
-    """Raises the soft limit towards the hard one, and returns what is in force."""
+def raise_file_limit() -> int:
+    """Raises the soft limit towards the hard one, and returns the limit that now applies."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, WANTED_FILES)
     if soft == resource.RLIM_INFINITY or soft >= wanted:

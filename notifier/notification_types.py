@@ -1,7 +1,12 @@
-"""Made-up facts of a notification of each type, for `notifier preview` and for tests.
+"""The notification types, each with sample facts for `notifier preview`, `config check` and tests.
 
-Each has the shape that `notifier.templates` describes. The times are fixed.
+This is the one list of types in Python. The database has its own, the enum
+scooters_ops.monitoring_notification_type; a test compares the two.
+
+Sample facts have the shape that `notifier.templates` describes. Their times are fixed.
 """
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,7 +25,7 @@ _COURIER_AND_PLACE: Final[Mapping[str, Any]] = {
 }
 
 SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    # Still at the point when it was noticed.
+    # The courier is still at the point when the timeout is detected.
     "timeout_in_point": {
         **_COURIER_AND_PLACE,
         "token": "m-20481_p-58__timeout_in_point",
@@ -34,7 +39,7 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "elapsed": timedelta(minutes=12, seconds=7),
         "over": timedelta(seconds=7),
     },
-    # Its events came late: it had ended already.
+    # The events arrived late: the interval had already ended when it was detected.
     "timeout_between_points": {
         **_COURIER_AND_PLACE,
         "token": "m-20481_p-58__timeout_between_points",
@@ -57,3 +62,8 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "skipped_at": _ARRIVED_AT,
     },
 }
+
+NOTIFICATION_TYPES: Final = tuple(SAMPLE_FACTS)
+TIMEOUT_TYPES: Final = tuple(type for type, facts in SAMPLE_FACTS.items() if "limit" in facts)
+JOB_TYPES: Final = frozenset(type for type, facts in SAMPLE_FACTS.items() if "job_type" in facts)
+"""The types whose routes may match on job_type."""

@@ -1,7 +1,8 @@
-"""Strong locks beside people who work: asked for briefly, given back whole, and asked for again.
+"""Takes strong locks without blocking other sessions for long.
 
-Whoever waits for a strong lock makes everybody wait who comes after. So no attempt waits for long:
-it is rolled back and repeated, and when it never succeeds the message names who holds what.
+A session that waits for a strong lock blocks everyone who asks for a lock after it. So an attempt
+waits only briefly; then it is rolled back and repeated. If no attempt succeeds, the error names the
+sessions that hold the locks.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ import psycopg
 
 from notifier.database.errors import DatabaseUnusable
 
-# How long an attempt may make others wait, all its locks together.
+# The longest that one attempt may block others, all its locks together.
 BUDGET_SECONDS = 0.4
-# Of a migration, whose locks are not counted beforehand, each lock.
+# The longest that a migration may wait for each lock. How many it takes is not known beforehand.
 LOCK_SECONDS = 0.1
-# How long an attempt is repeated before make migrate gives up.
+# How long to repeat attempts before make migrate gives up.
 PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 2.0
-LOOK_SECONDS = 0.02
-# How long after deadlock_timeout autovacuum has left a table that somebody asks for.
+WATCH_SECONDS = 0.02
+# Autovacuum is cancelled once a session has waited for deadlock_timeout, and ends this soon after.
 AUTOVACUUM_SECONDS = 2.0
 
 NOT_GRANTED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
@@ -57,42 +58,13 @@ BLOCKERS = """
     where wanted.pid = %s and not wanted.granted
 """
 
-TURN = "scooters_ops.migrate_turn"
-"""An empty table. Whoever locks it has a right on our schema, unlike with an advisory lock."""
-MAKE_TURN = f"""
-    create schema if not exists scooters_ops;
-    create table {TURN} ();
-    alter table {TURN} replica identity full;
-    comment on table {TURN} is
-    'Empty. make migrate locks it, so that two at once take turns.'
-"""
-MADE_BY_ANOTHER = (
-    psycopg.errors.DuplicateSchema,
-    psycopg.errors.DuplicateTable,
-    psycopg.errors.UniqueViolation,
-)
-TURN_HOLDERS = f"""
-    select
-        held.pid,
-        activity.usename,
-        activity.application_name,
-        activity.backend_type,
-        activity.state,
-        coalesce(activity.xact_start, activity.backend_start)::timestamptz(0)::text as since,
-        held.mode,
-        'the lock of make migrate' as what
-    from pg_locks as held
-    left join pg_stat_activity as activity on activity.pid = held.pid
-    where held.granted and held.relation = to_regclass('{TURN}')
-"""  # noqa: S608  # a name of ours
-
 
 class NotInTime(Exception):
-    """An attempt would have made others wait for longer than its budget."""
+    """An attempt would have blocked others for longer than its budget."""
 
 
 class Holder(NamedTuple):
-    """A session that holds a lock which another one needs. What we may not see is None."""
+    """A session that holds a lock which another one needs. None: our role may not see it."""
 
     pid: int
     user: str | None
@@ -104,7 +76,7 @@ class Holder(NamedTuple):
     what: str
 
     def __str__(self) -> str:
-        if self.pid == 0:  # as pg_blocking_pids says it
+        if self.pid == 0:  # pg_blocking_pids() uses 0 for it
             return f"a prepared transaction (see pg_prepared_xacts) holds {self.what}"
         of_client = (None, "client backend")
         state = self.state and f"{self.state} since {self.since}"
@@ -119,10 +91,10 @@ class Holder(NamedTuple):
 
 
 class Attempts:
-    """Repeats what needs strong locks in the session `worker`, until it succeeds.
+    """Repeats an attempt that needs strong locks in the session `worker` until it succeeds.
 
-    `witness` is a second session, which sees meanwhile who is in the way. `say` is told, once, that
-    something has to be waited for.
+    Meanwhile the session `witness` watches which sessions block it. `say` gets one line for each
+    piece of work that has to wait.
     """
 
     def __init__(
@@ -139,14 +111,13 @@ class Attempts:
         self._holders: list[Holder] = []
 
     def until_done(self, attempt: Callable[[], T], what: str) -> T:
-        """The result of the first attempt that got its locks.
+        """The result of the first attempt that gets its locks.
 
-        Raises DatabaseUnusable, with who holds what, when none did for as long as patience lasts.
+        Raises DatabaseUnusable, with the sessions that hold them, when patience runs out.
         """
         began = time.monotonic()
-        pauses = _pauses()
         self._holders = []
-        for count, pause in enumerate(pauses, start=1):
+        for count, pause in enumerate(pauses(), start=1):
             try:
                 with self._watched():
                     return attempt()
@@ -162,11 +133,14 @@ class Attempts:
                     ) from None
             self._ask_autovacuum_to_leave()
             time.sleep(pause)
-        raise AssertionError("pauses do not end")
+        raise AssertionError("pauses() never ends")
 
     def _ask_autovacuum_to_leave(self) -> None:
-        """It leaves when a session has waited for deadlock_timeout, which no attempt does. Waiting
-        for this weak lock makes neither writers nor readers wait."""
+        """Waits for a weak lock on the tables that autovacuum holds.
+
+        Autovacuum gives way to a session that has waited for deadlock_timeout. No attempt waits
+        that long, but the wait for this lock may: it blocks neither readers nor writers.
+        """
         for holder in self._holders:
             if holder.kind == "autovacuum worker":
                 with (
@@ -187,7 +161,7 @@ class Attempts:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         done = threading.Event()
-        thread = threading.Thread(target=self._look, args=(done,), daemon=True)
+        thread = threading.Thread(target=self._watch, args=(done,), daemon=True)
         thread.start()
         try:
             yield
@@ -195,56 +169,25 @@ class Attempts:
             done.set()
             thread.join()
 
-    def _look(self, done: threading.Event) -> None:
+    def _watch(self, done: threading.Event) -> None:
         with contextlib.suppress(psycopg.Error):
-            while not done.wait(LOOK_SECONDS):
+            while not done.wait(WATCH_SECONDS):
                 if found := self._witness.execute(BLOCKERS, (self._pid,)).fetchall():
                     self._holders = [Holder(*row) for row in found]
 
 
-def take_turn(
-    connection: psycopg.Connection[Any], patience_seconds: float, say: Callable[[str], None]
-) -> None:
-    """Locks TURN until the connection is closed; where it is not there, makes it and the schema.
-
-    Raises DatabaseUnusable, with who holds it, when patience is over.
-    """
-    began = time.monotonic()
-    has_said = False
-    for pause in _pauses():
-        if connection.execute("select to_regclass(%s)", (TURN,)).fetchone() == (None,):
-            with contextlib.suppress(*MADE_BY_ANOTHER):
-                connection.execute(MAKE_TURN)
-        connection.execute("begin")
-        try:
-            connection.execute(f"lock table {TURN} in exclusive mode nowait")
-            return
-        except psycopg.errors.LockNotAvailable:
-            connection.execute("rollback")
-        found = connection.execute(TURN_HOLDERS).fetchall()
-        if not found:  # it was given back in between
-            continue
-        holders = "; ".join(str(Holder(*row)) for row in found)
-        if not has_said:
-            has_said = True
-            say(f"make migrate waits for its turn: {holders}")
-        if time.monotonic() - began + pause > patience_seconds:
-            raise DatabaseUnusable(f"make migrate never had its turn: {holders}")
-        time.sleep(pause)
-
-
 def limits(connection: psycopg.Connection[Any]) -> tuple[float, float]:
-    """For how many seconds an attempt may make others wait, and wait for one lock.
+    """The seconds for which an attempt may block others, and for which it may wait for one lock.
 
-    Both are shorter than deadlock_timeout: in a deadlock the attempt gives up before the server
-    chooses somebody to end.
+    Both are shorter than deadlock_timeout, so that in a deadlock the attempt gives up before the
+    server cancels one of the sessions.
     """
     timeout = deadlock_seconds(connection)
     return min(BUDGET_SECONDS, timeout / 2), min(LOCK_SECONDS, timeout / 4)
 
 
 def deadlock_seconds(connection: psycopg.Connection[Any]) -> float:
-    """How long a session waits for a lock before it looks who is in the way."""
+    """deadlock_timeout: how long a session waits for a lock before it checks for a deadlock."""
     (seconds,) = connection.execute(
         "select setting::float / 1000 from pg_settings where name = 'deadlock_timeout'"
     ).fetchall()[0]
@@ -252,12 +195,12 @@ def deadlock_seconds(connection: psycopg.Connection[Any]) -> float:
 
 
 def milliseconds(seconds: float) -> str:
-    """As lock_timeout takes it: at least one, as zero means no limit."""
+    """A value for lock_timeout. At least 1 ms, because 0 means no limit."""
     return f"{max(1, int(seconds * 1000))}ms"
 
 
-def _pauses() -> Iterator[float]:
-    """The pauses between attempts: each up to twice as long as the one before, with jitter."""
+def pauses() -> Iterator[float]:
+    """Seconds between attempts, with jitter; the longest pause doubles each time, up to a limit."""
     longest = FIRST_PAUSE_SECONDS
     while True:
         yield longest * random.uniform(0.5, 1.0)  # noqa: S311

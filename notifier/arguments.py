@@ -1,0 +1,185 @@
+"""The arguments of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from notifier import __version__, logs
+from notifier.channels import CHANNELS
+from notifier.database.schema_version import known_migrations
+from notifier.locales import LOCALES
+from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.resources import CONFIG
+from notifier.text import escaped
+from notifier.web.address import Address
+
+# pg_cron may start jobs only at full minutes.
+FIRST_RUN_SECONDS = 90
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command; sys.argv if None. Arguments for psql are in `psql_arguments`.
+
+    Prints the usage and exits with code 2 if the arguments are wrong.
+    """
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown and options.command != "psql":
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    options.psql_arguments = unknown
+    if options.command == "retry" and options.as_sent and options.token is None:
+        parser.error("retry --as-sent needs a TOKEN: check each notification before you use it")
+    if options.command == "run" and options.once and options.listen is not None:
+        parser.error("run --once cannot --listen: it ends too soon to answer requests")
+    return options
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes no abbreviated options, and escapes control characters in its errors."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(escaped(message))
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="notifier",
+        description="Delivers notifications about couriers' missions. The database is that of"
+        " DATABASE_URL if set, or else of PGHOST, PGSERVICE and the like, as for psql.",
+        epilog="Exit codes: 0 done, 1 needs a person, 2 bad input.",
+    )
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"notifier {__version__}, for a database at migration {known_migrations()[-1]}",
+    )
+    parser.add_argument(
+        "--log-level", choices=logs.LEVELS, default="info", help="default: %(default)s"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_daemon(commands)
+    _add_database(commands)
+    _add_config(commands)
+    _add_notifications(commands)
+    return parser
+
+
+def _add_daemon(commands: Any) -> None:
+    run = commands.add_parser("run", help="deliver notifications until SIGTERM")
+    run.add_argument("--once", action="store_true", help="deliver what is due, then exit")
+    run.add_argument(
+        "--listen", type=_address, metavar="HOST:PORT", help="also serve the HTTP API there"
+    )
+    serve = commands.add_parser("serve", help="serve the HTTP API, without delivering")
+    serve.add_argument(
+        "--listen",
+        type=_address,
+        default="127.0.0.1:8080",
+        metavar="HOST:PORT",
+        help="address to serve at; default: %(default)s",
+    )
+
+
+def _add_database(commands: Any) -> None:
+    migrate = commands.add_parser(
+        "migrate",
+        help="bring the database up to date: migrations, sql/, and a first config if it has none",
+    )
+    _add_file(migrate)
+    schedule = commands.add_parser("schedule", help="make pg_cron run detection; uses psql")
+    schedule.add_argument(
+        "--wait",
+        type=int,
+        default=FIRST_RUN_SECONDS,
+        metavar="SECONDS",
+        help="longest wait for the first run; 0: no wait; default: %(default)s",
+    )
+    commands.add_parser("unschedule", help="remove pg_cron's jobs; uses psql")
+    commands.add_parser(
+        "psql", help="open psql on the database; takes psql's options", add_help=False
+    )
+
+
+def _add_config(commands: Any) -> None:
+    config = commands.add_parser("config", help="check, apply or show a config")
+    actions = config.add_subparsers(dest="action", required=True)
+    _add_file(actions.add_parser("check", help="print what is wrong with a config file"))
+    _add_file(actions.add_parser("apply", help="check a config file and put it in force"))
+    show = actions.add_parser("show", help="print the config in force, as JSON")
+    show.add_argument("--output", choices=["json"], default="json", help="default: %(default)s")
+
+
+def _add_notifications(commands: Any) -> None:
+    preview = commands.add_parser("preview", help="print the messages for a notification")
+    preview.add_argument("type", choices=NOTIFICATION_TYPES)
+    preview.add_argument("--channel", choices=list(CHANNELS), help="for this channel only")
+    preview.add_argument(
+        "--locale", choices=list(LOCALES), help="default: the locale of config.json"
+    )
+    preview.add_argument(
+        "--token", type=_text, help="use this notification's facts instead of sample facts"
+    )
+    _add_output(preview)
+
+    status = commands.add_parser(
+        "status", help="print what is waiting and what failed; exit 1 if it needs a person"
+    )
+    form = status.add_mutually_exclusive_group()
+    _add_output(form)
+    form.add_argument(
+        "--json", action="store_const", const="json", dest="output", help="same as --output json"
+    )
+    form.add_argument(
+        "--jobs", action="store_true", help="also check pg_cron's jobs; uses psql; text only"
+    )
+
+    retry = commands.add_parser(
+        "retry", help="try failed, in-doubt and unrouted recipients once more"
+    )
+    which = retry.add_mutually_exclusive_group(required=True)
+    which.add_argument("token", nargs="?", type=_text, help="those of this notification")
+    which.add_argument("--failed", action="store_true", help="those of all notifications")
+    retry.add_argument("--channel", choices=list(CHANNELS), help="those of this channel only")
+    retry.add_argument(
+        "--as-sent",
+        action="store_true",
+        help="send nothing: record the in-doubt recipients of TOKEN as sent, because it arrived",
+    )
+
+
+def _add_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        default=CONFIG,
+        metavar="FILE",
+        help="config file; default: %(default)s",
+    )
+
+
+def _add_output(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--output", choices=["text", "json"], default="text", help="default: %(default)s"
+    )
+
+
+def _text(argument: str) -> str:
+    """An argument that is sent to the database. Python represents bytes that are not UTF-8 text as
+    lone surrogates, which the database could not take."""
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        raise argparse.ArgumentTypeError("is not text")
+    return argument
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,67 @@
+"""Turns a JSON document into a Config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from notifier.config.json_document import read_json, unstorable
+from notifier.config.models import Config
+from notifier.config.problems import ConfigError, problem
+from notifier.notification_types import NOTIFICATION_TYPES
+
+
+def load(path: Path) -> Config:
+    """The config in a file. Raises ConfigError."""
+    return parse(read_json(path))
+
+
+def parse(document: Any) -> Config:
+    """The config in a JSON document.
+
+    Raises ConfigError with the path of each bad key, but not its value, which may be a secret in
+    the wrong place.
+    """
+    if problems := [*unstorable(document)]:
+        raise ConfigError(problems)
+    config = parse_stored(document)
+    if problems := [*_unknown_types(config)]:
+        raise ConfigError(problems)
+    return config
+
+
+def parse_stored(document: Any) -> Config:
+    """The config in a document that the database has accepted. Raises ConfigError.
+
+    Another version may have applied it, so its routes may name notification types that this
+    version does not know.
+    """
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError([problem(details) for details in error.errors()]) from None
+    configured = config.channel_settings()
+    problems = [
+        f"routes[{r}].recipients[{n}].type: channel {recipient.type!r}"
+        " is not configured under channels"
+        for r, route in enumerate(config.routes)
+        for n, recipient in enumerate(route.recipients)
+        if recipient.type not in configured
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _unknown_types(config: Config) -> Iterator[str]:
+    for r, route in enumerate(config.routes):
+        wanted = route.match.get("type", [])
+        for n, type in enumerate(wanted if isinstance(wanted, list) else [wanted]):
+            if type not in NOTIFICATION_TYPES:
+                place = f"[{n}]" if isinstance(wanted, list) else ""
+                yield (
+                    f"routes[{r}].match.type{place}: must be one of {', '.join(NOTIFICATION_TYPES)}"
+                )

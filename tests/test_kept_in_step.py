@@ -1,0 +1,57 @@
+"""What Python and the database must both know is the same in both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from notifier.config.models import Config, Retention
+from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.resources import SQL
+from sandbox.postgres import Postgres
+from tests.conftest import TEMPLATE
+
+SCRIPTS = {
+    file.relative_to(SQL).as_posix(): file.read_text("utf-8")
+    for file in SQL.rglob("*.sql")
+    if file.name != "config_schema.sql"
+}
+
+
+def config_paths(script: str) -> Iterator[tuple[str, ...]]:
+    """The paths that a script reads from a config, as in config -> 'notifier' ->> 'locale'."""
+    for chain in re.findall(r"\bconfig((?:\s*->>?\s*'\w+')+)", script):
+        yield tuple(re.findall(r"'(\w+)'", chain))
+    for path in re.findall(r"\bconfig\s*#>>?\s*'\{([\w,]+)\}'", script):
+        yield tuple(path.split(","))
+
+
+def is_known(path: tuple[str, ...]) -> bool:
+    model: Any = Config
+    for key in path:
+        if key not in model.model_fields:
+            return False
+        model = model.model_fields[key].annotation
+    return True
+
+
+def test_the_notification_types_are_those_of_the_database(cluster: Postgres) -> None:
+    with psycopg.connect(cluster.conninfo(TEMPLATE)) as connection:
+        row = connection.execute(
+            "select enum_range(null::scooters_ops.monitoring_notification_type)::text[]"
+        ).fetchone()
+    assert row == ([*NOTIFICATION_TYPES],)
+
+
+@pytest.mark.parametrize("name", [name for name, text in SCRIPTS.items() if "config" in text])
+def test_sql_reads_only_keys_that_a_config_has(name: str) -> None:
+    assert [path for path in config_paths(SCRIPTS[name]) if not is_known(path)] == []
+
+
+def test_sql_reads_each_key_of_retention() -> None:
+    quoted = {key for script in SCRIPTS.values() for key in re.findall(r"'(\w+)'", script)}
+    assert {*Retention.model_fields} <= quoted
