@@ -27,7 +27,7 @@ from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 
 UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
+OPS_PAGE = (ROOT / "docs" / "ops.md").read_text("utf-8")
 WATCHDOG_SECONDS = 2.0
 MAX_EXPOSURE = 1.3
 """Of 10; what is left to reduce is the network, which the notifier needs."""
@@ -440,4 +440,4 @@ def test_the_environment_that_is_installed_is_of_the_unit_s_user() -> None:
     environment = (ROOT / "deploy" / "environment").read_text("utf-8")
     assert f"\nPGUSER={user}\n" in environment
     assert f"\nuser={user}\n" in (ROOT / "deploy" / "service.sh").read_text("utf-8")
-    assert f"create role {user} login in role scooters_ops_notifier" in README
+    assert f"create role {user} login in role scooters_ops_notifier" in OPS_PAGE
