@@ -55,9 +55,11 @@ class Reader:
     environment: dict[str, str]
     telegram: TelegramStandIn
     tracker: TrackerStandIn
+    has_scheduled: bool = False
 
     def run(self, command: str) -> None:
         """Runs a command of a page. `make run` is told to stop once nothing is left to send."""
+        self.has_scheduled |= command == "make schedule"
         run(command, self.environment, stop_when=self.has_delivered_the_example)
 
     def has_delivered_the_example(self) -> bool:
@@ -88,12 +90,16 @@ def reader(database: TestDatabase, tmp_path: Path) -> Iterator[Reader]:
             "WAIT": "0",  # test_stock_cluster.py waits for the first run
             "no_proxy": "*",
         }
+        following = Reader(environment, telegram, tracker)
         try:
-            yield Reader(environment, telegram, tracker)
+            yield following
         finally:
-            run("make unschedule", environment)
-            with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
-                admin.execute("delete from cron.job_run_details")
+            if following.has_scheduled:
+                run("make unschedule", environment)
+                with psycopg.connect(
+                    database.cluster.conninfo("postgres"), autocommit=True
+                ) as admin:
+                    admin.execute("delete from cron.job_run_details")
 
 
 def run(

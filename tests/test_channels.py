@@ -146,16 +146,20 @@ def test_an_answer_that_trickles_in_is_not_waited_for(rig: Rig, head: str) -> No
 # --- Unreadable answers ------------------------------------------------------------------------
 
 
+def assert_is_not_lost(rig: Rig, outcome: Outcome) -> None:
+    """An idempotent channel may ask the server at once, or repeat the message later."""
+    assert isinstance(outcome, (Sent, Retry) if rig.kind.idempotent else InDoubt)
+    assert rig.accepted() == 1
+
+
 def test_half_an_answer_to_a_message_that_was_taken_does_not_lose_it(rig: Rig) -> None:
     rig.stand_in.script(HALF_AN_ANSWER)
-    assert isinstance(rig.deliver(), Sent if rig.kind.idempotent else InDoubt)
-    assert rig.accepted() == 1
+    assert_is_not_lost(rig, rig.deliver())
 
 
 def test_a_web_page_instead_of_the_answer_does_not_lose_a_message_that_was_taken(rig: Rig) -> None:
     rig.stand_in.script(page(200, accepts=True))
-    assert isinstance(rig.deliver(), Sent if rig.kind.idempotent else InDoubt)
-    assert rig.accepted() == 1
+    assert_is_not_lost(rig, rig.deliver())
 
 
 def test_a_web_page_instead_of_the_answer_is_no_success(rig: Rig) -> None:
@@ -483,7 +487,8 @@ class Signed(Channel):
         return Sent("") if answer.is_success else refusal(answer, "")
 
     def __init__(self, url: str) -> None:
-        super().__init__(ChannelSettings(base_url=url), Secrets(), headers={"X-Channel": "signed"})
+        settings = ChannelSettings(base_url=url, token_env="UNUSED")
+        super().__init__(settings, Secrets(), headers={"X-Channel": "signed"})
         self._url = url
 
 

@@ -102,6 +102,7 @@ class ChannelSettings(Strict):
     )
 
     base_url: HttpUrl
+    token_env: SecretName
     timeout_seconds: float = Field(
         default=30,
         gt=0,

@@ -75,7 +75,6 @@ class TelegramSettings(ChannelSettings):
         default=TelegramLimits(),
         description="How many messages may be sent, and how fast; null: no limit.",
     )
-    token_env: SecretName
     proxy: (
         Annotated[
             str,

@@ -44,7 +44,6 @@ class TrackerSettings(ChannelSettings):
     )
 
     api_version: Literal["v2", "v3"] = "v3"
-    token_env: SecretName
     auth: Literal["oauth", "iam"] = Field(
         default="oauth", description="The kind of token: OAuth, or IAM for a cloud organization."
     )

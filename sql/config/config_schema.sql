@@ -588,6 +588,13 @@ return jsonb $schema${
           "title": "Base Url",
           "type": "string"
         },
+        "token_env": {
+          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
+          "maxLength": 128,
+          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
+          "title": "Token Env",
+          "type": "string"
+        },
         "timeout_seconds": {
           "default": 30,
           "description": "The longest that one request may take, from connecting to the end of the answer. If it is too short, deliveries end up in doubt.",
@@ -595,13 +602,6 @@ return jsonb $schema${
           "maximum": 300,
           "title": "Timeout Seconds",
           "type": "number"
-        },
-        "token_env": {
-          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
-          "maxLength": 128,
-          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
-          "title": "Token Env",
-          "type": "string"
         },
         "proxy": {
           "anyOf": [
@@ -755,6 +755,13 @@ return jsonb $schema${
           "title": "Base Url",
           "type": "string"
         },
+        "token_env": {
+          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
+          "maxLength": 128,
+          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
+          "title": "Token Env",
+          "type": "string"
+        },
         "timeout_seconds": {
           "default": 30,
           "description": "The longest that one request may take, from connecting to the end of the answer. If it is too short, deliveries end up in doubt.",
@@ -770,13 +777,6 @@ return jsonb $schema${
             "v3"
           ],
           "title": "Api Version",
-          "type": "string"
-        },
-        "token_env": {
-          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
-          "maxLength": 128,
-          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
-          "title": "Token Env",
           "type": "string"
         },
         "auth": {
