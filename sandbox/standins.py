@@ -150,8 +150,8 @@ class RandomFaults:
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it arrived. `content` is its body byte for byte, `body` its JSON value; None when
-    it is not JSON."""
+    """A request as it arrived. `content` is its body byte for byte, `body` its JSON value; None
+    when it is not JSON."""
 
     operation: str
     method: str

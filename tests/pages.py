@@ -103,13 +103,16 @@ def reader(database: TestDatabase, tmp_path: Path) -> Iterator[Reader]:
 
 
 def run(
-    command: str, environment: dict[str, str], stop_when: Callable[[], bool] = lambda: True
+    command: str,
+    environment: dict[str, str],
+    stop_when: Callable[[], bool] = lambda: True,
+    cwd: Path = ROOT,
 ) -> None:
     """Runs a line of a shell block, which must exit with 0. The daemon that `make run` starts gets
     SIGTERM once it has started and `stop_when` holds after a line of its log."""
     process = subprocess.Popen(
         ["bash", "-c", f"exec {command}"],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
