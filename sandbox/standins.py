@@ -150,7 +150,8 @@ class RandomFaults:
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it arrived. `body` is its JSON value, None when it is none."""
+    """A request as it arrived. `content` is its body byte for byte, `body` its JSON value; None
+    when it is not JSON."""
 
     operation: str
     method: str
@@ -158,6 +159,7 @@ class Call:
     query: Mapping[str, str]
     headers: Headers
     body: Any
+    content: bytes = b""
 
 
 @dataclass
@@ -362,6 +364,7 @@ class _Handler(BaseHTTPRequestHandler):
             query=dict(parse_qsl(url.query)),
             headers=self.headers,
             body=_json(content),
+            content=content,
         )
         waited_seconds = self._waited_seconds()
         entry, reply = stand_in.receive(call, fault)

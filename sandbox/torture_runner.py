@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from notifier import cli
-from notifier.channels import base
+from notifier.channels import http
 from notifier.channels.base import Channel, Message, Outcome, Sent
 from notifier.database.statements import Database
 from notifier.database.values import Result
@@ -101,28 +101,28 @@ def _before_request(fuse: Fuse) -> None:
     original = Channel.deliver
 
     async def fatal(self: Channel, message: Message) -> Outcome:
-        allowed = base.before_request.get()
+        allowed = http.before_request.get()
 
         def go() -> None:
             if allowed is not None:
                 allowed()
             fuse()
 
-        base.before_request.set(go)
+        http.before_request.set(go)
         return await original(self, message)
 
     setattr(Channel, "deliver", fatal)  # noqa: B010  # a method is no variable to mypy
 
 
 def _after_request(fuse: Fuse) -> None:
-    original = base._trace
+    original = http._trace
 
     async def fatal(event: str, _: Mapping[str, Any]) -> None:
         await original(event, _)
         if event.endswith(".receive_response_headers.started"):
             fuse()
 
-    base._trace = fatal
+    http._trace = fatal
 
 
 def _after_answer(fuse: Fuse) -> None:

@@ -19,15 +19,19 @@ from pydantic import ValidationError
 from notifier.channels import CHANNELS
 from notifier.channels.base import (
     REASON_LIMIT,
+    Channel,
+    ChannelSettings,
     Failed,
     InDoubt,
     Message,
     Misconfigured,
     Outcome,
+    Recipient,
     Retry,
     Sent,
+    refusal,
 )
-from notifier.secrets import SecretMissing
+from notifier.secrets import SecretMissing, Secrets
 from sandbox.standins import (
     HALF_AN_ANSWER,
     RESET_AFTER,
@@ -142,16 +146,20 @@ def test_an_answer_that_trickles_in_is_not_waited_for(rig: Rig, head: str) -> No
 # --- Unreadable answers ------------------------------------------------------------------------
 
 
+def assert_is_not_lost(rig: Rig, outcome: Outcome) -> None:
+    """An idempotent channel may ask the server at once, or repeat the message later."""
+    assert isinstance(outcome, (Sent, Retry) if rig.kind.idempotent else InDoubt)
+    assert rig.accepted() == 1
+
+
 def test_half_an_answer_to_a_message_that_was_taken_does_not_lose_it(rig: Rig) -> None:
     rig.stand_in.script(HALF_AN_ANSWER)
-    assert isinstance(rig.deliver(), Sent if rig.kind.idempotent else InDoubt)
-    assert rig.accepted() == 1
+    assert_is_not_lost(rig, rig.deliver())
 
 
 def test_a_web_page_instead_of_the_answer_does_not_lose_a_message_that_was_taken(rig: Rig) -> None:
     rig.stand_in.script(page(200, accepts=True))
-    assert isinstance(rig.deliver(), Sent if rig.kind.idempotent else InDoubt)
-    assert rig.accepted() == 1
+    assert_is_not_lost(rig, rig.deliver())
 
 
 def test_a_web_page_instead_of_the_answer_is_no_success(rig: Rig) -> None:
@@ -435,7 +443,7 @@ def test_a_connection_serves_one_message_after_the_other_and_is_closed_when_it_w
 ) -> None:
     async def scenario() -> None:
         with RIGS["telegram"]() as rig:
-            monkeypatch.setattr("notifier.channels.base.KEEP_ALIVE_SECONDS", PATIENCE_SECONDS)
+            monkeypatch.setattr("notifier.channels.http.KEEP_ALIVE_SECONDS", PATIENCE_SECONDS)
             async with keeping_server() as (url, made, open_, crowd):
                 channel = rig.channel(base_url=url)
 
@@ -451,7 +459,7 @@ def test_a_connection_serves_one_message_after_the_other_and_is_closed_when_it_w
                 await deliver(5)
                 await deliver(5)
                 assert len(made) == len(open_) == 5
-                monkeypatch.setattr("notifier.channels.base.KEEP_ALIVE_SECONDS", 0.0)
+                monkeypatch.setattr("notifier.channels.http.KEEP_ALIVE_SECONDS", 0.0)
                 await deliver(1)
                 await channel.aclose()
                 async with asyncio.timeout(PATIENCE_SECONDS):
@@ -459,6 +467,57 @@ def test_a_connection_serves_one_message_after_the_other_and_is_closed_when_it_w
                         await asyncio.sleep(0.01)
 
     asyncio.run(scenario())
+
+
+class Signed(Channel):
+    """Sends the text of a message as it is, with a header of its own."""
+
+    name = "signed"
+    parts = ("text",)
+    Settings = ChannelSettings
+    Recipient = Recipient
+    idempotent = False
+
+    async def _send(self, message: Message) -> Outcome:
+        answer = await self._call(
+            self._url,
+            content=message.parts["text"].encode(),
+            headers={"X-Signature": "of these bytes", "Content-Type": "application/json"},
+        )
+        return Sent("") if answer.is_success else refusal(answer, "")
+
+    def __init__(self, url: str) -> None:
+        settings = ChannelSettings(base_url=url, token_env="UNUSED")
+        super().__init__(settings, Secrets(), headers={"X-Channel": "signed"})
+        self._url = url
+
+
+def test_bytes_and_headers_of_a_request_arrive_unchanged() -> None:
+    text = '{ "b":1,  "a": "\u00e9 ключ" }\n'
+    requests: list[tuple[bytes, bytes]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(len(text.encode()))
+        requests.append((head, body))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        writer.close()
+
+    async def scenario() -> Outcome:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            channel = Signed(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            outcome = await channel.deliver(Message(TOKEN, {"type": "signed"}, {"text": text}))
+            await channel.aclose()
+            return outcome
+
+    assert asyncio.run(scenario()) == Sent("")
+    ((head, body),) = requests
+    assert body == text.encode()
+    lines = head.decode().splitlines()
+    for line in ("X-Signature: of these bytes", "X-Channel: signed"):
+        assert line in lines
+    types = [line for line in lines if line.lower().startswith("content-type:")]
+    assert types == ["Content-Type: application/json"]
 
 
 class Crowd:

@@ -450,10 +450,10 @@ KEYS_OF_STATUS = {
     },
     "holds": {"channel", "address", "held_until", "held_for_seconds", "reason", "failures"},
 }
-"""As the README has them."""
+"""As docs/ops.md lists them."""
 
 
-def test_status_for_programs_has_the_keys_of_the_readme(house: House) -> None:
+def test_status_for_programs_has_the_keys_that_the_docs_list(house: House) -> None:
     house.configure(TELEGRAM, TICKET)
     house.skip()
     house.telegram.script(house.telegram.refusal(403, KICKED))
@@ -476,15 +476,15 @@ def test_status_for_programs_has_the_keys_of_the_readme(house: House) -> None:
     assert 0 <= document["recipients"][0]["oldest_age_seconds"] < 60
     assert datetime.fromisoformat(document["as_of"]).tzinfo is not None
 
-    readme = (ROOT / "README.md").read_text("utf-8")
+    page = (ROOT / "docs" / "ops.md").read_text("utf-8")
     assert document.keys() == KEYS_OF_STATUS.keys()
     for part, keys in KEYS_OF_STATUS.items():
-        assert f"`{part}`" in readme
+        assert f"`{part}`" in page
         rows = document[part] if isinstance(document[part], list) else [document[part]]
         for row in rows if keys is not None else []:
             assert row.keys() == keys
         for key in keys or ():
-            assert f"`{key}`" in readme, key
+            assert f"`{key}`" in page, key
 
 
 def test_status_is_1_when_nobody_is_alive_to_take_what_is_due(house: House) -> None:

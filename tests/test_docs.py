@@ -1,10 +1,10 @@
-"""Every command and every query of docs/ runs, in the order of its page."""
+"""Every command, query and request of docs/ works, in the order of its page."""
 
 from __future__ import annotations
 
 import json
 import re
-import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,63 +14,76 @@ import pytest
 from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
-from tests.conftest import CONFIG, TestDatabase, config
+from tests.conftest import TestDatabase, config
 from tests.http_rigs import TOKEN, face, http_user
-from tests.test_readme import blocks, run
+from tests.pages import DOCS, PAGES, Block, Reader, blocks, reader, run, run_sql
 
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-OPS = ROOT / "docs" / "ops.md"
-PSQL = ["psql", "-X", "-q", "--set=ON_ERROR_STOP=1"]
+EXAMPLE = "psql -X -q -f docs/example.sql"
 
 
-def run_page(page: Path, environment: dict[str, str], sql: dict[str, str], http_url: str) -> None:
-    """Everything on a page, from top to bottom: its queries in the environment `sql`."""
-    for block in blocks(page.read_text("utf-8")):
+def page_blocks(name: str) -> list[Block]:
+    return blocks((DOCS / name).read_text("utf-8"))
+
+
+@pytest.fixture
+def following(database: TestDatabase, tmp_path: Path) -> Any:
+    with reader(database, tmp_path) as following:
+        yield following
+
+
+@pytest.mark.parametrize("name", ["config.md", "dba.md", "plans.md", "tables.md"])
+def test_every_command_and_query_works_beside_the_example(following: Reader, name: str) -> None:
+    following.run(EXAMPLE)
+    for block in page_blocks(name):
         if block.language == "sh":
-            for line in block.text.split("\n"):
-                run(line, environment)
-        elif block.language == "bash":
-            for line in block.text.split("\n"):
-                run(line.replace("http://127.0.0.1:8080", http_url), environment)
+            for command in block.text.split("\n"):
+                following.run(command)
         elif block.language == "sql":
-            finished = subprocess.run(
-                PSQL, input=block.text, env=sql, capture_output=True, text=True
-            )
-            assert finished.returncode == 0, f"{block.text}\n{finished.stderr}"
+            run_sql(block.text, following.environment)
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page != OPS], ids=lambda page: page.name
-)
-def test_every_command_and_every_query_runs(
-    database: TestDatabase, tmp_path: Path, page: Path
+def test_every_query_for_analysts_gives_the_answer_under_it(following: Reader) -> None:
+    for block, next_block in pairwise([*page_blocks("analyst.md"), Block("end", "")]):
+        if block.language == "sh":
+            following.run(block.text)
+        elif block.language == "sql":
+            assert next_block.language == "text", f"no answer stands under {block.text}"
+            answer = run_sql(block.text, following.environment, "scooters_ops_analyst")
+            assert answer == next_block.text
+
+
+def test_every_command_for_ops_works_beside_the_example(
+    database: TestDatabase, following: Reader
 ) -> None:
-    config_file = tmp_path / "config.json"
-    config_file.write_text(json.dumps(CONFIG), "utf-8")
-    environment = database.environment | {
-        "DATABASE_URL": database.conninfo,
-        "CONFIG": str(config_file),
-        "SCOOTERS_OPS_HTTP_TOKEN": TOKEN,
-        "WAIT": "0",
-        "no_proxy": "*",
-    }
-    run("psql -X -q -f docs/example.sql", environment)
-    sql = environment
-    if page.name == "integration.md":
-        sql = environment | {"PGOPTIONS": "-c role=scooters_ops_writer"}
+    following.run(EXAMPLE)
+    with http_user(database) as user, face(user) as http:
+        for block in page_blocks("ops.md"):
+            if block.language in ("sh", "bash"):
+                for command in block.text.split("\n"):
+                    following.run(command.replace("http://127.0.0.1:8080", http.url))
+    assert following.has_delivered_the_example()
+
+
+def test_every_statement_and_request_for_the_mission_service_works_on_an_empty_database(
+    database: TestDatabase, following: Reader
+) -> None:
+    following.environment["SCOOTERS_OPS_HTTP_TOKEN"] = TOKEN
     try:
-        if "```bash" in page.read_text("utf-8"):
-            with http_user(database) as user, face(user) as http:
-                run_page(page, environment, sql, http.url)
-        else:
-            run_page(page, environment, sql, "")
+        with http_user(database) as user, face(user) as http:
+            for block in page_blocks("integration.md"):
+                if block.language == "postgresql":
+                    run_sql(block.text, following.environment)
+                elif block.language == "sql":
+                    run_sql(block.text, following.environment | {"PGUSER": "mission_service"})
+                elif block.language == "bash":
+                    for command in block.text.split("\n"):
+                        following.run(command.replace("http://127.0.0.1:8080", http.url))
     finally:
-        run("make unschedule", environment)
-        with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
-            admin.execute("delete from cron.job_run_details")
+        database.connection.execute("drop role if exists mission_service")
+    assert database.tokens() == ["m-2001_p2_j1_job_skipped", "m-2002_p1_j1_job_skipped"]
 
 
-def test_every_command_of_ops_runs_and_after_the_last_one_nothing_of_us_is_left(
+def test_every_command_for_backups_works_and_the_last_one_leaves_nothing_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Postgres() as server:
@@ -87,10 +100,12 @@ def test_every_command_of_ops_runs_and_after_the_last_one_nothing_of_us_is_left(
             with monkeypatch.context() as patch:
                 patch.setenv("DATABASE_URL", server.conninfo("scooters"))
                 migrate()
-                run("make config", environment)
-                run("psql -X -q -f docs/example.sql", environment)
-                run("make schedule", environment)
-            run_page(OPS, environment, environment, "")
+                for command in ("make config", EXAMPLE, "make schedule"):
+                    run(command, environment)
+            for block in page_blocks("backup.md"):
+                assert block.language == "sh"
+                for command in block.text.split("\n"):
+                    run(command, environment)
             admin.execute("drop database scooters with (force)")
             assert _roles_databases_and_jobs(admin) == before
 
@@ -107,14 +122,34 @@ def _roles_databases_and_jobs(admin: psycopg.Connection[Any]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_and_scripts_exist(page: Path) -> None:
-    text = page.read_text("utf-8")
-    headings = {
-        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-")
-        for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+# --- The pages as a whole -----------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of the page may say after the #."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
     }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
         path, _, anchor = target.partition("#")
-        assert (page.parent / path).exists(), target
-        assert path or anchor in headings, target
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    folders = "config|deploy|docs|migrations|notifier|sandbox|sql|templates|tests"
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for path in re.findall(rf"`((?:{folders})/[\w./*-]*)`", text):
+        assert [*ROOT.glob(path.rstrip("/"))], path
+
+
+def test_the_readme_links_every_page() -> None:
+    readme = PAGES[0].read_text("utf-8")
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in readme] == []

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -32,7 +30,7 @@ from tests.http_rigs import (
     skip_url,
     url_of,
 )
-from tests.test_readme import README, blocks
+from tests.pages import DOCS
 
 ODD = [
     "a/b",
@@ -600,29 +598,10 @@ def test_schemathesis_finds_no_failure(database: TestDatabase, http: Face, tmp_p
     assert " bug " not in http.log
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_every_request_of_the_readme_is_answered(database: TestDatabase, http: Face) -> None:
-    example = ("psql", "-X", "-q", "-f", ROOT / "docs" / "example.sql", database.conninfo)
-    subprocess.run(example, check=True)
-    (block,) = (each for each in blocks(README) if each.language == "bash")
-    answers = [
-        json.loads(
-            subprocess.check_output(
-                ["bash", "-c", line.replace("http://127.0.0.1:8080", http.url)],
-                env={**os.environ, "SCOOTERS_OPS_HTTP_TOKEN": TOKEN, "no_proxy": "*"},
-            )
-        )
-        for line in block.text.split("\n")
-    ]
-    skipped, recorded, ready = answers
-    assert skipped == {"skipped": True}
-    assert recorded.keys() == {"history_id", "counts"}
-    assert ready == {"ready": True, "problems": [], "warnings": []}
-
-
-def test_the_readme_names_every_path(http: Face) -> None:
+def test_the_docs_name_every_path(http: Face) -> None:
+    pages = "".join((DOCS / name).read_text("utf-8") for name in ("integration.md", "ops.md"))
     for path in http.client.get("/openapi.json").json()["paths"]:
-        assert re.sub(r"{\w+}", "ID", path) in README
+        assert re.sub(r"{\w+}", "ID", path) in pages
 
 
 def test_the_description_promises_what_the_handles_do(http: Face) -> None:

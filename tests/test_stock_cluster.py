@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +23,12 @@ from psycopg.conninfo import make_conninfo
 from notifier.config import ROOT
 from sandbox.postgres import SUPERUSER, Postgres
 from tests.conftest import config, until
-from tests.test_readme import README, blocks
+from tests.pages import DOCS, blocks, section
 
 PASSWORD = "s3cret"
-SETUP = re.search(r"^### Set it up\n(.*?)^### ", README, re.DOTALL | re.MULTILINE)
-assert SETUP is not None
-SETTINGS, OWNER_SQL, _COMMANDS = (block.text for block in blocks(SETUP[1]))
+SETTINGS, OWNER_SQL, _COMMANDS = (
+    block.text for block in blocks(section(DOCS / "dba.md", "## Set it up"))
+)
 COMMANDS = _COMMANDS.splitlines()
 OWNER_PASSWORD = "change me"
 WORKERS = "cron.use_background_workers"

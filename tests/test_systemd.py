@@ -28,7 +28,7 @@ from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 
 UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
+OPS_PAGE = (ROOT / "docs" / "ops.md").read_text("utf-8")
 WATCHDOG_SECONDS = 2.0
 MAX_EXPOSURE = 1.3
 """Out of 10. What remains is mostly the network, which the notifier needs."""
@@ -436,4 +436,4 @@ def test_the_installed_environment_names_the_units_user() -> None:
     environment = (ROOT / "deploy" / "environment").read_text("utf-8")
     assert f"\nPGUSER={user}\n" in environment
     assert f"\nuser={user}\n" in (ROOT / "deploy" / "service.sh").read_text("utf-8")
-    assert f"create role {user} login in role scooters_ops_notifier" in README
+    assert f"create role {user} login in role scooters_ops_notifier" in OPS_PAGE

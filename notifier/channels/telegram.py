@@ -1,8 +1,8 @@
-"""Telegram: one sendMessage of the Bot API for each message.
+"""Telegram: one sendMessage call of the Bot API for each message.
 
-Telegram has no idempotency key and bots cannot read what was sent: a request without an answer
-stays in doubt. What each answer means is taken from the Bot API server's source; wordings may
-change, so descriptions are matched loosely.
+Telegram has no idempotency key, and bots cannot read what was sent: a request without an answer
+stays in doubt. The meaning of each answer comes from the source of the Bot API server. Its wording
+may change, so descriptions are matched loosely.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from notifier.channels.base import (
 from notifier.secrets import SecretMissing, Secrets
 
 TEXT_LIMIT = 4096
-"""Code points after parsing. Parsing never lengthens a text, so a raw text of that length fits."""
+"""Code points after parsing. Parsing never lengthens a text, so a raw text of this length fits."""
 
 _TAG = re.compile(
     r"</?(?:b|strong|i|em|u|ins|s|strike|del|a|code|pre|blockquote|span|tg-[a-z]+)(?:\s[^<>]*)?>",
@@ -54,17 +54,17 @@ _LINK = re.compile(r"""<a\s+href=["']([^"'<>]*)["']\s*>(.*?)</a>""", re.IGNORECA
 
 
 class TelegramLimits(Limits):
-    """What Telegram's FAQ for bots names: guidance, for the true limits are not published."""
+    """The limits in Telegram's FAQ for bots. They are guidance: the real ones are not published."""
 
     per_channel: list[Rate] = Field(
-        default=[Rate(messages=30, seconds=1)], description="For all that it is sent."
+        default=[Rate(messages=30, seconds=1)], description="For the channel as a whole."
     )
     per_target: list[Rate] = Field(
         default=[Rate(messages=1, seconds=1)], description="For each chat."
     )
     per_group: list[Rate] = Field(
         default=[Rate(messages=20, seconds=60)],
-        description="For each group and public channel besides.",
+        description="For each group and public channel, in addition to per_target.",
     )
 
 
@@ -73,16 +73,15 @@ class TelegramSettings(ChannelSettings):
 
     limits: TelegramLimits | None = Field(
         default=TelegramLimits(),
-        description="How much may be sent, and how fast; null: no limit.",
+        description="How many messages may be sent, and how fast; null: no limit.",
     )
-    token_env: SecretName
     proxy: (
         Annotated[
             str,
             Field(
                 pattern=rf"^(https?|socks5h?)://{HOST_AND_PORT}/?$",
                 max_length=2048,
-                description="An http, https, socks5 or socks5h URL: host and port alone.",
+                description="An http, https, socks5 or socks5h URL: only a host and a port.",
             ),
             BeforeValidator(without_user),
         ]
@@ -91,13 +90,13 @@ class TelegramSettings(ChannelSettings):
     proxy_auth_env: SecretName | None = None
     in_doubt: Literal["resend", "hold"] = Field(
         default="resend",
-        description="What becomes of a message that may have been delivered: resend repeats it,"
+        description="What to do with a message that may have been delivered: resend sends it again,"
         " hold leaves it to a person.",
     )
 
 
 def _chat_id(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """One error for the three forms together."""
+    """One error in place of one for each of the three forms."""
     try:
         return validate(value)
     except ValidationError:
@@ -147,11 +146,11 @@ class Telegram(Channel):
         recipient = TelegramRecipient.model_validate(dict(message.target))
         request = _request(recipient, message.parts["text"])
         answer = await self._call(self._url, json=request)
-        for _ in range(2):  # at most once each: to the group's new number, and as plain text
-            mended = _mended(request, answer)
-            if mended is None:
+        for _ in range(2):  # once to the group's new number, once as plain text
+            corrected = _corrected(request, answer)
+            if corrected is None:
                 break
-            request = mended
+            request = corrected
             answer = await self._call(self._url, json=request)
         moved = request["chat_id"] != recipient.chat_id
         moved_to = {**message.target, "chat_id": request["chat_id"]} if moved else None
@@ -184,22 +183,22 @@ def _request(recipient: TelegramRecipient, text: str) -> dict[str, Any]:
 
 
 def _as_plain_text(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The same message without markup, cut to what Telegram takes: a message that looks poor is
-    better than none."""
+    """The same message without markup, cut to what Telegram accepts: an ugly message is better than
+    none."""
     plain = {key: value for key, value in request.items() if key != "parse_mode"}
     plain["text"] = plain_text(request["text"])
     return plain
 
 
 def plain_text(markup: str) -> str:
-    """Telegram's HTML as text of at most 4096 code points: links keep their address, unknown tags
-    stay visible, for they are data that somebody forgot to escape."""
+    """Telegram's HTML as text of at most 4096 code points. Links keep their address. Unknown tags
+    stay visible, because they are data that somebody forgot to escape."""
     text = html.unescape(_TAG.sub("", _LINK.sub(r"\2 (\1)", markup)))
     return text if len(text) <= TEXT_LIMIT else text[: TEXT_LIMIT - 1] + "…"
 
 
-def _mended(request: Mapping[str, Any], answer: Answer) -> dict[str, Any] | None:
-    """The request that the refusal asks for; None when there is no such."""
+def _corrected(request: Mapping[str, Any], answer: Answer) -> dict[str, Any] | None:
+    """The request that would answer this refusal; None when nothing would."""
     if answer.status != 400:
         return None
     new_chat_id = as_mapping(answer.fields.get("parameters")).get("migrate_to_chat_id")
@@ -216,7 +215,7 @@ def _outcome(answer: Answer, moved_to: Mapping[str, Any] | None) -> Outcome:
             return InDoubt(answer.reason("the answer is unreadable"))
         message_id = as_mapping(answer.fields.get("result")).get("message_id")
         return Sent("" if message_id is None else str(message_id), moved_to)
-    if answer.status == 404:  # Telegram knows no such method, or no such bot
+    if answer.status == 404:  # Telegram does not know this method or this bot
         return Misconfigured(answer.reason(_description(answer)))
     delay = seconds(as_mapping(answer.fields.get("parameters")).get("retry_after"))
     return refusal(answer, _description(answer), delay)

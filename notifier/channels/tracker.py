@@ -1,7 +1,7 @@
 """Yandex Tracker: one issue for each notification and queue.
 
-`unique` makes creating an issue idempotent: a second one with the same value is answered 409 and
-creates nothing, so a doubtful request is simply repeated, and 409 means that the issue exists.
+`unique` makes creating an issue idempotent: Tracker answers a second one with the same value by 409
+and creates nothing. So a request in doubt is simply repeated, and 409 means that the issue exists.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from notifier.channels.base import (
 from notifier.secrets import Secrets
 
 LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)
-"""Before each look for an existing issue: how far the index lags behind is not documented."""
+"""Before each search for an existing issue: Tracker does not document how far its index lags."""
 
 UNIQUE_LIMIT = 255
-"""The longest `unique` that is sent as it is: Tracker's own limit is not documented."""
+"""The longest `unique` that is sent unchanged: Tracker does not document its own limit."""
 
 
 class TrackerSettings(ChannelSettings):
@@ -44,9 +44,8 @@ class TrackerSettings(ChannelSettings):
     )
 
     api_version: Literal["v2", "v3"] = "v3"
-    token_env: SecretName
     auth: Literal["oauth", "iam"] = Field(
-        default="oauth", description="The kind of token: OAuth, or IAM of a cloud organization."
+        default="oauth", description="The kind of token: OAuth, or IAM for a cloud organization."
     )
     org_id_env: SecretName | None = None
     cloud_org_id_env: SecretName | None = None
@@ -55,20 +54,20 @@ class TrackerSettings(ChannelSettings):
     def _one_organization(self) -> Self:
         if {"org_id_env", "cloud_org_id_env"} <= self.model_fields_set:
             raise ValueError(
-                "org_id_env and cloud_org_id_env exclude each other: name the one of Yandex 360,"
-                " or the one of Yandex Cloud, or neither for an installation of your own"
+                "org_id_env and cloud_org_id_env exclude each other: set the one for Yandex 360,"
+                " the one for Yandex Cloud, or neither for your own installation"
             )
         return self
 
 
 class TrackerRecipient(Recipient):
-    """A queue in which an issue is created."""
+    """The queue in which to create an issue."""
 
     type: Literal["st"]
     queue: str = Field(
         pattern=r"^[A-Za-z][A-Za-z0-9]*$",
         max_length=64,
-        description="The queue's key: letters and digits, beginning with a letter.",
+        description="The queue's key: letters and digits, the first a letter.",
     )
 
 
@@ -105,12 +104,12 @@ class Tracker(Channel):
         return refusal(answer, _explanation(answer))
 
     async def _existing(self, unique: str, created: Answer) -> Outcome:
-        """The issue that has this `unique`. Not to find it is no failure: the index may lag, and
-        creating it again is harmless."""
+        """Looks for the issue with this `unique`. If there is none, the message is retried: the
+        index may lag, and creating the issue again is harmless."""
         for pause in LOOKUP_PAUSES_SECONDS:
             await asyncio.sleep(pause)
-            for look_up in (self._find_by_unique, self._search):
-                answer = await look_up(unique)
+            for find in (self._find_by_unique, self._search):
+                answer = await find(unique)
                 if answer.is_success and (key := _key(answer.body)):
                     return Sent(key)
                 if answer.status in (401, 429):
@@ -121,7 +120,7 @@ class Tracker(Channel):
         )
 
     async def _find_by_unique(self, unique: str) -> Answer:
-        # Not documented; what Tracker's own Python client does.
+        # Not documented, but Tracker's own Python client does this.
         return await self._call(self._issues + "_findByUnique", params={"unique": unique})
 
     async def _search(self, unique: str) -> Answer:
@@ -129,8 +128,8 @@ class Tracker(Channel):
 
 
 def unique_value(key: str) -> str:
-    """The value of `unique` for an idempotency key: the key itself. Only one that is long or not
-    printable ASCII becomes a readable beginning and its SHA-256."""
+    """The value of `unique` for an idempotency key: the key itself. A key that is too long or not
+    printable ASCII is replaced by its readable beginning and its SHA-256."""
     if len(key) <= UNIQUE_LIMIT and key.isascii() and key.isprintable():
         return key
     beginning = re.sub(r"[^A-Za-z0-9_]+", "-", key)[:60]
@@ -148,8 +147,8 @@ def _headers(settings: TrackerSettings, secrets: Secrets) -> dict[str, str]:
 
 
 def _key(body: Any) -> str | None:
-    """The key of an issue, or of the only issue in a list. Of several none is trusted: a server
-    that does not know the filter would list them all."""
+    """The key of an issue, or of the only issue in a list. A longer list proves nothing: a server
+    that ignores the filter lists every issue."""
     if isinstance(body, list):
         body = body[0] if len(body) == 1 else None
     key = as_mapping(body).get("key")
@@ -157,7 +156,7 @@ def _key(body: Any) -> str | None:
 
 
 def _explanation(answer: Answer) -> str:
-    """The error body as a line: errorMessages, then errors by field; both may be absent."""
+    """The error body as one line: errorMessages, then errors by field; both may be absent."""
     messages = answer.fields.get("errorMessages")
     errors: Mapping[str, Any] = as_mapping(answer.fields.get("errors"))
     texts = [str(text) for text in messages] if isinstance(messages, list) else []

@@ -126,11 +126,11 @@ return jsonb $schema${
     },
     "Limits": {
       "additionalProperties": false,
-      "description": "How much a channel may be sent, by all notifiers together. An empty list: no limit.",
+      "description": "How many messages all notifiers together may send to a channel. An empty list: no limit.",
       "properties": {
         "per_channel": {
           "default": [],
-          "description": "For all that it is sent.",
+          "description": "For the channel as a whole.",
           "items": {
             "$ref": "#/$defs/Rate"
           },
@@ -158,7 +158,7 @@ return jsonb $schema${
             }
           ],
           "default": 10,
-          "description": "How many messages may be on their way to one chat or queue at once, so that a slow one leaves room for the others; null: no limit.",
+          "description": "How many messages may be in flight to one chat or queue at once, so that a slow one leaves room for the others; null: no limit.",
           "title": "In Flight Per Target"
         }
       },
@@ -226,7 +226,7 @@ return jsonb $schema${
     },
     "Rate": {
       "additionalProperties": false,
-      "description": "At most so many messages in any stretch of so many seconds.",
+      "description": "At most this many messages in any window of this many seconds.",
       "properties": {
         "messages": {
           "maximum": 1000,
@@ -430,7 +430,7 @@ return jsonb $schema${
     },
     "TelegramLimits": {
       "additionalProperties": false,
-      "description": "What Telegram's FAQ for bots names: guidance, for the true limits are not published.",
+      "description": "The limits in Telegram's FAQ for bots. They are guidance: the real ones are not published.",
       "properties": {
         "per_channel": {
           "default": [
@@ -439,7 +439,7 @@ return jsonb $schema${
               "seconds": 1.0
             }
           ],
-          "description": "For all that it is sent.",
+          "description": "For the channel as a whole.",
           "items": {
             "$ref": "#/$defs/Rate"
           },
@@ -472,7 +472,7 @@ return jsonb $schema${
             }
           ],
           "default": 10,
-          "description": "How many messages may be on their way to one chat or queue at once, so that a slow one leaves room for the others; null: no limit.",
+          "description": "How many messages may be in flight to one chat or queue at once, so that a slow one leaves room for the others; null: no limit.",
           "title": "In Flight Per Target"
         },
         "per_group": {
@@ -482,7 +482,7 @@ return jsonb $schema${
               "seconds": 60.0
             }
           ],
-          "description": "For each group and public channel besides.",
+          "description": "For each group and public channel, in addition to per_target.",
           "items": {
             "$ref": "#/$defs/Rate"
           },
@@ -579,34 +579,34 @@ return jsonb $schema${
               }
             ]
           },
-          "description": "How much may be sent, and how fast; null: no limit."
+          "description": "How many messages may be sent, and how fast; null: no limit."
         },
         "base_url": {
-          "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
+          "description": "An http:// or https:// URL in ASCII: a host, an optional port and path.",
           "maxLength": 2048,
           "pattern": "^https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~%/-]*)?$",
           "title": "Base Url",
           "type": "string"
         },
-        "timeout_seconds": {
-          "default": 30,
-          "description": "The longest that one request may take, from connecting to the end of the answer. Too short makes doubtful deliveries.",
-          "exclusiveMinimum": 0,
-          "maximum": 300,
-          "title": "Timeout Seconds",
-          "type": "number"
-        },
         "token_env": {
-          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
+          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
           "maxLength": 128,
           "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
           "title": "Token Env",
           "type": "string"
         },
+        "timeout_seconds": {
+          "default": 30,
+          "description": "The longest that one request may take, from connecting to the end of the answer. If it is too short, deliveries end up in doubt.",
+          "exclusiveMinimum": 0,
+          "maximum": 300,
+          "title": "Timeout Seconds",
+          "type": "number"
+        },
         "proxy": {
           "anyOf": [
             {
-              "description": "An http, https, socks5 or socks5h URL: host and port alone.",
+              "description": "An http, https, socks5 or socks5h URL: only a host and a port.",
               "maxLength": 2048,
               "pattern": "^(https?|socks5h?)://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$",
               "type": "string"
@@ -621,7 +621,7 @@ return jsonb $schema${
         "proxy_auth_env": {
           "anyOf": [
             {
-              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
+              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
               "maxLength": 128,
               "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
               "type": "string"
@@ -635,7 +635,7 @@ return jsonb $schema${
         },
         "in_doubt": {
           "default": "resend",
-          "description": "What becomes of a message that may have been delivered: resend repeats it, hold leaves it to a person.",
+          "description": "What to do with a message that may have been delivered: resend sends it again, hold leaves it to a person.",
           "enum": [
             "resend",
             "hold"
@@ -700,7 +700,7 @@ return jsonb $schema${
     },
     "TrackerRecipient": {
       "additionalProperties": false,
-      "description": "A queue in which an issue is created.",
+      "description": "The queue in which to create an issue.",
       "properties": {
         "type": {
           "const": "st",
@@ -708,7 +708,7 @@ return jsonb $schema${
           "type": "string"
         },
         "queue": {
-          "description": "The queue's key: letters and digits, beginning with a letter.",
+          "description": "The queue's key: letters and digits, the first a letter.",
           "maxLength": 64,
           "pattern": "^[A-Za-z][A-Za-z0-9]*$",
           "title": "Queue",
@@ -746,18 +746,25 @@ return jsonb $schema${
             "per_target": [],
             "in_flight_per_target": 10
           },
-          "description": "How much may be sent, and how fast; null: no limit."
+          "description": "How many messages may be sent, and how fast; null: no limit."
         },
         "base_url": {
-          "description": "An http:// or https:// URL in ASCII: a host, perhaps a port and a path.",
+          "description": "An http:// or https:// URL in ASCII: a host, an optional port and path.",
           "maxLength": 2048,
           "pattern": "^https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~%/-]*)?$",
           "title": "Base Url",
           "type": "string"
         },
+        "token_env": {
+          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
+          "maxLength": 128,
+          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
+          "title": "Token Env",
+          "type": "string"
+        },
         "timeout_seconds": {
           "default": 30,
-          "description": "The longest that one request may take, from connecting to the end of the answer. Too short makes doubtful deliveries.",
+          "description": "The longest that one request may take, from connecting to the end of the answer. If it is too short, deliveries end up in doubt.",
           "exclusiveMinimum": 0,
           "maximum": 300,
           "title": "Timeout Seconds",
@@ -772,16 +779,9 @@ return jsonb $schema${
           "title": "Api Version",
           "type": "string"
         },
-        "token_env": {
-          "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
-          "maxLength": 128,
-          "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
-          "title": "Token Env",
-          "type": "string"
-        },
         "auth": {
           "default": "oauth",
-          "description": "The kind of token: OAuth, or IAM of a cloud organization.",
+          "description": "The kind of token: OAuth, or IAM for a cloud organization.",
           "enum": [
             "oauth",
             "iam"
@@ -792,7 +792,7 @@ return jsonb $schema${
         "org_id_env": {
           "anyOf": [
             {
-              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
+              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
               "maxLength": 128,
               "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
               "type": "string"
@@ -807,7 +807,7 @@ return jsonb $schema${
         "cloud_org_id_env": {
           "anyOf": [
             {
-              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. What mixes digits with letters of both cases, or with many small ones, is taken for the secret itself.",
+              "description": "The name of the environment variable, or of the file in $CREDENTIALS_DIRECTORY, that holds the secret: letters, digits and _, such as TELEGRAM_BOT_TOKEN. A name that mixes digits with letters of both cases, or with many lowercase letters, is taken for the secret itself and refused.",
               "maxLength": 128,
               "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
               "type": "string"

@@ -1,0 +1,89 @@
+"""What goes into a channel and what comes out: a message and its outcome.
+
+An outcome says whether trying again helps, and when:
+
+    Outcome
+    ├── Sent           the server has it
+    ├── Failed         refused for good: trying again cannot help
+    ├── Retry          certainly not delivered, or safe to repeat: try again later
+    ├── InDoubt        it may or may not have been delivered, and nothing can tell
+    ├── Misconfigured  the server refuses the channel itself (a revoked token), not this message
+    └── Blocked        there is no message yet: a person must first repair a template, for example
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Message:
+    """One notification for one recipient.
+
+    key     idempotency key of this delivery: unique to the notification, the recipient and the step
+    target  the recipient as the routes named it, e.g. {"type": "telegram", "chat_id": -1001}
+    parts   the rendered template parts by name, one for each of the channel's `parts`
+    """
+
+    key: str
+    target: Mapping[str, Any]
+    parts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The server has the message. `reference` is the message's id or the ticket's key; `moved_to`
+    is the target's new form when the server said that the old one is no longer valid."""
+
+    reference: str
+    moved_to: Mapping[str, Any] | None = None
+
+
+# is_authenticated: the API itself answered, which proves that it accepted our credentials. It is
+# not part of what happened to the message, so comparisons ignore it.
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Refused for good: trying again cannot help."""
+
+    reason: str
+    is_authenticated: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Certainly not delivered, or safe to repeat. `delay` is the wait that the server asked for."""
+
+    reason: str
+    delay: timedelta | None = None
+    is_authenticated: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """The server may have the message, and the channel cannot find out."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Misconfigured:
+    """The server refuses the channel itself, which can send nothing until somebody repairs it. The
+    message is not to blame."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Nothing was sent, because no message can be made until a person repairs something: a
+    template, or a program that is older than the database."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Sent | Failed | Retry | InDoubt | Misconfigured | Blocked
