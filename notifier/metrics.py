@@ -15,7 +15,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.outcomes import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 
 # Else each counter has a second series, which nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -17,7 +17,8 @@ from typing import Any
 
 from notifier import cli
 from notifier.channels import http
-from notifier.channels.base import Channel, Message, Outcome, Sent
+from notifier.channels.base import Channel
+from notifier.channels.outcomes import Message, Outcome, Sent
 from notifier.database.statements import Database
 from notifier.database.values import Result
 

@@ -11,7 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 from notifier.channels import CHANNELS
-from notifier.channels.base import Channel, Message, Outcome
+from notifier.channels.base import Channel
+from notifier.channels.outcomes import Message, Outcome
 from notifier.secrets import Secrets
 from sandbox.standins import StandIn, TelegramStandIn, TrackerStandIn
 

@@ -17,20 +17,9 @@ import pytest
 from pydantic import ValidationError
 
 from notifier.channels import CHANNELS
-from notifier.channels.base import (
-    REASON_LIMIT,
-    Channel,
-    ChannelSettings,
-    Failed,
-    InDoubt,
-    Message,
-    Misconfigured,
-    Outcome,
-    Recipient,
-    Retry,
-    Sent,
-    refusal,
-)
+from notifier.channels.base import REASON_LIMIT, Channel, Recipient, refusal
+from notifier.channels.outcomes import Failed, InDoubt, Message, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.settings import ChannelSettings
 from notifier.secrets import SecretMissing, Secrets
 from sandbox.standins import (
     HALF_AN_ANSWER,

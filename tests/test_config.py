@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from notifier import cli
 from notifier.channels import CHANNELS
-from notifier.channels.base import HOST_AND_PORT
+from notifier.channels.settings import HOST_AND_PORT
 from notifier.config import (
     ROOT,
     ConfigError,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.outcomes import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import YEAR_SECONDS, RetryPolicy
 from notifier.database.values import Delivery, Result
 from notifier.delivery.retry import backoff, result

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from notifier.channels.base import Failed, Misconfigured, Retry, Sent
+from notifier.channels.outcomes import Failed, Misconfigured, Retry, Sent
 from notifier.channels.telegram import TEXT_LIMIT, TelegramRecipient, plain_text
 from notifier.secrets import SecretMissing
 from sandbox.standins import Chat, Entity, Fault, TelegramStandIn, json_reply

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from notifier.channels.base import Failed, Misconfigured, Retry, Sent
+from notifier.channels.outcomes import Failed, Misconfigured, Retry, Sent
 from notifier.channels.tracker import UNIQUE_LIMIT, TrackerRecipient, TrackerSettings, unique_value
 from sandbox.standins import (
     HALF_AN_ANSWER,

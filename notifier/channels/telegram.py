@@ -22,23 +22,15 @@ from pydantic import (
     WrapValidator,
 )
 
-from notifier.channels.base import (
+from notifier.channels.base import Answer, Channel, Recipient, refusal
+from notifier.channels.http import as_mapping, seconds
+from notifier.channels.outcomes import InDoubt, Message, Misconfigured, Outcome, Sent
+from notifier.channels.settings import (
     HOST_AND_PORT,
-    Answer,
-    Channel,
     ChannelSettings,
-    InDoubt,
     Limits,
-    Message,
-    Misconfigured,
-    Outcome,
     Rate,
-    Recipient,
     SecretName,
-    Sent,
-    as_mapping,
-    refusal,
-    seconds,
     without_user,
 )
 from notifier.secrets import SecretMissing, Secrets

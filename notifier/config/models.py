@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from notifier.channels import CHANNELS
-from notifier.channels.base import ChannelSettings, Recipient, SecretName, Strict
+from notifier.channels.base import Recipient
+from notifier.channels.settings import ChannelSettings, SecretName, Strict
 from notifier.locales import LOCALES
 from notifier.notification_types import TIMEOUT_TYPES
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from notifier.channels.base import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
+from notifier.channels.outcomes import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 from notifier.config import RetryPolicy
 from notifier.database.values import Delivery, Result
 

@@ -6,15 +6,8 @@ import asyncio
 import random
 from logging import ERROR, INFO, WARNING
 
-from notifier.channels.base import (
-    Blocked,
-    Failed,
-    InDoubt,
-    Message,
-    Outcome,
-    Sent,
-    before_request,
-)
+from notifier.channels.http import before_request
+from notifier.channels.outcomes import Blocked, Failed, InDoubt, Message, Outcome, Sent
 from notifier.database.values import Delivery, Result
 from notifier.delivery.leases import Lease, LeaseLost, Leases
 from notifier.delivery.retry import result
