@@ -16,8 +16,7 @@ import pytest
 
 from notifier.config import ROOT
 from notifier.templates import LOCALES
-from notifier.web.answers import SharedAnswers
-from notifier.web.board import (
+from notifier.web.board.router import (
     Axis,
     Board,
     BoardMission,
@@ -25,6 +24,7 @@ from notifier.web.board import (
     common_axis,
     preferred_locale,
 )
+from notifier.web.shared_answers import SharedAnswers
 from sandbox.postgres import Postgres
 from tests.board_rigs import LOGIN, Served, fleet, serving, travel
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, shared_database
@@ -418,8 +418,11 @@ def test_events_of_the_year_9999_are_shown(database: TestDatabase) -> None:
 
 # --- Texts and axes -----------------------------------------------------------------------------
 
-BOARD = ROOT / "templates" / "board"
-TEXTS = {locale: json.loads((BOARD / f"{locale}.json").read_text("utf-8")) for locale in LOCALES}
+BOARD = ROOT / "notifier" / "web" / "board"
+TEXTS = {
+    locale: json.loads((BOARD / "texts" / f"{locale}.json").read_text("utf-8"))
+    for locale in LOCALES
+}
 
 
 def test_every_locale_has_every_text_with_the_same_blanks() -> None:
@@ -436,7 +439,7 @@ def test_every_locale_has_every_text_with_the_same_blanks() -> None:
 
 
 def test_every_text_is_used() -> None:
-    source = "".join(path.read_text("utf-8") for path in BOARD.glob("*.j2"))
+    source = "".join(path.read_text("utf-8") for path in (BOARD / "templates").glob("*.j2"))
     used = set(re.findall(r"\bt\.(\w+)", source))
     prefixes = set(re.findall(r't(?:\[|\.get\()"(\w+_)" ~', source))
     for key in TEXTS["en"]:

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from notifier.metrics import Metrics
 from notifier.secrets import Secrets
-from notifier.web import connections
+from notifier.web import client_connections as connections
 from notifier.web.address import Address
 from notifier.web.server import open_face
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until

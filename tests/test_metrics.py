@@ -18,8 +18,8 @@ from notifier.channels import CHANNELS
 from notifier.config import ROOT
 from notifier.metrics import OUTCOMES, Metrics
 from notifier.templates import NOTIFICATION_TYPES
-from notifier.web.database import DatabaseAway, Reads
 from notifier.web.ops import FAMILIES
+from notifier.web.pool import DatabaseAway, Reads
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import LOST_GROUP, TELEGRAM, TICKET, House, make_house
@@ -381,7 +381,7 @@ def test_callers_that_wait_for_each_other_are_no_lost_database(
     async def play() -> None:
         reads = Reads("scooters_ops_notifier", 1, metrics)
         async with reads._connection():
-            monkeypatch.setattr("notifier.web.database.STATEMENT_SECONDS", 0.01)
+            monkeypatch.setattr("notifier.web.pool.STATEMENT_SECONDS", 0.01)
             for _ in range(5):
                 with pytest.raises(DatabaseAway, match="too many wait"):
                     await reads.rows("select 1")

@@ -18,14 +18,13 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
 from notifier import status
-from notifier.config import ROOT
 from notifier.database import Database
 from notifier.metrics import Metrics
 from notifier.migrate import migrate
 from notifier.status import Status
 from notifier.web.app import make_app
-from notifier.web.board import board_router
-from notifier.web.database import Connections, Reads
+from notifier.web.board.router import board_router
+from notifier.web.pool import Connections, Reads
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, shared_database
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
@@ -286,7 +285,7 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
         writes,
         reads,
         reads,
-        board_router(board_reads.rows, ROOT / "templates", "en", UTC),  # type: ignore[arg-type]
+        board_router(board_reads.rows, "en", UTC),  # type: ignore[arg-type]
         metrics,
         token=TOKEN,
         token_env="SCOOTERS_OPS_HTTP_TOKEN",

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from notifier.config import ROOT
 from notifier.logs import SeldomEvent
 from notifier.metrics import Metrics
-from notifier.web.connections import AUTHORIZED
-from notifier.web.database import Connections
+from notifier.web.client_connections import AUTHORIZED
+from notifier.web.pool import Connections
 from notifier.web.problems import Problem, described
 
 PREFIX = "/v1/"

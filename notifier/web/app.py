@@ -7,9 +7,9 @@ from fastapi import APIRouter, FastAPI
 from notifier.metrics import Metrics
 from notifier.web import problems
 from notifier.web.api import Guard, api_router, no_token
-from notifier.web.database import Connections, Reads
+from notifier.web.middleware import EncodedPaths, Heads
 from notifier.web.ops import ops_router
-from notifier.web.paths import EncodedPaths, Heads
+from notifier.web.pool import Connections, Reads
 
 
 def make_app(

@@ -19,8 +19,8 @@ from pydantic import BaseModel, Field
 from notifier.database import known_migrations, version_problem
 from notifier.logs import event
 from notifier.metrics import PREFIX, Metrics
-from notifier.web.answers import SharedAnswers
-from notifier.web.database import DatabaseAway, Reads
+from notifier.web.pool import DatabaseAway, Reads
+from notifier.web.shared_answers import SharedAnswers
 
 # reset_val is what other sessions of this user begin with; this one has been set to only read.
 READINESS = """

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from notifier.logs import event
 from notifier.text import escaped
-from notifier.web.database import DatabaseAway, RightLacking
+from notifier.web.pool import DatabaseAway, RightLacking
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -152,7 +152,7 @@ def install(app: FastAPI) -> None:
     async def _(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
         if headers.get("Allow") == "GET":
-            headers["Allow"] = "GET, HEAD"  # see notifier.web.paths.Heads
+            headers["Allow"] = "GET, HEAD"  # see notifier.web.middleware.Heads
         return Problem(HTTPStatus(error.status_code), error.detail, headers=headers).response()
 
     @app.exception_handler(Exception)

@@ -13,7 +13,7 @@ import uvicorn
 
 from notifier import config as configs
 from notifier import files
-from notifier.config import ROOT, Config, ConfigError
+from notifier.config import Config, ConfigError
 from notifier.database import Database
 from notifier.delivery import Notifier
 from notifier.logs import event
@@ -21,14 +21,14 @@ from notifier.metrics import Metrics
 from notifier.secrets import SecretMissing, Secrets
 from notifier.web.address import Address, AddressUnusable
 from notifier.web.app import make_app
-from notifier.web.board import board_router
-from notifier.web.connections import (
+from notifier.web.board.router import board_router
+from notifier.web.client_connections import (
     ACCEPTED_AT_ONCE,
     FEWEST_FILES,
     OpenConnections,
     most_connections,
 )
-from notifier.web.database import STATEMENT_SECONDS, Connections, Reads
+from notifier.web.pool import STATEMENT_SECONDS, Connections, Reads
 
 WRITE_CONNECTIONS = 4
 READ_CONNECTIONS = 1
@@ -106,7 +106,6 @@ async def open_face(
             metrics_reads,
             board_router(
                 board_reads.rows,
-                ROOT / "templates",
                 config.notifier.locale,
                 ZoneInfo(config.notifier.time_zone),
             ),

@@ -6,7 +6,7 @@
     /board/static/FILE            the style, the script and the icon
 
 The pages take `fragment=1` for the part that changes, which the script fetches every few
-seconds, and `lang`. Pages are made from templates/board/; what they show comes from
+seconds, and `lang`. What they show comes from
 scooters_ops.board() and scooters_ops.board_mission(). Whoever asks the same question while an
 answer is fresh gets the same answer: a hundred open boards cost the database one query a refresh.
 """
@@ -45,8 +45,8 @@ from pydantic import (
 
 from notifier.logs import event
 from notifier.templates import LOCALES, NOTIFICATION_TYPES, Locale, clock, duration, number
-from notifier.web.answers import Found, SharedAnswers
-from notifier.web.database import DatabaseAway, RightLacking
+from notifier.web.pool import DatabaseAway, RightLacking
+from notifier.web.shared_answers import Found, SharedAnswers
 
 Rows: TypeAlias = Callable[..., Awaitable[list[dict[str, Any]]]]
 """(query, parameters) -> rows. Raises DatabaseAway where there is no answer."""
@@ -79,6 +79,7 @@ STATIC_TYPES: Final = {
     "board.js": "text/javascript; charset=utf-8",
     "board.svg": "image/svg+xml",
 }
+FOLDER: Final = Path(__file__).parent
 MISSIONS: Final = "/board/missions/"
 LONGEST_FILTER: Final = 200
 
@@ -411,13 +412,12 @@ class Pages:
     Raises OSError or a ValueError where their texts cannot be read.
     """
 
-    def __init__(self, templates_dir: Path, time_zone: tzinfo, refresh_seconds: float) -> None:
-        self._folder = templates_dir / "board"
+    def __init__(self, time_zone: tzinfo, refresh_seconds: float) -> None:
         self.texts: dict[str, dict[str, str]] = {
-            locale: json.loads((self._folder / f"{locale}.json").read_text("utf-8"))
+            locale: json.loads((FOLDER / "texts" / f"{locale}.json").read_text("utf-8"))
             for locale in LOCALES
         }
-        self.static = {name: (self._folder / "static" / name).read_bytes() for name in STATIC_TYPES}
+        self.static = {name: (FOLDER / "static" / name).read_bytes() for name in STATIC_TYPES}
         version = hashlib.sha256(b"".join(self.static.values())).hexdigest()[:12]
         self._environments = {locale: self._environment(locale, time_zone) for locale in LOCALES}
         for environment in self._environments.values():
@@ -425,7 +425,7 @@ class Pages:
 
     def _environment(self, locale: str, time_zone: tzinfo) -> jinja2.Environment:
         environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(self._folder),
+            loader=jinja2.FileSystemLoader(FOLDER / "templates"),
             undefined=jinja2.StrictUndefined,
             autoescape=True,
             trim_blocks=True,
@@ -499,7 +499,6 @@ def preferred_locale(header: str, known: Iterable[str], default: str) -> str:
 
 def board_router(
     rows: Rows,
-    templates_dir: Path,
     locale: str,
     time_zone: ZoneInfo,
     *,
@@ -507,7 +506,7 @@ def board_router(
 ) -> APIRouter:
     """The board's pages. `rows` asks the database, as a member of scooters_ops_analyst; `locale` is
     that of whoever asks for none."""
-    pages = Pages(templates_dir, time_zone, refresh_seconds)
+    pages = Pages(time_zone, refresh_seconds)
 
     async def ask_board(filters: Filters) -> Picture[Board]:
         (row,) = await rows(BOARD, filters.parameters())
