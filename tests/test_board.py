@@ -15,15 +15,12 @@ import httpx
 import pytest
 
 from notifier.config import ROOT
-from notifier.templates import LOCALES
-from notifier.web.board.router import (
-    Axis,
-    Board,
-    BoardMission,
-    Filters,
-    common_axis,
-    preferred_locale,
-)
+from notifier.templates import LOCALES, TemplateError
+from notifier.web.board.answers import Board, BoardMission
+from notifier.web.board.axis import Axis, common_axis
+from notifier.web.board.filters import Filters
+from notifier.web.board.pages import require_texts
+from notifier.web.board.router import preferred_locale
 from notifier.web.shared_answers import SharedAnswers
 from sandbox.postgres import Postgres
 from tests.board_rigs import LOGIN, Served, fleet, serving, travel
@@ -436,6 +433,14 @@ def test_every_locale_has_every_text_with_the_same_blanks() -> None:
     for texts in TEXTS.values():
         assert blanks(texts) == english
         assert list(texts) == list(TEXTS["en"])
+
+
+@pytest.mark.parametrize("key", ["type_job_skipped", "event_point_arrived", "pause"])
+def test_a_missing_text_is_named_with_its_locale_at_the_start(key: str) -> None:
+    require_texts(TEXTS)
+    russian = {known: text for known, text in TEXTS["ru"].items() if known != key}
+    with pytest.raises(TemplateError, match=rf"texts/ru\.json: the board has no text '{key}'"):
+        require_texts(TEXTS | {"ru": russian})
 
 
 def test_every_text_is_used() -> None:
