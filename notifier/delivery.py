@@ -570,7 +570,7 @@ class Notifier:
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return
         latency = delivery.waited.total_seconds() + loop.time() - began_at
-        self.metrics.came_to(delivery.channel, outcome, latency)
+        self.metrics.attempted(delivery.channel, outcome, latency)
         policy = setup.config.notifier.retry
         jitter = random.random()  # noqa: S311  # spreads retries, guards nothing
         recorded = result(delivery, outcome, policy, setup.in_doubt(delivery.channel), jitter)
