@@ -15,7 +15,7 @@ from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, config
-from tests.http_rigs import TOKEN, face, http_user
+from tests.http_rigs import TOKEN, http_process, http_user
 from tests.test_readme import blocks, run
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -60,7 +60,7 @@ def test_every_command_and_every_query_runs(
         sql = environment | {"PGOPTIONS": "-c role=scooters_ops_writer"}
     try:
         if "```bash" in page.read_text("utf-8"):
-            with http_user(database) as user, face(user) as http:
+            with http_user(database) as user, http_process(user) as http:
                 run_page(page, environment, sql, http.url)
         else:
             run_page(page, environment, sql, "")

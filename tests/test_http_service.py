@@ -1,5 +1,5 @@
-"""The HTTP face as a process: beside the notifier, alone, started, stopped, and what keeps it from
-starting."""
+"""The HTTP server as a process: beside the notifier, alone, started, stopped, and what keeps it
+from starting."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from notifier.delivery import Notifier
 from notifier.metrics import Metrics
 from notifier.secrets import Secrets
 from notifier.web.address import Address
-from notifier.web.server import Face as Server
-from notifier.web.server import open_face, run_together
+from notifier.web.server import HttpServer, open_server, run_together
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
-from tests.http_rigs import TOKEN, face, http_user
+from tests.http_rigs import TOKEN, http_process, http_user
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_what_is_skipped_over_http_is_delivered_by_the_same_process(
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
     house.database.create_mission()
-    with face(environment, "run") as process:
+    with http_process(environment, "run") as process:
         assert process.skip("m1", "p1", "j1").json() == {"skipped": True}
         until(house.is_sent)
         assert process.stop() == 0
@@ -52,7 +51,7 @@ def test_what_is_skipped_over_http_is_delivered_by_the_same_process(
 
 def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> None:
     house.database.create_mission()
-    with face(environment) as process:
+    with http_process(environment) as process:
         assert process.skip("m1", "p1", "j1").json() == {"skipped": True}
         assert process.client.get("/readyz").json()["ready"] is True
         assert process.stop() == 0
@@ -70,7 +69,7 @@ def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(
     sent = threading.Event()
     house.telegram.script(held(sent))
     house.database.create_mission()
-    with face(environment, "run") as process, ThreadPoolExecutor(1) as pool:
+    with http_process(environment, "run") as process, ThreadPoolExecutor(1) as pool:
         house.skip("m2")
         until(lambda: bool(house.telegram.messages))
         with house.database.connect() as other, other.transaction():
@@ -125,23 +124,23 @@ def test_without_a_database_at_the_start_it_ends_with_its_reason(
     assert finished.stderr.startswith("notifier: no database: ")
 
 
-def test_an_http_face_that_fails_ends_the_notifier_in_order(
+def test_an_http_server_that_fails_makes_the_notifier_finish_its_work(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in house.environment.items():
         monkeypatch.setenv(name, value)
     house.telegram.script(late(1))
 
-    async def fail(server: Server, sockets: object) -> None:
+    async def fail(server: HttpServer, sockets: object) -> None:
         await asyncio.to_thread(until, lambda: bool(house.telegram.messages))
         raise RuntimeError("the server is broken")
 
-    monkeypatch.setattr(Server, "serve", fail)
+    monkeypatch.setattr(HttpServer, "serve", fail)
 
     async def both() -> None:
         notifier = Notifier(ROOT / "templates", Secrets())
         address = Address.parse("127.0.0.1:0")
-        async with open_face(address, Secrets(), Metrics()) as server:
+        async with open_server(address, Secrets(), Metrics()) as server:
             await run_together(server, notifier, asyncio.Event())
 
     house.skip()
@@ -179,7 +178,7 @@ def test_once_ends_too_soon_to_listen(house: House) -> None:
 
 
 def test_the_token_is_in_no_log(house: House, environment: dict[str, str]) -> None:
-    with face(environment, "--log-level", "debug", "serve") as process:
+    with http_process(environment, "--log-level", "debug", "serve") as process:
         process.skip("m1", "p1", TOKEN)
         httpx.get(f"{process.url}/{TOKEN}?token={TOKEN}", trust_env=False)
         process.stop()

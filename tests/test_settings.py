@@ -24,7 +24,7 @@ from notifier.migrate import migrate
 from notifier.status import Status
 from notifier.web.app import make_app
 from notifier.web.board.router import board_router
-from notifier.web.pool import Connections, Reads
+from notifier.web.pool import Pool, read_pool
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, shared_database
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
@@ -278,19 +278,20 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
         await database.close()
 
     metrics = Metrics()
-    writes = Connections("scooters_ops_writer", 1, metrics)
-    reads = Reads("scooters_ops_notifier", 1, metrics)
-    board_reads = Reads("scooters_ops_analyst", 1, metrics)
-    app = make_app(
-        writes,
-        reads,
-        reads,
-        board_router(board_reads.rows, "en", UTC),  # type: ignore[arg-type]
-        metrics,
-        token=TOKEN,
-        token_env="SCOOTERS_OPS_HTTP_TOKEN",
-    )
-    try:
+    async with (
+        Pool("api", "scooters_ops_writer", 1, metrics) as api_pool,
+        read_pool("metrics", "scooters_ops_notifier", metrics) as reads,
+        read_pool("board", "scooters_ops_analyst", metrics) as board_reads,
+    ):
+        app = make_app(
+            api_pool,
+            reads,
+            reads,
+            board_router(board_reads.rows, "en", UTC),
+            metrics,
+            token=TOKEN,
+            token_env="SCOOTERS_OPS_HTTP_TOKEN",
+        )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://board",
@@ -314,9 +315,6 @@ async def look(house: House, mission_id: str, name: str = NAME) -> None:
                 url_of("v1", "missions", mission_id, "events"), json=event | {"occurred_at": moment}
             )
             assert done.status_code == 201, done.text
-    finally:
-        for connections in (writes, reads, board_reads):
-            await connections.aclose()
 
 
 @pytest.mark.parametrize("scope", ["database", "role"])

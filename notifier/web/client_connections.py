@@ -1,12 +1,12 @@
-"""The open connections of the HTTP server: how many there may be, and how long each may idle.
+"""How many connections clients may hold open, and how long each may stay idle.
 
-Whoever reaches the port can open connections and say nothing, or say it slowly. That must not cost
-the notifier the files that it delivers with. So there is a bound on connections, far below the
-process's limit of open files, and a connection that waits for its caller is closed after a few
-seconds. A connection whose request is being answered is left alone: the database's timeouts bound
-that. Where the bound is reached, a new connection pushes out the oldest one, whatever that waits
-for, unless it is answering a complete request that had the token: so the mission service is
-answered even while strangers flood the port, with silence or with requests.
+Anybody who reaches the port can open connections and send nothing, or send it slowly. That must
+not use up the files that the notifier needs for its deliveries. So the number of connections is
+limited, far below the process's limit of open files, and a connection that waits for its client is
+closed after a few seconds. A connection whose request is being answered is left alone: the
+database's timeouts limit that. At the limit a new connection replaces the oldest one, unless that
+one is answering a complete request that had the token: so the mission service is answered even
+while strangers flood the port, with silence or with requests.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from notifier.metrics import Metrics
 
-MOST_CONNECTIONS = 500
-# How many the event loop accepts before it does anything else. Until they have been counted, some
-# four times as many may be open beyond the bound.
+MAX_CONNECTIONS = 500
+# How many connections the event loop accepts in one step. Until they are counted, about four times
+# as many may be open beyond the limit.
 ACCEPTED_AT_ONCE = 16
-FEWEST_FILES = 256
-"""With a lower limit of open files there is no room for connections beside the notifier's work."""
+MIN_FILES = 256
+"""With a lower limit of open files the notifier's own work leaves no room for connections."""
 
 AUTHORIZED = "is_authorized"
-"""What of a request's state says that it had the token."""
+"""The key of a request's state that says that it had the token."""
 
 Wait: TypeAlias = Literal["request", "body", "reading"]
-"""What a connection expects of its caller: a request, the rest of one, to read the answer."""
+"""What a connection waits for: a request, the rest of one, the client to read the answer."""
 
-# Five seconds is also how long uvicorn keeps an idle connection open after an answer.
-LONGEST_SECONDS: dict[Wait, float] = {"request": 5, "body": 10, "reading": 10}
-# When the process is about to end, what has not been asked completely is not answered.
-LONGEST_SECONDS_AT_THE_END: dict[Wait, float] = {"request": 0, "body": 0, "reading": 1}
+# After an answer, uvicorn keeps an idle connection open for five seconds as well.
+MAX_WAIT_SECONDS: dict[Wait, float] = {"request": 5, "body": 10, "reading": 10}
+# While the server shuts down, incomplete requests are not answered.
+MAX_WAIT_SECONDS_AT_SHUTDOWN: dict[Wait, float] = {"request": 0, "body": 0, "reading": 1}
 CHECK_SECONDS = 0.5
 
 
-def most_connections(file_limit: int) -> int:
-    """How many connections a process may have that may open so many files."""
-    return min(MOST_CONNECTIONS, file_limit // 4)
+def max_connections(file_limit: int) -> int:
+    """How many connections a process may hold that may open so many files."""
+    return min(MAX_CONNECTIONS, file_limit // 4)
 
 
-class Connection(H11Protocol):
-    """A connection that is counted among the others."""
+class ClientConnection(H11Protocol):
+    """uvicorn's connection, counted."""
 
-    def __init__(self, open_connections: OpenConnections, **arguments: Any) -> None:
+    def __init__(self, open_connections: ClientConnections, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._open_connections = open_connections
 
@@ -59,7 +59,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def waits_for(self) -> tuple[Wait, RequestResponseCycle | None] | None:
-        """What is up to the caller, and in which request; None: the request is being answered."""
+        """What it expects of its client, and in which request; None: the server is answering."""
         cycle = self.cycle
         if self.transport.is_closing() or self.transport.get_write_buffer_size() > 0:
             return "reading", cycle
@@ -73,56 +73,55 @@ class Connection(H11Protocol):
         return is_answering and bool(self.cycle.scope["state"].get(AUTHORIZED))
 
     def cut(self) -> None:
-        """Closes it at once, whatever has not been sent."""
+        """Closes it at once and drops what has not been sent."""
         self.transport.abort()
 
 
-class OpenConnections:
-    """All connections of a server, the oldest first."""
+class ClientConnections:
+    """All open connections of a server, the oldest first."""
 
-    def __init__(self, most: int, metrics: Metrics) -> None:
-        self._most = most
+    def __init__(self, limit: int, metrics: Metrics) -> None:
+        self._limit = limit
         self._metrics = metrics
-        self._waits: dict[Connection, tuple[object, float]] = {}
-        self._is_ending = False
+        self._waits: dict[ClientConnection, tuple[object, float]] = {}
+        self._is_shutting_down = False
 
-    def make(self, **arguments: Any) -> Connection:
+    def make(self, **arguments: Any) -> ClientConnection:
         """A new connection, as uvicorn asks for it."""
-        return Connection(self, **arguments)
+        return ClientConnection(self, **arguments)
 
-    def add(self, connection: Connection) -> None:
-        """Where there are too many already, the oldest has to go; the new one where all others
-        are answering requests that had the token."""
+    def add(self, connection: ClientConnection) -> None:
+        """Beyond the limit, cuts the oldest connection that is not protected."""
         self._waits[connection] = (None, 0)
-        if len(self._waits) > self._most:
+        if len(self._waits) > self._limit:
             for each in self._waits:
                 if not each.is_protected() and not each.transport.is_closing():
                     self._cut(each, "crowded")
                     break
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: ClientConnection) -> None:
         self._waits.pop(connection, None)
 
-    def end(self) -> None:
-        """From now on only what is being answered may stay."""
-        self._is_ending = True
+    def shut_down(self) -> None:
+        """From now on only a connection that is being answered may stay."""
+        self._is_shutting_down = True
 
     async def watch(self) -> None:
-        """Closes connections that wait for their callers too long, until it is cancelled."""
+        """Cuts connections that have waited for their clients too long, until it is cancelled."""
         while True:
             self._cut_slow(asyncio.get_running_loop().time())
             await asyncio.sleep(CHECK_SECONDS)
 
     def _cut_slow(self, now: float) -> None:
-        longest = LONGEST_SECONDS_AT_THE_END if self._is_ending else LONGEST_SECONDS
+        limits = MAX_WAIT_SECONDS_AT_SHUTDOWN if self._is_shutting_down else MAX_WAIT_SECONDS
         for connection, (known, since) in [*self._waits.items()]:
             waits = connection.waits_for()
             if waits != known:
                 since = now
                 self._waits[connection] = (waits, since)
-            if waits is not None and now - since >= longest[waits[0]]:
+            if waits is not None and now - since >= limits[waits[0]]:
                 self._cut(connection, "slow")
 
-    def _cut(self, connection: Connection, reason: str) -> None:
+    def _cut(self, connection: ClientConnection, reason: str) -> None:
         self._metrics.http_connections_cut.labels(reason).inc()
         connection.cut()
