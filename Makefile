@@ -85,6 +85,10 @@ torture: sandbox ## is anything lost, whatever dies? SEED=... replays a run, NOT
 	$(python) -m sandbox.torture $(if $(SEED),--seed $(SEED)) \
 	    $(if $(NOTIFICATIONS),--notifications $(NOTIFICATIONS))
 
+.PHONY: screenshot
+screenshot: sandbox tests-packages ## take docs/board.png, the picture of the demo's board, in Chromium
+	$(python) -m sandbox.screenshot
+
 .PHONY: schema
 schema: .venv/runtime ## write what follows from the models of notifier/config.py anew
 	$(python) -m notifier.config
