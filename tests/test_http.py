@@ -119,7 +119,7 @@ def _waiting(database: TestDatabase, function: str) -> int:
     )
 
 
-def test_an_unknown_job_is_not_found_and_a_completed_one_a_conflict(
+def test_skipping_an_unknown_job_is_404_and_a_completed_one_409(
     database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
@@ -149,7 +149,7 @@ def test_identifiers_hold_any_character(
 
 
 @pytest.mark.parametrize("segment", ["%FF", "%00", "%ED%A0%80", "a%00b"])
-def test_a_path_that_is_no_text_is_malformed(http: HttpProcess, segment: str) -> None:
+def test_a_path_that_is_not_text_is_refused(http: HttpProcess, segment: str) -> None:
     path = f"/v1/missions/{segment}/points/p1/jobs/j1/skip"
     assert is_problem(http.client.post(path), 422)
 
@@ -196,7 +196,7 @@ def test_a_mission_is_created_once(database: TestDatabase, http: HttpProcess) ->
         ({"points": MISSION["points"][:1] * 2}, 'mission "m1": point "p1" stands twice'),
     ],
 )
-def test_a_malformed_mission_is_refused_by_the_name_of_its_culprit_and_nothing_is_kept(
+def test_a_malformed_mission_is_refused_with_the_path_of_its_key_and_nothing_is_stored(
     database: TestDatabase, http: HttpProcess, change: dict[str, Any], said: str
 ) -> None:
     answer = http.post("/v1/missions", MISSION | change)
@@ -205,7 +205,9 @@ def test_a_malformed_mission_is_refused_by_the_name_of_its_culprit_and_nothing_i
     assert database.value("select count(*) from scooters_ops.missions") == 0
 
 
-def test_events_come_in_with_their_moment_or_now(database: TestDatabase, http: HttpProcess) -> None:
+def test_an_event_is_recorded_with_its_timestamp_or_now(
+    database: TestDatabase, http: HttpProcess
+) -> None:
     database.create_mission()
     started = http.record("m1", {"type": "mission_started", "occurred_at": at(3).isoformat()})
     arrived = http.record("m1", {"type": "point_arrived", "point_id": "p1"})
@@ -252,7 +254,7 @@ def test_a_bad_event_is_refused(
     assert database.value("select count(*) from scooters_ops.event_keys") == 0
 
 
-NO_MOMENTS = [
+NOT_TIMESTAMPS = [
     *("1700000000", "1764000000000", "20261124", "now", "today", "yesterday", "infinity", "epoch"),
     *("-infinity", "01/02/2026", "01/02/2026 12:00+00", "24.11.2026 12:00Z", "12:00Z"),
     *("2026-11-24T12:00:00", "2026-11-24T12:00:00 Europe/Moscow", "2026-11-24T12:00:00 MSK", ""),
@@ -266,8 +268,8 @@ NO_MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("moment", NO_MOMENTS)
-def test_what_is_not_clearly_a_moment_is_refused_and_the_key_named(
+@pytest.mark.parametrize("moment", NOT_TIMESTAMPS)
+def test_an_unclear_timestamp_is_refused_and_its_key_named(
     database: TestDatabase, http: HttpProcess, moment: str
 ) -> None:
     database.create_mission()
@@ -292,7 +294,7 @@ def test_what_is_not_clearly_a_moment_is_refused_and_the_key_named(
         ("2026-11-25T11:59:00+23:59", "2026-11-24 12:00:00+00"),
     ],
 )
-def test_a_moment_is_what_rfc_3339_and_postgresql_write(
+def test_timestamps_are_read_as_rfc_3339_and_postgresql_write_them(
     database: TestDatabase, http: HttpProcess, written: str, meant: str
 ) -> None:
     database.create_mission()
@@ -304,7 +306,7 @@ def test_a_moment_is_what_rfc_3339_and_postgresql_write(
 
 
 @pytest.mark.parametrize("kind", ["point_arived", "mission_started ", "photo_taken"])
-def test_an_event_of_a_type_that_counts_for_nothing_is_kept_and_the_answer_says_so(
+def test_an_event_of_an_unknown_type_is_kept_and_the_answer_says_that_it_has_no_effect(
     database: TestDatabase, http: HttpProcess, kind: str
 ) -> None:
     database.create_mission()
@@ -318,20 +320,20 @@ def test_an_event_of_a_type_that_counts_for_nothing_is_kept_and_the_answer_says_
     ]
 
 
-def test_a_repeated_key_answers_as_the_first_time_and_records_nothing(
+def test_a_repeated_key_gets_the_first_answer_and_records_nothing(
     database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
     event = {"type": "point_arrived", "point_id": "p1", "occurred_at": at(0).isoformat()}
     first = http.record("m1", event, "k1")
-    same_moment = event | {"occurred_at": "2026-11-24T15:00:00+03:00"}
-    for repeated in (event, same_moment):
+    same_time = event | {"occurred_at": "2026-11-24T15:00:00+03:00"}
+    for repeated in (event, same_time):
         again = http.record("m1", repeated, "k1")
         assert (again.status_code, again.json()) == (first.status_code, first.json())
     assert database.value("select count(*) from scooters_ops.missions_history") == 1
 
 
-def test_a_key_without_a_moment_is_known_again_too(
+def test_a_key_without_a_timestamp_is_recognized_too(
     database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
@@ -348,7 +350,7 @@ def test_a_key_without_a_moment_is_known_again_too(
         {"type": "point_arrived", "point_id": "p1", "occurred_at": "2026-11-24T12:00:00Z"},
     ],
 )
-def test_a_key_of_another_event_is_refused(
+def test_a_key_that_was_used_for_another_event_is_refused(
     database: TestDatabase, http: HttpProcess, other: dict[str, Any]
 ) -> None:
     database.create_mission()
@@ -361,16 +363,14 @@ def test_a_key_of_another_event_is_refused(
     assert database.value("select count(*) from scooters_ops.missions_history") == 1
 
 
-def test_keys_of_different_missions_have_nothing_to_do_with_each_other(
-    database: TestDatabase, http: HttpProcess
-) -> None:
+def test_each_mission_has_its_own_keys(database: TestDatabase, http: HttpProcess) -> None:
     for mission_id in ("m1", "m2"):
         database.create_mission(mission_id)
         assert http.record(mission_id, {"type": "mission_started"}, "1").status_code == 201
     assert database.value("select count(*) from scooters_ops.missions_history") == 2
 
 
-def test_a_repetition_waits_for_the_first_call_to_come_to_its_end(
+def test_a_repeated_call_waits_until_the_first_one_has_ended(
     database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
@@ -384,7 +384,7 @@ def test_a_repetition_waits_for_the_first_call_to_come_to_its_end(
     assert database.value("select count(*) from scooters_ops.missions_history") == 1
 
 
-def test_of_fifty_events_at_once_with_one_key_one_is_recorded(
+def test_fifty_events_at_once_with_one_key_are_recorded_once(
     database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
@@ -403,7 +403,7 @@ def test_a_malformed_key_is_refused(database: TestDatabase, http: HttpProcess, k
     assert is_problem(http.record("m1", {"type": "mission_started"}, key), 422)
 
 
-def test_keys_are_pruned_after_their_time(database: TestDatabase, http: HttpProcess) -> None:
+def test_old_keys_are_pruned(database: TestDatabase, http: HttpProcess) -> None:
     database.create_mission()
     for key in ("old", "new"):
         http.record("m1", {"type": "mission_started"}, key)
@@ -422,7 +422,7 @@ def test_keys_are_pruned_after_their_time(database: TestDatabase, http: HttpProc
     "authorization",
     [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer ю"],
 )
-def test_whoever_lacks_the_token_is_refused_and_learns_nothing(
+def test_a_request_without_the_token_is_refused_and_reveals_nothing(
     database: TestDatabase, http: HttpProcess, authorization: str | None
 ) -> None:
     database.create_mission()
@@ -434,14 +434,14 @@ def test_whoever_lacks_the_token_is_refused_and_learns_nothing(
     assert database.tokens() == []
 
 
-def test_the_scheme_is_known_in_any_case(http: HttpProcess) -> None:
+def test_the_authorization_scheme_may_be_in_any_case(http: HttpProcess) -> None:
     answer = httpx.post(
         f"{http.url}/v1/missions", headers={"Authorization": f"bearer {TOKEN}"}, trust_env=False
     )
     assert is_problem(answer, 422)
 
 
-def test_without_the_secret_handles_refuse_and_health_answers(
+def test_without_the_secret_the_api_refuses_and_health_answers(
     cluster: Postgres, tmp_path: Path
 ) -> None:
     with shared_database(cluster) as own, http_user(own) as environment:
@@ -455,7 +455,7 @@ def test_without_the_secret_handles_refuse_and_health_answers(
             assert "http_token_missing" in serving.log
 
 
-def test_a_user_without_the_writers_role_is_told_so(cluster: Postgres) -> None:
+def test_a_missing_writer_role_is_named_in_the_answer(cluster: Postgres) -> None:
     with shared_database(cluster) as own, http_user(own) as environment:
         own.connection.execute("drop role if exists only_notifier")
         own.connection.execute("create role only_notifier login in role scooters_ops_notifier")
@@ -486,14 +486,14 @@ def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: H
             assert {*refused.headers["allow"].split(", ")} == {"GET", "HEAD"}, path
 
 
-def test_head_of_a_handle_changes_nothing(database: TestDatabase, http: HttpProcess) -> None:
+def test_head_under_v1_changes_nothing(database: TestDatabase, http: HttpProcess) -> None:
     database.create_mission()
     assert http.client.head(skip_url("m1", "p1", "j1")).status_code == 405
     assert httpx.head(http.url + "/v1/missions", trust_env=False).status_code == 401
     assert database.tokens() == []
 
 
-def test_the_root_leads_to_the_board(http: HttpProcess) -> None:
+def test_the_root_redirects_to_the_board(http: HttpProcess) -> None:
     answer = http.client.get("/")
     assert (answer.status_code, answer.headers["location"]) == (307, "/board")
     assert http.client.get("/", follow_redirects=True).status_code == 200
@@ -537,7 +537,7 @@ def test_without_the_token_no_body_is_read(http: HttpProcess) -> None:
 # --- with the database away ----------------------------------------------------------------------
 
 
-def test_without_the_database_callers_are_told_to_come_back_and_nothing_is_half_done(
+def test_without_the_database_callers_get_503_with_retry_after_and_nothing_is_half_done(
     cluster: Postgres,
 ) -> None:
     with (
@@ -565,7 +565,7 @@ def test_without_the_database_callers_are_told_to_come_back_and_nothing_is_half_
         assert http.log.count("http_database_back") == 1
 
 
-def test_connections_that_were_lost_while_idle_are_made_anew_unnoticed(cluster: Postgres) -> None:
+def test_callers_do_not_notice_that_idle_connections_were_lost(cluster: Postgres) -> None:
     with (
         shared_database(cluster) as own,
         http_user(own) as environment,
@@ -577,7 +577,7 @@ def test_connections_that_were_lost_while_idle_are_made_anew_unnoticed(cluster: 
             end_sessions(own)
 
 
-def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_told_to_come_back(
+def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_gets_503(
     cluster: Postgres,
 ) -> None:
     with shared_database(cluster) as own, http_user(own) as environment:
@@ -643,7 +643,7 @@ def test_the_readme_names_every_path(http: HttpProcess) -> None:
         assert re.sub(r"{\w+}", "ID", path) in README
 
 
-def test_the_description_promises_what_the_handles_do(http: HttpProcess) -> None:
+def test_the_openapi_description_is_complete(http: HttpProcess) -> None:
     document = http.client.get("/openapi.json").json()
     text = json.dumps(document)
     assert "HTTPValidationError" not in text

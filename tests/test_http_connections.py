@@ -147,7 +147,7 @@ def skips(url: str) -> bool:
 
 @pytest.mark.usefixtures("_many_files")
 @pytest.mark.parametrize("said", CROWDS)
-def test_two_thousand_connections_of_strangers_keep_neither_messages_nor_callers_waiting(
+def test_two_thousand_strangers_connections_delay_neither_messages_nor_callers(
     house: House, environment: dict[str, str], said: str
 ) -> None:
     house.database.create_mission("m2")
@@ -196,7 +196,7 @@ async def hang_on(address: Address, said: bytes) -> None:
     writer.close()
 
 
-def test_a_caller_that_keeps_the_server_waiting_is_cut_and_one_that_waits_for_the_server_is_not(
+def test_only_a_client_that_keeps_the_server_waiting_is_cut(
     house: House, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.database.create_mission()
@@ -228,7 +228,7 @@ def test_a_caller_that_keeps_the_server_waiting_is_cut_and_one_that_waits_for_th
     assert metrics.http_connections_cut.labels("crowded")._value.get() == 0
 
 
-def test_connections_that_nobody_speaks_on_do_not_delay_the_end(
+def test_silent_connections_do_not_delay_the_shutdown(
     house: House, environment: dict[str, str]
 ) -> None:
     with http_process(environment, "serve") as process, contextlib.ExitStack() as callers:
@@ -275,7 +275,7 @@ def test_malformed_requests_do_not_fill_the_log(environment: dict[str, str]) -> 
 # --- files ---------------------------------------------------------------------------------------
 
 
-def test_where_too_few_files_may_be_open_it_does_not_start_and_says_so(
+def test_with_too_low_a_file_limit_it_does_not_start_and_says_why(
     environment: dict[str, str],
 ) -> None:
     finished = subprocess.run(
@@ -292,7 +292,7 @@ def test_where_too_few_files_may_be_open_it_does_not_start_and_says_so(
     )
 
 
-def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(environment: dict[str, str]) -> None:
+def test_the_file_limit_is_raised_to_its_hard_limit(environment: dict[str, str]) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, limits[1]))
     try:

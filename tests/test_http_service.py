@@ -37,7 +37,7 @@ def environment(house: House) -> Iterator[dict[str, str]]:
         yield variables
 
 
-def test_what_is_skipped_over_http_is_delivered_by_the_same_process(
+def test_a_skip_over_http_is_delivered_by_the_same_process(
     house: House, environment: dict[str, str]
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -59,11 +59,11 @@ def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> No
     assert house.database.tokens() == ["m1_p1_j1_job_skipped"]
 
 
-def test_without_listen_nothing_listens(house: House) -> None:
+def test_without_listen_no_port_is_opened(house: House) -> None:
     assert "listening" not in house.cli("run", "--once").stderr
 
 
-def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(
+def test_sigterm_finishes_the_send_and_the_request_in_progress(
     house: House, environment: dict[str, str]
 ) -> None:
     sent = threading.Event()
@@ -97,9 +97,7 @@ def _is_refused(url: str) -> bool:
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["serve"]])
-def test_an_address_that_is_taken_is_named_and_nothing_is_started(
-    house: House, arguments: list[str]
-) -> None:
+def test_an_address_in_use_is_named_and_nothing_starts(house: House, arguments: list[str]) -> None:
     house.skip()
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -109,16 +107,14 @@ def test_an_address_that_is_taken_is_named_and_nothing_is_started(
     assert house.telegram.messages == []
 
 
-def test_what_keeps_the_notifier_from_starting_ends_both(house: House) -> None:
+def test_a_notifier_that_cannot_start_ends_the_server_too(house: House) -> None:
     finished = house.cli("run", "--listen", "127.0.0.1:0", TELEGRAM_BOT_TOKEN=None)
     assert finished.returncode == 2
     assert "notifier: secret TELEGRAM_BOT_TOKEN is missing" in finished.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_without_a_database_at_the_start_it_ends_with_its_reason(
-    house: House, command: str
-) -> None:
+def test_without_a_database_at_the_start_it_exits_and_says_why(house: House, command: str) -> None:
     finished = house.cli(command, "--listen", "127.0.0.1:0", PGHOST="/nowhere")
     assert finished.returncode == 2
     assert finished.stderr.startswith("notifier: no database: ")
@@ -165,13 +161,13 @@ def test_an_address_is_host_and_port(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     "text", ["", "8080", ":8080", "127.0.0.1", "::1:8080", "a:b", "a:65536", "a:-1", "[]:1"]
 )
-def test_what_is_no_address_is_refused_by_the_command_line(house: House, text: str) -> None:
+def test_a_malformed_address_is_refused_by_the_command_line(house: House, text: str) -> None:
     finished = house.cli("serve", f"--listen={text}")
     assert finished.returncode == 2
     assert "is not HOST:PORT, such as 127.0.0.1:8080" in finished.stderr
 
 
-def test_once_ends_too_soon_to_listen(house: House) -> None:
+def test_once_and_listen_exclude_each_other(house: House) -> None:
     finished = house.cli("run", "--once", "--listen", "127.0.0.1:0")
     assert finished.returncode == 2
     assert "run --once ends too soon to --listen" in finished.stderr

@@ -84,9 +84,7 @@ class Scrape:
 # --- metrics -------------------------------------------------------------------------------------
 
 
-def test_what_was_delivered_is_counted_by_channel_and_outcome(
-    house: House, at_work: HttpProcess
-) -> None:
+def test_deliveries_are_counted_by_channel_and_outcome(house: House, at_work: HttpProcess) -> None:
     house.configure(TELEGRAM, TICKET, LOST, notifier__poll_seconds=0.2)
     house.skip()
     until(lambda: sorted(house.states()) == ["failed", "sent", "sent"])
@@ -105,7 +103,7 @@ def test_what_was_delivered_is_counted_by_channel_and_outcome(
     assert (scrape.value("cycles_total") or 0) > 0
 
 
-def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
+def test_latency_is_measured_from_the_notifications_insertion_until_it_is_sent(
     house: House, at_work: HttpProcess
 ) -> None:
     at_work.stop()
@@ -131,7 +129,7 @@ def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
     assert ticket >= 101
 
 
-def test_what_waits_is_counted_with_its_age(house: House, at_work: HttpProcess) -> None:
+def test_waiting_recipients_are_counted_with_their_age(house: House, at_work: HttpProcess) -> None:
     house.configure(
         TELEGRAM, notifier__poll_seconds=0.2, channels__telegram__timeout_seconds=PATIENCE_SECONDS
     )
@@ -148,7 +146,7 @@ def test_what_waits_is_counted_with_its_age(house: House, at_work: HttpProcess) 
     assert age == pytest.approx(3600, abs=60)
 
 
-def test_a_channel_that_refuses_us_shows_as_paused(house: House) -> None:
+def test_a_channel_that_refuses_all_requests_shows_as_paused(house: House) -> None:
     with http_process(house.environment | {"TELEGRAM_BOT_TOKEN": "1:revoked"}, "run") as process:
         assert Scrape(process).value("channel_paused", channel="telegram") == 0
         house.skip()
@@ -158,7 +156,7 @@ def test_a_channel_that_refuses_us_shows_as_paused(house: House) -> None:
         assert scrape.value("deliveries_total", channel="telegram", outcome="refused") == 1
 
 
-def test_what_no_route_matches_is_counted(house: House, at_work: HttpProcess) -> None:
+def test_unrouted_notifications_are_counted(house: House, at_work: HttpProcess) -> None:
     assert Scrape(at_work).value("unrouted_notifications") == 0
     house.configure(routes=[])
     house.skip_many(2)
@@ -168,7 +166,7 @@ def test_what_no_route_matches_is_counted(house: House, at_work: HttpProcess) ->
     until(lambda: Scrape(at_work).value("unrouted_notifications") == 0)
 
 
-def test_passes_are_counted_with_their_cost_and_what_they_found(
+def test_passes_are_counted_with_their_duration_and_their_notifications(
     house: House, at_work: HttpProcess
 ) -> None:
     house.database.create_mission()
@@ -189,7 +187,7 @@ def test_passes_are_counted_with_their_cost_and_what_they_found(
     assert (scrape.value("detection_enabled"), scrape.value("detection_stalled")) == (1, 0)
 
 
-def test_what_the_database_counts_survives_a_restart_and_pruning(
+def test_the_databases_counters_survive_a_restart_and_pruning(
     house: House, at_work: HttpProcess
 ) -> None:
     house.skip_many(3)
@@ -221,7 +219,7 @@ def test_each_metric_of_the_view_has_one_help_text_and_one_set_of_labels(house: 
     assert all(row["help"].endswith(".") for row in rows)
 
 
-def test_the_page_of_metrics_lists_what_is_exported(house: House, at_work: HttpProcess) -> None:
+def test_docs_metrics_lists_what_is_exported(house: House, at_work: HttpProcess) -> None:
     """Nobody writes docs/metrics.md by hand: this test leaves its new text in build/metrics.md."""
     house.skip()
     until(house.is_sent)
@@ -246,7 +244,7 @@ def test_the_page_of_metrics_lists_what_is_exported(house: House, at_work: HttpP
     assert (ROOT / "docs" / "metrics.md").read_text("utf-8") == page
 
 
-def test_of_two_planners_each_counts_and_nobody_waits(house: House) -> None:
+def test_two_planners_count_without_waiting_for_each_other(house: House) -> None:
     plan = "select scooters_ops.plan_deliveries(2)"
     house.skip_many(8)
     assert house.database.value(plan) == 2
@@ -284,7 +282,7 @@ def test_a_notifier_at_work_is_alive_and_ready(serving: HttpProcess) -> None:
     assert serving.client.get("/readyz").json() == {"ready": True, "problems": [], "warnings": []}
 
 
-def test_without_the_database_it_is_alive_and_not_ready_and_metrics_say_so(
+def test_without_the_database_it_is_alive_but_not_ready_and_metrics_say_so(
     house: House, serving: HttpProcess
 ) -> None:
     assert problems(serving) == []
@@ -300,7 +298,7 @@ def test_without_the_database_it_is_alive_and_not_ready_and_metrics_say_so(
     assert Scrape(serving).value("database_up") == 1
 
 
-def test_a_database_that_only_reads_makes_it_not_ready(house: House, serving: HttpProcess) -> None:
+def test_a_read_only_database_makes_it_not_ready(house: House, serving: HttpProcess) -> None:
     assert problems(serving) == []
     alter = f"alter role {HTTP_LOGIN} "
     house.database.connection.execute(f"{alter} set default_transaction_read_only = on")
@@ -313,7 +311,7 @@ def test_a_database_that_only_reads_makes_it_not_ready(house: House, serving: Ht
         house.database.connection.execute(f"{alter} reset all")
 
 
-def test_what_refuses_every_caller_makes_it_not_ready(at_work: HttpProcess) -> None:
+def test_a_missing_role_or_token_makes_it_not_ready(at_work: HttpProcess) -> None:
     """Neither the token nor the writer's role: it delivers, but nobody should be sent there."""
     assert problems(at_work) == [
         "the database's user lacks the role scooters_ops_writer",
@@ -321,7 +319,7 @@ def test_what_refuses_every_caller_makes_it_not_ready(at_work: HttpProcess) -> N
     ]
 
 
-def test_detection_that_has_stopped_is_for_metrics_and_cuts_nobody_off(
+def test_stopped_detection_shows_in_metrics_and_leaves_it_ready(
     house: House, serving: HttpProcess
 ) -> None:
     house.database.detect(1)
@@ -332,9 +330,7 @@ def test_detection_that_has_stopped_is_for_metrics_and_cuts_nobody_off(
     assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
 
 
-def test_a_work_loop_that_hangs_is_for_the_watchdog_and_metrics_and_cuts_nobody_off(
-    house: House, serving: HttpProcess
-) -> None:
+def test_a_hanging_work_loop_leaves_it_ready(house: House, serving: HttpProcess) -> None:
     house.database.create_mission()
     with house.database.connect() as other, other.transaction():
         other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
@@ -347,7 +343,7 @@ def test_a_work_loop_that_hangs_is_for_the_watchdog_and_metrics_and_cuts_nobody_
     until(house.is_sent)
 
 
-def test_during_an_upgrade_it_serves_and_is_ready_for_as_long_as_its_connections_hold(
+def test_during_an_upgrade_it_stays_ready_while_its_connections_hold(
     house: House, serving: HttpProcess
 ) -> None:
     house.database.create_mission()
@@ -372,7 +368,7 @@ def test_during_an_upgrade_it_serves_and_is_ready_for_as_long_as_its_connections
     assert serving.skip("m1", "p2", "j1").json() == {"skipped": True}
 
 
-def test_a_crowd_at_metrics_costs_one_question_and_keeps_nobody_else_waiting(
+def test_a_crowd_at_metrics_shares_one_query_and_delays_nobody_else(
     house: House, serving: HttpProcess
 ) -> None:
     """Nobody needs a token there, and whoever cuts off what is not ready would cut off ingest."""
@@ -397,7 +393,7 @@ def test_a_crowd_at_metrics_costs_one_question_and_keeps_nobody_else_waiting(
     assert len({lines[0] for lines in told}) < crowd
 
 
-def test_callers_that_wait_for_each_other_are_no_lost_database(
+def test_callers_that_wait_for_each_other_do_not_count_as_a_lost_database(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise strangers would fill the log, and raise an alert."""
@@ -420,7 +416,7 @@ def test_callers_that_wait_for_each_other_are_no_lost_database(
     assert metrics.database_errors.labels("http")._value.get() == 0
 
 
-def test_operators_need_no_token_and_may_only_read(at_work: HttpProcess) -> None:
+def test_operators_endpoints_need_no_token_and_only_read(at_work: HttpProcess) -> None:
     del at_work.client.headers["Authorization"]
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
         assert at_work.client.get(path).status_code in (200, 503)
@@ -437,7 +433,7 @@ def test_every_metric_that_the_alerts_name_is_exported(house: House, at_work: Ht
 
 
 @needs_promtool
-def test_promtool_finds_the_alerts_good_and_they_come_when_they_should() -> None:
+def test_promtool_accepts_the_alerts_and_they_fire_when_they_should() -> None:
     for arguments in (("check", "rules", ALERTS), ("test", "rules", ROOT / "tests/alerts.yml")):
         finished = subprocess.run(
             ["promtool", *arguments], capture_output=True, text=True, check=False
