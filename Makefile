@@ -85,6 +85,10 @@ torture: sandbox ## kill parts at random, check that nothing is lost; SEED=... r
 	$(python) -m sandbox.torture $(if $(SEED),--seed $(SEED)) \
 	    $(if $(NOTIFICATIONS),--notifications $(NOTIFICATIONS))
 
+.PHONY: screenshot
+screenshot: sandbox tests-packages ## take docs/board.png, the picture of the demo's board, in Chromium
+	$(python) -m sandbox.screenshot
+
 .PHONY: schema
 schema: .venv/runtime ## regenerate config.schema.json and its copy for the database from notifier/config/models.py
 	$(python) -m notifier.config.schema

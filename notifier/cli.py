@@ -128,18 +128,18 @@ async def _run(secrets: Secrets, listen: Address | None, *, once: bool) -> int:
         _on_signals(notifier.stop)
         await notifier.run(once=once)
         return 0
-    from notifier.web.server import open_face, run_together  # slow to import
+    from notifier.web.server import open_server, run_together  # takes a second to import
 
-    async with open_face(listen, secrets, notifier.metrics) as face:
-        await run_together(face, notifier, _until_signalled())
+    async with open_server(listen, secrets, notifier.metrics) as server:
+        await run_together(server, notifier, _until_signalled())
     return 0
 
 
 async def _serve(secrets: Secrets, listen: Address) -> int:
-    from notifier.web.server import open_face, run_together
+    from notifier.web.server import open_server, run_together
 
-    async with open_face(listen, secrets, Metrics()) as face:
-        await run_together(face, None, _until_signalled())
+    async with open_server(listen, secrets, Metrics()) as server:
+        await run_together(server, None, _until_signalled())
     return 0
 
 

@@ -1,6 +1,6 @@
-"""What this process has done, counted for /metrics; what the database knows is in its view metrics.
+"""What this process counts for /metrics; what the database counts is in the view metrics.
 
-No label is an identifier: there are as many series as channels, outcomes and buckets.
+No label is an identifier, so that the number of series stays small.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prometheus_client import (
 
 from notifier.channels.outcomes import Blocked, Failed, InDoubt, Misconfigured, Outcome, Retry, Sent
 
-# Else each counter has a second series, which nobody asks for.
+# Otherwise each counter has a second series, which nobody needs.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 PREFIX = "scooters_ops_"
@@ -33,40 +33,40 @@ LATENCY_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 36
 
 
 class Metrics:
-    """The counters of one process, in a registry of their own."""
+    """The metrics of one process, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._deliveries = Counter(
             f"{PREFIX}deliveries",
-            "Attempts to deliver that this process made, by what they came to: sent, retry (later),"
-            " failed (for good), in_doubt (it may have arrived), refused (the whole channel is),"
-            " blocked (no message can be made of it).",
+            "Delivery attempts of this process by outcome: sent, retry (later), failed (for good),"
+            " in_doubt (it may have arrived), refused (the channel refuses all requests), blocked"
+            " (the message cannot be rendered).",
             ["channel", "outcome"],
             registry=self.registry,
         )
         self._latency = Histogram(
             f"{PREFIX}delivery_latency_seconds",
-            "From a notification's insertion to its being sent by this process.",
+            "Time from a notification's insertion until this process sent it.",
             ["channel"],
             buckets=LATENCY_SECONDS,
             registry=self.registry,
         )
         self.leases = Counter(
             f"{PREFIX}leases",
-            "Recipients that were leased to this process.",
+            "Recipients leased by this process.",
             ["channel"],
             registry=self.registry,
         )
         self.leases_lost = Counter(
             f"{PREFIX}leases_lost",
-            "Leases that ran out under way, so that somebody else may have sent.",
+            "Leases that expired during a send, so that another notifier may have sent as well.",
             registry=self.registry,
         )
         self.database_errors = Counter(
             f"{PREFIX}database_errors",
-            "Times that the database was lost, could not be reached, or took too long: by the work"
-            " loop (notifier), by the HTTP face (http).",
+            "Times that the database was lost, could not be reached, or took too long: for the work"
+            " loop (notifier) or for the HTTP server (http).",
             ["part"],
             registry=self.registry,
         )
@@ -74,31 +74,37 @@ class Metrics:
             self.database_errors.labels(part)
         self.http_unauthorized = Counter(
             f"{PREFIX}http_unauthorized",
-            "Requests under /v1 that were refused with 401, since they lacked the right token.",
+            "Requests under /v1 refused with 401 because they lacked the right token.",
             registry=self.registry,
         )
         self.http_connections_cut = Counter(
             f"{PREFIX}http_connections_cut",
-            "HTTP connections that were closed while they waited for their callers: for too long"
-            " (slow), or while there were too many (crowded).",
+            "HTTP connections closed by the server while it waited for their callers: too slow"
+            " (slow), or too many at once (crowded).",
             ["reason"],
             registry=self.registry,
         )
         for reason in ("slow", "crowded"):
             self.http_connections_cut.labels(reason)
+        self.http_pool_waiting = Gauge(
+            f"{PREFIX}http_pool_waiting",
+            "HTTP requests that wait for a database connection of the pool.",
+            ["pool"],
+            registry=self.registry,
+        )
         self.in_flight = Gauge(
             f"{PREFIX}in_flight",
-            "Sends of this process that are under way.",
+            "Sends of this process in progress.",
             registry=self.registry,
         )
         self.cycles = Counter(
             f"{PREFIX}cycles",
-            "Cycles of the work loop that were completed; `notifier serve` has none.",
+            "Completed cycles of the work loop; `notifier serve` has none.",
             registry=self.registry,
         )
         self.last_cycle = Gauge(
             f"{PREFIX}last_cycle_timestamp_seconds",
-            "When the work loop completed its last cycle (seconds since 1970); 0: never.",
+            "When the work loop last completed a cycle (seconds since 1970); 0: never.",
             registry=self.registry,
         )
 
@@ -108,8 +114,8 @@ class Metrics:
         self.last_cycle.set(time.time())
         self.in_flight.set(in_flight)
 
-    def came_to(self, channel: str, outcome: Outcome, latency_seconds: float) -> None:
-        """An attempt came to this outcome, so long after the notification was inserted."""
+    def attempted(self, channel: str, outcome: Outcome, latency_seconds: float) -> None:
+        """A delivery attempt had this outcome, so long after the notification was inserted."""
         self._deliveries.labels(channel, OUTCOMES[type(outcome)]).inc()
         if isinstance(outcome, Sent):
             self._latency.labels(channel).observe(latency_seconds)

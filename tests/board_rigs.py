@@ -21,8 +21,8 @@ from psycopg.types.json import set_json_loads
 
 from notifier.config import ROOT
 from notifier.database import jsonb as documents
-from notifier.web.board import board_router
-from notifier.web.database import DatabaseAway, RightLacking
+from notifier.web.board.router import board_router
+from notifier.web.pool import DatabaseAway, RightLacking
 from tests.conftest import TestDatabase
 
 REFRESH_SECONDS = 0.5
@@ -75,7 +75,7 @@ def serving(
     rows = Rows(make_conninfo(database.conninfo, user=LOGIN))
     app = FastAPI(docs_url=None, redoc_url=None)
     zone = ZoneInfo("Europe/Moscow")
-    router = board_router(rows, ROOT / "templates", locale, zone, refresh_seconds=refresh_seconds)
+    router = board_router(rows, locale, zone, refresh_seconds=refresh_seconds)
     app.include_router(router)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     with socket.create_server(("127.0.0.1", 0)) as listener:

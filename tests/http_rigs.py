@@ -33,7 +33,7 @@ def skip_url(mission_id: str, point_id: str, job_id: str) -> str:
 
 
 @dataclass
-class Face:
+class HttpProcess:
     """A process that answers HTTP requests."""
 
     process: subprocess.Popen[str]
@@ -109,7 +109,9 @@ def with_files(limit: int, *command: str) -> list[str]:
 
 
 @contextmanager
-def face(environment: dict[str, str], *arguments: str, files: int | None = None) -> Iterator[Face]:
+def http_process(
+    environment: dict[str, str], *arguments: str, files: int | None = None
+) -> Iterator[HttpProcess]:
     """`notifier serve` (or ARGUMENTS) on a free port, with so many files at most; killed at the
     end, unless it has ended."""
     serve = command(*(arguments or ("serve",)), "--listen", "127.0.0.1:0")
@@ -121,7 +123,7 @@ def face(environment: dict[str, str], *arguments: str, files: int | None = None)
         text=True,
     ) as process:
         try:
-            yield Face(process)
+            yield HttpProcess(process)
         finally:
             process.kill()
 

@@ -16,15 +16,13 @@ import pytest
 
 from notifier.config import ROOT
 from notifier.locales import LOCALES
-from notifier.web.answers import SharedAnswers
-from notifier.web.board import (
-    Axis,
-    Board,
-    BoardMission,
-    Filters,
-    common_axis,
-    preferred_locale,
-)
+from notifier.templates import TemplateError
+from notifier.web.board.answers import Board, BoardMission
+from notifier.web.board.axis import Axis, common_axis
+from notifier.web.board.filters import Filters
+from notifier.web.board.pages import require_texts
+from notifier.web.board.router import preferred_locale
+from notifier.web.shared_answers import SharedAnswers
 from sandbox.postgres import Postgres
 from tests.board_rigs import LOGIN, Served, fleet, serving, travel
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, shared_database
@@ -52,7 +50,7 @@ def detect(database: TestDatabase) -> int:
 # --- Which missions -----------------------------------------------------------------------------
 
 
-def test_who_is_furthest_over_comes_first_then_who_is_closest_to_the_limit(
+def test_missions_are_ordered_from_furthest_over_the_limit_to_furthest_below(
     database: TestDatabase,
 ) -> None:
     travel(database, "fine", ("start", 3))
@@ -80,7 +78,7 @@ def test_the_board_agrees_with_the_view(database: TestDatabase) -> None:
     assert shown(asked(database))[:10] == overdue
 
 
-def test_who_is_overdue_is_shown_for_as_long_as_it_lasts_and_not_longer(
+def test_a_mission_is_shown_as_overdue_exactly_while_it_is(
     database: TestDatabase,
 ) -> None:
     travel(database, "m1", ("start", 2000))
@@ -93,7 +91,7 @@ def test_who_is_overdue_is_shown_for_as_long_as_it_lasts_and_not_longer(
         detect(database)
 
 
-def test_what_falls_due_is_shown_as_overdue_though_passes_have_stopped(
+def test_a_deadline_that_passes_after_the_last_pass_shows_as_overdue(
     database: TestDatabase,
 ) -> None:
     travel(database, "m1", ("start", 14.99))
@@ -103,7 +101,7 @@ def test_what_falls_due_is_shown_as_overdue_though_passes_have_stopped(
     assert shown(asked(database, only_overdue=True, as_of=late)) == ["m1"]
 
 
-def test_when_there_are_more_than_it_shows_the_worst_are_shown_and_the_others_counted(
+def test_beyond_max_missions_the_worst_are_shown_and_the_others_counted(
     database: TestDatabase,
 ) -> None:
     for n in range(6):
@@ -135,7 +133,7 @@ def test_when_there_are_more_than_it_shows_the_worst_are_shown_and_the_others_co
         ({"of_city": "Kazan", "only_overdue": True}, {"b"}),
     ],
 )
-def test_filters_choose_missions_and_notifications_alike(
+def test_filters_apply_to_missions_and_notifications_alike(
     database: TestDatabase, arguments: dict[str, Any], expected: set[str]
 ) -> None:
     travel(database, "a", ("start", 5), city="Kazan", performer_name="Anna")
@@ -175,7 +173,9 @@ def grow(database: TestDatabase, first: int, last: int) -> None:
 @pytest.mark.parametrize(
     "arguments", ["", "of_type => 'timeout_between_points'", "only_overdue => true"]
 )
-def test_it_reads_little_more_however_many_are_active(cluster: Postgres, arguments: str) -> None:
+def test_its_cost_hardly_grows_with_the_number_of_active_missions(
+    cluster: Postgres, arguments: str
+) -> None:
     """Of each mission beyond those shown an index entry or two, and who is silent: since when."""
     statement = f"select scooters_ops.board({arguments})"
     with shared_database(cluster) as database:
@@ -187,7 +187,7 @@ def test_it_reads_little_more_however_many_are_active(cluster: Postgres, argumen
     assert many - few < 3_000
 
 
-def test_it_reads_no_table_that_grows_in_full_before_the_first_analyze(
+def test_it_scans_no_growing_table_even_before_the_first_analyze(
     cluster: Postgres,
 ) -> None:
     with shared_database(cluster) as database:
@@ -199,7 +199,7 @@ def test_it_reads_no_table_that_grows_in_full_before_the_first_analyze(
     assert (answer["active"], len(answer["missions"])) == (3000, 200)
 
 
-def test_a_hundred_open_boards_cost_one_query_a_refresh(database: TestDatabase) -> None:
+def test_a_hundred_open_boards_cost_one_query_per_refresh(database: TestDatabase) -> None:
     travel(database, "m1", ("start", 20), city="Moscow")
 
     async def look(url: str) -> list[httpx.Response]:
@@ -218,7 +218,7 @@ def test_a_hundred_open_boards_cost_one_query_a_refresh(database: TestDatabase) 
 # --- One answer for all -------------------------------------------------------------------------
 
 
-def test_an_answer_serves_all_who_ask_until_it_is_old_and_so_does_an_error() -> None:
+def test_an_answer_is_shared_until_it_is_old_and_so_is_an_error() -> None:
     questions: list[str] = []
 
     async def ask(question: str) -> str:
@@ -245,7 +245,7 @@ def test_an_answer_serves_all_who_ask_until_it_is_old_and_so_does_an_error() -> 
     asyncio.run(story())
 
 
-def test_whoever_goes_away_does_not_take_the_answer_from_the_others() -> None:
+def test_a_cancelled_caller_does_not_cancel_the_shared_query() -> None:
     async def ask(question: str) -> str:
         await asyncio.sleep(0.05)
         return question
@@ -286,7 +286,7 @@ PATHS = (
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_has_the_strict_policy(busy: Served, path: str) -> None:
+def test_every_response_has_the_strict_security_headers(busy: Served, path: str) -> None:
     answer = httpx.get(busy.url + path)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -328,11 +328,11 @@ def test_the_url_chooses_the_language_then_the_browser_then_config(
     ("header", "locale"),
     [("*", "en"), ("ru;q=0, en;q=0.1", "en"), ("ru;q=x", "en"), ("fr;q=0.9, RU;q=0.8", "ru")],
 )
-def test_a_strange_header_is_read_as_well_as_it_can_be(header: str, locale: str) -> None:
+def test_an_odd_accept_language_header_still_yields_a_locale(header: str, locale: str) -> None:
     assert preferred_locale(header, LOCALES, "en") == locale
 
 
-def test_strange_queries_are_no_error(busy: Served) -> None:
+def test_odd_queries_are_not_an_error(busy: Served) -> None:
     for query in (
         "type=nonsense",
         "city=%00",
@@ -346,19 +346,19 @@ def test_strange_queries_are_no_error(busy: Served) -> None:
     assert httpx.get(f"{busy.url}/board/missions/" + "x" * 3000).status_code == 404
 
 
-def test_filters_that_are_not_asked_are_not_in_the_url() -> None:
+def test_empty_filters_are_not_in_the_url() -> None:
     filters = Filters.of({"type": "job_skipped", "city": " Moscow ", "performer": ""})
     assert filters.query() == "type=job_skipped&city=Moscow"
     assert filters.query(lang="ru") == "type=job_skipped&city=Moscow&lang=ru"
 
 
-def test_the_missions_page_says_why_and_to_whom(busy: Served) -> None:
+def test_the_mission_page_says_why_and_to_whom_it_was_sent(busy: Served) -> None:
     page = httpx.get(f"{busy.url}/board/missions/m-104?lang=en").text
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", page))
     for expected in (
         "Gleb Uspensky",
         "Too long at a point at p2: since",
-        "the limit is 7 min 30 s",
+        "over its limit of 7 min 30 s",
         "Limit: 5 min as planned × 1.5.",
         "skipped job j1 (battery_exchange), at p3.",
         "st DUTY retrying since",
@@ -367,7 +367,7 @@ def test_the_missions_page_says_why_and_to_whom(busy: Served) -> None:
         assert expected in words, words
 
 
-def test_what_no_route_matches_and_what_is_blocked_is_shown(database: TestDatabase) -> None:
+def test_unrouted_and_blocked_notifications_are_shown(database: TestDatabase) -> None:
     database.apply_config(routes=[])
     travel(database, "m1", ("start", 5))
     travel(database, "m2", ("start", 5))
@@ -388,10 +388,10 @@ def test_what_no_route_matches_and_what_is_blocked_is_shown(database: TestDataba
             for path in ("/board", "/board/missions/m1", "/board/missions/m2")
         }
     for path in ("/board", "/board/missions/m1"):
-        assert "no route matches it, so nobody is told" in pages[path]
-    assert "No route matches: 1, so nobody is told." in pages["/board"]
-    assert "telegram: 1 blocked. Mend what the error says" in pages["/board"]
-    assert "blocked: no message can be made of it" in pages["/board/missions/m2"]
+        assert "no route matches, so nobody receives it" in pages[path]
+    assert "Without a route: 1, so nobody receives them." in pages["/board"]
+    assert "telegram: 1 blocked. Fix what the error says" in pages["/board"]
+    assert "blocked: the message cannot be rendered" in pages["/board/missions/m2"]
     assert "template en/job_skipped: line 1" in pages["/board/missions/m2"]
 
 
@@ -404,7 +404,7 @@ def test_a_missing_right_is_named(database: TestDatabase) -> None:
             database.connection.execute(f"grant scooters_ops_analyst to {LOGIN}")
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
-    assert "it lacks the role scooters_ops_analyst" in answer.text
+    assert "lacks the role scooters_ops_analyst" in answer.text
 
 
 def test_events_of_the_year_9999_are_shown(database: TestDatabase) -> None:
@@ -418,11 +418,14 @@ def test_events_of_the_year_9999_are_shown(database: TestDatabase) -> None:
 
 # --- Texts and axes -----------------------------------------------------------------------------
 
-BOARD = ROOT / "templates" / "board"
-TEXTS = {locale: json.loads((BOARD / f"{locale}.json").read_text("utf-8")) for locale in LOCALES}
+BOARD = ROOT / "notifier" / "web" / "board"
+TEXTS = {
+    locale: json.loads((BOARD / "texts" / f"{locale}.json").read_text("utf-8"))
+    for locale in LOCALES
+}
 
 
-def test_every_locale_has_every_text_with_the_same_blanks() -> None:
+def test_every_locale_has_the_same_texts_with_the_same_placeholders() -> None:
     def blanks(texts: dict[str, str]) -> dict[str, set[str]]:
         return {
             key: {name for _, name, _, _ in Formatter().parse(text) if name}
@@ -435,8 +438,16 @@ def test_every_locale_has_every_text_with_the_same_blanks() -> None:
         assert list(texts) == list(TEXTS["en"])
 
 
+@pytest.mark.parametrize("key", ["type_job_skipped", "event_point_arrived", "pause"])
+def test_a_missing_text_is_named_with_its_locale_at_the_start(key: str) -> None:
+    require_texts(TEXTS)
+    russian = {known: text for known, text in TEXTS["ru"].items() if known != key}
+    with pytest.raises(TemplateError, match=rf"texts/ru\.json: the board has no text '{key}'"):
+        require_texts(TEXTS | {"ru": russian})
+
+
 def test_every_text_is_used() -> None:
-    source = "".join(path.read_text("utf-8") for path in BOARD.glob("*.j2"))
+    source = "".join(path.read_text("utf-8") for path in (BOARD / "templates").glob("*.j2"))
     used = set(re.findall(r"\bt\.(\w+)", source))
     prefixes = set(re.findall(r't(?:\[|\.get\()"(\w+_)" ~', source))
     for key in TEXTS["en"]:
@@ -468,7 +479,7 @@ def mission(minutes: float) -> BoardMission:
     )
 
 
-def test_one_courier_who_has_been_away_for_days_does_not_squeeze_the_others() -> None:
+def test_a_courier_who_has_been_away_for_days_does_not_squeeze_the_other_bars() -> None:
     missions = [*(mission(20) for _ in range(19)), mission(5000)]
     axis = common_axis(missions, NOW)
     assert axis.now - axis.start == timedelta(minutes=30)
@@ -476,13 +487,13 @@ def test_one_courier_who_has_been_away_for_days_does_not_squeeze_the_others() ->
     assert axis.width(NOW - timedelta(minutes=5000), NOW) == 80
 
 
-def test_ticks_are_round_moments_of_the_zones_clock() -> None:
+def test_ticks_are_round_times_on_the_time_zones_clock() -> None:
     axis = Axis(NOW - timedelta(minutes=60), NOW, NOW + timedelta(minutes=15))
     ticks = axis.ticks(ZoneInfo("Asia/Kathmandu"))  # UTC+5:45
     assert [f"{tick:%H:%M}" for tick in ticks] == ["17:00", "17:15", "17:30", "17:45"]
 
 
-def test_the_answers_shape_is_the_models(database: TestDatabase) -> None:
+def test_the_models_read_what_the_database_answers(database: TestDatabase) -> None:
     fleet(database)
     board = Board.model_validate(asked(database))
     assert board.missions[0].current is not None

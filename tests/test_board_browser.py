@@ -67,7 +67,7 @@ def busy(cluster: Postgres) -> Iterator[Served]:
 
 
 @contextmanager
-def looking(
+def opened(
     browser: Browser, served: Served, path: str = "/board", *, expected: str = "", **options: Any
 ) -> Iterator[Page]:
     """A page of the board. Whatever the browser complains of fails the test at the end, unless it
@@ -93,14 +93,14 @@ def looking(
     assert [said for said in complaints if not (expected and re.search(expected, said))] == []
 
 
-def shots() -> Path:
+def screenshots() -> Path:
     """Where pictures are kept."""
     folder = ROOT / "build" / "board"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def next_picture(page: Page) -> None:
+def wait_for_refresh(page: Page) -> None:
     """Waits until the script has put another picture in place."""
     shown = page.locator(".as-of").inner_text()
     expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
@@ -119,12 +119,12 @@ def couriers(page: Page) -> list[str]:
     return page.locator(".mission .who a").all_inner_texts()
 
 
-def test_an_overdue_mission_shows_within_a_refresh_of_its_pass(
+def test_an_overdue_mission_shows_at_the_next_refresh_after_its_pass(
     browser: Browser, board: Served
 ) -> None:
     travel(board.database, "m1", ("start", 10), performer_name="Anna")
     board.database.value("select scooters_ops.detect_timeouts()")
-    with looking(browser, board) as page:
+    with opened(browser, board) as page:
         page.evaluate("window.isSame = true")
         expect(page.locator(".mission .over")).to_contain_text("left")
         expect(page.locator(".notification")).to_have_count(0)
@@ -145,7 +145,7 @@ def test_an_overdue_mission_shows_within_a_refresh_of_its_pass(
 
 
 def test_filters_are_kept_in_the_url_and_survive_a_refresh(browser: Browser, busy: Served) -> None:
-    with looking(browser, busy) as page:
+    with opened(browser, busy) as page:
         everybody = couriers(page)
         page.get_by_label("City").fill("kazan")
         page.get_by_role("button", name="Apply").click()
@@ -157,7 +157,7 @@ def test_filters_are_kept_in_the_url_and_survive_a_refresh(browser: Browser, bus
         late = [name for name in kazan if name != "Boris Godunov"]
         assert couriers(page) == late
 
-        next_picture(page)
+        wait_for_refresh(page)
         assert couriers(page) == late
         assert page.get_by_label("City").input_value() == "kazan"
         assert page.get_by_label("Only over the limit").is_checked()
@@ -170,7 +170,7 @@ def test_filters_are_kept_in_the_url_and_survive_a_refresh(browser: Browser, bus
 def test_the_filter_by_type_shows_that_type_alone(
     browser: Browser, busy: Served, kind: str
 ) -> None:
-    with looking(browser, busy, f"/board?type={kind}") as page:
+    with opened(browser, busy, f"/board?type={kind}") as page:
         noticed = set(page.locator(".notification .what").all_inner_texts())
         assert len(noticed) == 1
         assert page.get_by_label("Show").input_value() == kind
@@ -181,14 +181,14 @@ def test_the_filter_by_type_shows_that_type_alone(
 def test_a_refresh_keeps_scroll_focus_selection_and_what_is_being_typed(
     browser: Browser, busy: Served
 ) -> None:
-    with looking(browser, busy, viewport={"width": 375, "height": 500}) as page:
+    with opened(browser, busy, viewport={"width": 375, "height": 500}) as page:
         page.get_by_label("Courier").fill("half a na")
         page.evaluate("window.scrollTo(0, 1500)")
         link = page.locator(".mission .who a").nth(8)
         link.evaluate("link => link.focus({ preventScroll: true })")
         href = link.get_attribute("href")
-        next_picture(page)
-        next_picture(page)
+        wait_for_refresh(page)
+        wait_for_refresh(page)
         assert page.evaluate("window.scrollY") == 1500
         assert page.evaluate("document.activeElement.getAttribute('href')") == href
         assert page.get_by_label("Courier").input_value() == "half a na"
@@ -201,8 +201,8 @@ def test_a_refresh_keeps_scroll_focus_selection_and_what_is_being_typed(
         assert page.evaluate("document.getSelection().toString()") == "On the road"
 
 
-def test_a_pause_holds_the_picture(browser: Browser, busy: Served) -> None:
-    with looking(browser, busy) as page:
+def test_a_paused_board_does_not_change(browser: Browser, busy: Served) -> None:
+    with opened(browser, busy) as page:
         page.get_by_role("button", name="Pause").click()
         shown = page.locator(".as-of").inner_text()
         page.wait_for_timeout(1000 + 2 * REFRESH)  # nothing is to happen
@@ -211,18 +211,20 @@ def test_a_pause_holds_the_picture(browser: Browser, busy: Served) -> None:
         expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
 
 
-def test_what_courier_names_and_attributes_hold_is_text(browser: Browser, board: Served) -> None:
+def test_names_and_attributes_are_shown_as_text_and_never_as_html(
+    browser: Browser, board: Served
+) -> None:
     evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
     reversed_ = "\u202egnp.exe\u202c \u05d0\u05d1 {{ 7 * 7 }}"
     travel(board.database, "m/1 ?#%<b>", ("start", 40), performer_name=evil, city=reversed_)
     travel(board.database, "m2", ("start", 2), performer_name="W" * 200, city="w" * 200)
     board.database.value("select scooters_ops.detect_timeouts()")
-    with looking(browser, board, viewport={"width": 375, "height": 812}) as page:
+    with opened(browser, board, viewport={"width": 375, "height": 812}) as page:
         expect(page.locator(".mission .who a").first).to_have_text(evil)
         expect(page.locator(".mission .who small bdi").first).to_have_text(reversed_)
         assert page.evaluate("document.documentElement.scrollWidth") == 375
         assert page.locator("#live script, #live img").count() == 0
-        next_picture(page)
+        wait_for_refresh(page)
         page.locator(".notification .who a").click()
         expect(page.locator("h1")).to_have_text(evil)
         expect(page.locator(".ids")).to_contain_text("m/1 ?#%<b>")
@@ -231,12 +233,12 @@ def test_what_courier_names_and_attributes_hold_is_text(browser: Browser, board:
         assert page.get_by_label("City").input_value() == '"><img src=x>'
 
 
-def test_the_header_turns_loud_when_detection_has_stopped_or_delivery_is_stuck(
+def test_alarms_show_when_detection_has_stopped_or_delivery_is_stuck(
     browser: Browser, board: Served
 ) -> None:
     travel(board.database, "m1", ("start", 40))
     board.database.value("select scooters_ops.detect_timeouts()")
-    with looking(browser, board) as page:
+    with opened(browser, board) as page:
         expect(page.get_by_role("alert")).to_have_count(0)
         ago = "now() - interval '1 hour'"
         for statement in (
@@ -248,24 +250,24 @@ def test_the_header_turns_loud_when_detection_has_stopped_or_delivery_is_stuck(
         ):
             board.database.connection.execute(statement)
         expect(page.get_by_role("alert")).to_contain_text(
-            ["Detection has stopped", "st refuses our messages. 401 <Expired>", "stuck"],
+            ["Detection has stopped", "st refuses all our requests. 401 <Expired>", "stuck"],
             timeout=BECOMES_TRUE,
         )
-        page.screenshot(path=shots() / "alarms.png")
+        page.screenshot(path=screenshots() / "alarms.png")
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
             assert serious_faults(page) == []
 
 
-def test_a_database_that_is_away_leaves_the_last_picture_and_the_board_goes_on_by_itself(
+def test_without_the_database_the_last_snapshot_stays_and_the_board_recovers_by_itself(
     browser: Browser, board: Served
 ) -> None:
     travel(board.database, "m1", ("start", 40), performer_name="Anna")
-    with looking(browser, board, expected="503") as page:
+    with opened(browser, board, expected="503") as page:
         expect(page.get_by_role("alert")).to_have_count(0)
         board.rows.is_away = True
         expect(page.get_by_role("alert")).to_contain_text(
-            "what you see is old", timeout=BECOMES_TRUE
+            "this page is out of date", timeout=BECOMES_TRUE
         )
         assert couriers(page) == ["Anna"]
 
@@ -277,8 +279,8 @@ def test_a_database_that_is_away_leaves_the_last_picture_and_the_board_goes_on_b
         expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_everything_can_be_used_without_javascript(browser: Browser, busy: Served) -> None:
-    with looking(browser, busy, java_script_enabled=False) as page:
+def test_everything_works_without_javascript(browser: Browser, busy: Served) -> None:
+    with opened(browser, busy, java_script_enabled=False) as page:
         assert len(couriers(page)) == 13
         assert page.locator("meta[http-equiv=refresh]").count() == 1
         page.get_by_label("Courier").fill("olga")
@@ -303,13 +305,13 @@ def test_everything_can_be_used_without_javascript(browser: Browser, busy: Serve
         ("mission", "/board/missions/m-201", 1280),
     ],
 )
-def test_it_is_readable_for_everybody(
+def test_every_page_is_accessible_on_every_screen(
     browser: Browser, busy: Served, name: str, path: str, width: int, scheme: Any
 ) -> None:
     """On a phone and on a desk, by day and by night, and by what axe-core knows of those who read
     with a reader or see few colours. The pictures are kept."""
     size: ViewportSize = {"width": width, "height": WIDTHS[width]}
-    with looking(browser, busy, path, viewport=size, color_scheme=scheme) as page:
-        page.screenshot(path=shots() / f"{name}-{width}-{scheme}.png", full_page=True)
+    with opened(browser, busy, path, viewport=size, color_scheme=scheme) as page:
+        page.screenshot(path=screenshots() / f"{name}-{width}-{scheme}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert serious_faults(page) == []

@@ -17,9 +17,10 @@ import pytest
 from pydantic import ValidationError
 
 from notifier.channels import CHANNELS
-from notifier.channels.base import REASON_LIMIT, Channel, Recipient, refusal
+from notifier.channels.base import REASON_LIMIT, Channel
+from notifier.channels.http import refusal
 from notifier.channels.outcomes import Failed, InDoubt, Message, Misconfigured, Outcome, Retry, Sent
-from notifier.channels.settings import ChannelSettings
+from notifier.channels.settings import ChannelSettings, Recipient
 from notifier.secrets import SecretMissing, Secrets
 from sandbox.standins import (
     HALF_AN_ANSWER,

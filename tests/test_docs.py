@@ -15,7 +15,7 @@ from notifier.config import ROOT
 from notifier.migrate import migrate
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, config
-from tests.http_rigs import TOKEN, face, http_user
+from tests.http_rigs import TOKEN, http_process, http_user
 from tests.pages import DOCS, PAGES, Block, Reader, blocks, reader, run, run_sql
 
 EXAMPLE = "psql -X -q -f docs/example.sql"
@@ -56,7 +56,7 @@ def test_every_command_for_ops_works_beside_the_example(
     database: TestDatabase, following: Reader
 ) -> None:
     following.run(EXAMPLE)
-    with http_user(database) as user, face(user) as http:
+    with http_user(database) as user, http_process(user) as http:
         for block in page_blocks("ops.md"):
             if block.language in ("sh", "bash"):
                 for command in block.text.split("\n"):
@@ -69,7 +69,7 @@ def test_every_statement_and_request_for_the_mission_service_works_on_an_empty_d
 ) -> None:
     following.environment["SCOOTERS_OPS_HTTP_TOKEN"] = TOKEN
     try:
-        with http_user(database) as user, face(user) as http:
+        with http_user(database) as user, http_process(user) as http:
             for block in page_blocks("integration.md"):
                 if block.language == "postgresql":
                     run_sql(block.text, following.environment)

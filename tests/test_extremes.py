@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifier.database.values import Notification
-from notifier.web.board import Board, MissionStory
+from notifier.web.board.answers import Board, MissionStory
 from tests.conftest import TestDatabase, at
 
 LONGEST = timedelta(seconds=315576000000)

@@ -23,7 +23,7 @@ from notifier.text import STEERING, escaped, escaped_lines, one_line
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
-from tests.http_rigs import Face, face, http_user, is_problem, url_of
+from tests.http_rigs import HttpProcess, http_process, http_user, is_problem, url_of
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\x7f\u202egnp.exe\u2066"
 
@@ -143,13 +143,13 @@ def cyrillic(cluster: Postgres) -> Iterator[TestDatabase]:
 
 
 @pytest.fixture(scope="module")
-def http(cyrillic: TestDatabase) -> Iterator[Face]:
-    with http_user(cyrillic) as environment, face(environment) as serving:
+def http(cyrillic: TestDatabase) -> Iterator[HttpProcess]:
+    with http_user(cyrillic) as environment, http_process(environment) as serving:
         yield serving
 
 
 def test_text_that_the_database_cannot_hold_is_422_in_every_field(
-    cyrillic: TestDatabase, http: Face
+    cyrillic: TestDatabase, http: HttpProcess
 ) -> None:
     def mission(**changes: Any) -> dict[str, Any]:
         point = {"point_id": "п1", "eta_seconds": 60}
@@ -192,7 +192,7 @@ def test_text_that_the_database_cannot_hold_is_422_in_every_field(
     ],
 )
 def test_a_filter_that_no_text_can_match_is_not_our_error(
-    http: Face, query: str, status: int
+    http: HttpProcess, query: str, status: int
 ) -> None:
     assert http.client.get(f"/board?{query}").status_code == status
 

@@ -21,10 +21,10 @@ from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, at, shared_database, until
 from tests.http_rigs import (
     TOKEN,
-    Face,
+    HttpProcess,
     away,
     end_sessions,
-    face,
+    http_process,
     http_user,
     is_problem,
     skip_url,
@@ -48,17 +48,17 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def served(cluster: Postgres) -> Iterator[tuple[TestDatabase, Face]]:
+def served(cluster: Postgres) -> Iterator[tuple[TestDatabase, HttpProcess]]:
     with (
         shared_database(cluster) as database,
         http_user(database) as environment,
-        face(environment) as serving,
+        http_process(environment) as serving,
     ):
         yield database, serving
 
 
 @pytest.fixture
-def clean(served: tuple[TestDatabase, Face]) -> tuple[TestDatabase, Face]:
+def clean(served: tuple[TestDatabase, HttpProcess]) -> tuple[TestDatabase, HttpProcess]:
     """The module's server, with nothing in its database."""
     database, serving = served
     database.connection.execute(
@@ -69,12 +69,12 @@ def clean(served: tuple[TestDatabase, Face]) -> tuple[TestDatabase, Face]:
 
 
 @pytest.fixture
-def http(clean: tuple[TestDatabase, Face]) -> Face:
+def http(clean: tuple[TestDatabase, HttpProcess]) -> HttpProcess:
     return clean[1]
 
 
 @pytest.fixture
-def database(clean: tuple[TestDatabase, Face]) -> TestDatabase:
+def database(clean: tuple[TestDatabase, HttpProcess]) -> TestDatabase:
     return clean[0]
 
 
@@ -82,7 +82,7 @@ def database(clean: tuple[TestDatabase, Face]) -> TestDatabase:
 
 
 def test_the_first_skip_says_true_and_notifies_and_the_second_says_false(
-    database: TestDatabase, http: Face
+    database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
     answers = [http.skip("m1", "p2", "j1") for _ in range(2)]
@@ -91,7 +91,9 @@ def test_the_first_skip_says_true_and_notifies_and_the_second_says_false(
     assert database.tokens() == ["m1_p2_j1_job_skipped"]
 
 
-def test_a_hundred_skips_at_once_make_one_notification(database: TestDatabase, http: Face) -> None:
+def test_a_hundred_skips_at_once_make_one_notification(
+    database: TestDatabase, http: HttpProcess
+) -> None:
     database.create_mission()
     with database.connect() as other, ThreadPoolExecutor(100) as pool:
         with other.transaction():  # until all are there
@@ -115,8 +117,8 @@ def _waiting(database: TestDatabase, function: str) -> int:
     )
 
 
-def test_an_unknown_job_is_not_found_and_a_completed_one_a_conflict(
-    database: TestDatabase, http: Face
+def test_skipping_an_unknown_job_is_404_and_a_completed_one_409(
+    database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
     database.connection.execute(
@@ -131,7 +133,9 @@ def test_an_unknown_job_is_not_found_and_a_completed_one_a_conflict(
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_identifiers_hold_any_character(database: TestDatabase, http: Face, name: str) -> None:
+def test_identifiers_hold_any_character(
+    database: TestDatabase, http: HttpProcess, name: str
+) -> None:
     job = {"job_id": name, "type": "pickup"}
     point = {"point_id": name, "eta_seconds": 60, "jobs": [job]}
     mission = {"mission_id": name, "performer_id": name, "points": [point]}
@@ -143,12 +147,14 @@ def test_identifiers_hold_any_character(database: TestDatabase, http: Face, name
 
 
 @pytest.mark.parametrize("segment", ["%FF", "%00", "%ED%A0%80", "a%00b"])
-def test_a_path_that_is_no_text_is_malformed(http: Face, segment: str) -> None:
+def test_a_path_that_is_not_text_is_refused(http: HttpProcess, segment: str) -> None:
     path = f"/v1/missions/{segment}/points/p1/jobs/j1/skip"
     assert is_problem(http.client.post(path), 422)
 
 
-def test_a_path_is_the_same_however_it_is_encoded(database: TestDatabase, http: Face) -> None:
+def test_a_path_is_the_same_however_it_is_encoded(
+    database: TestDatabase, http: HttpProcess
+) -> None:
     database.create_mission("m~1")
     path = "/%761/missions/%6d%7e1/points/%70%31/jobs/j1/ski%70"
     assert http.client.post(path).json() == {"skipped": True}
@@ -168,7 +174,7 @@ MISSION: dict[str, Any] = {
 }
 
 
-def test_a_mission_is_created_once(database: TestDatabase, http: Face) -> None:
+def test_a_mission_is_created_once(database: TestDatabase, http: HttpProcess) -> None:
     first, second = (http.post("/v1/missions", MISSION) for _ in range(2))
     assert (first.status_code, first.json()) == (201, {"mission_id": "m1"})
     assert is_problem(second, 409)
@@ -188,8 +194,8 @@ def test_a_mission_is_created_once(database: TestDatabase, http: Face) -> None:
         ({"points": MISSION["points"][:1] * 2}, 'mission "m1": point "p1" stands twice'),
     ],
 )
-def test_a_malformed_mission_is_refused_by_the_name_of_its_culprit_and_nothing_is_kept(
-    database: TestDatabase, http: Face, change: dict[str, Any], said: str
+def test_a_malformed_mission_is_refused_with_the_path_of_its_key_and_nothing_is_stored(
+    database: TestDatabase, http: HttpProcess, change: dict[str, Any], said: str
 ) -> None:
     answer = http.post("/v1/missions", MISSION | change)
     assert is_problem(answer, 422)
@@ -197,7 +203,9 @@ def test_a_malformed_mission_is_refused_by_the_name_of_its_culprit_and_nothing_i
     assert database.value("select count(*) from scooters_ops.missions") == 0
 
 
-def test_events_come_in_with_their_moment_or_now(database: TestDatabase, http: Face) -> None:
+def test_an_event_is_recorded_with_its_timestamp_or_now(
+    database: TestDatabase, http: HttpProcess
+) -> None:
     database.create_mission()
     started = http.record("m1", {"type": "mission_started", "occurred_at": at(3).isoformat()})
     arrived = http.record("m1", {"type": "point_arrived", "point_id": "p1"})
@@ -235,7 +243,7 @@ def test_events_come_in_with_their_moment_or_now(database: TestDatabase, http: F
     ],
 )
 def test_a_bad_event_is_refused(
-    database: TestDatabase, http: Face, event: dict[str, Any], status: int
+    database: TestDatabase, http: HttpProcess, event: dict[str, Any], status: int
 ) -> None:
     database.create_mission()
     assert is_problem(http.record("m1", event), status)
@@ -244,7 +252,7 @@ def test_a_bad_event_is_refused(
     assert database.value("select count(*) from scooters_ops.event_keys") == 0
 
 
-NO_MOMENTS = [
+NOT_TIMESTAMPS = [
     *("1700000000", "1764000000000", "20261124", "now", "today", "yesterday", "infinity", "epoch"),
     *("-infinity", "01/02/2026", "01/02/2026 12:00+00", "24.11.2026 12:00Z", "12:00Z"),
     *("2026-11-24T12:00:00", "2026-11-24T12:00:00 Europe/Moscow", "2026-11-24T12:00:00 MSK", ""),
@@ -258,9 +266,9 @@ NO_MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize("moment", NO_MOMENTS)
-def test_what_is_not_clearly_a_moment_is_refused_and_the_key_named(
-    database: TestDatabase, http: Face, moment: str
+@pytest.mark.parametrize("moment", NOT_TIMESTAMPS)
+def test_an_unclear_timestamp_is_refused_and_its_key_named(
+    database: TestDatabase, http: HttpProcess, moment: str
 ) -> None:
     database.create_mission()
     answer = http.record("m1", {"type": "mission_started", "occurred_at": moment})
@@ -284,8 +292,8 @@ def test_what_is_not_clearly_a_moment_is_refused_and_the_key_named(
         ("2026-11-25T11:59:00+23:59", "2026-11-24 12:00:00+00"),
     ],
 )
-def test_a_moment_is_what_rfc_3339_and_postgresql_write(
-    database: TestDatabase, http: Face, written: str, meant: str
+def test_timestamps_are_read_as_rfc_3339_and_postgresql_write_them(
+    database: TestDatabase, http: HttpProcess, written: str, meant: str
 ) -> None:
     database.create_mission()
     event = {"type": "mission_started", "occurred_at": written}
@@ -296,8 +304,8 @@ def test_a_moment_is_what_rfc_3339_and_postgresql_write(
 
 
 @pytest.mark.parametrize("kind", ["point_arived", "mission_started ", "photo_taken"])
-def test_an_event_of_a_type_that_counts_for_nothing_is_kept_and_the_answer_says_so(
-    database: TestDatabase, http: Face, kind: str
+def test_an_event_of_an_unknown_type_is_kept_and_the_answer_says_that_it_has_no_effect(
+    database: TestDatabase, http: HttpProcess, kind: str
 ) -> None:
     database.create_mission()
     for type_, counts in ((kind, False), ("mission_started", True)):
@@ -310,20 +318,22 @@ def test_an_event_of_a_type_that_counts_for_nothing_is_kept_and_the_answer_says_
     ]
 
 
-def test_a_repeated_key_answers_as_the_first_time_and_records_nothing(
-    database: TestDatabase, http: Face
+def test_a_repeated_key_gets_the_first_answer_and_records_nothing(
+    database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
     event = {"type": "point_arrived", "point_id": "p1", "occurred_at": at(0).isoformat()}
     first = http.record("m1", event, "k1")
-    same_moment = event | {"occurred_at": "2026-11-24T15:00:00+03:00"}
-    for repeated in (event, same_moment):
+    same_time = event | {"occurred_at": "2026-11-24T15:00:00+03:00"}
+    for repeated in (event, same_time):
         again = http.record("m1", repeated, "k1")
         assert (again.status_code, again.json()) == (first.status_code, first.json())
     assert database.value("select count(*) from scooters_ops.missions_history") == 1
 
 
-def test_a_key_without_a_moment_is_known_again_too(database: TestDatabase, http: Face) -> None:
+def test_a_key_without_a_timestamp_is_recognized_too(
+    database: TestDatabase, http: HttpProcess
+) -> None:
     database.create_mission()
     first, second = (http.record("m1", {"type": "mission_started"}, "k1") for _ in range(2))
     assert first.json() == second.json()
@@ -338,8 +348,8 @@ def test_a_key_without_a_moment_is_known_again_too(database: TestDatabase, http:
         {"type": "point_arrived", "point_id": "p1", "occurred_at": "2026-11-24T12:00:00Z"},
     ],
 )
-def test_a_key_of_another_event_is_refused(
-    database: TestDatabase, http: Face, other: dict[str, Any]
+def test_a_key_that_was_used_for_another_event_is_refused(
+    database: TestDatabase, http: HttpProcess, other: dict[str, Any]
 ) -> None:
     database.create_mission()
     http.record("m1", {"type": "point_arrived", "point_id": "p1"}, "k1")
@@ -351,17 +361,15 @@ def test_a_key_of_another_event_is_refused(
     assert database.value("select count(*) from scooters_ops.missions_history") == 1
 
 
-def test_keys_of_different_missions_have_nothing_to_do_with_each_other(
-    database: TestDatabase, http: Face
-) -> None:
+def test_each_mission_has_its_own_keys(database: TestDatabase, http: HttpProcess) -> None:
     for mission_id in ("m1", "m2"):
         database.create_mission(mission_id)
         assert http.record(mission_id, {"type": "mission_started"}, "1").status_code == 201
     assert database.value("select count(*) from scooters_ops.missions_history") == 2
 
 
-def test_a_repetition_waits_for_the_first_call_to_come_to_its_end(
-    database: TestDatabase, http: Face
+def test_a_repeated_call_waits_until_the_first_one_has_ended(
+    database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
     call = "select scooters_ops.record_event_once('m1', 'mission_started', null, null, 'k')"
@@ -374,8 +382,8 @@ def test_a_repetition_waits_for_the_first_call_to_come_to_its_end(
     assert database.value("select count(*) from scooters_ops.missions_history") == 1
 
 
-def test_of_fifty_events_at_once_with_one_key_one_is_recorded(
-    database: TestDatabase, http: Face
+def test_fifty_events_at_once_with_one_key_are_recorded_once(
+    database: TestDatabase, http: HttpProcess
 ) -> None:
     database.create_mission()
     with ThreadPoolExecutor(50) as pool:
@@ -388,12 +396,12 @@ def test_of_fifty_events_at_once_with_one_key_one_is_recorded(
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256])
-def test_a_malformed_key_is_refused(database: TestDatabase, http: Face, key: str) -> None:
+def test_a_malformed_key_is_refused(database: TestDatabase, http: HttpProcess, key: str) -> None:
     database.create_mission()
     assert is_problem(http.record("m1", {"type": "mission_started"}, key), 422)
 
 
-def test_keys_are_pruned_after_their_time(database: TestDatabase, http: Face) -> None:
+def test_old_keys_are_pruned(database: TestDatabase, http: HttpProcess) -> None:
     database.create_mission()
     for key in ("old", "new"):
         http.record("m1", {"type": "mission_started"}, key)
@@ -412,8 +420,8 @@ def test_keys_are_pruned_after_their_time(database: TestDatabase, http: Face) ->
     "authorization",
     [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", "Bearer ю"],
 )
-def test_whoever_lacks_the_token_is_refused_and_learns_nothing(
-    database: TestDatabase, http: Face, authorization: str | None
+def test_a_request_without_the_token_is_refused_and_reveals_nothing(
+    database: TestDatabase, http: HttpProcess, authorization: str | None
 ) -> None:
     database.create_mission()
     headers = {} if authorization is None else {b"Authorization": authorization.encode()}
@@ -424,19 +432,19 @@ def test_whoever_lacks_the_token_is_refused_and_learns_nothing(
     assert database.tokens() == []
 
 
-def test_the_scheme_is_known_in_any_case(http: Face) -> None:
+def test_the_authorization_scheme_may_be_in_any_case(http: HttpProcess) -> None:
     answer = httpx.post(
         f"{http.url}/v1/missions", headers={"Authorization": f"bearer {TOKEN}"}, trust_env=False
     )
     assert is_problem(answer, 422)
 
 
-def test_without_the_secret_handles_refuse_and_health_answers(
+def test_without_the_secret_the_api_refuses_and_health_answers(
     cluster: Postgres, tmp_path: Path
 ) -> None:
     with shared_database(cluster) as own, http_user(own) as environment:
         del environment["SCOOTERS_OPS_HTTP_TOKEN"]
-        with face(environment) as serving:
+        with http_process(environment) as serving:
             refused = serving.skip("m1", "p1", "j1")
             assert is_problem(refused, 503)
             assert "SCOOTERS_OPS_HTTP_TOKEN is missing" in refused.json()["detail"]
@@ -445,11 +453,11 @@ def test_without_the_secret_handles_refuse_and_health_answers(
             assert "http_token_missing" in serving.log
 
 
-def test_a_user_without_the_writers_role_is_told_so(cluster: Postgres) -> None:
+def test_a_missing_writer_role_is_named_in_the_answer(cluster: Postgres) -> None:
     with shared_database(cluster) as own, http_user(own) as environment:
         own.connection.execute("drop role if exists only_notifier")
         own.connection.execute("create role only_notifier login in role scooters_ops_notifier")
-        with face(environment | {"PGUSER": "only_notifier"}) as serving:
+        with http_process(environment | {"PGUSER": "only_notifier"}) as serving:
             refused = serving.skip("m1", "p1", "j1")
         own.connection.execute("drop role only_notifier")
     assert is_problem(refused, 503)
@@ -459,7 +467,7 @@ def test_a_user_without_the_writers_role_is_told_so(cluster: Postgres) -> None:
 # --- HEAD, and the first page ---------------------------------------------------------------------
 
 
-def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: Face) -> None:
+def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: HttpProcess) -> None:
     database.create_mission()
     paths = (
         *("/", "/board", "/board/missions/m1", "/board/missions/m9", "/board/static/board.css"),
@@ -476,14 +484,14 @@ def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: F
             assert {*refused.headers["allow"].split(", ")} == {"GET", "HEAD"}, path
 
 
-def test_head_of_a_handle_changes_nothing(database: TestDatabase, http: Face) -> None:
+def test_head_under_v1_changes_nothing(database: TestDatabase, http: HttpProcess) -> None:
     database.create_mission()
     assert http.client.head(skip_url("m1", "p1", "j1")).status_code == 405
     assert httpx.head(http.url + "/v1/missions", trust_env=False).status_code == 401
     assert database.tokens() == []
 
 
-def test_the_root_leads_to_the_board(http: Face) -> None:
+def test_the_root_redirects_to_the_board(http: HttpProcess) -> None:
     answer = http.client.get("/")
     assert (answer.status_code, answer.headers["location"]) == (307, "/board")
     assert http.client.get("/", follow_redirects=True).status_code == 200
@@ -492,7 +500,7 @@ def test_the_root_leads_to_the_board(http: Face) -> None:
 # --- errors of the framework ---------------------------------------------------------------------
 
 
-def test_the_frameworks_own_errors_are_problems_too(http: Face) -> None:
+def test_the_frameworks_own_errors_are_problems_too(http: HttpProcess) -> None:
     client = http.client
     assert is_problem(client.get("/nowhere"), 404)
     assert is_problem(client.get("/v1/missions/"), 404)
@@ -506,7 +514,7 @@ def test_the_frameworks_own_errors_are_problems_too(http: Face) -> None:
     assert is_problem(client.post("/v1/missions", content=b"{}"), 422)
 
 
-def test_a_body_that_is_too_large_is_refused(http: Face) -> None:
+def test_a_body_that_is_too_large_is_refused(http: HttpProcess) -> None:
     body = b" " * (5 * 1024 * 1024)
     headers = {"Content-Type": "application/json"}
     assert is_problem(http.client.post("/v1/missions", content=body, headers=headers), 413)
@@ -514,7 +522,7 @@ def test_a_body_that_is_too_large_is_refused(http: Face) -> None:
     assert is_problem(http.client.post("/v1/missions", content=chunks, headers=headers), 413)
 
 
-def test_without_the_token_no_body_is_read(http: Face) -> None:
+def test_without_the_token_no_body_is_read(http: HttpProcess) -> None:
     where = urlsplit(http.url)
     with socket.create_connection((where.hostname, where.port), timeout=PATIENCE_SECONDS) as caller:
         caller.sendall(
@@ -527,10 +535,14 @@ def test_without_the_token_no_body_is_read(http: Face) -> None:
 # --- with the database away ----------------------------------------------------------------------
 
 
-def test_without_the_database_callers_are_told_to_come_back_and_nothing_is_half_done(
+def test_without_the_database_callers_get_503_with_retry_after_and_nothing_is_half_done(
     cluster: Postgres,
 ) -> None:
-    with shared_database(cluster) as own, http_user(own) as environment, face(environment) as http:
+    with (
+        shared_database(cluster) as own,
+        http_user(own) as environment,
+        http_process(environment) as http,
+    ):
         own.create_mission()
         assert http.skip("m1", "p1", "j1").json() == {"skipped": True}
         with away(own):
@@ -551,21 +563,25 @@ def test_without_the_database_callers_are_told_to_come_back_and_nothing_is_half_
         assert http.log.count("http_database_back") == 1
 
 
-def test_connections_that_were_lost_while_idle_are_made_anew_unnoticed(cluster: Postgres) -> None:
-    with shared_database(cluster) as own, http_user(own) as environment, face(environment) as http:
+def test_callers_do_not_notice_that_idle_connections_were_lost(cluster: Postgres) -> None:
+    with (
+        shared_database(cluster) as own,
+        http_user(own) as environment,
+        http_process(environment) as http,
+    ):
         own.create_mission()
         for point in ("p1", "p2", "p3"):
             assert http.skip("m1", point, "j1").json() == {"skipped": True}
             end_sessions(own)
 
 
-def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_told_to_come_back(
+def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_gets_503(
     cluster: Postgres,
 ) -> None:
     with shared_database(cluster) as own, http_user(own) as environment:
         own.create_mission()
         hasty = environment | {"PGOPTIONS": "-c statement_timeout=300ms"}
-        with face(hasty) as http:
+        with http_process(hasty) as http:
             with own.connect() as other, other.transaction():
                 other.execute("select from scooters_ops.mission_jobs for update")
                 answer = http.skip("m1", "p1", "j1")
@@ -579,7 +595,9 @@ def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_told_to_come_back(
 # --- the whole of it -----------------------------------------------------------------------------
 
 
-def test_schemathesis_finds_no_failure(database: TestDatabase, http: Face, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_failure(
+    database: TestDatabase, http: HttpProcess, tmp_path: Path
+) -> None:
     finished = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli"),
@@ -598,13 +616,13 @@ def test_schemathesis_finds_no_failure(database: TestDatabase, http: Face, tmp_p
     assert " bug " not in http.log
 
 
-def test_the_docs_name_every_path(http: Face) -> None:
+def test_the_docs_name_every_path(http: HttpProcess) -> None:
     pages = "".join((DOCS / name).read_text("utf-8") for name in ("integration.md", "ops.md"))
     for path in http.client.get("/openapi.json").json()["paths"]:
         assert re.sub(r"{\w+}", "ID", path) in pages
 
 
-def test_the_description_promises_what_the_handles_do(http: Face) -> None:
+def test_the_openapi_description_is_complete(http: HttpProcess) -> None:
     document = http.client.get("/openapi.json").json()
     text = json.dumps(document)
     assert "HTTPValidationError" not in text

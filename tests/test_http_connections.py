@@ -20,12 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from notifier.metrics import Metrics
 from notifier.secrets import Secrets
-from notifier.web import connections
+from notifier.web import client_connections
 from notifier.web.address import Address
-from notifier.web.server import open_face
+from notifier.web.server import open_server
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
-from tests.http_rigs import TOKEN, Face, face, http_user, skip_url, with_files
+from tests.http_rigs import TOKEN, HttpProcess, http_process, http_user, skip_url, with_files
 
 FILES = 256
 CROWD = 2000
@@ -60,7 +60,7 @@ def environment(house: House) -> Iterator[dict[str, str]]:
         yield variables
 
 
-def metric(process: Face, name: str, **labels: str) -> float:
+def metric(process: HttpProcess, name: str, **labels: str) -> float:
     text = process.client.get("/metrics").text
     (found,) = (
         sample.value
@@ -71,7 +71,7 @@ def metric(process: Face, name: str, **labels: str) -> float:
     return found
 
 
-def address_of(process: Face) -> tuple[str, int]:
+def address_of(process: HttpProcess) -> tuple[str, int]:
     url = process.client.base_url
     assert url.port is not None
     return url.host, url.port
@@ -147,11 +147,11 @@ def skips(url: str) -> bool:
 
 @pytest.mark.usefixtures("_many_files")
 @pytest.mark.parametrize("said", CROWDS)
-def test_two_thousand_connections_of_strangers_keep_neither_messages_nor_callers_waiting(
+def test_two_thousand_strangers_connections_delay_neither_messages_nor_callers(
     house: House, environment: dict[str, str], said: str
 ) -> None:
     house.database.create_mission("m2")
-    with face(environment, "run", files=FILES) as process:
+    with http_process(environment, "run", files=FILES) as process:
         until(lambda: " started " in process.log)
         with (
             house.database.connect() as other,
@@ -176,9 +176,9 @@ def test_two_thousand_connections_of_strangers_keep_neither_messages_nor_callers
 @asynccontextmanager
 async def serving(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> AsyncIterator[Address]:
     """The HTTP server in this process."""
-    async with open_face(Address("127.0.0.1", 0), Secrets(), metrics) as server:
+    async with open_server(Address("127.0.0.1", 0), Secrets(), metrics) as server:
         task = asyncio.create_task(server.serve_until_stopped())
-        yield Address(*server._listener.getsockname()[:2])
+        yield server.address
         server.stop()
         await task
 
@@ -196,14 +196,14 @@ async def hang_on(address: Address, said: bytes) -> None:
     writer.close()
 
 
-def test_a_caller_that_keeps_the_server_waiting_is_cut_and_one_that_waits_for_the_server_is_not(
+def test_only_a_client_that_keeps_the_server_waiting_is_cut(
     house: House, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.database.create_mission()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for wait in connections.LONGEST_SECONDS:
-        monkeypatch.setitem(connections.LONGEST_SECONDS, wait, 2)
+    for wait in client_connections.MAX_WAIT_SECONDS:
+        monkeypatch.setitem(client_connections.MAX_WAIT_SECONDS, wait, 2)
     metrics = Metrics()
 
     async def answered(address: Address) -> httpx.Response:
@@ -228,10 +228,10 @@ def test_a_caller_that_keeps_the_server_waiting_is_cut_and_one_that_waits_for_th
     assert metrics.http_connections_cut.labels("crowded")._value.get() == 0
 
 
-def test_connections_that_nobody_speaks_on_do_not_delay_the_end(
+def test_silent_connections_do_not_delay_the_shutdown(
     house: House, environment: dict[str, str]
 ) -> None:
-    with face(environment, "serve") as process, contextlib.ExitStack() as callers:
+    with http_process(environment, "serve") as process, contextlib.ExitStack() as callers:
         for said in SPOKEN.values():
             caller = callers.enter_context(socket.create_connection(address_of(process)))
             caller.setblocking(False)
@@ -247,7 +247,7 @@ def test_connections_that_nobody_speaks_on_do_not_delay_the_end(
 def test_requests_without_the_token_are_counted_and_logged_at_a_bounded_rate(
     environment: dict[str, str],
 ) -> None:
-    with face(environment) as process:
+    with http_process(environment) as process:
         before = len(process.lines)
         del process.client.headers["Authorization"]
         for _ in range(50):
@@ -259,7 +259,7 @@ def test_requests_without_the_token_are_counted_and_logged_at_a_bounded_rate(
 
 
 def test_malformed_requests_do_not_fill_the_log(environment: dict[str, str]) -> None:
-    with face(environment) as process:
+    with http_process(environment) as process:
         before = len(process.lines)
         for request in (
             b"garbage\r\n\r\n",
@@ -275,7 +275,7 @@ def test_malformed_requests_do_not_fill_the_log(environment: dict[str, str]) -> 
 # --- files ---------------------------------------------------------------------------------------
 
 
-def test_where_too_few_files_may_be_open_it_does_not_start_and_says_so(
+def test_with_too_low_a_file_limit_it_does_not_start_and_says_why(
     environment: dict[str, str],
 ) -> None:
     finished = subprocess.run(
@@ -292,11 +292,11 @@ def test_where_too_few_files_may_be_open_it_does_not_start_and_says_so(
     )
 
 
-def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(environment: dict[str, str]) -> None:
+def test_the_file_limit_is_raised_to_its_hard_limit(environment: dict[str, str]) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, limits[1]))
     try:
-        with face(environment) as process:
+        with http_process(environment) as process:
             soft, hard = resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -1,5 +1,5 @@
-"""The HTTP face as a process: beside the notifier, alone, started, stopped, and what keeps it from
-starting."""
+"""The HTTP server as a process: beside the notifier, alone, started, stopped, and what keeps it
+from starting."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from notifier.delivery.notifier import Notifier
 from notifier.metrics import Metrics
 from notifier.secrets import Secrets
 from notifier.web.address import Address
-from notifier.web.server import Face as Server
-from notifier.web.server import open_face, run_together
+from notifier.web.server import HttpServer, open_server, run_together
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
-from tests.http_rigs import TOKEN, face, http_user
+from tests.http_rigs import TOKEN, http_process, http_user
 
 
 @pytest.fixture
@@ -38,12 +37,12 @@ def environment(house: House) -> Iterator[dict[str, str]]:
         yield variables
 
 
-def test_what_is_skipped_over_http_is_delivered_by_the_same_process(
+def test_a_skip_over_http_is_delivered_by_the_same_process(
     house: House, environment: dict[str, str]
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
     house.database.create_mission()
-    with face(environment, "run") as process:
+    with http_process(environment, "run") as process:
         assert process.skip("m1", "p1", "j1").json() == {"skipped": True}
         until(house.is_sent)
         assert process.stop() == 0
@@ -52,7 +51,7 @@ def test_what_is_skipped_over_http_is_delivered_by_the_same_process(
 
 def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> None:
     house.database.create_mission()
-    with face(environment) as process:
+    with http_process(environment) as process:
         assert process.skip("m1", "p1", "j1").json() == {"skipped": True}
         assert process.client.get("/readyz").json()["ready"] is True
         assert process.stop() == 0
@@ -60,17 +59,17 @@ def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> No
     assert house.database.tokens() == ["m1_p1_j1_job_skipped"]
 
 
-def test_without_listen_nothing_listens(house: House) -> None:
+def test_without_listen_no_port_is_opened(house: House) -> None:
     assert "listening" not in house.cli("run", "--once").stderr
 
 
-def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(
+def test_sigterm_finishes_the_send_and_the_request_in_progress(
     house: House, environment: dict[str, str]
 ) -> None:
     sent = threading.Event()
     house.telegram.script(held(sent))
     house.database.create_mission()
-    with face(environment, "run") as process, ThreadPoolExecutor(1) as pool:
+    with http_process(environment, "run") as process, ThreadPoolExecutor(1) as pool:
         house.skip("m2")
         until(lambda: bool(house.telegram.messages))
         with house.database.connect() as other, other.transaction():
@@ -98,9 +97,7 @@ def _is_refused(url: str) -> bool:
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["serve"]])
-def test_an_address_that_is_taken_is_named_and_nothing_is_started(
-    house: House, arguments: list[str]
-) -> None:
+def test_an_address_in_use_is_named_and_nothing_starts(house: House, arguments: list[str]) -> None:
     house.skip()
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
@@ -110,38 +107,36 @@ def test_an_address_that_is_taken_is_named_and_nothing_is_started(
     assert house.telegram.messages == []
 
 
-def test_what_keeps_the_notifier_from_starting_ends_both(house: House) -> None:
+def test_a_notifier_that_cannot_start_ends_the_server_too(house: House) -> None:
     finished = house.cli("run", "--listen", "127.0.0.1:0", TELEGRAM_BOT_TOKEN=None)
     assert finished.returncode == 2
     assert "notifier: secret TELEGRAM_BOT_TOKEN is missing" in finished.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "serve"])
-def test_without_a_database_at_the_start_it_ends_with_its_reason(
-    house: House, command: str
-) -> None:
+def test_without_a_database_at_the_start_it_exits_and_says_why(house: House, command: str) -> None:
     finished = house.cli(command, "--listen", "127.0.0.1:0", PGHOST="/nowhere")
     assert finished.returncode == 2
     assert finished.stderr.startswith("notifier: no database: ")
 
 
-def test_an_http_face_that_fails_ends_the_notifier_in_order(
+def test_an_http_server_that_fails_makes_the_notifier_finish_its_work(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in house.environment.items():
         monkeypatch.setenv(name, value)
     house.telegram.script(late(1))
 
-    async def fail(server: Server, sockets: object) -> None:
+    async def fail(server: HttpServer, sockets: object) -> None:
         await asyncio.to_thread(until, lambda: bool(house.telegram.messages))
         raise RuntimeError("the server is broken")
 
-    monkeypatch.setattr(Server, "serve", fail)
+    monkeypatch.setattr(HttpServer, "serve", fail)
 
     async def both() -> None:
         notifier = Notifier(ROOT / "templates", Secrets())
         address = Address.parse("127.0.0.1:0")
-        async with open_face(address, Secrets(), Metrics()) as server:
+        async with open_server(address, Secrets(), Metrics()) as server:
             await run_together(server, notifier, asyncio.Event())
 
     house.skip()
@@ -166,20 +161,20 @@ def test_an_address_is_host_and_port(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     "text", ["", "8080", ":8080", "127.0.0.1", "::1:8080", "a:b", "a:65536", "a:-1", "[]:1"]
 )
-def test_what_is_no_address_is_refused_by_the_command_line(house: House, text: str) -> None:
+def test_a_malformed_address_is_refused_by_the_command_line(house: House, text: str) -> None:
     finished = house.cli("serve", f"--listen={text}")
     assert finished.returncode == 2
     assert "is not HOST:PORT, such as 127.0.0.1:8080" in finished.stderr
 
 
-def test_once_ends_too_soon_to_listen(house: House) -> None:
+def test_once_and_listen_exclude_each_other(house: House) -> None:
     finished = house.cli("run", "--once", "--listen", "127.0.0.1:0")
     assert finished.returncode == 2
     assert "run --once ends too soon to --listen" in finished.stderr
 
 
 def test_the_token_is_in_no_log(house: House, environment: dict[str, str]) -> None:
-    with face(environment, "--log-level", "debug", "serve") as process:
+    with http_process(environment, "--log-level", "debug", "serve") as process:
         process.skip("m1", "p1", TOKEN)
         httpx.get(f"{process.url}/{TOKEN}?token={TOKEN}", trust_env=False)
         process.stop()

@@ -18,13 +18,12 @@ from notifier.channels import CHANNELS
 from notifier.config import ROOT
 from notifier.metrics import OUTCOMES, Metrics
 from notifier.notification_types import NOTIFICATION_TYPES
-from notifier.web.database import DatabaseAway, Reads
-from notifier.web.ops import FAMILIES
+from notifier.web.pool import DatabaseAway, read_pool
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import LOST_GROUP, TELEGRAM, TICKET, House, make_house
 from tests.http_rigs import LOGIN as HTTP_LOGIN
-from tests.http_rigs import Face, away, end_sessions, face, http_user, is_problem
+from tests.http_rigs import HttpProcess, away, end_sessions, http_process, http_user, is_problem
 
 ALERTS = ROOT / "deploy" / "alerts.yml"
 LOST = {"type": "telegram", "chat_id": LOST_GROUP}
@@ -32,6 +31,7 @@ LABELS = {
     "channel": {*CHANNELS},
     "outcome": {*OUTCOMES.values()},
     "part": {"notifier", "http"},
+    "pool": {"api", "readiness", "metrics", "board"},
     "reason": {"slow", "crowded"},
     "state": {"pending", "retrying", "blocked", "sending", "failed", "in_doubt", "alive", "dead"},
     "type": {*NOTIFICATION_TYPES},
@@ -50,9 +50,9 @@ def house(database: TestDatabase) -> Iterator[House]:
 
 
 @pytest.fixture
-def at_work(house: House) -> Iterator[Face]:
+def at_work(house: House) -> Iterator[HttpProcess]:
     """`notifier run --listen`, with its role's rights alone."""
-    with face(house.environment, "run") as process:
+    with http_process(house.environment, "run") as process:
         until(lambda: " started " in process.log)
         yield process
 
@@ -60,7 +60,7 @@ def at_work(house: House) -> Iterator[Face]:
 class Scrape:
     """What /metrics says."""
 
-    def __init__(self, process: Face) -> None:
+    def __init__(self, process: HttpProcess) -> None:
         answer = process.client.get("/metrics")
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -84,7 +84,7 @@ class Scrape:
 # --- metrics -------------------------------------------------------------------------------------
 
 
-def test_what_was_delivered_is_counted_by_channel_and_outcome(house: House, at_work: Face) -> None:
+def test_deliveries_are_counted_by_channel_and_outcome(house: House, at_work: HttpProcess) -> None:
     house.configure(TELEGRAM, TICKET, LOST, notifier__poll_seconds=0.2)
     house.skip()
     until(lambda: sorted(house.states()) == ["failed", "sent", "sent"])
@@ -103,8 +103,8 @@ def test_what_was_delivered_is_counted_by_channel_and_outcome(house: House, at_w
     assert (scrape.value("cycles_total") or 0) > 0
 
 
-def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
-    house: House, at_work: Face
+def test_latency_is_measured_from_the_notifications_insertion_until_it_is_sent(
+    house: House, at_work: HttpProcess
 ) -> None:
     at_work.stop()
     token = house.skip()
@@ -114,7 +114,7 @@ def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
         (token,),
     )
     house.tracker.script(late(1))
-    with face(house.environment, "run") as process:
+    with http_process(house.environment, "run") as process:
         until(house.is_sent)
         scrape = Scrape(process)
     for channel in ("telegram", "st"):
@@ -129,7 +129,7 @@ def test_latency_is_from_the_notifications_insertion_to_its_being_sent(
     assert ticket >= 101
 
 
-def test_what_waits_is_counted_with_its_age(house: House, at_work: Face) -> None:
+def test_waiting_recipients_are_counted_with_their_age(house: House, at_work: HttpProcess) -> None:
     house.configure(
         TELEGRAM, notifier__poll_seconds=0.2, channels__telegram__timeout_seconds=PATIENCE_SECONDS
     )
@@ -146,8 +146,8 @@ def test_what_waits_is_counted_with_its_age(house: House, at_work: Face) -> None
     assert age == pytest.approx(3600, abs=60)
 
 
-def test_a_channel_that_refuses_us_shows_as_paused(house: House) -> None:
-    with face(house.environment | {"TELEGRAM_BOT_TOKEN": "1:revoked"}, "run") as process:
+def test_a_channel_that_refuses_all_requests_shows_as_paused(house: House) -> None:
+    with http_process(house.environment | {"TELEGRAM_BOT_TOKEN": "1:revoked"}, "run") as process:
         assert Scrape(process).value("channel_paused", channel="telegram") == 0
         house.skip()
         until(lambda: Scrape(process).value("channel_paused", channel="telegram") == 1)
@@ -156,7 +156,7 @@ def test_a_channel_that_refuses_us_shows_as_paused(house: House) -> None:
         assert scrape.value("deliveries_total", channel="telegram", outcome="refused") == 1
 
 
-def test_what_no_route_matches_is_counted(house: House, at_work: Face) -> None:
+def test_unrouted_notifications_are_counted(house: House, at_work: HttpProcess) -> None:
     assert Scrape(at_work).value("unrouted_notifications") == 0
     house.configure(routes=[])
     house.skip_many(2)
@@ -166,8 +166,8 @@ def test_what_no_route_matches_is_counted(house: House, at_work: Face) -> None:
     until(lambda: Scrape(at_work).value("unrouted_notifications") == 0)
 
 
-def test_passes_are_counted_with_their_cost_and_what_they_found(
-    house: House, at_work: Face
+def test_passes_are_counted_with_their_duration_and_their_notifications(
+    house: House, at_work: HttpProcess
 ) -> None:
     house.database.create_mission()
     house.database.record("mission_started", 0)
@@ -187,21 +187,21 @@ def test_passes_are_counted_with_their_cost_and_what_they_found(
     assert (scrape.value("detection_enabled"), scrape.value("detection_stalled")) == (1, 0)
 
 
-def test_what_the_database_counts_survives_a_restart_and_pruning(
-    house: House, at_work: Face
+def test_the_databases_counters_survive_a_restart_and_pruning(
+    house: House, at_work: HttpProcess
 ) -> None:
     house.skip_many(3)
     until(house.is_sent)
     house.database.detect(1)
     assert at_work.stop() == 0
     house.database.connection.execute("delete from scooters_ops.monitoring_notifications")
-    with face(house.environment, "run") as process:
+    with http_process(house.environment, "run") as process:
         scrape = Scrape(process)
     assert scrape.value("notifications_total", type="job_skipped") == 3
     assert scrape.value("detection_passes_total") == 1
 
 
-def test_no_label_holds_an_identifier(house: House, at_work: Face) -> None:
+def test_no_label_holds_an_identifier(house: House, at_work: HttpProcess) -> None:
     house.skip_many(20)
     until(house.is_sent)
     samples = Scrape(at_work).samples
@@ -211,15 +211,40 @@ def test_no_label_holds_an_identifier(house: House, at_work: Face) -> None:
     assert len(samples) < 150
 
 
-def test_every_number_of_the_view_has_a_help_text_and_the_other_way_round(house: House) -> None:
+def test_each_metric_of_the_view_has_one_help_text_and_one_set_of_labels(house: House) -> None:
     house.database.detect(1)
-    rows = house.database.rows("select name, labels from scooters_ops.metrics")
-    assert {row["name"]: {*row["labels"]} for row in rows} == {
-        name: {*labels} for name, (_, labels) in FAMILIES.items()
-    }
+    rows = house.database.rows("select name, labels, help from scooters_ops.metrics")
+    described = {(row["name"], row["help"], *sorted(row["labels"])) for row in rows}
+    assert len(described) == len({row["name"] for row in rows})
+    assert all(row["help"].endswith(".") for row in rows)
 
 
-def test_of_two_planners_each_counts_and_nobody_waits(house: House) -> None:
+def test_docs_metrics_lists_what_is_exported(house: House, at_work: HttpProcess) -> None:
+    """Nobody writes docs/metrics.md by hand: this test leaves its new text in build/metrics.md."""
+    house.skip()
+    until(house.is_sent)
+    house.database.detect(1)
+    families = text_string_to_metric_families(at_work.client.get("/metrics").text)
+    lines = [
+        f"| `{family.name}{'_total' if family.type == 'counter' else ''}` | {family.type} "
+        f"| {', '.join(sorted({*family.samples[0].labels} - {'le'}))} | {family.documentation} |"
+        for family in sorted(families, key=lambda each: each.name)
+    ]
+    head = (
+        "# Metrics",
+        "",
+        "What `/metrics` exports; the alert rules in deploy/alerts.yml are built on it.",
+        "",
+        "| metric | kind | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    )
+    page = "\n".join((*head, *lines)) + "\n"
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "metrics.md").write_text(page, "utf-8")
+    assert (ROOT / "docs" / "metrics.md").read_text("utf-8") == page
+
+
+def test_two_planners_count_without_waiting_for_each_other(house: House) -> None:
     plan = "select scooters_ops.plan_deliveries(2)"
     house.skip_many(8)
     assert house.database.value(plan) == 2
@@ -236,14 +261,14 @@ def test_of_two_planners_each_counts_and_nobody_waits(house: House) -> None:
 
 
 @pytest.fixture
-def serving(house: House) -> Iterator[Face]:
+def serving(house: House) -> Iterator[HttpProcess]:
     """`notifier run --listen` with all that callers of /v1 need."""
-    with http_user(house.database) as environment, face(environment, "run") as process:
+    with http_user(house.database) as environment, http_process(environment, "run") as process:
         until(lambda: " started " in process.log)
         yield process
 
 
-def problems(process: Face) -> list[str]:
+def problems(process: HttpProcess) -> list[str]:
     """Why /readyz says that callers are refused."""
     answer = process.client.get("/readyz")
     found: list[str] = answer.json()["problems"]
@@ -252,13 +277,13 @@ def problems(process: Face) -> list[str]:
     return found
 
 
-def test_a_notifier_at_work_is_alive_and_ready(serving: Face) -> None:
+def test_a_notifier_at_work_is_alive_and_ready(serving: HttpProcess) -> None:
     assert serving.client.get("/healthz").json() == {"status": "alive"}
     assert serving.client.get("/readyz").json() == {"ready": True, "problems": [], "warnings": []}
 
 
-def test_without_the_database_it_is_alive_and_not_ready_and_metrics_say_so(
-    house: House, serving: Face
+def test_without_the_database_it_is_alive_but_not_ready_and_metrics_say_so(
+    house: House, serving: HttpProcess
 ) -> None:
     assert problems(serving) == []
     with away(house.database):
@@ -273,7 +298,7 @@ def test_without_the_database_it_is_alive_and_not_ready_and_metrics_say_so(
     assert Scrape(serving).value("database_up") == 1
 
 
-def test_a_database_that_only_reads_makes_it_not_ready(house: House, serving: Face) -> None:
+def test_a_read_only_database_makes_it_not_ready(house: House, serving: HttpProcess) -> None:
     assert problems(serving) == []
     alter = f"alter role {HTTP_LOGIN} "
     house.database.connection.execute(f"{alter} set default_transaction_read_only = on")
@@ -286,7 +311,7 @@ def test_a_database_that_only_reads_makes_it_not_ready(house: House, serving: Fa
         house.database.connection.execute(f"{alter} reset all")
 
 
-def test_what_refuses_every_caller_makes_it_not_ready(at_work: Face) -> None:
+def test_a_missing_role_or_token_makes_it_not_ready(at_work: HttpProcess) -> None:
     """Neither the token nor the writer's role: it delivers, but nobody should be sent there."""
     assert problems(at_work) == [
         "the database's user lacks the role scooters_ops_writer",
@@ -294,8 +319,8 @@ def test_what_refuses_every_caller_makes_it_not_ready(at_work: Face) -> None:
     ]
 
 
-def test_detection_that_has_stopped_is_for_metrics_and_cuts_nobody_off(
-    house: House, serving: Face
+def test_stopped_detection_shows_in_metrics_and_leaves_it_ready(
+    house: House, serving: HttpProcess
 ) -> None:
     house.database.detect(1)
     house.configure(notifier__poll_seconds=0.2, detection__stalled_after_seconds=0.1)
@@ -305,9 +330,7 @@ def test_detection_that_has_stopped_is_for_metrics_and_cuts_nobody_off(
     assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
 
 
-def test_a_work_loop_that_hangs_is_for_the_watchdog_and_metrics_and_cuts_nobody_off(
-    house: House, serving: Face
-) -> None:
+def test_a_hanging_work_loop_leaves_it_ready(house: House, serving: HttpProcess) -> None:
     house.database.create_mission()
     with house.database.connect() as other, other.transaction():
         other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
@@ -320,8 +343,8 @@ def test_a_work_loop_that_hangs_is_for_the_watchdog_and_metrics_and_cuts_nobody_
     until(house.is_sent)
 
 
-def test_during_an_upgrade_it_serves_and_is_ready_for_as_long_as_its_connections_hold(
-    house: House, serving: Face
+def test_during_an_upgrade_it_stays_ready_while_its_connections_hold(
+    house: House, serving: HttpProcess
 ) -> None:
     house.database.create_mission()
     assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
@@ -345,8 +368,8 @@ def test_during_an_upgrade_it_serves_and_is_ready_for_as_long_as_its_connections
     assert serving.skip("m1", "p2", "j1").json() == {"skipped": True}
 
 
-def test_a_crowd_at_metrics_costs_one_question_and_keeps_nobody_else_waiting(
-    house: House, serving: Face
+def test_a_crowd_at_metrics_shares_one_query_and_delays_nobody_else(
+    house: House, serving: HttpProcess
 ) -> None:
     """Nobody needs a token there, and whoever cuts off what is not ready would cut off ingest."""
     house.database.value("select scooters_ops.detect_timeouts()")
@@ -370,7 +393,7 @@ def test_a_crowd_at_metrics_costs_one_question_and_keeps_nobody_else_waiting(
     assert len({lines[0] for lines in told}) < crowd
 
 
-def test_callers_that_wait_for_each_other_are_no_lost_database(
+def test_callers_that_wait_for_each_other_do_not_count_as_a_lost_database(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Otherwise strangers would fill the log, and raise an alert."""
@@ -379,20 +402,21 @@ def test_callers_that_wait_for_each_other_are_no_lost_database(
     metrics = Metrics()
 
     async def play() -> None:
-        reads = Reads("scooters_ops_notifier", 1, metrics)
-        async with reads._connection():
-            monkeypatch.setattr("notifier.web.database.STATEMENT_SECONDS", 0.01)
+        async with (
+            read_pool("metrics", "scooters_ops_notifier", metrics) as pool,
+            pool.connection(),
+        ):
+            monkeypatch.setattr("notifier.web.pool.STATEMENT_SECONDS", 0.01)
             for _ in range(5):
                 with pytest.raises(DatabaseAway, match="too many wait"):
-                    await reads.rows("select 1")
-        await reads.aclose()
+                    await pool.rows("select 1")
 
     asyncio.run(play())
     assert [record.msg for record in caplog.records] == ["http_busy"]
     assert metrics.database_errors.labels("http")._value.get() == 0
 
 
-def test_operators_need_no_token_and_may_only_read(at_work: Face) -> None:
+def test_operators_endpoints_need_no_token_and_only_read(at_work: HttpProcess) -> None:
     del at_work.client.headers["Authorization"]
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
         assert at_work.client.get(path).status_code in (200, 503)
@@ -402,14 +426,14 @@ def test_operators_need_no_token_and_may_only_read(at_work: Face) -> None:
 # --- alerts --------------------------------------------------------------------------------------
 
 
-def test_every_metric_that_the_alerts_name_is_exported(house: House, at_work: Face) -> None:
+def test_every_metric_that_the_alerts_name_is_exported(house: House, at_work: HttpProcess) -> None:
     named = {*re.findall(r"scooters_ops_\w+", ALERTS.read_text("utf-8"))}
     assert len(named) > 9
     assert named <= {sample.name for sample in Scrape(at_work).samples}
 
 
 @needs_promtool
-def test_promtool_finds_the_alerts_good_and_they_come_when_they_should() -> None:
+def test_promtool_accepts_the_alerts_and_they_fire_when_they_should() -> None:
     for arguments in (("check", "rules", ALERTS), ("test", "rules", ROOT / "tests/alerts.yml")):
         finished = subprocess.run(
             ["promtool", *arguments], capture_output=True, text=True, check=False

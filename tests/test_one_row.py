@@ -15,7 +15,7 @@ from notifier.database.jsonb import DEEPEST, loads
 from tests.board_rigs import serving
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import GROUP, TELEGRAM, House, make_house
-from tests.http_rigs import TOKEN, face, http_user
+from tests.http_rigs import TOKEN, http_process, http_user
 
 HUGE = '{"city": 1e5000, "zone": -2.5e5000, "battery": 1e-5000}'
 DEEP = 13_000
@@ -298,7 +298,7 @@ def test_checking_a_config_costs_as_much_as_it_is_long(database: TestDatabase) -
 
 
 def test_what_repeating_cannot_mend_is_422_over_http(database: TestDatabase) -> None:
-    with http_user(database) as environment, face(environment) as http:
+    with http_user(database) as environment, http_process(environment) as http:
         bodies = {name: json.dumps(document) for name, document in TOO_LARGE.items()}
         text = json.dumps(mission(attributes=None))
         for name, attributes in ODD_ATTRIBUTES.items():

@@ -18,7 +18,7 @@ from notifier.database.statements import Database
 from sandbox.postgres import Postgres
 from tests.conftest import shared_database, until
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, command, make_house
-from tests.http_rigs import TOKEN, face, skip_url
+from tests.http_rigs import TOKEN, http_process, skip_url
 from tests.pooler_rig import Pooler, pooler
 
 LOGIN = "duty_pooled"
@@ -49,8 +49,8 @@ def environment(pooled: Pooler) -> dict[str, str]:
 
 @contextmanager
 def everything_running(pooled: Pooler) -> Iterator[Any]:
-    """A notifier and the HTTP API, on the only session that the pooler has for them."""
-    with face(environment(pooled), "run") as running:
+    """A notifier and the HTTP API, on the one session that the pooler has for them."""
+    with http_process(environment(pooled), "run") as running:
         yield running
         assert running.stop() == 0
 
@@ -108,7 +108,7 @@ def test_a_refused_statement_leaves_no_transaction_open_in_the_pooler(
     house: House, pooled: Pooler
 ) -> None:
     house.database.create_mission("m-refused")
-    with face(environment(pooled)) as serving:
+    with http_process(environment(pooled)) as serving:
         for _ in range(3):
             assert serving.client.post(skip_url("m-refused", "p9", "j1")).status_code == 404
             assert serving.skip("m-refused", "p1", "j1").status_code == 200

@@ -17,7 +17,7 @@ from notifier.delivery.notifier import Notifier
 from notifier.delivery.refusals import Refusals
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import SECRETS, TELEGRAM, House, at_info, events, make_house, running
-from tests.http_rigs import face, http_user, is_problem
+from tests.http_rigs import http_process, http_user, is_problem
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def test_a_permanent_refusal_is_neither_the_callers_fault_nor_a_lost_database(
 ) -> None:
     """409 would make the caller drop the skip, and 503 with Retry-After repeat it for ever."""
     database.create_mission()
-    with http_user(database) as environment, face(environment) as serving:
+    with http_user(database) as environment, http_process(environment) as serving:
         with refusing_updates(database, "mission_jobs"):
             assert is_problem(serving.skip("m1", "p1", "j1"), 500)
         until(lambda: " bug " in serving.log)

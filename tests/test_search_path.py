@@ -17,7 +17,7 @@ from notifier.migrate import migrate
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, at, config, until
 from tests.delivery_rigs import TELEGRAM, TICKET, make_house
-from tests.http_rigs import face, http_user
+from tests.http_rigs import http_process, http_user
 
 # They commit, so that they cannot have a search_path of their own: each of their transactions sets
 # it. The tests below run them.
@@ -392,7 +392,7 @@ def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase
         )
         house.configure(TELEGRAM, TICKET)
         token = house.skip()
-        with face(environment, "run") as process:
+        with http_process(environment, "run") as process:
             until(house.is_sent)
             assert process.client.get("/readyz").json()["problems"] == []
             assert "scooters_ops_database_up 1.0" in process.client.get("/metrics").text

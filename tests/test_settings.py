@@ -17,7 +17,6 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from notifier.config import ROOT
 from notifier.database.statements import Database
 from notifier.metrics import Metrics
 from notifier.migrate import migrate
@@ -25,8 +24,8 @@ from notifier.status import report
 from notifier.status.advice import advice
 from notifier.status.snapshot import Status
 from notifier.web.app import make_app
-from notifier.web.board import board_router
-from notifier.web.database import Connections, Reads
+from notifier.web.board.router import board_router
+from notifier.web.pool import Pool, read_pool
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, shared_database
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
@@ -280,19 +279,20 @@ async def assert_readable(house: House, mission_id: str, name: str = NAME) -> No
         await database.close()
 
     metrics = Metrics()
-    writes = Connections("scooters_ops_writer", 1, metrics)
-    reads = Reads("scooters_ops_notifier", 1, metrics)
-    board_reads = Reads("scooters_ops_analyst", 1, metrics)
-    app = make_app(
-        writes,
-        reads,
-        reads,
-        board_router(board_reads.rows, ROOT / "templates", "en", UTC),  # type: ignore[arg-type]
-        metrics,
-        token=TOKEN,
-        token_env="SCOOTERS_OPS_HTTP_TOKEN",
-    )
-    try:
+    async with (
+        Pool("api", "scooters_ops_writer", 1, metrics) as api_pool,
+        read_pool("metrics", "scooters_ops_notifier", metrics) as reads,
+        read_pool("board", "scooters_ops_analyst", metrics) as board_reads,
+    ):
+        app = make_app(
+            api_pool,
+            reads,
+            reads,
+            board_router(board_reads.rows, "en", UTC),
+            metrics,
+            token=TOKEN,
+            token_env="SCOOTERS_OPS_HTTP_TOKEN",
+        )
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://board",
@@ -317,9 +317,6 @@ async def assert_readable(house: House, mission_id: str, name: str = NAME) -> No
                 json=event | {"occurred_at": occurred_at},
             )
             assert done.status_code == 201, done.text
-    finally:
-        for connections in (writes, reads, board_reads):
-            await connections.aclose()
 
 
 @pytest.mark.parametrize("scope", ["database", "role"])

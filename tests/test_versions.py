@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +14,7 @@ from notifier.status.snapshot import Status
 from sandbox.standins import late
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
-from tests.http_rigs import Face, end_sessions, face, http_user, url_of
+from tests.http_rigs import HttpProcess, end_sessions, http_process, http_user, url_of
 
 VIEWS = (
     *("config_in_force", "delivery_status", "recipient_status", "delivery_holds"),
@@ -43,8 +42,8 @@ def upgrade(database: TestDatabase) -> None:
     definition = database.value("select pg_get_viewdef('scooters_ops.metrics'::regclass)")
     own.execute(
         f"create or replace view scooters_ops.metrics as {definition.rstrip(';')}"
-        " union all select 'of_tomorrow', '{}', 1, 'new'"
-        ' union all select \'notifiers\', \'{"state": "alive", "shard": "7"}\', 5, \'new\''
+        " union all select 'of_tomorrow', '{}', 1, 'A new metric.', 'new'"
+        " union all select 'notifiers', '{\"state\": \"alive\", \"shard\": \"7\"}', 5, '', 'new'"
     )
     columns = database.value(
         "select pg_get_function_result(%s::regprocedure)",
@@ -91,7 +90,7 @@ def missions_told_of(house: House) -> set[str]:
     )
 
 
-def assert_shows_all(serving: Face) -> None:
+def assert_shows_all(serving: HttpProcess) -> None:
     def shows(path: str) -> bool:
         page = serving.client.get(path)
         assert page.status_code == 200, page.text
@@ -102,14 +101,15 @@ def assert_shows_all(serving: Face) -> None:
     until(lambda: shows("/board?type=started_late"))
     metrics = serving.client.get("/metrics").text
     assert "scooters_ops_database_up 1.0" in metrics
-    assert "of_tomorrow" not in metrics
-    assert len(re.findall(r"^scooters_ops_notifiers\{", metrics, re.MULTILINE)) == 2
+    assert "scooters_ops_of_tomorrow 1.0" in metrics
+    assert 'scooters_ops_notifiers{shard="",state="alive"}' in metrics
+    assert 'scooters_ops_notifiers{shard="7",state="alive"} 5.0' in metrics
 
 
 def test_programs_go_on_beside_a_database_that_a_newer_version_migrated(house: House) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)
     database = house.database
-    with http_user(database) as environment, face(environment, "run") as running:
+    with http_user(database) as environment, http_process(environment, "run") as running:
         house.skip("m-before")
         until(house.is_sent)
         assert running.client.get("/board").status_code == 200
@@ -126,7 +126,7 @@ def test_programs_go_on_beside_a_database_that_a_newer_version_migrated(house: H
 def test_the_http_api_connects_to_a_database_that_a_newer_version_migrated(house: House) -> None:
     """During an upgrade the mission service's events must not wait for this process's turn."""
     database = house.database
-    with http_user(database) as environment, face(environment) as serving:
+    with http_user(database) as environment, http_process(environment) as serving:
         upgrade(database)
         end_sessions(database)
         notice_what_only_tomorrow_knows(database)
@@ -164,7 +164,7 @@ def test_a_notifier_that_must_not_go_on_records_what_it_sent_says_why_and_ends_b
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)
     house.telegram.script(late(3))
-    with http_user(house.database) as environment, face(environment, "run") as running:
+    with http_user(house.database) as environment, http_process(environment, "run") as running:
         house.skip()
         until(lambda: bool(house.telegram.messages))
         upgrade(house.database)

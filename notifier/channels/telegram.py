@@ -22,14 +22,15 @@ from pydantic import (
     WrapValidator,
 )
 
-from notifier.channels.base import Answer, Channel, Recipient, refusal
-from notifier.channels.http import as_mapping, seconds
+from notifier.channels.base import Channel
+from notifier.channels.http import Answer, as_mapping, refusal, seconds
 from notifier.channels.outcomes import InDoubt, Message, Misconfigured, Outcome, Sent
 from notifier.channels.settings import (
     HOST_AND_PORT,
     ChannelSettings,
     Limits,
     Rate,
+    Recipient,
     SecretName,
     without_user,
 )

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from notifier.channels.base import Answer, Channel, Recipient, refusal
-from notifier.channels.http import as_mapping
+from notifier.channels.base import Channel
+from notifier.channels.http import Answer, as_mapping, refusal
 from notifier.channels.outcomes import Message, Outcome, Retry, Sent
-from notifier.channels.settings import ChannelSettings, SecretName
+from notifier.channels.settings import ChannelSettings, Recipient, SecretName
 from notifier.secrets import Secrets
 
 LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)

@@ -20,8 +20,7 @@ from pydantic import (
 )
 
 from notifier.channels import CHANNELS
-from notifier.channels.base import Recipient
-from notifier.channels.settings import ChannelSettings, SecretName, Strict
+from notifier.channels.settings import ChannelSettings, Recipient, SecretName, Strict
 from notifier.locales import LOCALES
 from notifier.notification_types import TIMEOUT_TYPES
 

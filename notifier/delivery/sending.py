@@ -73,7 +73,7 @@ class Sender:
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return None
         latency = delivery.waited.total_seconds() + loop.time() - began_at
-        self._metrics.came_to(delivery.channel, outcome, latency)
+        self._metrics.attempted(delivery.channel, outcome, latency)
         jitter = random.random()  # noqa: S311  # spreads retries; not a secret
         recorded = result(delivery, outcome, setup.retry, setup.in_doubt(delivery.channel), jitter)
         _log(delivery, outcome, recorded)

@@ -1,1 +1,1 @@
-"""The HTTP face: what the mission service calls, health and metrics; answers come from SQL."""
+"""The HTTP server: what the mission service calls, the board, health and metrics."""

@@ -1,4 +1,4 @@
-"""Where the HTTP face listens."""
+"""Where the HTTP server listens."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 
 class AddressUnusable(Exception):
-    """Nobody can listen there; the message names the address."""
+    """The address cannot be listened on; the message names it and says why."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen. Port 0: any that is free."""
+    """Where to listen. Port 0: any free port."""
 
     host: str
     port: int
@@ -39,7 +39,7 @@ class Address:
             return socket.create_server(where[:2], family=family, backlog=2048)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            # create_server() says once more on which address.
+            # create_server() repeats the address at the end of its reason.
             raise AddressUnusable(
                 f"cannot listen on {self}: {reason.partition(' (while')[0]}"
             ) from None

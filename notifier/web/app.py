@@ -1,4 +1,4 @@
-"""The application: its parts, put together."""
+"""Puts the HTTP API, the operators' pages and the board together."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from fastapi import APIRouter, FastAPI
 
 from notifier.metrics import Metrics
 from notifier.web import problems
-from notifier.web.api import Guard, api_router, no_token
-from notifier.web.database import Connections, Reads
+from notifier.web.api import api_router
+from notifier.web.guard import Guard, no_token
+from notifier.web.middleware import EncodedPaths, HeadAsGet
 from notifier.web.ops import ops_router
-from notifier.web.paths import EncodedPaths, Heads
+from notifier.web.pool import Pool
 
 
 def make_app(
-    writes: Connections,
-    readiness_reads: Reads,
-    metrics_reads: Reads,
+    api_pool: Pool,
+    readiness_pool: Pool,
+    metrics_pool: Pool,
     board: APIRouter,
     metrics: Metrics,
     *,
     token: str | None,
     token_env: str,
 ) -> FastAPI:
-    """The whole HTTP face.
+    """The whole application.
 
     board  the pages of notifier.web.board
     token  what callers under /v1 must send; None: the secret token_env is missing, and everything
@@ -30,18 +31,19 @@ def make_app(
     """
     app = FastAPI(
         title="scooters-ops",
-        summary="Late couriers and skipped jobs, told once.",
+        summary="Late couriers and skipped jobs, each reported once.",
         version="1",
-        docs_url=None,  # these pages load their scripts from elsewhere
+        docs_url=None,  # these pages load their scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )
     problems.install(app)
-    app.include_router(api_router(writes))
+    app.include_router(api_router(api_pool))
     api_problem = no_token(token_env) if token is None else None
-    app.include_router(ops_router(readiness_reads, metrics_reads, metrics, api_problem))
+    app.include_router(ops_router(readiness_pool, metrics_pool, metrics, api_problem))
     app.include_router(board)
+    # The last one that is added sees a request first.
     app.add_middleware(Guard, token=token, token_env=token_env, metrics=metrics)
-    app.add_middleware(Heads)
-    app.add_middleware(EncodedPaths)  # the last one added is the first one asked
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(EncodedPaths)
     return app

@@ -1,6 +1,6 @@
-"""Errors as problem documents (RFC 9457), the framework's own included.
+"""Every error as a problem document (RFC 9457), the framework's own errors included.
 
-What a caller reads is written for callers: no stack trace, no value of a secret, no address.
+Callers see no stack trace, no secret and no address.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from starlette.exceptions import HTTPException
 
 from notifier.logs import event
 from notifier.text import escaped
-from notifier.web.database import DatabaseAway, RightLacking
+from notifier.web.pool import DatabaseAway, RightLacking
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
 
 
 class Problem(Exception):
-    """An answer that is an error."""
+    """An error as it is answered."""
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class Document(BaseModel):
     type: str = Field(default="about:blank", description="Always about:blank: see status.")
     title: str = Field(description="The status in words.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What is wrong, for people.")
+    detail: str = Field(description="What is wrong, for a person to read.")
     errors: list[str] | None = Field(
-        default=None, description="Where the request is malformed: path and reason, one each."
+        default=None, description="The malformed parts of the request, each with path and reason."
     )
 
 
 def described(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    """These errors as OpenAPI's responses."""
+    """These errors as responses of an OpenAPI description."""
     schema = Document.model_json_schema()
     return {
         int(status): {
@@ -89,15 +89,15 @@ def _header(description: str, type_: str) -> dict[str, Any]:
 _HEADERS: Mapping[HTTPStatus, Mapping[str, Any]] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": _header("Bearer", "string")},
     HTTPStatus.SERVICE_UNAVAILABLE: {
-        "Retry-After": _header("Seconds; absent where waiting alone does not help.", "integer")
+        "Retry-After": _header("In seconds; absent where waiting does not help.", "integer")
     },
 }
 
 
 def refusal(error: psycopg.Error) -> Problem | None:
-    """What a refused statement means to the caller, by its SQLSTATE; None: it is our fault."""
+    """The answer to a statement that the database refused, by its SQLSTATE; None: it is a bug."""
     detail = error.diag.message_primary or "a value cannot be stored"
-    is_raised = error.diag.source_function == "exec_stmt_raise"  # by a function of ours
+    is_raised = error.diag.source_function == "exec_stmt_raise"  # by our own function
     match error:
         case psycopg.errors.NoDataFound() if is_raised:
             return Problem(HTTPStatus.NOT_FOUND, detail)
@@ -106,7 +106,7 @@ def refusal(error: psycopg.Error) -> Problem | None:
         case psycopg.errors.UniqueViolation():
             return Problem(HTTPStatus.CONFLICT, detail)
         case psycopg.errors.CheckViolation() if error.diag.constraint_name is not None:
-            # mission_jobs_job_id_check
+            # such as mission_jobs_job_id_check
             column = error.diag.constraint_name.removesuffix("_check")
             column = column.removeprefix(f"{error.diag.table_name}_")
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{column}: too long or out of range")
@@ -119,7 +119,7 @@ def refusal(error: psycopg.Error) -> Problem | None:
 
 
 def install(app: FastAPI) -> None:
-    """From now on every error of this application is a problem document."""
+    """Makes every error of the application a problem document."""
 
     @app.exception_handler(Problem)
     async def _(request: Request, error: Problem) -> JSONResponse:
@@ -152,7 +152,7 @@ def install(app: FastAPI) -> None:
     async def _(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
         if headers.get("Allow") == "GET":
-            headers["Allow"] = "GET, HEAD"  # see notifier.web.paths.Heads
+            headers["Allow"] = "GET, HEAD"  # see notifier.web.middleware.HeadAsGet
         return Problem(HTTPStatus(error.status_code), error.detail, headers=headers).response()
 
     @app.exception_handler(Exception)
@@ -163,7 +163,7 @@ def install(app: FastAPI) -> None:
 def _bug(error: Exception) -> JSONResponse:
     event(ERROR, "bug", part="http", reason=repr(error))
     return Problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "an error of this program: its log says more"
+        HTTPStatus.INTERNAL_SERVER_ERROR, "an error of this program; its log says more"
     ).response()
 
 

@@ -1,27 +1,22 @@
--- Who is furthest over the limit, or closest to it, and who was told of what?
+-- Which couriers are furthest over their limit, or closest to it, and who was notified?
 --
--- It evaluates no more than twice max_missions, however many are active. Which ones,
--- follows from what a pass leaves (detect_timeouts_of): whoever may still become
--- overdue has a wake-up at the deadline.
+-- It evaluates at most 2 * max_missions missions, however many are active. A pass leaves
+-- a wake-up at the deadline of each mission that may still become overdue
+-- (detect_timeouts_of). The active missions without one are called silent: overdue and
+-- already noticed, without a limit, not started, or not seen by a pass since their first
+-- event. It evaluates the silent missions whose last event is oldest, and the others
+-- whose deadline is nearest; a deadline that passed since the last pass comes first.
 --
--- "silent" are the active missions without one: those that are overdue and noticed as
--- such, those without a limit, those not yet started, and those of which no pass has
--- seen the first event yet. Of them, whoever has been silent longest comes first, which
--- is nearly, not exactly, who is furthest over: limits differ. Of the others those come
--- first whose deadline does, past ones that no pass has seen included.
+-- With at most max_missions silent, the choice is exact as of the last pass; each chosen
+-- mission is shown as of as_of. With more, may_be_late counts the silent missions that
+-- were not evaluated, and the choice is approximate, because limits differ. A filter by
+-- type decides by the last event before it evaluates: a repeated event may hide its
+-- mission, and so may a type that was disabled at the last pass.
 --
--- So it is exact while no more than max_missions are silent, as of the last pass: who
--- has moved on since then is shown as he is now, but is looked at for what that pass
--- saw. When more are silent, may_be_late says how many were not looked at: at most so
--- many more are overdue. With a filter by type the last event decides of which type a
--- mission is before it is evaluated; a repeated event may thus hide it. What is overdue
--- of a type that was disabled as a pass saw it has its wake-up later: it may be hidden.
---
--- To count and to find the silent ones it reads an index entry for each active mission
--- and each wake-up, and with a filter by city or performer the mission's row: the only
--- part that grows with the fleet. A filter that hardly any mission passes makes it look
--- through all others for more; by type, at their last events. Planned each time:
--- filters that are not asked vanish. As for the settings, see detect_timeouts_of.
+-- Only counting grows with the fleet: it reads an index entry per active mission and per
+-- wake-up; with a filter by city or performer it reads the mission's row, with a filter
+-- by type its last event. The statements are planned at each call, so that a filter that
+-- is null costs nothing. The settings are explained in detect_timeouts_of.
 create or replace function scooters_ops.board(
     of_type scooters_ops.monitoring_notification_type default null,
     of_city text default null,
@@ -42,11 +37,11 @@ set jit = off
 as $$
 declare
     max_notifications constant integer := 40;
-    -- With a filter: among how many of the latest notifications it looks.
+    -- A filter searches this many of the latest notifications.
     searched_notifications constant integer := 2000;
     active_count bigint;
     silent_count bigint;
-    looked_at_ids text[];
+    chosen_ids text[];
     notification_ids bigint[];
     missions jsonb;
     overdue_count bigint;
@@ -128,27 +123,29 @@ begin
             order by silent.occurred_at, silent.mission_id
             limit max_missions
         ) || array(select near.mission_id from near)
-    into active_count, silent_count, looked_at_ids;
+    into active_count, silent_count, chosen_ids;
 
     with matching as (
         select
-            looked_at.mission_id,
-            picture.is_overdue,
-            picture.intervals,
-            row_number() over (order by picture.deadline, looked_at.mission_id) as place
+            chosen.mission_id,
+            evaluated.is_overdue,
+            evaluated.intervals,
+            row_number() over (
+                order by evaluated.deadline, chosen.mission_id
+            ) as place
         from (
-            -- Who moves on as we look may be in both lists.
-            select distinct unnest(looked_at_ids) as mission_id
-        ) as looked_at
-        -- One by one: asked of a list, each table is asked for the whole list for each
-        -- mission, and it would cost the square of its length.
+            -- A mission may have several wake-ups.
+            select distinct unnest(chosen_ids) as mission_id
+        ) as chosen
+        -- One mission at a time: for a list, each table is searched for the whole list
+        -- once per mission, which costs the square of its length.
         cross join lateral scooters_ops.board_intervals(
-            looked_at.mission_id, as_of - interval '24 hours', as_of
-        ) as picture
+            chosen.mission_id, as_of - interval '24 hours', as_of
+        ) as evaluated
         where
-            picture.type is not null
-            and (of_type is null or picture.type = of_type)
-            and (not only_overdue or picture.is_overdue)
+            evaluated.type is not null
+            and (of_type is null or evaluated.type = of_type)
+            and (not only_overdue or evaluated.is_overdue)
     )
 
     select
@@ -224,7 +221,7 @@ $$;
 comment on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz
 ) is
-'What the board shows (JSON object): the active missions furthest over their limit or closest to it, at most max_missions of them, each with its intervals of 24 hours; the latest notifications with the state of each recipient; whether detection and delivery work. Of a type (of the open interval), a city, a performer (performer_id, or part of performer_name), only the overdue ones; null: of all. active: how many active missions there are of that city and performer; matching: how many of those looked at match; overdue: how many of these are; may_be_late: how many more might be that were not looked at.';
+'What the board shows (JSON object): at most max_missions active missions, those furthest over their limit or closest to it first, each with its intervals of the last 24 hours; the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city, of_performer (performer_id, or a part of performer_name) and only_overdue filter missions and notifications; null: no filter. active: active missions of that city and performer; matching: evaluated missions that match; overdue: those of them over their limit; may_be_late: missions that were not evaluated and may be overdue as well.';
 
 revoke execute on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz

@@ -1,6 +1,6 @@
--- What does a picture of this mission show?
--- Plain SQL without settings, so that the planner sees through it, as through
--- mission_intervals_at: the mission reaches the indexes of every table.
+-- Which intervals has this mission, and is the open one overdue?
+-- Plain SQL without settings, so that the planner inlines it like mission_intervals_at
+-- and the mission_id reaches the indexes of every table.
 create or replace function scooters_ops.board_intervals(
     mission_id text,
     since timestamptz,
@@ -44,7 +44,7 @@ group by span.mission_id;
 end; -- noqa: enable=all
 
 comment on function scooters_ops.board_intervals(text, timestamptz, timestamptz) is
-'Where this mission was as of a moment: type, deadline and is_overdue of the open interval (null: none), and all of its intervals that lasted beyond "since" (JSON array; durations in seconds); no row where there is none.';
+'The intervals of this mission as of that time: type, deadline and is_overdue of the open one (null: there is none), and all that ended after "since" or are open (JSON array; durations in seconds). No row where there is none.';
 
 revoke execute on function
 scooters_ops.board_intervals(text, timestamptz, timestamptz) from public;

@@ -1,6 +1,7 @@
--- Is this courier one that the board was asked for?
--- Plain SQL, so that the planner sees through it: what is not asked for costs nothing.
--- Identifiers' collation "C", which arguments take over, knows only ASCII's letters.
+-- Does this courier pass the board's filters?
+-- Plain SQL, so that the planner inlines it and a filter that is null costs nothing.
+-- lower() needs the database's collation: with "C", which the identifiers have and which
+-- arguments inherit, it changes ASCII letters only.
 create or replace function scooters_ops.board_matches(
     performer_id text,
     attributes jsonb,
@@ -22,7 +23,7 @@ and (
 );
 
 comment on function scooters_ops.board_matches(text, jsonb, text, text) is
-'Whether the city is of_city, and the performer_id of_performer or the performer_name something that contains it, whatever the case of letters; null: whichever.';
+'Whether the city equals of_city, and the performer_id equals of_performer or the performer_name contains it; city and name in any case of letters; null: no filter.';
 
 revoke execute on function scooters_ops.board_matches(text, jsonb, text, text)
 from public;

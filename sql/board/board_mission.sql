@@ -1,4 +1,4 @@
--- What happened on this mission, who was told of it, and why?
+-- What happened on this mission, who was notified, and why?
 create or replace function scooters_ops.board_mission(
     mission_id text,
     as_of timestamptz default now()
@@ -21,7 +21,7 @@ begin
             'performer_id', mission.performer_id,
             'status', mission.status,
             'attributes', scooters_ops.shallow(mission.attributes),
-            'intervals', coalesce(picture.intervals, '[]'),
+            'intervals', coalesce(evaluated.intervals, '[]'),
             'events', (
                 select coalesce(
                     jsonb_agg(
@@ -80,14 +80,14 @@ begin
         from scooters_ops.missions as mission
         left join scooters_ops.board_intervals(
             board_mission.mission_id, '-infinity', as_of
-        ) as picture on true
+        ) as evaluated on true
         where mission.mission_id = board_mission.mission_id
     );
 end
 $$;
 
 comment on function scooters_ops.board_mission(text, timestamptz) is
-'Everything about a mission (JSON object): its intervals as of a moment, its events, its plan, its notifications with the state of each recipient; null: no such mission.';
+'Everything about a mission (JSON object): its intervals as of that time, its events, its plan, and its notifications with the state of each recipient; null: no such mission.';
 
 revoke execute on function scooters_ops.board_mission(text, timestamptz) from public;
 grant execute on function scooters_ops.board_mission(text, timestamptz)

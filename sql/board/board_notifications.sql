@@ -1,4 +1,4 @@
--- What was noticed, and how far is each recipient? Newest first.
+-- What was noticed, and in which state is each recipient? Newest first.
 create or replace function scooters_ops.board_notifications(notification_ids bigint[])
 returns jsonb
 language sql stable
@@ -62,6 +62,6 @@ where notification.notification_id = any(notification_ids);
 end; -- noqa: enable=all
 
 comment on function scooters_ops.board_notifications(bigint[]) is
-'These notifications, newest first, each with its recipients and how far they are (JSON array; state as in delivery_status).';
+'These notifications, newest first, each with its recipients and their states (JSON array; states as in delivery_status).';
 
 revoke execute on function scooters_ops.board_notifications(bigint[]) from public;

@@ -1,6 +1,6 @@
--- What do dashboards and alerts want to know? A number a row.
--- Nothing here grows: the totals are kept where they are made, and what is counted is
--- counted as far as delivery_status shows it.
+-- What do dashboards and alerts need to know? One number per row.
+-- Its cost does not grow: totals are kept where they are made, and what is counted is
+-- counted as far as delivery_status counts it.
 create or replace view scooters_ops.metrics as
 with last_pass as (
     select *
@@ -22,48 +22,82 @@ channel as materialized (
 )
 
 select
-    detection.name,
+    metric.name,
     jsonb '{}' as labels,
-    detection.value
+    metric.value,
+    metric.help
 from scooters_ops.detection_status as status
 cross join
     lateral (
         values
-        ('detection_enabled', status.is_enabled::integer::double precision),
-        ('detection_stalled', status.is_stalled::integer::double precision)
-    ) as detection (name, value)
+        (
+            'detection_enabled',
+            status.is_enabled::integer::double precision,
+            'Whether the config in force enables detection.'
+        ),
+        (
+            'detection_stalled',
+            status.is_stalled::integer::double precision,
+            'Whether detection is enabled but no pass runs.'
+        )
+    ) as metric (name, value, help)
 union all
 select
-    detection.name,
+    metric.name,
     jsonb '{}' as labels,
-    detection.value
+    metric.value,
+    metric.help
 from last_pass
 cross join
     lateral (
         values
-        ('detection_passes_total', last_pass.pass_id::double precision),
+        (
+            'detection_passes_total',
+            last_pass.pass_id::double precision,
+            'Detection passes.'
+        ),
         (
             'detection_pass_seconds_total',
-            extract(epoch from last_pass.total_elapsed)::double precision
+            extract(epoch from last_pass.total_elapsed)::double precision,
+            'Duration of all passes together.'
         ),
-        ('detection_inserted_total', last_pass.total_inserted::double precision),
+        (
+            'detection_inserted_total',
+            last_pass.total_inserted::double precision,
+            'Notifications that passes inserted.'
+        ),
         (
             'detection_last_pass_age_seconds',
-            extract(epoch from now() - last_pass.started_at)::double precision
+            extract(epoch from now() - last_pass.started_at)::double precision,
+            'Time since the last pass started.'
         ),
         (
             'detection_last_pass_duration_seconds',
-            extract(epoch from last_pass.elapsed)::double precision
+            extract(epoch from last_pass.elapsed)::double precision,
+            'Duration of the last pass.'
         ),
-        ('detection_last_pass_missions', last_pass.missions::double precision),
-        ('detection_last_pass_inserted', last_pass.inserted::double precision),
-        ('detection_still_due_missions', last_pass.still_due::double precision)
-    ) as detection (name, value)
+        (
+            'detection_last_pass_missions',
+            last_pass.missions::double precision,
+            'Missions that the last pass evaluated.'
+        ),
+        (
+            'detection_last_pass_inserted',
+            last_pass.inserted::double precision,
+            'Notifications that the last pass inserted.'
+        ),
+        (
+            'detection_still_due_missions',
+            last_pass.still_due::double precision,
+            'Missions that the last pass left to the next one.'
+        )
+    ) as metric (name, value, help)
 union all
 select
     'notifications_total' as name,
     jsonb_build_object('type', known.type) as labels,
-    coalesce(sum(counts.planned), 0) as value
+    coalesce(sum(counts.planned), 0) as value,
+    'Notifications whose recipients have been planned.' as help
 from
     unnest(
         enum_range(null::scooters_ops.monitoring_notification_type)
@@ -72,31 +106,46 @@ left join scooters_ops.notification_counts as counts using (type)
 group by known.type
 union all
 select
-    'unplanned_notifications' as name,
+    metric.name,
     jsonb '{}' as labels,
-    coalesce(sum(recipients), 0)::double precision as value
-from unsent
-where state = 'unplanned'
+    metric.value,
+    metric.help
+from (
+    select
+        coalesce(sum(recipients) filter (where state = 'unplanned'), 0) as unplanned,
+        coalesce(sum(recipients) filter (where state = 'unrouted'), 0) as unrouted,
+        min(oldest_created_at) filter (where state = 'unplanned') as oldest_unplanned_at
+    from unsent
+) as counted
+cross join
+    lateral (
+        values
+        (
+            'unplanned_notifications',
+            counted.unplanned::double precision,
+            'Notifications whose recipients are not planned yet'
+            || ' (a lower bound where delivery_status says so).'
+        ),
+        (
+            'unplanned_oldest_age_seconds',
+            coalesce(
+                extract(epoch from now() - counted.oldest_unplanned_at), 0
+            )::double precision,
+            'Age of the oldest unplanned notification; 0: there is none.'
+        ),
+        (
+            'unrouted_notifications',
+            counted.unrouted::double precision,
+            'Notifications that no route matches, so that nobody receives them'
+            || ' (a lower bound where delivery_status says so).'
+        )
+    ) as metric (name, value, help)
 union all
 select
-    'unplanned_oldest_age_seconds' as name,
-    jsonb '{}' as labels,
-    coalesce(extract(epoch from now() - min(oldest_created_at)), 0)::double precision
-        as value
-from unsent
-where state = 'unplanned'
-union all
-select
-    'unrouted_notifications' as name,
-    jsonb '{}' as labels,
-    coalesce(sum(recipients), 0)::double precision as value
-from unsent
-where state = 'unrouted'
-union all
-select
-    measured.name,
+    metric.name,
     jsonb_build_object('channel', channel.channel, 'state', known.state) as labels,
-    measured.value
+    metric.value,
+    metric.help
 from channel
 cross join (
     values ('pending'), ('retrying'), ('blocked'), ('sending'), ('failed'), ('in_doubt')
@@ -106,19 +155,27 @@ left join unsent
 cross join
     lateral (
         values
-        ('recipients', coalesce(unsent.recipients, 0)::double precision),
+        (
+            'recipients',
+            coalesce(unsent.recipients, 0)::double precision,
+            'Unsent recipients; sending: leased by a notifier; blocked: a person must'
+            || ' fix something (a lower bound where delivery_status says so).'
+        ),
         (
             'recipients_oldest_age_seconds',
             coalesce(
                 extract(epoch from now() - unsent.oldest_created_at), 0
-            )::double precision
+            )::double precision,
+            'Age of the oldest of these recipients; 0: there is none.'
         )
-    ) as measured (name, value)
+    ) as metric (name, value, help)
 union all
 select
     'delivery_stuck' as name,
     jsonb_build_object('channel', channel.channel) as labels,
-    coalesce(bool_or(unsent.is_stuck), false)::integer as value
+    coalesce(bool_or(unsent.is_stuck), false)::integer as value,
+    'Whether a recipient has been due for longer than notifier.stuck_after_seconds and'
+    || ' no notifier takes it.' as help
 from channel
 left join unsent using (channel)
 group by channel.channel
@@ -126,13 +183,16 @@ union all
 select
     'channel_paused' as name,
     jsonb_build_object('channel', channel.channel) as labels,
-    (channel.failures > 0)::integer as value
+    (channel.failures > 0)::integer as value,
+    'Whether the channel refuses all our requests.' as help
 from channel
 union all
 select
     'long_holds' as name,
     jsonb_build_object('channel', channel.channel) as labels,
-    count(*) filter (where hold.is_long)::double precision as value
+    count(*) filter (where hold.is_long)::double precision as value,
+    'Chats and queues that are held for longer than notifier.stuck_after_seconds from'
+    || ' now on.' as help
 from channel
 left join scooters_ops.delivery_holds as hold using (channel)
 group by channel.channel
@@ -140,18 +200,21 @@ union all
 select
     'notifiers' as name,
     jsonb_build_object('state', known.state) as labels,
-    count(notifier.name) as value
+    count(notifier.name) as value,
+    'Notifiers; alive: seen lately.' as help
 from (values ('alive', true), ('dead', false)) as known (state, is_alive)
 left join scooters_ops.notifier_status as notifier using (is_alive)
 group by known.state;
 
 comment on view scooters_ops.metrics is
-'What /metrics says of the database, a number a row. It reads no more than delivery_status does, however much there is.';
+'What /metrics exports of the database, one number per row. It reads no more than delivery_status does, however much waits.';
 comment on column scooters_ops.metrics.name is
-'The metric, without its prefix scooters_ops_; its help text there says what it is.';
+'The name of the metric, without its prefix scooters_ops_; one that ends in _total is a counter, any other a gauge.';
 comment on column scooters_ops.metrics.labels is
-'Its labels (JSON object of text): channel, state or type; never an identifier.';
+'The labels of the metric (JSON object of text): channel, state or type; never an identifier.';
 comment on column scooters_ops.metrics.value is
-'What it is now (a number: seconds where the name says so; 1 for yes, 0 for no).';
+'The current value (a number: seconds where the name says so; 1 for yes, 0 for no).';
+comment on column scooters_ops.metrics.help is
+'What the metric means; /metrics exports it as the help text.';
 
 grant select on scooters_ops.metrics to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,5 +1,5 @@
-// Fetches what changes of this page every few seconds, and puts it in place where it differs: what
-// stays the same is not touched, and scroll, focus and the filters being typed stay.
+// Fetches the live part of the page every few seconds and replaces the sections that differ. Scroll
+// position, focus and a half-typed filter stay as they are.
 "use strict";
 
 const live = document.getElementById("live");
@@ -15,7 +15,7 @@ function selecting() {
   return !selection.isCollapsed && live.contains(selection.anchorNode);
 }
 
-// The same element in the new picture: a link by its address, of several the one in the same place.
+// Finds the same element in the new section: a link by its address; of several, the same one.
 function refocus(part, focused) {
   const same = [...part.querySelectorAll(focused.selector)];
   (same[focused.place] || same[0])?.focus({ preventScroll: true });
@@ -50,7 +50,7 @@ function show(html) {
   document.title = live.querySelector("[data-title]")?.dataset.title || document.title;
 }
 
-function say(isLost) {
+function showLost(isLost) {
   if (lost.hidden === !isLost) return;
   const shown = live.querySelector(".as-of");
   document.getElementById("lost-since").textContent = shown ? shown.textContent : "–";
@@ -66,10 +66,10 @@ async function refresh() {
     const html = await answer.text();
     if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
     if (pause.getAttribute("aria-pressed") === "false" && !selecting()) show(html);
-    say(false);
+    showLost(false);
   } catch {
-    // The last picture stays, unless there never was one.
-    say(live.querySelector(".as-of") !== null);
+    // The last snapshot stays on the page; without one, the page itself says what is wrong.
+    showLost(live.querySelector(".as-of") !== null);
   }
 }
 

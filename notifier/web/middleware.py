@@ -1,7 +1,8 @@
-"""Identifiers in paths: any character, percent-encoded, the slash included.
+"""What happens to a request's method and path before it is routed.
 
-Servers decode a path before it is routed, and then a slash within an identifier looks like one
-between two. Here the path stays encoded until it is routed, and each identifier is decoded after.
+Identifiers in paths may hold any character, percent-encoded, the slash included. Servers decode a
+path before they route it, and then a slash inside an identifier looks like one between two. Here
+the path is routed encoded, and each identifier is decoded afterwards.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class IdentifierConvertor(Convertor[str]):
 register_url_convertor("identifier", IdentifierConvertor())
 
 
-class Heads:
+class HeadAsGet:
     """Answers HEAD wherever GET is answered, with the same headers (RFC 9110, 9.3.2); the server
     leaves the body out."""
 
@@ -44,7 +45,7 @@ class Heads:
 
 
 class EncodedPaths:
-    """Routes by the path as it was sent; one that is no UTF-8, or holds a NUL, is refused."""
+    """Routes by the path as it was sent; refuses one that is not UTF-8, or that holds a NUL."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -58,7 +59,7 @@ class EncodedPaths:
                 )
                 await problem.response()(scope, receive, send)
                 return
-            # However it was encoded, the same path is the same here.
+            # One spelling for each path: callers may encode more characters than they must.
             scope = {**scope, "path": "/".join(quote(segment, safe="") for segment in segments)}
         await self._app(scope, receive, send)
 

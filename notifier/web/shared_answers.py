@@ -1,4 +1,4 @@
-"""One answer for all who ask the same at the same time."""
+"""One answer for everybody who asks the same question at the same time."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class _Entry(Generic[Found]):
 
 
 class SharedAnswers(Generic[Question, Found]):
-    """Asks each question once at a time, and again when the last answer is so many seconds old.
+    """Asks each question once at a time; an answer is shared until it is `seconds` old.
 
-    An error is an answer too: whoever asks within that time gets it, and the far end has peace.
+    An error is shared as well: callers must not press a database that is away.
     """
 
     def __init__(self, ask: Callable[[Question], Awaitable[Found]], seconds: float) -> None:
@@ -31,7 +31,7 @@ class SharedAnswers(Generic[Question, Found]):
         self._entries: dict[Question, _Entry[Found]] = {}
 
     async def get(self, question: Question) -> Found:
-        """The answer. Raises what asking raised."""
+        """The answer. Raises what `ask` raised."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._entries = {
@@ -40,14 +40,14 @@ class SharedAnswers(Generic[Question, Found]):
         entry = self._entries.get(question)
         if entry is None:
             entry = self._entries[question] = _Entry(loop.create_task(self._answer(question)))
-            entry.task.add_done_callback(partial(self._note, entry))
-        # Whoever goes away does not take the answer from the others.
+            entry.task.add_done_callback(partial(self._finish, entry))
+        # A cancelled caller must not cancel the shared query.
         return await asyncio.shield(entry.task)
 
     async def _answer(self, question: Question) -> Found:
         return await self._ask(question)
 
-    def _note(self, entry: _Entry[Found], task: asyncio.Task[Found]) -> None:
+    def _finish(self, entry: _Entry[Found], task: asyncio.Task[Found]) -> None:
         entry.fresh_until = task.get_loop().time() + self._seconds
         if not task.cancelled():
-            task.exception()  # Somebody has seen it, even if nobody waits any more.
+            task.exception()  # Marks it as retrieved, in case no caller is left to see it.

@@ -1,0 +1,218 @@
+"""What scooters_ops.board() and scooters_ops.board_mission() return.
+
+In their JSON a duration is a number of seconds and a time is ISO 8601.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from logging import ERROR
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
+
+from notifier.logs import event
+
+
+class Answer(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _readable(model: type[Answer]) -> BeforeValidator:
+    """Keeps the items of a list that `model` can read, and logs the others: one bad row must not
+    hide the rest."""
+
+    def readable(rows: list[dict[str, Any]]) -> list[Answer]:
+        answers = []
+        for row in rows:
+            try:
+                answers.append(model.model_validate(row))
+            except ValidationError as error:
+                reason = "; ".join(f"{each['loc']}: {each['msg']}" for each in error.errors())
+                event(ERROR, "left_out", mission=row.get("mission_id"), reason=reason)
+        return answers
+
+    return BeforeValidator(readable)
+
+
+class Interval(Answer):
+    """Time at a point, or on the way to it."""
+
+    type: str
+    point_id: str
+    position: int | None
+    started_at: datetime
+    finished_at: datetime | None
+    eta: timedelta | None
+    factor: float | None
+    limit: timedelta | None
+    deadline: datetime | None
+    elapsed: timedelta
+    is_overdue: bool
+
+    @property
+    def over(self) -> timedelta | None:
+        """How far it is over its limit; negative: the time left; None: it has no limit."""
+        return None if self.limit is None else self.elapsed - self.limit
+
+
+class Mission(Answer):
+    """A mission with its intervals, the oldest first."""
+
+    mission_id: str
+    performer_id: str
+    attributes: dict[str, Any]
+    intervals: list[Interval]
+
+    @property
+    def current(self) -> Interval | None:
+        """The open interval."""
+        last = self.intervals[-1] if self.intervals else None
+        return last if last and last.finished_at is None else None
+
+
+class BoardMission(Mission):
+    """A mission as the board shows it."""
+
+    points_total: int
+
+
+class Recipient(Answer):
+    """One delivery of a notification, and its state."""
+
+    channel: str
+    address: str
+    state: str
+    attempts: int
+    error: str | None
+    reference: str | None
+    since: datetime
+    sent_at: datetime | None
+
+
+class Facts(Answer):
+    """The facts at detection, as detect_timeouts_of and skip_job store them. A fact that cannot be
+    read, such as a newer version's, is left out."""
+
+    performer_id: str | None = None
+    attributes: dict[str, Any] = {}
+    started_at: datetime | None = None
+    eta: timedelta | None = Field(None, alias="eta_seconds")
+    factor: float | None = None
+    minimum: timedelta | None = Field(None, alias="minimum_seconds")
+    limit: timedelta | None = Field(None, alias="limit_seconds")
+    elapsed: timedelta | None = Field(None, alias="elapsed_seconds")
+    job_type: str | None = None
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_default(
+        cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        """An unreadable fact must not hide its notification."""
+        try:
+            return validate(value)
+        except ValidationError:
+            return cls.model_fields[info.field_name or ""].get_default()
+
+
+class Notification(Answer):
+    """A notification with its recipients."""
+
+    token: str
+    type: str
+    mission_id: str
+    point_id: str | None
+    job_id: str | None
+    created_at: datetime
+    is_planned: bool
+    is_unrouted: bool
+    details: Facts
+    recipients: list[Recipient]
+
+
+class Detection(Answer):
+    """The columns of the view detection_status that the board shows."""
+
+    is_enabled: bool
+    is_stalled: bool
+    last_pass_at: datetime | None
+
+
+class Delivery(Answer):
+    """The columns of the view delivery_status that the board shows."""
+
+    channel: str | None
+    state: str
+    recipients: int
+    oldest_created_at: datetime
+    is_stuck: bool
+    is_lower_bound: bool
+
+
+class Hold(Answer):
+    """A channel that refuses all our requests."""
+
+    channel: str
+    reason: str | None
+
+
+class Board(Answer):
+    """What scooters_ops.board() returns."""
+
+    as_of: datetime
+    active: int
+    matching: int
+    overdue: int
+    may_be_late: int
+    missions: Annotated[list[BoardMission], _readable(BoardMission)]
+    notifications: Annotated[list[Notification], _readable(Notification)]
+    detection: Detection
+    delivery: list[Delivery]
+    holds: list[Hold]
+
+
+class Event(Answer):
+    """An event of the mission's history."""
+
+    type: str
+    point_id: str | None
+    occurred_at: datetime
+
+
+class Job(Answer):
+    """A job at a point."""
+
+    job_id: str
+    type: str
+    status: str
+
+
+class Point(Answer):
+    """A point of the plan; eta is the planned travel time to it."""
+
+    point_id: str
+    position: int
+    eta: timedelta
+    jobs: list[Job]
+
+
+class MissionStory(Mission):
+    """What scooters_ops.board_mission() returns."""
+
+    as_of: datetime
+    status: str
+    events: list[Event]
+    points: list[Point]
+    notifications: Annotated[list[Notification], _readable(Notification)]
