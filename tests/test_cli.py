@@ -1,4 +1,4 @@
-"""The command line, as processes of their own: what is printed, and the exit code."""
+"""The command line: what it prints, and its exit code."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def assert_refused(finished: Finished, *culprits: str) -> None:
 
 def test_run_once_delivers_what_is_due_and_exits(house: House) -> None:
     token = house.skip()
-    finished = house.cli("run", "--once")
+    finished = house.process("run", "--once")
     assert (finished.returncode, finished.stdout) == (0, "")
     assert house.states() == ["sent", "sent"]
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
@@ -256,7 +256,7 @@ def test_a_missing_template_is_named_and_nothing_is_sent(house: House, checkout:
     (checkout / "templates/en/job_skipped/st.summary.j2").unlink()
     for arguments in (["config", "check"], ["run", "--once"]):
         assert_refused(
-            house.cli(*arguments, cwd=checkout),
+            house.process(*arguments, cwd=checkout),
             "notifier.locale: no template en/job_skipped/st.summary.j2",
         )
     assert house.telegram.calls == []
@@ -266,7 +266,7 @@ def test_a_broken_template_is_refused_before_it_is_needed(house: House, checkout
     path = checkout / "templates/en/job_skipped/telegram.text.j2"
     path.write_text("{{ courier_name }}")
     assert_refused(
-        house.cli("config", "check", cwd=checkout),
+        house.process("config", "check", cwd=checkout),
         "en/job_skipped/telegram.text.j2: line 1",
         "'courier_name' is undefined",
     )
@@ -364,7 +364,7 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
         "update scooters_ops.configs set applied_at = now() - interval '4 min'"
     )
 
-    finished = house.cli("status")
+    finished = house.process("status")
 
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout.splitlines()[0] == "Detection: no pass yet"
@@ -706,7 +706,7 @@ def test_a_database_that_a_newer_version_migrated_is_refused(house: House) -> No
 def test_a_database_that_lacks_a_migration_is_refused(house: House, checkout: Path) -> None:
     (checkout / "migrations/9999_of_today.sql").write_text("select 1;\n")
     assert_refused(
-        house.cli("run", "--once", cwd=checkout),
+        house.process("run", "--once", cwd=checkout),
         house.database.name,
         "lacks the migration 9999_of_today: make migrate",
     )

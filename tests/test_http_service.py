@@ -61,7 +61,7 @@ def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> No
 
 
 def test_without_listen_nothing_listens(house: House) -> None:
-    assert "listening" not in house.cli("run", "--once").stderr
+    assert "listening" not in house.process("run", "--once").stderr
 
 
 def test_sigterm_finishes_what_is_being_sent_and_what_is_being_answered(

@@ -41,7 +41,7 @@ class Listener:
     def run(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
         """`notifier --log-level debug ARGUMENTS`, with the password in DATABASE_URL."""
         changes = {"DATABASE_URL": self.url, "PROXY_AUTH": PROXY_AUTH, **changes}
-        finished = self.house.cli("--log-level", "debug", *arguments, **changes)
+        finished = self.house.process("--log-level", "debug", *arguments, **changes)
         self.heard += [finished.stdout, finished.stderr]
         return finished
 

@@ -413,7 +413,7 @@ def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase
             ("schedule", "--wait", "0"),
             ("unschedule",),
         ):
-            finished = house.cli(*arguments, **admin)
+            finished = house.process(*arguments, **admin)
             # No pass is scheduled, which `status --jobs` says.
             assert finished.returncode == ("--jobs" in arguments), finished.stderr
             assert "hijacked" not in finished.stdout + finished.stderr

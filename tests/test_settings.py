@@ -352,9 +352,9 @@ def test_every_setting_that_may_change_a_result_is_tried_or_left_alone_for_a_rea
 
 def test_the_programs_environment_does_not_change_what_they_read_and_write(house: House) -> None:
     mission_id = journey(house)
-    ran = house.cli("run", "--once", **CLIENT_SETTINGS)
+    ran = house.process("run", "--once", **CLIENT_SETTINGS)
     assert ran.returncode == 0, ran.stderr
-    shown = house.cli("status", **CLIENT_SETTINGS)
+    shown = house.process("status", **CLIENT_SETTINGS)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert_noticed(house, mission_id)
     assert_arrived(house)

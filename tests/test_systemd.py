@@ -169,7 +169,7 @@ def test_it_is_ready_when_it_has_started_and_not_before(house: House, any_system
 def test_what_cannot_start_tells_nothing(
     house: House, systemd: Systemd, change: dict[str, str]
 ) -> None:
-    finished = house.cli("run", **(systemd.environment() | change))
+    finished = house.process("run", **(systemd.environment() | change))
     assert finished.returncode == 2
     assert systemd.messages == []
 
