@@ -199,14 +199,18 @@ class House:
         environment; None: without that variable."""
         return run_in_process(arguments, self._environment_with(changes))
 
-    def process(
-        self, *arguments: str, cwd: Path = ROOT, **changes: Any
+    def process(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+        """The same as a process of its own."""
+        return self.process_in(ROOT, *arguments, **changes)
+
+    def process_in(
+        self, checkout: Path, *arguments: str, **changes: Any
     ) -> subprocess.CompletedProcess[str]:
-        """`notifier ARGUMENTS` as a process of its own, from the checkout `cwd`."""
+        """The same, run from another checkout."""
         return subprocess.run(
             command(*arguments),
             env=self._environment_with(changes),
-            cwd=cwd,
+            cwd=checkout,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,

@@ -256,7 +256,7 @@ def test_a_missing_template_is_named_and_nothing_is_sent(house: House, checkout:
     (checkout / "templates/en/job_skipped/st.summary.j2").unlink()
     for arguments in (["config", "check"], ["run", "--once"]):
         assert_refused(
-            house.process(*arguments, cwd=checkout),
+            house.process_in(checkout, *arguments),
             "notifier.locale: no template en/job_skipped/st.summary.j2",
         )
     assert house.telegram.calls == []
@@ -266,7 +266,7 @@ def test_a_broken_template_is_refused_before_it_is_needed(house: House, checkout
     path = checkout / "templates/en/job_skipped/telegram.text.j2"
     path.write_text("{{ courier_name }}")
     assert_refused(
-        house.process("config", "check", cwd=checkout),
+        house.process_in(checkout, "config", "check"),
         "en/job_skipped/telegram.text.j2: line 1",
         "'courier_name' is undefined",
     )
@@ -706,7 +706,7 @@ def test_a_database_that_a_newer_version_migrated_is_refused(house: House) -> No
 def test_a_database_that_lacks_a_migration_is_refused(house: House, checkout: Path) -> None:
     (checkout / "migrations/9999_of_today.sql").write_text("select 1;\n")
     assert_refused(
-        house.process("run", "--once", cwd=checkout),
+        house.process_in(checkout, "run", "--once"),
         house.database.name,
         "lacks the migration 9999_of_today: make migrate",
     )
