@@ -217,7 +217,7 @@ class House:
             check=False,
         )
 
-    def _environment_with(self, changes: Mapping[str, str | None]) -> dict[str, str]:
+    def _environment_with(self, changes: dict[str, Any]) -> dict[str, str]:
         return {
             key: value for key, value in (self.environment | changes).items() if value is not None
         }
