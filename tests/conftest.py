@@ -39,8 +39,11 @@ MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Choose where servers keep their files, and let child processes cache their bytecode."""
+    config.addinivalue_line(
+        "markers", "slow(seconds=1): takes so many seconds; make test QUICK=1 leaves it out"
+    )
     if "TMPDIR" not in os.environ and _has_room(MEMORY):
         # Not for tmp_path, whose scripts must be executable: /dev/shm is often mounted noexec.
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
@@ -48,6 +51,16 @@ def pytest_configure() -> None:
         tempfile.tempdir = None  # read TMPDIR again
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slowest tests first: the last one to end should be short."""
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("slow")
+    return float(marker.kwargs.get("seconds", 1)) if marker else 0
 
 
 def _has_room(folder: Path) -> bool:

@@ -18,6 +18,8 @@ from tests.conftest import CONFIG, TestDatabase, config
 from tests.http_rigs import TOKEN, face, http_user
 from tests.test_readme import blocks, run
 
+pytestmark = pytest.mark.slow
+
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 OPS = ROOT / "docs" / "ops.md"
 PSQL = ["psql", "-X", "-q", "--set=ON_ERROR_STOP=1"]

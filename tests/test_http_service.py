@@ -24,6 +24,8 @@ from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
 from tests.http_rigs import TOKEN, face, http_user
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def house(database: TestDatabase) -> Iterator[House]:

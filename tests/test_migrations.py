@@ -23,6 +23,8 @@ from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 from tests.delivery_rigs import command, run_in_process
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct-horse-battery"
 SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
 STAYS = "config 1 stays in force; make config changes it\n"

@@ -24,6 +24,8 @@ from sandbox.standins import RESET_AFTER, Fault, json_reply, page
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import LOGIN, SECRETS, TELEGRAM, TICKET, House, make_house
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct-horse-battery"
 PROXY_AUTH = "proxy-user:proxy-staple"
 LOCKED_OUT = "locked_out"

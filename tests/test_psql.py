@@ -17,6 +17,8 @@ from notifier.psql import Psql
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import command
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "pa55 'w\\ord"
 
 

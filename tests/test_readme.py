@@ -12,11 +12,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from notifier.config import ROOT
 from sandbox.demo import CHAT, SECRETS, demo_config
 from sandbox.standins import TelegramStandIn, TrackerStandIn
 from tests.conftest import PATIENCE_SECONDS, TestDatabase
+
+pytestmark = pytest.mark.slow(seconds=30)
 
 README = (ROOT / "README.md").read_text("utf-8")
 

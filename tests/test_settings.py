@@ -31,6 +31,8 @@ from tests.conftest import CONFIG, TestDatabase, shared_database
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
 from tests.http_rigs import TOKEN, skip_url, url_of
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "duty_everything"
 """A user that may write, deliver and look."""
 NAME = "Анна 🛴"

@@ -26,6 +26,8 @@ from sandbox.postgres import SUPERUSER, Postgres
 from tests.conftest import config, until
 from tests.test_readme import README, blocks
 
+pytestmark = pytest.mark.slow(seconds=40)
+
 PASSWORD = "s3cret"
 SETUP = re.search(r"^### Set it up\n(.*?)^### ", README, re.DOTALL | re.MULTILINE)
 assert SETUP is not None

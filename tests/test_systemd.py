@@ -26,6 +26,8 @@ from sandbox.standins import held
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 
+pytestmark = pytest.mark.slow
+
 UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 WATCHDOG_SECONDS = 2.0
