@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 CONFIG ?= config.json
-# Tests wait more than they compute, each worker on a server of its own.
-WORKERS ?= 3
+# One more than there are cores, since tests also wait. Each worker has a server of its own.
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 python := .venv/bin/python
 pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes
@@ -65,8 +65,9 @@ psql: .venv/runtime ## open psql on the database
 	exec $(python) -m notifier psql
 
 .PHONY: test
-test: tests-packages .venv/dev ## every test, on private PostgreSQLs; PYTEST='-k name' chooses, WORKERS=1 takes turns
-	$(python) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST)
+test: tests-packages .venv/dev ## every test, on private PostgreSQLs; QUICK=1 without the slow ones, PYTEST='-k name' chooses
+	$(python) -m pytest -n $(WORKERS) --dist worksteal \
+	    $(if $(filter-out 0,$(QUICK)),-m 'not slow') $(PYTEST)
 
 .PHONY: lint
 lint: sandbox ## check style and types of the Python, style of the SQL, and every function with plpgsql_check

@@ -1,5 +1,5 @@
-"""One embedded PostgreSQL for the whole run; for each test a database of its own, cloned from a
-template that was migrated once."""
+"""One embedded PostgreSQL for each worker; a new database for each test, cloned from a template
+that was migrated once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import copy
 import json
 import logging
 import os
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -27,34 +31,67 @@ from sandbox.postgres import Postgres
 TEMPLATE = "template_scooters"
 CONFIG: dict[str, Any] = json.loads((ROOT / "config.json").read_text("utf-8"))
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-"""The moment around which tests tell their stories."""
+"""Tests give times in minutes from here."""
 
 
-# How fast the machine is decides nothing.
+# Servers keep their files in memory where there is room: most of a clone's cost is the disk's.
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 2**30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose where servers keep their files, and let child processes cache their bytecode."""
+    config.addinivalue_line(
+        "markers", "slow(seconds=1): takes so many seconds; make test QUICK=1 leaves it out"
+    )
+    if "TMPDIR" not in os.environ and _has_room(MEMORY):
+        # Not for tmp_path, whose scripts must be executable: /dev/shm is often mounted noexec.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # read TMPDIR again
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the slowest tests first: the last one to end should be short."""
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("slow")
+    return float(marker.kwargs.get("seconds", 1)) if marker else 0
+
+
+def _has_room(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= ROOM_BYTES
+
+
+# Results do not depend on the speed of the machine.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
 
 PATIENCE_SECONDS = 300.0
-"""As long as a busy machine may take for anything. What waits that long has failed."""
+"""Timeout of every wait: longer than anything takes on a busy machine."""
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Waits for a condition; fails when it does not come about."""
+    """Wait until the condition is true; fail after PATIENCE_SECONDS."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
 def at(minutes: float) -> datetime:
-    """So many minutes after noon."""
+    """The time this many minutes after noon."""
     return NOON + timedelta(minutes=minutes)
 
 
 def config(**changes: Any) -> dict[str, Any]:
-    """config.json with changes: a key's parts are separated by two underscores, as in
+    """config.json with changes. Two underscores separate the parts of a path:
     config(detection__timeouts__timeout_in_point__factor=2)."""
     changed = copy.deepcopy(CONFIG)
     for path, value in changes.items():
@@ -68,13 +105,13 @@ def config(**changes: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TestDatabase:
-    """A migrated database of its own, with config.json in force."""
+    """A migrated database with config.json in force."""
 
     __test__ = False
     cluster: Postgres
     name: str
     connection: psycopg.Connection[Any]
-    """Superuser, autocommit."""
+    """As superuser, in autocommit mode."""
 
     @property
     def conninfo(self) -> str:
@@ -85,29 +122,29 @@ class TestDatabase:
         return self.cluster.environment(self.name)
 
     def connect(self, *, role: str | None = None) -> psycopg.Connection[Any]:
-        """Another connection, in autocommit; the caller closes it."""
+        """Open another connection in autocommit mode; the caller closes it."""
         connection = psycopg.connect(self.conninfo, autocommit=True)
         if role is not None:
             connection.execute(f"set role {role}")
         return connection
 
     def rows(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
-        """The rows of a query, as dictionaries."""
+        """Run a query; return its rows as dictionaries."""
         cursor = self.connection.cursor(row_factory=dict_row)
         return cursor.execute(query, parameters or None).fetchall()
 
     def value(self, query: str, *parameters: Any) -> Any:
-        """The first column of a query's first row."""
+        """Run a query; return the first column of its first row."""
         cursor = self.connection.cursor(row_factory=scalar_row)
         return cursor.execute(query, parameters or None).fetchone()
 
     def values(self, query: str, *parameters: Any) -> list[Any]:
-        """The first column of a query."""
+        """Run a query; return the first column of every row."""
         cursor = self.connection.cursor(row_factory=scalar_row)
         return cursor.execute(query, parameters or None).fetchall()
 
     def apply_config(self, **changes: Any) -> int:
-        """Puts config(**changes) into force."""
+        """Apply config(**changes); return its config_id."""
         return int(
             self.value("select scooters_ops.apply_config(%s)", json.dumps(config(**changes)))
         )
@@ -121,7 +158,8 @@ class TestDatabase:
         jobs: int = 1,
         attributes: dict[str, Any] | None = None,
     ) -> str:
-        """A mission of points p1, p2, ... with jobs j1, ... of type battery_exchange (5 min)."""
+        """Create a mission with points p1, p2, ..., each with jobs j1, j2, ... of the type
+        battery_exchange (eta: 5 min)."""
         mission = {
             "mission_id": mission_id,
             "performer_id": "c1",
@@ -143,7 +181,7 @@ class TestDatabase:
     def record(
         self, type: str, minutes: float, point_id: str | None = None, mission_id: str = "m1"
     ) -> int:
-        """An event so many minutes after noon; returns its history_id."""
+        """Record an event at this many minutes after noon; return its history_id."""
         return int(
             self.value(
                 "select scooters_ops.record_event(%s, %s, %s, %s)",
@@ -155,7 +193,8 @@ class TestDatabase:
         )
 
     def detect(self, minutes: float) -> int:
-        """One pass as of so many minutes after noon; returns how many it inserted."""
+        """Run a pass as of this many minutes after noon; return how many notifications it
+        inserted."""
         return int(self.value("select scooters_ops.detect_timeouts(%s)", at(minutes)))
 
     def tokens(self) -> list[str]:
@@ -167,7 +206,7 @@ class TestDatabase:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Postgres]:
-    """A running PostgreSQL with pg_cron (in the database postgres) and the template database."""
+    """A running PostgreSQL with the template database; pg_cron is in the database postgres."""
     for name in [*os.environ]:
         if name.startswith("PG") or name == "DATABASE_URL":
             del os.environ[name]
@@ -183,11 +222,14 @@ def cluster() -> Iterator[Postgres]:
 
 
 _numbers = count(1)
+_finished: list[str] = []
+"""Databases to drop before the next one is created. By then their backends have ended: dropping a
+database that still has one takes 0.1 s longer."""
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    """The command line sets logging up for its process; called within a test it must not last."""
+    """Undo what the command line changes in the logging of its process."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -196,20 +238,21 @@ def _logging_as_before() -> Iterator[None]:
 
 @contextmanager
 def shared_database(cluster: Postgres) -> Iterator[TestDatabase]:
-    """A database for the tests of a whole module, whose set-up is worth sharing: let each test
-    roll back what it changes."""
+    """A database that the tests of a module share; each test must roll back its changes."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
+        while _finished:
+            admin.execute(f"drop database if exists {_finished.pop()} with (force)")
         admin.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
         with psycopg.connect(cluster.conninfo(name), autocommit=True) as connection:
-            # However long ago the template was made: detection has not stopped.
+            # The template may be old, and detection must not look stalled.
             connection.execute("update scooters_ops.configs set applied_at = now()")
             yield TestDatabase(cluster, name, connection)
-        admin.execute(f"drop database {name} with (force)")
+        _finished.append(name)
 
 
 @pytest.fixture
 def database(cluster: Postgres) -> Iterator[TestDatabase]:
-    """A database of the test's own."""
+    """A database for one test."""
     with shared_database(cluster) as own:
         yield own

@@ -5,21 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import (
+    asynccontextmanager,
+    contextmanager,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from notifier.cli import main
 from notifier.config import ROOT
 from notifier.delivery.notifier import Notifier
 from notifier.secrets import Secrets
@@ -192,21 +203,32 @@ class House:
         asyncio.run(Notifier(templates_dir, Secrets()).run(once=True))
 
     def cli(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
-        """`notifier ARGUMENTS` as a process of its own. `changes` to its environment; None: without
-        that variable. `cwd`: another checkout."""
-        cwd = changes.pop("cwd", ROOT)
-        environment = {
-            key: value for key, value in (self.environment | changes).items() if value is not None
-        }
+        """`notifier ARGUMENTS` in this process: ten times cheaper than `process`. `changes` to its
+        environment; None: without that variable."""
+        return run_in_process(arguments, self._environment_with(changes))
+
+    def process(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+        """The same as a process of its own."""
+        return self.process_in(ROOT, *arguments, **changes)
+
+    def process_in(
+        self, checkout: Path, *arguments: str, **changes: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """The same, run from another checkout."""
         return subprocess.run(
             command(*arguments),
-            env=environment,
-            cwd=cwd,
+            env=self._environment_with(changes),
+            cwd=checkout,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS,
             check=False,
         )
+
+    def _environment_with(self, changes: dict[str, Any]) -> dict[str, str]:
+        return {
+            key: value for key, value in (self.environment | changes).items() if value is not None
+        }
 
 
 class Gate:
@@ -259,6 +281,29 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 def command(*arguments: str) -> list[str]:
     """The command line of `notifier ARGUMENTS`."""
     return [sys.executable, "-m", "notifier", *arguments]
+
+
+def run_in_process(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """What a process of `notifier ARGUMENTS` would print and return. Not for the commands that
+    become psql: they would replace the tests."""
+    assert not {"psql", "schedule", "unschedule"} & {*arguments}
+    output, errors = StringIO(), StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with (
+        patch.dict(os.environ, environment, clear=True),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+    ):
+        try:
+            code = main(arguments)
+        except SystemExit as end:  # argparse
+            code = end.code if isinstance(end.code, int) else 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from sandbox.bench.fleet import Fleet, Session, Turns, WrongCount
 from sandbox.bench.report import Figure
 from tests.conftest import NOON, TestDatabase
 
+pytestmark = pytest.mark.slow
+
 SCALE = (200, (0, 1_800))
 TURNS = Turns(quick=7, passes=7, few=1, slow=1, events=600, day=20)
 FIGURES = {

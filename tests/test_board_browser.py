@@ -34,10 +34,13 @@ REFRESH = REFRESH_SECONDS * 1000
 BECOMES_TRUE = 120_000
 """As long as a slow machine may take for a refresh."""
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(),
-    reason="the board is not looked at: no Chromium is installed (apt-get install chromium)",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM.exists(),
+        reason="the board is not looked at: no Chromium is installed (apt-get install chromium)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

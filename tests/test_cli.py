@@ -1,4 +1,4 @@
-"""The command line, as processes of their own: what is printed, and the exit code."""
+"""The command line: what it prints, and its exit code."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def house(database: TestDatabase) -> Iterator[House]:
 
 @pytest.fixture
 def superuser(house: House) -> dict[str, str]:
-    """The environment's changes for whoever may apply a config."""
+    """Changes to the environment: a user who may apply a config."""
     return {"PGUSER": house.database.environment["PGUSER"]}
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the notifier runs from."""
+    """A copy of the files that the notifier reads."""
     for folder in ("notifier", "templates", "migrations"):
         shutil.copytree(
             ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
@@ -64,7 +64,7 @@ def assert_done(finished: Finished) -> None:
 
 
 def assert_refused(finished: Finished, *culprits: str) -> None:
-    """Exit code 2, and one line that names the culprit."""
+    """The command exits with 2 and prints one line, which names each culprit."""
     assert finished.returncode == 2, finished
     assert finished.stdout == ""
     (line,) = finished.stderr.splitlines()
@@ -78,7 +78,7 @@ def assert_refused(finished: Finished, *culprits: str) -> None:
 
 def test_run_once_delivers_what_is_due_and_exits(house: House) -> None:
     token = house.skip()
-    finished = house.cli("run", "--once")
+    finished = house.process("run", "--once")
     assert (finished.returncode, finished.stdout) == (0, "")
     assert house.states() == ["sent", "sent"]
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
@@ -90,11 +90,11 @@ def test_run_once_delivers_what_is_due_and_exits(house: House) -> None:
     ]
 
 
-def test_run_once_exits_0_though_a_recipient_failed(house: House) -> None:
+def test_run_once_exits_0_even_if_a_recipient_failed(house: House) -> None:
     house.configure({"type": "telegram", "chat_id": LOST_GROUP})
     house.skip()
     finished = house.cli("run", "--once", "--log-level", "warning")
-    assert finished.returncode == 2, "options of the whole command stand before its name"
+    assert finished.returncode == 2, "global options come before the command"
     finished = house.cli("--log-level", "warning", "run", "--once")
     assert finished.returncode == 0
     (line,) = finished.stderr.splitlines()
@@ -103,7 +103,7 @@ def test_run_once_exits_0_though_a_recipient_failed(house: House) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_run_finish_what_is_in_flight_and_exit_0(
+def test_after_a_signal_run_finishes_the_sends_in_flight_and_exits_0(
     house: House, number: signal.Signals
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=3600)
@@ -121,7 +121,7 @@ def test_a_signal_lets_run_finish_what_is_in_flight_and_exit_0(
             begun: list[str] = []
             while not begun or " stopping " not in begun[-1]:
                 begun.append(process.stderr.readline())
-                assert begun[-1], "it has ended"
+                assert begun[-1], "the process has ended"
             answer.set()
             _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         finally:
@@ -132,7 +132,7 @@ def test_a_signal_lets_run_finish_what_is_in_flight_and_exit_0(
     assert said == ["started", "stopping", "sent"]
 
 
-def test_run_says_that_results_could_not_be_recorded(house: House) -> None:
+def test_run_reports_results_that_it_could_not_record(house: House) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=1)
     house.skip()
     answer = threading.Event()
@@ -164,7 +164,7 @@ def test_run_says_that_results_could_not_be_recorded(house: House) -> None:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A folder of somebody else's modules, each of which leaves the file `taken` behind."""
+    """A folder of hostile modules; each creates the file `taken` when it is imported."""
     trap = f"open({str(tmp_path / 'taken')!r}, 'w').close()\n"
     for name in ("json", "psycopg", "notifier"):
         package = tmp_path / name
@@ -175,7 +175,7 @@ def hostile(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("way", ["by its path", "by a link", "by PATH"])
-def test_bin_notifier_runs_no_code_that_lies_in_the_current_folder(
+def test_bin_notifier_runs_no_code_from_the_current_folder(
     hostile: Path, tmp_path_factory: pytest.TempPathFactory, way: str
 ) -> None:
     link = tmp_path_factory.mktemp("bin") / "notifier"
@@ -224,7 +224,7 @@ def test_a_config_is_checked_applied_and_shown(
     assert shown["routes"] == [{"match": {}, "recipients": [TELEGRAM], "continue": False}]
 
 
-def test_who_may_not_apply_a_config_is_told_so(house: House) -> None:
+def test_applying_a_config_without_the_right_to_is_refused(house: House) -> None:
     assert_refused(house.cli("config", "apply"), "permission denied", "apply_config")
 
 
@@ -245,7 +245,7 @@ def test_a_bad_config_is_refused_and_nothing_changes(
     assert house.database.values("select config_id from scooters_ops.configs") == before
 
 
-def test_without_a_config_in_force_commands_say_what_to_do(house: House) -> None:
+def test_without_a_config_in_force_the_error_says_what_to_do(house: House) -> None:
     house.database.connection.execute("delete from scooters_ops.configs")
     for arguments in (["run", "--once"], ["config", "show"]):
         assert_refused(house.cli(*arguments), "no config is in force: make config")
@@ -256,17 +256,17 @@ def test_a_missing_template_is_named_and_nothing_is_sent(house: House, checkout:
     (checkout / "templates/en/job_skipped/st.summary.j2").unlink()
     for arguments in (["config", "check"], ["run", "--once"]):
         assert_refused(
-            house.cli(*arguments, cwd=checkout),
+            house.process_in(checkout, *arguments),
             "notifier.locale: no template en/job_skipped/st.summary.j2",
         )
     assert house.telegram.calls == []
 
 
-def test_a_broken_template_is_refused_before_it_is_needed(house: House, checkout: Path) -> None:
+def test_a_broken_template_is_found_before_it_is_needed(house: House, checkout: Path) -> None:
     path = checkout / "templates/en/job_skipped/telegram.text.j2"
     path.write_text("{{ courier_name }}")
     assert_refused(
-        house.cli("config", "check", cwd=checkout),
+        house.process_in(checkout, "config", "check"),
         "en/job_skipped/telegram.text.j2: line 1",
         "'courier_name' is undefined",
     )
@@ -305,7 +305,7 @@ def test_preview_of_a_real_notification_shows_its_facts(house: House) -> None:
     assert finished.stdout.count("Anna Nowak") == 3
 
 
-def test_preview_of_another_type_or_an_unknown_token_is_refused(house: House) -> None:
+def test_preview_refuses_a_token_of_another_type_and_an_unknown_token(house: House) -> None:
     token = house.skip()
     for type, asked, culprit in (
         ("timeout_in_point", token, f"'{token}' is of type job_skipped"),
@@ -318,7 +318,7 @@ def test_preview_of_another_type_or_an_unknown_token_is_refused(house: House) ->
 # --- status ------------------------------------------------------------------------------------
 
 
-def test_status_is_0_when_nothing_needs_a_person(house: House) -> None:
+def test_status_exits_0_when_nothing_needs_a_person(house: House) -> None:
     house.database.value("select scooters_ops.detect_timeouts()")
     finished = house.cli("status")
     assert_done(finished)
@@ -328,7 +328,7 @@ def test_status_is_0_when_nothing_needs_a_person(house: House) -> None:
     assert rest == ["Notifiers: none", "Deliveries: nothing waits", "Nothing needs a person."]
 
 
-def test_status_shows_what_waits_and_that_nobody_is_needed(house: House) -> None:
+def test_status_shows_what_waits_and_that_nothing_needs_a_person(house: House) -> None:
     house.configure(TELEGRAM, detection__enabled=False)
     house.skip("m1")
     house.telegram.script(house.telegram.refusal(500, "Internal Server Error"))
@@ -350,7 +350,7 @@ def test_status_shows_what_waits_and_that_nobody_is_needed(house: House) -> None
     assert last == "Nothing needs a person."
 
 
-def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
+def test_status_exits_1_and_says_why_and_what_to_do(house: House) -> None:
     house.configure(
         {"type": "telegram", "chat_id": LOST_GROUP}, channels__telegram__in_doubt="hold"
     )
@@ -364,7 +364,7 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
         "update scooters_ops.configs set applied_at = now() - interval '4 min'"
     )
 
-    finished = house.cli("status")
+    finished = house.process("status")
 
     assert (finished.returncode, finished.stderr) == (1, "")
     assert finished.stdout.splitlines()[0] == "Detection: no pass yet"
@@ -386,7 +386,7 @@ def test_status_is_1_and_says_why_and_what_to_do(house: House) -> None:
     ]
 
 
-def test_status_is_1_when_passes_have_stopped(house: House) -> None:
+def test_status_exits_1_when_passes_have_stopped(house: House) -> None:
     house.database.value("select scooters_ops.detect_timeouts()")
     house.database.connection.execute(
         "update scooters_ops.detection_passes set started_at = now() - interval '4 min'"
@@ -487,7 +487,7 @@ def test_status_for_programs_has_the_keys_that_the_docs_list(house: House) -> No
             assert f"`{key}`" in page, key
 
 
-def test_status_is_1_when_nobody_is_alive_to_take_what_is_due(house: House) -> None:
+def test_status_exits_1_when_something_is_due_and_no_notifier_is_alive(house: House) -> None:
     house.configure(
         TELEGRAM,
         notifier__poll_seconds=300,
@@ -506,7 +506,7 @@ def test_status_is_1_when_nobody_is_alive_to_take_what_is_due(house: House) -> N
     assert house.cli("status").returncode == 0
 
 
-def test_a_running_notifier_is_seen_and_a_stopped_one_is_not_missed(house: House) -> None:
+def test_status_shows_a_running_notifier_and_forgets_one_that_stopped(house: House) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=0.1)
     seen = "select name, seen_at, leases from scooters_ops.notifier_status where is_alive"
     with subprocess.Popen(command("run"), env=house.environment, cwd=ROOT) as process:
@@ -523,7 +523,7 @@ def test_a_running_notifier_is_seen_and_a_stopped_one_is_not_missed(house: House
     assert house.database.rows("select name from scooters_ops.notifier_status") == []
 
 
-def test_a_dead_notifier_is_told_of_and_needs_nobody(house: House) -> None:
+def test_status_shows_a_dead_notifier_which_needs_nobody(house: House) -> None:
     house.configure(TELEGRAM, detection__enabled=False)
     house.skip()
     house.database.value("select scooters_ops.plan_deliveries(1)")
@@ -543,7 +543,7 @@ def test_a_dead_notifier_is_told_of_and_needs_nobody(house: House) -> None:
     assert re.fullmatch(r"  n2: seen \d+ s ago, 0 leases", alive)
 
 
-def test_status_compiles_no_query_however_dear_the_planner_takes_it_for(house: House) -> None:
+def test_the_notifier_connects_with_jit_off(house: House) -> None:
     async def jit() -> str:
         database = await Database.connect(30)
         try:
@@ -560,7 +560,7 @@ def test_status_compiles_no_query_however_dear_the_planner_takes_it_for(house: H
 # --- retry -------------------------------------------------------------------------------------
 
 
-def test_retry_revives_one_or_all(house: House) -> None:
+def test_retry_revives_one_notification_or_all(house: House) -> None:
     house.configure(TELEGRAM, TICKET)
     tokens = house.skip_many(2)
     house.telegram.script(*[house.telegram.refusal(403, KICKED)] * 2)
@@ -598,7 +598,7 @@ def test_retry_of_one_channel_leaves_the_others_alone(house: House) -> None:
     assert house.states() == ["pending", "pending", "failed", "pending"]
 
 
-def test_what_a_person_found_to_have_arrived_is_recorded_as_sent_and_not_sent_again(
+def test_retry_as_sent_records_a_doubtful_recipient_as_sent_and_sends_nothing(
     house: House,
 ) -> None:
     house.configure(TELEGRAM, channels__telegram__in_doubt="hold")
@@ -619,7 +619,7 @@ def test_retry_of_an_unknown_token_is_refused(house: House) -> None:
     assert_refused(house.cli("retry", "m9_p1_j1_job_skipped"), 'no notification "m9_p1_j1_job_')
 
 
-# --- Bad input ---------------------------------------------------------------------------------
+# --- bad input ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -646,7 +646,7 @@ def test_an_unknown_command_shows_the_usage(
     assert shown.err.startswith("usage: notifier ")
 
 
-def test_no_database_is_one_line(house: House) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(house: House) -> None:
     for arguments in (["run"], ["run", "--once"], ["status"], ["retry", "--failed"]):
         assert_refused(house.cli(*arguments, PGPORT="1"), "no database", "port 1", "refused")
 
@@ -660,7 +660,7 @@ def test_no_database_is_one_line(house: House) -> None:
         ("host=/nowhere", "/nowhere"),
     ],
 )
-def test_a_database_url_that_leads_nowhere_is_one_line(
+def test_a_bad_database_url_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, culprit: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
@@ -679,7 +679,7 @@ def test_a_database_that_does_not_exist_is_named(house: House) -> None:
     )
 
 
-def test_database_url_wins_over_the_rest(house: House) -> None:
+def test_database_url_takes_precedence_over_libpqs_variables(house: House) -> None:
     finished = house.cli("config", "show", DATABASE_URL=house.conninfo, PGPORT="1")
     assert_done(finished)
 
@@ -706,7 +706,7 @@ def test_a_database_that_a_newer_version_migrated_is_refused(house: House) -> No
 def test_a_database_that_lacks_a_migration_is_refused(house: House, checkout: Path) -> None:
     (checkout / "migrations/9999_of_today.sql").write_text("select 1;\n")
     assert_refused(
-        house.cli("run", "--once", cwd=checkout),
+        house.process_in(checkout, "run", "--once"),
         house.database.name,
         "lacks the migration 9999_of_today: make migrate",
     )
@@ -723,7 +723,7 @@ def test_a_missing_secret_is_named_and_nothing_is_sent(house: House) -> None:
     assert house.states() == []
 
 
-def test_who_is_no_notifier_is_refused(house: House) -> None:
+def test_a_role_that_is_not_a_notifier_is_refused(house: House) -> None:
     house.database.connection.execute(
         "do $$ begin create role nobody_special login;"
         " exception when duplicate_object then null; end $$"

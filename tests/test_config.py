@@ -911,6 +911,7 @@ def connection(cluster: Postgres) -> Iterator[psycopg.Connection[Any]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(document=mutated_configs())
+@pytest.mark.slow(seconds=10)
 def test_the_notifier_and_the_database_accept_the_same_configs_and_understand_the_same(
     connection: psycopg.Connection[Any], tmp_path_factory: Any, document: dict[str, Any]
 ) -> None:

@@ -13,6 +13,8 @@ from notifier.config import ROOT
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import LOST_GROUP, SECRETS, TELEGRAM, TICKET, House, make_house
 
+pytestmark = pytest.mark.slow
+
 NAME = "copy_of_house"
 UNSENT = "select count(*) from scooters_ops.notification_recipients where state <> 'sent'"
 

@@ -749,6 +749,7 @@ def test_whatever_lies_in_public_whoever_schedules_does_not_call_it(
         cron.execute("drop role mallory")
 
 
+@pytest.mark.slow(seconds=60)
 def test_pg_cron_alone_notices_an_overdue_courier(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from notifier.config import ROOT
 from tests.conftest import PATIENCE_SECONDS
+
+pytestmark = pytest.mark.slow(seconds=20)
 
 
 def _processes_of(folder: Path) -> list[str]:

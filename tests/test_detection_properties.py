@@ -19,6 +19,8 @@ import pytest
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 
+pytestmark = pytest.mark.slow(seconds=20)
+
 SEED = int(os.environ.get("SCRIPTS_SEED", "20261124"))
 SCRIPTS = 220
 STEPS = 25

@@ -18,6 +18,8 @@ from tests.conftest import TestDatabase, config
 from tests.http_rigs import TOKEN, http_process, http_user
 from tests.pages import DOCS, PAGES, Block, Reader, blocks, reader, run, run_sql
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = "psql -X -q -f docs/example.sql"
 
 

@@ -115,7 +115,7 @@ def test_an_argument_that_is_not_text_is_refused(
 
 def test_a_terminal_that_lacks_the_characters_gets_escapes(house: House) -> None:
     token = house.skip(performer_name="Анна 🛵")
-    shown = house.cli("preview", "job_skipped", "--token", token, PYTHONIOENCODING="latin-1")
+    shown = house.process("preview", "job_skipped", "--token", token, PYTHONIOENCODING="latin-1")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert r"\u0410\u043d\u043d\u0430 \U0001f6f5" in shown.stdout
 

@@ -595,6 +595,7 @@ def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_gets_503(
 # --- the whole of it -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow(seconds=20)
 def test_schemathesis_finds_no_failure(
     database: TestDatabase, http: HttpProcess, tmp_path: Path
 ) -> None:

@@ -27,6 +27,8 @@ from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 from tests.http_rigs import TOKEN, HttpProcess, http_process, http_user, skip_url, with_files
 
+pytestmark = pytest.mark.slow
+
 FILES = 256
 CROWD = 2000
 AUTHORIZED = f"POST /v1/missions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n".encode()

@@ -23,6 +23,8 @@ from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
 from tests.http_rigs import TOKEN, http_process, http_user
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def house(database: TestDatabase) -> Iterator[House]:
@@ -60,7 +62,7 @@ def test_serve_delivers_nothing(house: House, environment: dict[str, str]) -> No
 
 
 def test_without_listen_no_port_is_opened(house: House) -> None:
-    assert "listening" not in house.cli("run", "--once").stderr
+    assert "listening" not in house.process("run", "--once").stderr
 
 
 def test_sigterm_finishes_the_send_and_the_request_in_progress(

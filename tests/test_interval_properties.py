@@ -12,12 +12,15 @@ from dataclasses import astuple, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
 from tests import reference
 from tests.conftest import TestDatabase, at, config
 from tests.reference import BETWEEN_POINTS, IN_POINT, Config, Event, Job, Mission, Point, Rule
+
+pytestmark = pytest.mark.slow(seconds=10)
 
 SEED = int(os.environ.get("HYPOTHESIS_SEED", "20261124"))
 EXAMPLES = 400

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,9 @@ from notifier.database.schema_version import known_migrations
 from notifier.migrate import migrations
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
+from tests.delivery_rigs import command, run_in_process
+
+pytestmark = pytest.mark.slow
 
 PASSWORD = "correct-horse-battery"
 SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
@@ -106,12 +108,14 @@ def other_version(tmp_path: Path) -> Path:
     return copy
 
 
-def run(
-    *arguments: str, environment: Mapping[str, str], project: Path = ROOT
+def notifier(
+    *arguments: str, environment: Mapping[str, str], project: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """python -m ARGUMENTS, of this project or of a copy of it."""
+    """notifier ARGUMENTS. A copy of the project needs a process of its own."""
+    if project is None:
+        return run_in_process(arguments, environment)
     return subprocess.run(
-        [sys.executable, "-m", *arguments],
+        command(*arguments),
         cwd=project,
         env=environment,
         capture_output=True,
@@ -121,8 +125,8 @@ def run(
     )
 
 
-def migrate(database: Scratch, project: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return run("notifier", "migrate", environment=database.environment, project=project)
+def migrate(database: Scratch, project: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return notifier("migrate", environment=database.environment, project=project)
 
 
 def test_migrating_twice_is_harmless(empty: Scratch) -> None:
@@ -140,7 +144,7 @@ def test_migrating_from_three_shells_at_once_applies_each_migration_once(
 ) -> None:
     shells = [
         subprocess.Popen(
-            [sys.executable, "-m", "notifier", "migrate"],
+            command("migrate"),
             cwd=ROOT,
             env=empty.environment,
             stdout=subprocess.PIPE,
@@ -171,8 +175,7 @@ def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(
     empty.execute("create role dba_of_this_test login")
     try:
         empty.execute(f"alter database {empty.name} owner to dba_of_this_test")
-        finished = run(
-            "notifier",
+        finished = notifier(
             "migrate",
             environment=empty.environment | {"PGUSER": "dba_of_this_test"},
         )
@@ -193,7 +196,7 @@ def test_an_upgrade_leaves_the_config_in_force_as_it_is(migrated: Scratch, tmp_p
     other = tmp_path / "config.json"
     other.write_text(json.dumps(config(notifier__poll_seconds=8)))
     for arguments in ((), (str(other),)):
-        finished = run("notifier", "migrate", *arguments, environment=migrated.environment)
+        finished = notifier("migrate", *arguments, environment=migrated.environment)
         assert (finished.returncode, finished.stderr) == (0, "")
         assert finished.stdout.endswith("\nconfig 2 stays in force; make config changes it\n")
     poll_seconds = "select config #>> '{notifier,poll_seconds}' from scooters_ops.config_in_force"
@@ -205,7 +208,7 @@ def test_the_first_migrate_applies_the_config_that_it_is_given(
 ) -> None:
     first = tmp_path / "first.json"
     first.write_text(json.dumps(config(notifier__poll_seconds=8)))
-    finished = run("notifier", "migrate", str(first), environment=empty.environment)
+    finished = notifier("migrate", str(first), environment=empty.environment)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.endswith(f"\n{first}: in force as config 1\n")
     poll_seconds = "select config #>> '{notifier,poll_seconds}' from scooters_ops.config_in_force"
@@ -381,7 +384,7 @@ def test_a_database_that_a_newer_version_migrated_is_refused_and_not_touched(
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"database '{migrated.name}': {newer}" in refused.stderr
     for arguments in (("status",), ("run", "--once"), ("config", "apply")):
-        refused = run("notifier", *arguments, environment=migrated.environment | SECRETS)
+        refused = notifier(*arguments, environment=migrated.environment | SECRETS)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert migrated.name in refused.stderr
         assert newer in refused.stderr
@@ -392,7 +395,7 @@ def test_a_database_that_lacks_a_migration_is_refused_by_the_notifier(
     migrated: Scratch, other_version: Path
 ) -> None:
     (other_version / "migrations/9000_new.sql").write_text("select 1;\n")
-    refused = run("notifier", "status", environment=migrated.environment, project=other_version)
+    refused = notifier("status", environment=migrated.environment, project=other_version)
     assert refused.returncode == 2
     assert "it lacks the migration 9000_new: make migrate" in refused.stderr
 
@@ -471,7 +474,7 @@ def test_a_database_that_was_never_migrated_is_refused_by_the_notifier(
 ) -> None:
     contents = empty.contents()
     for arguments in (("status",), ("run", "--once"), ("config", "apply")):
-        refused = run("notifier", *arguments, environment=empty.environment | SECRETS)
+        refused = notifier(*arguments, environment=empty.environment | SECRETS)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert empty.name in refused.stderr
         assert "make migrate" in refused.stderr
@@ -482,16 +485,16 @@ def test_a_database_that_was_never_migrated_is_refused_by_the_notifier(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("notifier", "--log-level", "debug", "migrate"),
-        ("notifier", "--log-level", "debug", "status"),
-        ("notifier", "--log-level", "debug", "config", "apply"),
+        ("--log-level", "debug", "migrate"),
+        ("--log-level", "debug", "status"),
+        ("--log-level", "debug", "config", "apply"),
     ],
 )
 def test_a_database_that_cannot_be_reached_is_named_without_its_password(
     cluster: Postgres, arguments: tuple[str, ...]
 ) -> None:
     for place in ("127.0.0.1:1/nowhere", f"127.0.0.1:{cluster.port}/nowhere"):
-        refused = run(
+        refused = notifier(
             *arguments,
             environment=cluster.environment()
             | {"DATABASE_URL": f"postgresql://postgres:{PASSWORD}@{place}"},
@@ -504,8 +507,10 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(
 
 def test_an_unreadable_database_url_is_refused_without_its_password(cluster: Postgres) -> None:
     for url in (f"postgresql://postgres:{PASSWORD}@[oops", f"password={PASSWORD} nonsense"):
-        for arguments in (("notifier", "migrate"), ("notifier", "status")):
-            refused = run(*arguments, environment=cluster.environment() | {"DATABASE_URL": url})
+        for arguments in (["migrate"], ["status"]):
+            refused = notifier(
+                *arguments, environment=cluster.environment() | {"DATABASE_URL": url}
+            )
             assert (refused.returncode, refused.stdout) == (2, "")
             assert refused.stderr
             assert "Traceback" not in refused.stderr
@@ -514,7 +519,9 @@ def test_an_unreadable_database_url_is_refused_without_its_password(cluster: Pos
 
 def test_migrating_starts_no_other_program(empty: Scratch, tmp_path: Path) -> None:
     """So that no argument shows a password to the machine's other users, and psql may be absent."""
-    finished = run("notifier", "migrate", environment=empty.environment | {"PATH": str(tmp_path)})
+    finished = notifier(
+        "migrate", environment=empty.environment | {"PATH": str(tmp_path)}, project=ROOT
+    )
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
 
 

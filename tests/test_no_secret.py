@@ -24,6 +24,8 @@ from sandbox.standins import RESET_AFTER, Fault, json_reply, page
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import LOGIN, SECRETS, TELEGRAM, TICKET, House, make_house
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct-horse-battery"
 PROXY_AUTH = "proxy-user:proxy-staple"
 LOCKED_OUT = "locked_out"
@@ -41,7 +43,7 @@ class Listener:
     def run(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
         """`notifier --log-level debug ARGUMENTS`, with the password in DATABASE_URL."""
         changes = {"DATABASE_URL": self.url, "PROXY_AUTH": PROXY_AUTH, **changes}
-        finished = self.house.cli("--log-level", "debug", *arguments, **changes)
+        finished = self.house.process("--log-level", "debug", *arguments, **changes)
         self.heard += [finished.stdout, finished.stderr]
         return finished
 

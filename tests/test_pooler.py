@@ -21,6 +21,8 @@ from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, command, make_
 from tests.http_rigs import TOKEN, http_process, skip_url
 from tests.pooler_rig import Pooler, pooler
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "duty_pooled"
 """A user that may write, deliver and read."""
 

@@ -1,4 +1,5 @@
-"""psql by make and by the command line: no secret in its arguments, nothing else lost."""
+"""How `make` and the command line start psql: no secret in its arguments, and every other option of
+the connection string."""
 
 from __future__ import annotations
 
@@ -17,6 +18,8 @@ from notifier.psql import Psql
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import command
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "pa55 'w\\ord"
 
 
@@ -26,13 +29,14 @@ def url(database: TestDatabase) -> str:
     )
 
 
-def test_no_target_of_make_shows_the_password_to_others(
+def test_no_make_target_puts_the_password_into_psqls_arguments(
     database: TestDatabase, tmp_path: Path
 ) -> None:
-    """psql is a script that notes its arguments, which everybody may read, and then is psql."""
-    noted = tmp_path / "arguments"
+    """Here psql is a script that writes down its arguments, which every user can read, and runs the
+    real one."""
+    seen = tmp_path / "arguments"
     wrapper = tmp_path / "psql"
-    wrapper.write_text(f'#!/bin/sh\necho "$@" >>{noted}\nexec {which("psql")} "$@"\n')
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >>{seen}\nexec {which("psql")} "$@"\n')
     wrapper.chmod(0o755)
     environment = database.environment | {
         "DATABASE_URL": url(database),
@@ -41,7 +45,7 @@ def test_no_target_of_make_shows_the_password_to_others(
     }
     try:
         for target in ("schedule", "status", "psql", "unschedule"):
-            noted.write_text("")
+            seen.write_text("")
             finished = subprocess.run(
                 ["make", target],
                 cwd=ROOT,
@@ -52,8 +56,8 @@ def test_no_target_of_make_shows_the_password_to_others(
                 check=False,
             )
             assert finished.returncode == 0, finished.stdout + finished.stderr
-            assert "keepalives_idle=77" in noted.read_text()
-            assert "pa55" not in noted.read_text() + finished.stdout + finished.stderr
+            assert "keepalives_idle=77" in seen.read_text()
+            assert "pa55" not in seen.read_text() + finished.stdout + finished.stderr
             assert database.name in finished.stdout
             if target == "psql":
                 assert "7MB" in finished.stdout
@@ -62,7 +66,7 @@ def test_no_target_of_make_shows_the_password_to_others(
             admin.execute("select cron.unschedule(jobid) from cron.job")
 
 
-def test_the_password_arrives_and_so_does_all_else_of_the_connection_string(
+def test_psql_gets_the_password_and_every_other_option_of_the_connection_string(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url(database))
@@ -74,7 +78,7 @@ def test_the_password_arrives_and_so_does_all_else_of_the_connection_string(
     assert "password" not in shown
 
 
-def test_the_command_line_hands_every_argument_to_psql(database: TestDatabase) -> None:
+def test_notifier_psql_passes_every_argument_to_psql(database: TestDatabase) -> None:
     answer = subprocess.check_output(
         command("psql", "-At", "-c", "select current_database()", "--set", "a=b"),
         env=database.environment | {"DATABASE_URL": url(database)},
@@ -83,14 +87,14 @@ def test_the_command_line_hands_every_argument_to_psql(database: TestDatabase) -
     assert answer == f"{database.name}\n"
 
 
-def test_without_a_connection_string_psql_has_libpqs_environment(
+def test_without_a_connection_string_psql_reads_libpqs_variables(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     assert Psql.on_database("-l").command == ["psql", "-X", "-l"]
 
 
-def test_a_secret_that_psql_takes_as_an_argument_only_is_refused_without_being_shown(
+def test_a_secret_that_psql_takes_only_as_an_argument_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "host=db1 sslpassword=pa55")

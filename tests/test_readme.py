@@ -8,7 +8,6 @@ from notifier.config import ROOT
 from tests.conftest import TestDatabase
 from tests.pages import README, blocks, reader
 
-# They install, test or demonstrate the whole project. .ci/run runs them, in this order.
 BY_CI = ["make lint", "make test", "make demo"]
 NOT_HERE = [*BY_CI, "make test QUICK=1"]
 

@@ -178,7 +178,7 @@ def test_planned_notifications_are_sent_although_planning_is_refused(
                 assert [row["idempotency_token"] for row in house.deliveries()] == [first]
                 reported = "select problem from scooters_ops.notifier_status"
                 await daemon.until(lambda: house.database.values(reported) == [problem])
-                shown = await asyncio.to_thread(house.cli, "status")
+                shown = await asyncio.to_thread(house.process, "status")
                 assert shown.returncode == 1
                 assert problem in shown.stdout
                 house.database.connection.execute(

@@ -15,6 +15,8 @@ from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, at, until
 from tests.test_partitioning import partition
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_IDENTITY = """
 select format('%I', relname)
 from pg_class

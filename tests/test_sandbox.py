@@ -16,6 +16,8 @@ import testing.common.database
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 # Says where its server is, and when interrupted whether that is there to the last, and then gone.

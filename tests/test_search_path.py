@@ -383,6 +383,7 @@ def test_what_is_installed_over_a_hostile_public_binds_nothing_of_it(
     assert database.detect(20) == 1
 
 
+@pytest.mark.slow
 def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase) -> None:
     """Their first statements too: the database's own path leads to public first."""
     with make_house(database) as house, http_user(database) as environment:
@@ -413,7 +414,7 @@ def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase
             ("schedule", "--wait", "0"),
             ("unschedule",),
         ):
-            finished = house.cli(*arguments, **admin)
+            finished = house.process(*arguments, **admin)
             # No pass is scheduled, which `status --jobs` says.
             assert finished.returncode == ("--jobs" in arguments), finished.stderr
             assert "hijacked" not in finished.stdout + finished.stderr

@@ -31,6 +31,8 @@ from tests.conftest import CONFIG, TestDatabase, shared_database
 from tests.delivery_rigs import SECRETS, TELEGRAM, TICKET, House, make_house
 from tests.http_rigs import TOKEN, skip_url, url_of
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "duty_everything"
 """A user that may write, deliver and read."""
 NAME = "Анна 🛴"
@@ -351,9 +353,9 @@ def test_every_setting_that_may_change_a_result_is_tried_or_excluded_for_a_reaso
 
 def test_the_programs_environment_does_not_change_what_is_read_and_written(house: House) -> None:
     mission_id = journey(house)
-    ran = house.cli("run", "--once", **CLIENT_SETTINGS)
+    ran = house.process("run", "--once", **CLIENT_SETTINGS)
     assert ran.returncode == 0, ran.stderr
-    shown = house.cli("status", **CLIENT_SETTINGS)
+    shown = house.process("status", **CLIENT_SETTINGS)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert_noticed(house, mission_id)
     assert_arrived(house)

@@ -25,6 +25,8 @@ from sandbox.postgres import SUPERUSER, Postgres
 from tests.conftest import config, until
 from tests.pages import DOCS, blocks, section
 
+pytestmark = pytest.mark.slow(seconds=40)
+
 PASSWORD = "s3cret"
 SETTINGS, OWNER_SQL, _COMMANDS = (
     block.text for block in blocks(section(DOCS / "dba.md", "## Set it up"))

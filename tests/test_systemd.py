@@ -27,6 +27,8 @@ from sandbox.standins import held
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 
+pytestmark = pytest.mark.slow
+
 UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")
 OPS_PAGE = (ROOT / "docs" / "ops.md").read_text("utf-8")
 WATCHDOG_SECONDS = 2.0
@@ -170,7 +172,7 @@ def test_it_reports_ready_only_after_it_has_started(house: House, any_systemd: S
 def test_a_notifier_that_cannot_start_sends_nothing(
     house: House, systemd: Systemd, change: dict[str, str]
 ) -> None:
-    finished = house.cli("run", **(systemd.environment() | change))
+    finished = house.process("run", **(systemd.environment() | change))
     assert finished.returncode == 2
     assert systemd.messages == []
 

@@ -20,6 +20,8 @@ from sandbox.torture_verdict import Due, Mishap, Row, Rules, Taken, Verdict, jud
 from sandbox.torture_world import BOT, ORGANIZATION, Terms, Trial, World, token_of
 from tests.conftest import PATIENCE_SECONDS
 
+pytestmark = pytest.mark.slow(seconds=10)
+
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:

@@ -29,6 +29,8 @@ from tests.upgrade_rigs import (
     slow_writer,
 )
 
+pytestmark = pytest.mark.slow
+
 SILENT: Callable[[str], None] = lambda _: None  # noqa: E731
 
 

@@ -16,6 +16,8 @@ from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import TELEGRAM, House, make_house
 from tests.http_rigs import HttpProcess, end_sessions, http_process, http_user, url_of
 
+pytestmark = pytest.mark.slow
+
 VIEWS = (
     *("config_in_force", "delivery_status", "recipient_status", "delivery_holds"),
     *("notifier_status", "detection_status", "notifications", "metrics"),
