@@ -468,7 +468,7 @@ class Database:
 
     async def resume(self, channels: Sequence[str]) -> None:
         """Lets these channels be probed at once if they are paused."""
-        await self._scalar("select scooters_ops.resume_channels(%s)", list(channels))
+        await self._scalar("select scooters_ops.probe_channels(%s)", list(channels))
 
     async def record(self, worker: str, results: Sequence[Result]) -> int:
         """Records results; returns how many counted, for the others' leases were lost. What a
@@ -512,9 +512,7 @@ class Database:
     async def adopt(self, worker: str, kept_ids: Sequence[int]) -> int:
         """Takes over what earlier connections of the worker's notifier have leased: these
         recipients; the others are given back. Returns how many were given back."""
-        return int(
-            await self._scalar("select scooters_ops.adopt_leases(%s, %s)", worker, list(kept_ids))
-        )
+        return await self.release(worker, kept_ids)
 
     async def report(self, notifier: str, config_id: int) -> None:
         """Says that the notifier is alive."""

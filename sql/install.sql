@@ -70,9 +70,11 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/unnoticed_timeouts.sql
 
 -- delivery/: recipients, leases, limits, results, status
+\ir delivery/changed_signatures.sql
 \ir delivery/wake_notifiers.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/plan_notifications.sql
+\ir delivery/planned_totals.sql
 \ir delivery/plan_deliveries.sql
 \ir delivery/adjust_for_clock_step.sql
 \ir delivery/rate_limit_status.sql
@@ -84,6 +86,8 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql
 \ir delivery/restart_rate_limits.sql
+\ir delivery/pause_channels.sql
+\ir delivery/hold_addresses.sql
 \ir delivery/record_deliveries.sql
 \ir delivery/release_deliveries.sql
 \ir delivery/adopt_leases.sql
@@ -97,6 +101,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/report_problem.sql
 \ir delivery/retire_notifier.sql
 \ir delivery/delivery_holds.sql
+\ir delivery/counting_limit.sql
 \ir delivery/unsent_recipients.sql
 \ir delivery/delivery_status.sql
 \ir delivery/recipient_status.sql
@@ -110,5 +115,8 @@ set search_path = pg_catalog, pg_temp;
 \ir board/board_notifications.sql
 \ir board/board.sql
 \ir board/board_mission.sql
+
+-- What nothing depends on any more
+\ir delivery/earlier_versions.sql
 
 reset search_path;

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from notifier.config import ROOT
 from notifier.database import MIGRATIONS
 from tests.conftest import TestDatabase, until
 
@@ -252,9 +253,53 @@ def test_what_no_route_matched_is_routed_anew_by_retry_and_counted_once(sender: 
     assert [completed for completed, _ in sender.told()] == [False, True, True]
     assert sender.retry() == 0
     assert [row["channel"] for row in sender.lease()] == ["telegram", "st"]
-    assert (
-        sender.database.value("select sum(planned)::int from scooters_ops.notification_counts") == 3
+    assert planned_totals(sender)["job_skipped"] == 3
+
+
+def planned_totals(sender: Sender) -> dict[str, int]:
+    rows = sender.call("planned_totals")
+    return {row["type"]: row["planned"] for row in rows}
+
+
+def test_a_plan_that_fails_counts_nothing_and_pruning_subtracts_nothing(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(2)
+    assert sender.plan() == 2
+    assert planned_totals(sender) == {
+        "job_skipped": 2,
+        "timeout_between_points": 0,
+        "timeout_in_point": 0,
+    }
+    sender.database.connection.execute("delete from scooters_ops.monitoring_notifications")
+    sender.database.create_mission("m3", 1)
+    sender.database.value("select scooters_ops.skip_job('m3', 'p1', 'j1')")
+    sender.database.connection.execute(
+        "update scooters_ops.configs set config = jsonb_set(config, '{routes}', '3')"
     )
+    with pytest.raises(psycopg.Error):
+        sender.plan()
+    assert planned_totals(sender)["job_skipped"] == 2
+
+
+def test_the_counts_of_an_earlier_version_go_on(sender: Sender) -> None:
+    """It kept them in a table, several rows for a type."""
+    own = sender.database.connection
+    own.execute(
+        "create table scooters_ops.notification_counts"
+        " (type scooters_ops.monitoring_notification_type, planned bigint);"
+        " insert into scooters_ops.notification_counts"
+        " values ('job_skipped', 40), ('job_skipped', 2), ('timeout_in_point', 0)"
+    )
+    own.execute((ROOT / "sql/delivery/earlier_versions.sql").read_bytes())
+    sender.route(TELEGRAM)
+    sender.skip()
+    assert sender.plan() == 1
+    assert planned_totals(sender) == {
+        "job_skipped": 43,
+        "timeout_between_points": 0,
+        "timeout_in_point": 0,
+    }
+    assert sender.database.value("select to_regclass('scooters_ops.notification_counts')") is None
 
 
 def test_without_a_config_notifications_wait_for_one(sender: Sender) -> None:
@@ -721,6 +766,7 @@ def test_giving_back_what_was_taken_over_does_not_settle_its_doubt(
     assert sender.lease()[0]["is_in_doubt"] is True
     assert sender.release() == 1
     assert sender.release() == 0
+    assert (sender.recipient()["state"], sender.recipient()["leased_by"]) == ("pending", None)
     (row,) = other.lease(worker="w2")
     assert (row["attempts"], row["is_in_doubt"]) == (2, True)
     # Once it has come to a result, it is a row like any other.
@@ -730,12 +776,7 @@ def test_giving_back_what_was_taken_over_does_not_settle_its_doubt(
     assert sender.lease()[0]["is_in_doubt"] is False
 
 
-# --- Adopt -------------------------------------------------------------------------------------
-
-
-def adopt(sender: Sender, worker: str, *kept_ids: int) -> int:
-    (row,) = sender.call("adopt_leases", worker, list(kept_ids))
-    return int(row["adopt_leases"])
+# --- Connections -------------------------------------------------------------------------------
 
 
 def test_the_next_connection_holds_what_the_notifier_knows_of_and_gives_the_rest_back(
@@ -747,7 +788,7 @@ def test_the_next_connection_holds_what_the_notifier_knows_of_and_gives_the_rest
     known, lost = sender.lease({"telegram": 2}, worker="n#01")
     sender.lease({"telegram": 1}, worker="other#01")
     (own,) = sender.lease({"telegram": 1}, worker="n#02")
-    assert adopt(sender, "n#02", known["recipient_id"], own["recipient_id"]) == 1
+    assert sender.release(known["recipient_id"], own["recipient_id"], worker="n#02") == 1
     assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None, "other#01", "n#02"]
     assert sender.record(result(known, "pending", delay_seconds=60), worker="n#02") == 1
     # It was leased by a statement whose answer was lost, and so was never sent.
@@ -763,7 +804,7 @@ def test_a_lease_that_its_own_notifier_does_not_know_of_is_given_back(sender: Se
     sender.plan()
     known, forgotten = sender.lease(seconds=0, worker="n#01")
     assert sender.lease(worker="n#01") == []
-    assert adopt(sender, "n#01", known["recipient_id"]) == 1
+    assert sender.release(known["recipient_id"], worker="n#01") == 1
     (again,) = sender.lease(worker="n#01")
     assert again["recipient_id"] == forgotten["recipient_id"]
     assert (again["attempts"], again["is_in_doubt"]) == (1, False)
@@ -778,11 +819,20 @@ def test_what_the_server_does_late_for_a_lost_connection_touches_nothing_that_is
     sender.plan()
     (row,) = sender.lease(worker="n#02")
     before = sender.recipient()
-    assert adopt(sender, "n#01") == 0
     assert sender.release(worker="n#01") == 0
     assert sender.record(result(row, "pending", error="HTTP 500"), worker="n#01") == 0
     assert sender.renew(row["recipient_id"], seconds=999, worker="n#01") == []
     assert sender.recipient() == before
+
+
+def test_a_notifier_of_the_previous_version_still_takes_over_its_leases(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(2)
+    sender.plan()
+    known, _ = sender.lease(worker="n#01")
+    (row,) = sender.call("adopt_leases", "n#02", [known["recipient_id"]])
+    assert row["adopt_leases"] == 1
+    assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None]
 
 
 def test_giving_back_what_a_lost_connection_had_taken_over_does_not_settle_its_doubt(
@@ -793,7 +843,7 @@ def test_giving_back_what_a_lost_connection_had_taken_over_does_not_settle_its_d
     sender.plan()
     sender.lease(seconds=0, worker="killed#01")
     assert sender.lease(worker="n#01")[0]["is_in_doubt"] is True
-    assert adopt(sender, "n#02") == 1
+    assert sender.release(worker="n#02") == 1
     assert [row["is_in_doubt"] for row in sender.lease(worker="n#02")] == [True]
 
 

@@ -409,7 +409,7 @@ def test_what_a_person_mends_is_tried_at_once(sender: Sender, mended_by: str) ->
     )
     assert sender.lease() == []
     if mended_by == "a restart":
-        sender.call("resume_channels", ["telegram"])
+        sender.call("probe_channels", ["telegram"])
         assert len(sender.lease()) == 1
     else:
         sender.route(TELEGRAM, notifier__poll_seconds=7)

@@ -229,7 +229,6 @@ def test_of_two_planners_each_counts_and_nobody_waits(house: House) -> None:
         assert [house.database.value(plan) for _ in range(2)] == [2, 2]
     count = 'select value from scooters_ops.metrics where labels = \'{"type": "job_skipped"}\''
     assert house.database.value(count) == 8
-    assert house.database.value("select count(*) from scooters_ops.notification_counts") == 2
 
 
 # --- health and readiness ------------------------------------------------------------------------

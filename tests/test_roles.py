@@ -35,11 +35,13 @@ CALLERS: dict[str, set[str]] = {
     "due_missions": set(),
     "is_deeper": set(),
     "json_path": set(),
-    "follow_clock": set(),
+    "adjust_for_clock_step": set(),
     "follow_history": set(),
-    "lock_undelivered": set(),
+    "lock_recipients": set(),
     "mission_facts": set(),
-    "note_channels": set(),
+    "hold_addresses": set(),
+    "pause_channels": set(),
+    "restart_rate_limits": set(),
     "prune": set(),
     "prune_in_batches": set(),
     "prune_notifications": set(),
@@ -71,7 +73,7 @@ CALLERS: dict[str, set[str]] = {
     "report_notifier": {NOTIFIER},
     "report_problem": {NOTIFIER},
     "retire_notifier": {NOTIFIER},
-    "resume_channels": {NOTIFIER},
+    "probe_channels": {NOTIFIER},
     "retry_deliveries": {NOTIFIER, OPERATOR},
     # Operators, who may ask all that analysts may
     "wake_missions": {OPERATOR},
@@ -86,8 +88,10 @@ CALLERS: dict[str, set[str]] = {
     "opens_or_closes_interval": {ANALYST, WRITER},
     "recipients_for": {ANALYST, NOTIFIER},
     "route_notification": {ANALYST, NOTIFIER},
-    "target_rules": {ANALYST, NOTIFIER},
-    "send_allowance": {ANALYST, NOTIFIER},
+    "counting_limit": {ANALYST, NOTIFIER},
+    "planned_totals": {ANALYST, NOTIFIER},
+    "rate_limit_status": {ANALYST, NOTIFIER},
+    "target_rate_limits": {ANALYST, NOTIFIER},
 }
 
 # What the notifier reads; analysts read every view.
@@ -222,6 +226,8 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "lease_deliveries",
         "next_delivery",
         "plan_deliveries",
+        "planned_totals",
+        "probe_channels",
         "record_deliveries",
         "record_event",
         "record_event_once",
@@ -230,7 +236,6 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "report_notifier",
         "report_problem",
         "retire_notifier",
-        "resume_channels",
         "retry_deliveries",
         "skip_job",
         "wake_for_history",
@@ -356,7 +361,7 @@ def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
         ).fetchall()
         assert len(leased) == 2
         notifier.execute("select * from scooters_ops.next_delivery('{telegram}')")
-        notifier.execute("select scooters_ops.resume_channels('{telegram}')")
+        notifier.execute("select scooters_ops.probe_channels('{telegram}')")
         results = [
             {
                 "recipient_id": recipient_id,

@@ -62,14 +62,9 @@ cross join
 union all
 select
     'notifications_total' as name,
-    jsonb_build_object('type', known.type) as labels,
-    coalesce(sum(counts.planned), 0) as value
-from
-    unnest(
-        enum_range(null::scooters_ops.monitoring_notification_type)
-    ) as known (type)
-left join scooters_ops.notification_counts as counts using (type)
-group by known.type
+    jsonb_build_object('type', counter.type) as labels,
+    counter.planned::double precision as value
+from scooters_ops.planned_totals() as counter
 union all
 select
     'unplanned_notifications' as name,

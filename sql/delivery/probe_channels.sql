@@ -1,5 +1,5 @@
--- Does what a channel refused us for still hold? The next message will tell.
-create or replace function scooters_ops.resume_channels(channels text[])
+-- Does a paused channel accept us again? The next message is the probe.
+create or replace function scooters_ops.probe_channels(channels text[])
 returns void
 language sql
 security definer
@@ -13,9 +13,9 @@ where
     and held_until > now()
 $$;
 
-comment on function scooters_ops.resume_channels(text[]) is
-'Lets these channels be probed at once if they are paused: a notifier that starts may have a new token.';
+comment on function scooters_ops.probe_channels(text[]) is
+'Ends the hold of these channels if they are paused, so that the next message probes them: a notifier that starts may have a new token.';
 
-revoke execute on function scooters_ops.resume_channels(text[]) from public;
-grant execute on function scooters_ops.resume_channels(text[])
+revoke execute on function scooters_ops.probe_channels(text[]) from public;
+grant execute on function scooters_ops.probe_channels(text[])
 to scooters_ops_notifier;

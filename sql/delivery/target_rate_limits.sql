@@ -1,6 +1,6 @@
--- Which limits hold for a chat or queue?
--- Telegram's groups and public channels are a negative number, or @name.
-create or replace function scooters_ops.target_rules(limits jsonb, address text)
+-- Which rate limits apply to this chat or queue?
+-- Telegram's groups and public channels have a negative number or an @name.
+create or replace function scooters_ops.target_rate_limits(limits jsonb, address text)
 returns jsonb
 language sql immutable parallel safe
 begin atomic -- noqa: disable=all
@@ -11,9 +11,9 @@ select limits -> 'per_target'
     end;
 end; -- noqa: enable=all
 
-comment on function scooters_ops.target_rules(jsonb, text) is
-'The rules (as in send_allowance) that a channel''s limits have for this chat or queue; null: the channel has no limits.';
+comment on function scooters_ops.target_rate_limits(jsonb, text) is
+'The rules (as in rate_limit_status) that a channel''s limits contain for this chat or queue; null: the channel has no limits.';
 
-revoke execute on function scooters_ops.target_rules(jsonb, text) from public;
-grant execute on function scooters_ops.target_rules(jsonb, text)
+revoke execute on function scooters_ops.target_rate_limits(jsonb, text) from public;
+grant execute on function scooters_ops.target_rate_limits(jsonb, text)
 to scooters_ops_analyst, scooters_ops_notifier;
