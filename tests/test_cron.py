@@ -194,8 +194,8 @@ def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
     assert problems(database) == []
     database.apply_config(detection__schedule="20 seconds")
     assert problems(database) == [
-        f"Job scooters_ops_detect@{database.name} differs from what the config in force or this"
-        " version wants: make schedule"
+        f"Job scooters_ops_detect@{database.name} is not as the config in force and this version"
+        " define it: make schedule"
     ]
     database.apply_config(detection__enabled=False)
     assert psql("unschedule", database.environment).returncode == 0
@@ -218,7 +218,7 @@ def test_status_says_that_a_job_is_of_an_earlier_version(
         (command, f"scooters_ops_{job}@"),
     )
     (line,) = problems(database)
-    assert line.startswith(f"Job scooters_ops_{job}@{database.name} differs from what")
+    assert line.startswith(f"Job scooters_ops_{job}@{database.name} is not as the config")
 
 
 def test_a_job_too_few_or_too_many_is_named_and_scheduling_again_mends_it(
@@ -281,9 +281,9 @@ def test_a_job_of_another_owner_is_replaced_where_that_is_allowed_and_else_named
         # To a plain user jobs of others do not exist, so there are two of each.
         with login(database, "second_owner") as second:
             assert psql("schedule", second).returncode == 0
-        twins = [line for line in problems(database) if "One will do" in line]
+        twins = [line for line in problems(database) if "Remove one" in line]
         assert len(twins) == 3
-        assert "is there for other_owner and for second_owner. One will do" in twins[0]
+        assert "exists for other_owner and for second_owner. Remove one" in twins[0]
         assert psql("schedule", database.environment).returncode == 0
         owners = cron.execute("select distinct username from cron.job").fetchall()
         assert owners == [("postgres",)]
@@ -396,7 +396,7 @@ def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_
             lines = problems(database)
         finally:
             cron.execute(f"alter database other_name rename to {renamed.name}".encode())
-    advice = "is of a database that is gone or renamed. Remove it: in database postgres, "
+    advice = "belongs to a database that was dropped or renamed. Remove it: in database postgres, "
     assert sorted(line.partition(f" {advice}")[0].partition("@")[2] for line in lines) == sorted(
         3 * [doomed.name] + 3 * [renamed.name]
     )
@@ -430,7 +430,7 @@ def test_whoever_may_use_pg_cron_neither_steers_a_terminal_nor_puts_words_into_s
         cron.execute("select cron.unschedule(jobid) from cron.job")
     for finished in (by_psql, by_notifier):
         said = finished.stdout + finished.stderr
-        assert "is of a database that is gone" in said
+        assert "belongs to a database that was dropped" in said
         assert "The last run of job" in said
         assert not STEERING.search(said.replace("\n", ""))
         assert "Nothing needs a person." not in [line.strip() for line in said.splitlines()]
@@ -439,14 +439,17 @@ def test_whoever_may_use_pg_cron_neither_steers_a_terminal_nor_puts_words_into_s
 @pytest.mark.parametrize(
     ("message", "advice"),
     [
-        ("connection failed", "Set cron.use_background_workers = on, and restart PostgreSQL."),
+        ("connection failed", "Set cron.use_background_workers = on and restart PostgreSQL."),
         ('FATAL: role "x" is not permitted to log in', "alter role postgres login"),
-        ("ERROR: permission denied for schema scooters_ops", "Let the owner of schema"),
+        (
+            "ERROR: permission denied for schema scooters_ops",
+            "Make schedule as the owner of schema",
+        ),
         (
             "ERROR:  canceling statement due to statement timeout\nCONTEXT:  SQL statement",
-            "statement timeout. For no limit: alter role postgres in database",
+            "statement timeout. To remove the limit: alter role postgres in database",
         ),
-        ("ERROR: out of memory", "Mend what it names"),
+        ("ERROR: out of memory", "Fix what it names"),
     ],
 )
 def test_status_names_the_first_failed_run_and_what_to_do_until_one_succeeds(
@@ -659,7 +662,7 @@ def test_a_minute_of_passes_ends_before_statement_timeout_and_status_says_so(
     assert psql("schedule", database.environment).returncode == 0
     cron.execute(f"alter database {database.name} set statement_timeout = '59s'".encode())
     (line,) = problems(database)
-    assert line.startswith("Passes run for a part of each minute only")
+    assert line.startswith("Passes run for only part of each minute")
     assert f"of postgres in database {database.name} is 59s" in line
     again = psql("schedule", database.environment)
     assert (again.returncode, line in again.stderr) == (3, True)
@@ -681,7 +684,7 @@ def test_scheduling_says_so_where_nothing_ever_runs(
         os.kill(launcher, signal.SIGCONT)
     assert waited.returncode == 3
     assert "pg_cron has not run the job in 1 seconds." in waited.stderr
-    assert "the jobs are made, and a person is needed" in waited.stderr
+    assert "the jobs were created, and a person is needed" in waited.stderr
     assert len(jobs(cron)) == 3
 
 

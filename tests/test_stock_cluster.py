@@ -215,5 +215,5 @@ def test_without_background_workers_schedule_and_status_say_in_words_what_to_do(
             "The last run of job scooters_ops_detect@untold failed: connection failed. pg_cron"
             " could not connect to localhost"
         ) in outcome.output
-        assert f"Set {WORKERS} = on, and restart PostgreSQL." in outcome.output
+        assert f"Set {WORKERS} = on and restart PostgreSQL." in outcome.output
         assert "Nothing needs a person" not in outcome.output

@@ -1,10 +1,10 @@
--- Was the clock set back, for example by a failover? Then nothing may wait for old times.
+-- Was the clock set back, as after a failover? Then nothing may wait for old times.
 -- The time of a notifier's last report and of a channel's last lease was "now" when it
--- was stored. If one of them is ahead of the clock, the clock was set back by that much:
+-- was stored. If one of them is ahead of the clock, the clock was set back by as much:
 -- future attempts, leases and holds move back by the same interval, and rate limits
 -- forget the messages that were leased ahead of now.
--- Every session that stores such times locks the channels' rows, so sessions that notice
--- the step at the same time take turns.
+-- Every session that stores such times locks the channels' rows, so sessions that
+-- notice the step at the same time take turns.
 create or replace function scooters_ops.adjust_for_clock_step()
 returns void
 language plpgsql

@@ -1,6 +1,6 @@
 -- How many notifications of each type were ever planned?
 -- A sequence counts each type: planning never waits for it, and pruning does not change
--- it. It counts too many only where plan_deliveries fails to commit, or after a crash of
+-- it. It counts too many only if plan_deliveries fails to commit, or after a crash of
 -- the server (at most 32 of each type).
 do $$
 declare

@@ -2,7 +2,7 @@
 -- A worker is a notifier and the number of its connection, "host:7:c0ffee#00000002".
 -- When a connection breaks, the server may still commit what that connection asked for,
 -- under its own worker name. The leases that the notifier keeps move to its current
--- connection. It never sent the others: the answer to the lease was lost, or the machine
+-- connection. It never sent the others: the answer to the lease was lost, or its host
 -- was suspended until the lease expired. Any notifier may lease them at once.
 -- is_taken_over does not change: an earlier holder may have sent the message.
 create or replace function scooters_ops.release_deliveries(
