@@ -1,14 +1,17 @@
 -- How does missions_history become a partitioned table? partition_missions_history.sql
 -- includes this file.
+-- The existing table becomes the first part, with all months up to this one, and no row
+-- of these is copied. The views, triggers and functions of sql/ use the new table when
+-- the transaction ends.
 
--- The key of a partitioned table holds the column by which it is partitioned. Its index
--- is built while everybody goes on writing, and waits for transactions in progress.
+-- The primary key of a partitioned table must contain the partition column. This builds
+-- its index without blocking writers; it waits for transactions in progress.
 create unique index concurrently if not exists missions_history_first_pkey
 on scooters_ops.missions_history (history_id, occurred_at);
 
 begin;
 
--- Shorter than deadlock_timeout: where two are in each other's way, this one gives up.
+-- Shorter than deadlock_timeout: in a deadlock this transaction gives up first.
 set local lock_timeout = '500ms';
 lock table scooters_ops.missions in share row exclusive mode;
 lock table scooters_ops.mission_points in share row exclusive mode;
@@ -22,8 +25,8 @@ select
     ) as next_history_id
 \gset
 
--- The old table makes room: names of tables, indexes and statistics are unique. Its
--- triggers would be for statements that name this part alone.
+-- Free the names of the table, its indexes and its statistics for the new table. The
+-- triggers of the old one would fire only for statements that name this part.
 drop trigger wake_for_inserted_history on scooters_ops.missions_history;
 drop trigger wake_for_updated_history on scooters_ops.missions_history;
 drop trigger wake_for_deleted_history on scooters_ops.missions_history;
@@ -42,7 +45,7 @@ rename to missions_history_first_mission_id_occurred_at_idx;
 alter index scooters_ops.missions_history_occurred_at_idx
 rename to missions_history_first_occurred_at_idx;
 
--- The new one is as the migrations made it, but for its key.
+-- The new table is as the migrations made it, except for its key.
 create table scooters_ops.missions_history (
     like scooters_ops.missions_history_first including constraints,
     constraint missions_history_pkey primary key (history_id, occurred_at)
@@ -71,7 +74,7 @@ type,
 (case when type in ('point_arrived', 'point_completed') then point_id end)
 from scooters_ops.missions_history;
 
--- Whoever owned it and had rights to it keeps them.
+-- Keep the owner and the grants.
 select
     format(
         'alter table scooters_ops.missions_history owner to %I',
@@ -95,8 +98,8 @@ where
     and acl.grantee <> old_table.relowner
 \gexec
 
--- Events from clocks that run ahead of this month go to the default part, and from
--- there to their month below.
+-- Events from clocks that are ahead of this month go to the default part, and then to
+-- their month when partition_missions_history.sql adds it.
 create table scooters_ops.missions_history_default
 partition of scooters_ops.missions_history default;
 
@@ -109,7 +112,7 @@ with strays as (
 insert into scooters_ops.missions_history_default
 select * from strays;
 
--- This reads the old table once, to see that every row belongs here.
+-- This reads the old table once, to check that every row belongs to this part.
 select
     format(
         'alter table scooters_ops.missions_history'
@@ -120,14 +123,14 @@ select
 \gexec
 
 comment on table scooters_ops.missions_history_first is
-'The part of missions_history with all months up to the one in which it was partitioned.';
+'The part of missions_history with all months up to the one in which the table was partitioned.';
 comment on table scooters_ops.missions_history_default is
-'The part of missions_history with the events that belong to no month that has a part.';
+'The part of missions_history with the events of months that have no part.';
 
--- Views stand on the table that was there when they were made.
+-- Views refer to the table that existed when they were created: recreate them.
 \ir ../install.sql
 
--- So that names below have their schema.
+-- So that the names in the message below include their schema.
 set search_path = pg_catalog, pg_temp;
 do $$
 declare
@@ -151,8 +154,8 @@ begin
             and dependency.refobjid = 'scooters_ops.missions_history_first'::regclass
     ) as dependant;
     if dependants is not null then
-        raise exception 'these would go on reading the old table alone: %', dependants
-        using hint = 'Drop them, run this again, then make them anew.';
+        raise exception 'these would read only the old part of the table: %', dependants
+        using hint = 'Drop them, run this script again, then create them again.';
     end if;
 end
 $$;

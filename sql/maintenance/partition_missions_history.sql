@@ -1,10 +1,8 @@
--- How does missions_history become a table of months?
+-- How is missions_history partitioned by month?
 -- psql -X -f sql/maintenance/partition_missions_history.sql, as the tables' owner.
--- The first time: the table as it is becomes the first part, with all months up to this
--- one; no row is copied, and views, triggers and functions of sql/ stand on the new
--- table when the transaction ends. Every time: the months up to the third from now are
--- added, so run it each month. It may be run as often as you like.
--- Where it ends with a lock timeout nothing has changed: run it again.
+-- The first run partitions the table; every run adds the months up to the third from
+-- now. Run it each month, or more often if you like. If it ends with a lock timeout,
+-- nothing has changed: run it again.
 \set ON_ERROR_STOP on
 \set QUIET on
 set timezone = 'UTC';
@@ -20,8 +18,8 @@ where oid = 'scooters_ops.missions_history'::regclass
 \ir convert_missions_history.sql
 \endif
 
--- The months that are missing, from the earliest that there is to the third from now.
--- What the default part holds of such a month moves into it.
+-- Add the missing months, from the earliest existing one to the third from now. Rows of
+-- such a month move into it from the default part.
 begin;
 set local lock_timeout = '500ms';
 
@@ -90,5 +88,5 @@ order by month
 
 commit;
 
--- Autovacuum analyzes the parts, but never the whole.
+-- Autovacuum analyzes the parts, but never the partitioned table itself.
 analyze scooters_ops.missions_history;
