@@ -1,6 +1,6 @@
--- Which recipients may have been sent by a notifier that died?
--- From now on is_taken_over says so until a result is recorded. So far it kept its
--- value after a result.
+-- Which messages may a dead notifier have sent?
+-- From now on is_taken_over is true until a result is recorded. Earlier versions did not
+-- reset it then.
 update scooters_ops.notification_recipients
 set is_taken_over = false
 where

@@ -443,7 +443,7 @@ def test_users_of_pg_cron_can_neither_control_a_terminal_nor_forge_lines_of_stat
         ('FATAL: role "x" is not permitted to log in', "alter role postgres login"),
         (
             "ERROR: permission denied for schema scooters_ops",
-            "Make schedule as the owner of schema",
+            "Run make schedule as the owner of schema",
         ),
         (
             "ERROR:  canceling statement due to statement timeout\nCONTEXT:  SQL statement",
@@ -602,7 +602,7 @@ def test_the_job_that_prunes_runs_finds_runs_without_an_end_and_runs_of_removed_
         "insert into cron.job_run_details (jobid, runid, status, command, database, start_time)"
         " select jobid, 1000, 'failed', command, database, null from cron.job"
     )
-    # Runs of removed jobs and of the current ones; the database's name tells them apart.
+    # The second make schedule replaces the jobs, so the first runs are of removed jobs.
     for first_runid in (1100, 1200):
         assert psql("schedule", database.environment).returncode == 0
         cron.execute(

@@ -212,12 +212,12 @@ problems (place, line) as (
             when message like '%not permitted to log in%'
                 then format('. Permit it: alter role %I login', username)
             when message like '%role "%" does not exist%'
-                then '. Make schedule as another user, who then owns the job'
+                then '. Run make schedule as another user, who then owns the job'
             when message like '%database "%" does not exist%'
                 then ': make schedule'
             when message like '%permission denied%'
                 then
-                    '. Make schedule as the owner of schema scooters_ops, who then'
+                    '. Run make schedule as the owner of schema scooters_ops, who then'
                     || ' owns the job'
             when message like '%does not exist%'
                 then ': make migrate'
