@@ -153,7 +153,7 @@ comment on column scooters_ops.monitoring_notifications.planned_at is
 comment on index scooters_ops.monitoring_notifications_pkey is
 'For: the notification of a recipient, in lease_deliveries and notification_deliveries; the oldest ones, in prune_notifications.';
 comment on index scooters_ops.monitoring_notifications_idempotency_token_key is
-'For: inserting each event once; one notification by its token, in lock_undelivered.';
+'For: inserting each event once; one notification by its token, in lock_recipients.';
 comment on index scooters_ops.monitoring_notifications_unplanned_idx is
 'For: what has no recipients yet, in plan_deliveries and delivery_status.';
 comment on index scooters_ops.monitoring_notifications_mission_id_idx is
@@ -176,7 +176,7 @@ comment on column scooters_ops.notification_recipients.attempts is
 comment on column scooters_ops.notification_recipients.next_attempt_at is
 'pending: when it is tried next; sending: when the lease ends.';
 comment on column scooters_ops.notification_recipients.leased_by is
-'While it is sending: the notifier that holds the lease, with the number of its connection after a #; empty when it gave it back in doubt.';
+'While it is sending: the notifier that holds the lease, with the number of its connection after a #.';
 comment on column scooters_ops.notification_recipients.last_error is
 'Why the last attempt that failed did.';
 comment on column scooters_ops.notification_recipients.reference is
@@ -186,7 +186,7 @@ comment on column scooters_ops.notification_recipients.sent_at is
 comment on column scooters_ops.notification_recipients.created_at is
 'When it was decided.';
 comment on column scooters_ops.notification_recipients.is_taken_over is
-'Whether the last lease followed one that had run out, so that the message may have been sent already.';
+'Whether a lease expired and no result was recorded since, so that the message may have been sent already.';
 comment on column scooters_ops.notification_recipients.idempotency_key is
 'What the channel was given as idempotency key, as delivery_key() makes it, from the first attempt on; null: it was never tried, or sent before there was such a key.';
 comment on column scooters_ops.notification_recipients.is_blocked is
@@ -204,7 +204,7 @@ comment on index scooters_ops.notification_recipients_due_idx is
 comment on index scooters_ops.notification_recipients_sending_idx is
 'For: how much is on its way to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries and notifier_status.';
 comment on index scooters_ops.notification_recipients_attention_idx is
-'For: what needs a person, in lock_undelivered and unsent_recipients.';
+'For: what needs a person, in lock_recipients and unsent_recipients.';
 
 comment on table scooters_ops.unrouted_notifications is
 'The notifications that no route matched when they were planned, so that nobody was told; retry_deliveries() routes them anew.';
@@ -278,12 +278,3 @@ comment on index scooters_ops.event_keys_pkey is
 'For: whether this event is known already, in record_event_once.';
 comment on index scooters_ops.event_keys_created_at_idx is
 'For: what is old, in prune.';
-
-comment on table scooters_ops.notification_counts is
-'How many notifications of each type have been planned, ever: for the view metrics. Of each type as many rows as notifiers ever planned at one moment; the count is their sum.';
-comment on column scooters_ops.notification_counts.type is
-'The type.';
-comment on column scooters_ops.notification_counts.part is
-'Number of the row.';
-comment on column scooters_ops.notification_counts.planned is
-'How many were planned (a count); what is pruned stays counted.';

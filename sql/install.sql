@@ -70,33 +70,38 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/unnoticed_timeouts.sql
 
 -- delivery/: recipients, leases, limits, results, status
+\ir delivery/changed_signatures.sql
 \ir delivery/wake_notifiers.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/plan_notifications.sql
+\ir delivery/planned_totals.sql
 \ir delivery/plan_deliveries.sql
-\ir delivery/follow_clock.sql
-\ir delivery/send_allowance.sql
-\ir delivery/target_rules.sql
+\ir delivery/adjust_for_clock_step.sql
+\ir delivery/rate_limit_status.sql
+\ir delivery/target_rate_limits.sql
 \ir delivery/delivery_channels.sql
 \ir delivery/delivery_queue.sql
 \ir delivery/delivery_key.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql
-\ir delivery/note_channels.sql
+\ir delivery/restart_rate_limits.sql
+\ir delivery/pause_channels.sql
+\ir delivery/hold_addresses.sql
 \ir delivery/record_deliveries.sql
 \ir delivery/release_deliveries.sql
 \ir delivery/adopt_leases.sql
-\ir delivery/lock_undelivered.sql
+\ir delivery/lock_recipients.sql
 \ir delivery/retry_deliveries.sql
 \ir delivery/confirm_deliveries.sql
-\ir delivery/resume_channels.sql
+\ir delivery/probe_channels.sql
 \ir delivery/notifications.sql
 \ir delivery/notification_deliveries.sql
 \ir delivery/report_notifier.sql
 \ir delivery/report_problem.sql
 \ir delivery/retire_notifier.sql
 \ir delivery/delivery_holds.sql
+\ir delivery/counting_limit.sql
 \ir delivery/unsent_recipients.sql
 \ir delivery/delivery_status.sql
 \ir delivery/recipient_status.sql
@@ -110,5 +115,8 @@ set search_path = pg_catalog, pg_temp;
 \ir board/board_notifications.sql
 \ir board/board.sql
 \ir board/board_mission.sql
+
+-- What nothing depends on any more
+\ir delivery/earlier_versions.sql
 
 reset search_path;

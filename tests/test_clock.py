@@ -110,7 +110,7 @@ def test_limits_by_themselves_count_no_grant_further_ahead_than_they_look_back(
 ) -> None:
     """Whatever else was stored: here it is the grants alone that are ahead."""
     allowance = (
-        "select free, opens_at - now() as opens_in from scooters_ops.send_allowance("
+        "select free, opens_at - now() as opens_in from scooters_ops.rate_limit_status("
         " array(select now() + make_interval(secs => ahead)"
         "  from unnest(%s::float[]) with ordinality as listed (ahead, n) order by n),"
         ' \'[{"messages": 2, "seconds": 60}]\')'

@@ -1,4 +1,4 @@
-"""sql/maintenance/silence_copy.sql: a copy of a busy database messages nobody."""
+"""sql/maintenance/silence_copy.sql: a copy of a busy database sends no messages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ UNSENT = "select count(*) from scooters_ops.notification_recipients where state 
 
 @pytest.fixture
 def house(database: TestDatabase) -> Iterator[House]:
-    """A database with everything that can wait: new, failed, retrying, in doubt, and a courier who
-    is late."""
+    """A database with unsent recipients of all kinds (new, failed, retrying) and a late courier."""
     with make_house(database) as house:
         house.configure(TELEGRAM, {"type": "telegram", "chat_id": LOST_GROUP})
         house.skip("m-failed")
@@ -42,7 +41,7 @@ def house(database: TestDatabase) -> Iterator[House]:
 
 @pytest.fixture
 def copy(house: House) -> Iterator[House]:
-    """What a restore makes of its dump, beside the same servers."""
+    """The database restored from a dump, with the same channels."""
     cluster = house.database.cluster
     environment = cluster.environment(NAME)
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
@@ -77,13 +76,12 @@ def silence(house: House, copy: str) -> subprocess.CompletedProcess[str]:
 
 
 def calls(house: House) -> int:
-    """How many requests the servers of production got."""
+    """How many requests production's Telegram and Tracker received."""
     return len(house.telegram.calls) + len(house.tracker.calls)
 
 
 def deliver_everything(house: House) -> None:
-    """What is late or skipped is noticed, what failed is revived, and a notifier with the tokens of
-    production delivers."""
+    """Runs detection, retries what failed and runs a notifier with production's tokens."""
     house.skip("m-after")
     house.database.value("select scooters_ops.detect_timeouts()")
     house.make_due()
@@ -91,9 +89,7 @@ def deliver_everything(house: House) -> None:
     assert house.cli("run", "--once", **SECRETS).returncode == 0
 
 
-def test_a_silenced_copy_sends_nothing_with_the_tokens_of_production(
-    house: House, copy: House
-) -> None:
+def test_a_silenced_copy_sends_nothing_with_productions_tokens(house: House, copy: House) -> None:
     silenced = silence(copy, NAME)
     assert silenced.returncode == 0, silenced.stderr
     before = calls(house)
@@ -102,17 +98,17 @@ def test_a_silenced_copy_sends_nothing_with_the_tokens_of_production(
     assert "m-late_p1__timeout_between_points" in copy.database.tokens()
 
 
-def test_a_copy_that_nobody_silenced_sends(house: House, copy: House) -> None:
+def test_a_copy_that_was_not_silenced_sends(house: House, copy: House) -> None:
     before = calls(house)
     deliver_everything(copy)
     assert calls(house) > before
 
 
-def test_a_database_that_is_not_the_copy_stays_as_it_is(house: House) -> None:
+def test_a_database_that_is_not_the_named_copy_is_not_changed(house: House) -> None:
     everything = "select count(*), max(config_id) from scooters_ops.configs"
     before = house.database.rows(everything), house.database.value(UNSENT)
     refused = silence(house, NAME)
     assert refused.returncode == 3
-    assert f'this is database "{house.database.name}", and not the copy' in refused.stderr
+    assert f'this is database "{house.database.name}", not the copy' in refused.stderr
     assert (house.database.rows(everything), house.database.value(UNSENT)) == before
     assert before[1] > 0

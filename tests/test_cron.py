@@ -30,7 +30,7 @@ from tests.test_foreign_texts import HOSTILE
 def psql(
     script: str, environment: dict[str, str], wait_seconds: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a script; schedule.sql does not wait for a first run unless told to."""
+    """Runs a script. By default schedule.sql does not wait for a first run."""
     settings = ["-v", "ON_ERROR_STOP=1", "-v", f"wait_seconds={wait_seconds}"]
     return subprocess.run(
         ["psql", "-X", "-q", *settings, "-f", f"sql/cron/{script}.sql"],
@@ -44,7 +44,7 @@ def psql(
 
 @pytest.fixture
 def cron(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to pg_cron's own database, which is another than the test's."""
+    """A connection to pg_cron's database, which is not the test's database."""
     with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as connection:
         connection.execute("create extension if not exists pg_cron")
         yield connection
@@ -80,7 +80,7 @@ def jobs(cron: psycopg.Connection[Any]) -> dict[str, tuple[str, str, str]]:
 
 
 def problems(database: TestDatabase) -> list[str]:
-    """What status.sql says of the jobs, a line each; it ends with an error if there are any."""
+    """The problems that status.sql lists, one a line; it ends with an error if there are any."""
     finished = psql("status", database.environment)
     *lines, verdict = finished.stderr.splitlines() or [""]
     assert finished.returncode == (3 if lines else 0), finished.stderr
@@ -91,7 +91,7 @@ def problems(database: TestDatabase) -> list[str]:
 def run_details(
     cron: psycopg.Connection[Any], job: str, status: str, message: str | None, **columns: Any
 ) -> None:
-    """Records a run of a job, later than all that pg_cron records meanwhile."""
+    """Records a run of a job with a higher runid than those that pg_cron records meanwhile."""
     row = {"status": status, "return_message": message, **columns}
     cron.execute(
         sql.SQL(
@@ -114,7 +114,7 @@ def knows_seconds(cron: psycopg.Connection[Any]) -> bool:
     return (int(major), int(minor)) >= (1, 5)
 
 
-def test_scheduling_makes_three_jobs_and_again_replaces_them(
+def test_scheduling_creates_three_jobs_and_scheduling_again_replaces_them(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     first = psql("schedule", database.environment)
@@ -163,7 +163,7 @@ def test_unscheduling_removes_the_jobs_of_this_database_and_is_harmless_when_rep
         assert set(jobs(cron)) == {"somebody else's"}
 
 
-def test_status_says_plainly_that_detection_has_stopped(
+def test_status_says_that_detection_has_stopped(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
@@ -181,12 +181,12 @@ def test_status_says_plainly_that_detection_has_stopped(
     stopped = psql("status", database.environment)
     assert stopped.returncode == 3
     assert "Detection has STOPPED: the last pass started 01:00:0" in stopped.stderr
-    assert "Does its launcher run" in stopped.stderr  # pg_cron recorded no run at all
+    assert "Does its launcher run" in stopped.stderr  # pg_cron recorded no run
     run_details(cron, "detect", "succeeded", "CALL")
     assert "Does its launcher run" not in psql("status", database.environment).stderr
 
 
-def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
+def test_status_says_what_is_not_scheduled_or_scheduled_differently(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     assert problems(database) == ["No pass is scheduled: make schedule"]
@@ -194,12 +194,12 @@ def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
     assert problems(database) == []
     database.apply_config(detection__schedule="20 seconds")
     assert problems(database) == [
-        f"Job scooters_ops_detect@{database.name} differs from what the config in force or this"
-        " version wants: make schedule"
+        f"Job scooters_ops_detect@{database.name} is not as the config in force and this version"
+        " define it: make schedule"
     ]
     database.apply_config(detection__enabled=False)
     assert psql("unschedule", database.environment).returncode == 0
-    assert problems(database) == []  # that is what somebody wants
+    assert problems(database) == []  # because the config disables detection
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_status_says_what_is_not_scheduled_or_scheduled_otherwise(
         ("prune_runs", "delete from cron.job_run_details where end_time < now()"),
     ],
 )
-def test_status_says_that_a_job_is_of_an_earlier_version(
+def test_status_says_that_an_earlier_version_scheduled_a_job(
     database: TestDatabase, cron: psycopg.Connection[Any], job: str, command: str
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
@@ -218,10 +218,10 @@ def test_status_says_that_a_job_is_of_an_earlier_version(
         (command, f"scooters_ops_{job}@"),
     )
     (line,) = problems(database)
-    assert line.startswith(f"Job scooters_ops_{job}@{database.name} differs from what")
+    assert line.startswith(f"Job scooters_ops_{job}@{database.name} is not as the config")
 
 
-def test_a_job_too_few_or_too_many_is_named_and_scheduling_again_mends_it(
+def test_status_names_missing_and_surplus_jobs_and_scheduling_again_fixes_them(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
@@ -249,7 +249,7 @@ def test_a_job_too_few_or_too_many_is_named_and_scheduling_again_mends_it(
         ("nodename = 'db1'", "Job {detect} runs on another server, host db1, port {port}:"),
     ],
 )
-def test_a_job_that_runs_elsewhere_or_not_is_named_and_scheduling_again_replaces_it_truly(
+def test_status_names_jobs_that_are_paused_or_run_elsewhere_and_scheduling_again_replaces_them(
     database: TestDatabase, cron: psycopg.Connection[Any], change: str, line: str
 ) -> None:
     everything = "select * from cron.job where jobid = (select max(jobid) - 2 from cron.job)"
@@ -273,24 +273,24 @@ def test_a_job_that_runs_elsewhere_or_not_is_named_and_scheduling_again_replaces
     assert problems(database) == []
 
 
-def test_a_job_of_another_owner_is_replaced_where_that_is_allowed_and_else_named(
+def test_another_owners_job_is_replaced_if_that_is_allowed_and_otherwise_named(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     with login(database, "other_owner") as other:
         assert psql("schedule", other).returncode == 0
-        # To a plain user jobs of others do not exist, so there are two of each.
+        # A plain user does not see the jobs of others, so there are two of each.
         with login(database, "second_owner") as second:
             assert psql("schedule", second).returncode == 0
-        twins = [line for line in problems(database) if "One will do" in line]
+        twins = [line for line in problems(database) if "Remove one" in line]
         assert len(twins) == 3
-        assert "is there for other_owner and for second_owner. One will do" in twins[0]
+        assert "exists for other_owner and for second_owner. Remove one" in twins[0]
         assert psql("schedule", database.environment).returncode == 0
         owners = cron.execute("select distinct username from cron.job").fetchall()
         assert owners == [("postgres",)]
         assert problems(database) == []
 
 
-def test_to_a_plain_user_passes_of_somebody_elses_job_are_no_missing_job(
+def test_a_plain_user_is_not_told_of_a_missing_job_while_another_users_job_runs_passes(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
@@ -303,7 +303,7 @@ def test_to_a_plain_user_passes_of_somebody_elses_job_are_no_missing_job(
 
 
 @pytest.mark.parametrize("script", ["schedule", "unschedule", "status"])
-def test_whoever_may_not_use_pg_cron_is_told_the_grant(
+def test_a_user_without_rights_on_pg_cron_is_told_which_grant_to_ask_for(
     database: TestDatabase, cron: psycopg.Connection[Any], script: str
 ) -> None:
     with login(database, "stranger") as stranger:
@@ -339,7 +339,7 @@ def test_whoever_may_not_use_pg_cron_is_told_the_grant(
         "quote_all_identifiers = on",
     ],
 )
-def test_the_scripts_work_whatever_their_user_is_set_to(
+def test_the_scripts_work_with_any_settings_of_their_user(
     database: TestDatabase, cron: psycopg.Connection[Any], setting: str
 ) -> None:
     database.value("select scooters_ops.detect_timeouts()")
@@ -351,7 +351,7 @@ def test_the_scripts_work_whatever_their_user_is_set_to(
             assert f"scooters_ops_detect@{database.name}" in finished.stdout
 
 
-def test_a_database_may_have_a_name_that_the_roles_encoding_cannot_hold(
+def test_a_database_name_may_have_characters_that_the_roles_encoding_lacks(
     cluster: Postgres, cron: psycopg.Connection[Any]
 ) -> None:
     name = "самокаты_Ω"
@@ -370,7 +370,7 @@ def test_a_database_may_have_a_name_that_the_roles_encoding_cannot_hold(
         cron.execute(f'drop database "{name}" with (force)'.encode())
 
 
-def test_a_run_that_a_pause_canceled_is_no_failure_to_mend(
+def test_a_run_that_was_cancelled_by_pausing_its_job_is_not_a_failure(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
@@ -381,7 +381,7 @@ def test_a_run_that_a_pause_canceled_is_no_failure_to_mend(
     assert "is paused" in line
 
 
-def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_them(
+def test_status_says_how_to_remove_jobs_of_a_dropped_or_renamed_database(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     with shared_database(database.cluster) as doomed:
@@ -396,7 +396,7 @@ def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_
             lines = problems(database)
         finally:
             cron.execute(f"alter database other_name rename to {renamed.name}".encode())
-    advice = "is of a database that is gone or renamed. Remove it: in database postgres, "
+    advice = "belongs to a database that was dropped or renamed. Remove it: in database postgres, "
     assert sorted(line.partition(f" {advice}")[0].partition("@")[2] for line in lines) == sorted(
         3 * [doomed.name] + 3 * [renamed.name]
     )
@@ -405,10 +405,10 @@ def test_jobs_of_a_database_that_is_gone_or_renamed_are_named_with_what_removes_
     assert problems(database) == []
 
 
-def test_whoever_may_use_pg_cron_neither_steers_a_terminal_nor_puts_words_into_status(
+def test_users_of_pg_cron_can_neither_control_a_terminal_nor_forge_lines_of_status(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
-    """psql prints errors and echoes as they are."""
+    """psql prints errors and \\echo unfiltered."""
     hostile = f"{HOSTILE}\nNothing needs a person."
     with login(database, "annoyed") as annoyed:
         conninfo = make_conninfo(database.cluster.conninfo("postgres"), user=annoyed["PGUSER"])
@@ -430,7 +430,7 @@ def test_whoever_may_use_pg_cron_neither_steers_a_terminal_nor_puts_words_into_s
         cron.execute("select cron.unschedule(jobid) from cron.job")
     for finished in (by_psql, by_notifier):
         said = finished.stdout + finished.stderr
-        assert "is of a database that is gone" in said
+        assert "belongs to a database that was dropped" in said
         assert "The last run of job" in said
         assert not STEERING.search(said.replace("\n", ""))
         assert "Nothing needs a person." not in [line.strip() for line in said.splitlines()]
@@ -439,17 +439,20 @@ def test_whoever_may_use_pg_cron_neither_steers_a_terminal_nor_puts_words_into_s
 @pytest.mark.parametrize(
     ("message", "advice"),
     [
-        ("connection failed", "Set cron.use_background_workers = on, and restart PostgreSQL."),
+        ("connection failed", "Set cron.use_background_workers = on and restart PostgreSQL."),
         ('FATAL: role "x" is not permitted to log in', "alter role postgres login"),
-        ("ERROR: permission denied for schema scooters_ops", "Let the owner of schema"),
+        (
+            "ERROR: permission denied for schema scooters_ops",
+            "Run make schedule as the owner of schema",
+        ),
         (
             "ERROR:  canceling statement due to statement timeout\nCONTEXT:  SQL statement",
-            "statement timeout. For no limit: alter role postgres in database",
+            "statement timeout. To remove the limit: alter role postgres in database",
         ),
-        ("ERROR: out of memory", "Mend what it names"),
+        ("ERROR: out of memory", "Fix what it names"),
     ],
 )
-def test_status_names_the_first_failed_run_and_what_to_do_until_one_succeeds(
+def test_status_names_the_last_failed_run_and_what_to_do_until_a_run_succeeds(
     database: TestDatabase, cron: psycopg.Connection[Any], message: str, advice: str
 ) -> None:
     assert psql("schedule", database.environment).returncode == 0
@@ -465,7 +468,7 @@ def test_status_names_the_first_failed_run_and_what_to_do_until_one_succeeds(
     assert problems(database) == []
 
 
-def test_status_needs_a_person_or_does_not_with_one_answer_and_one_exit_code(
+def test_status_says_with_its_last_line_and_exit_code_whether_a_person_is_needed(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     def make_status() -> tuple[int, str]:
@@ -517,7 +520,7 @@ def test_status_counts_the_failures_of_each_job_and_shows_the_last_message(
     assert run_at == failed_at == "2020-02-02 02:02:00+00"
 
 
-def test_pg_cron_may_live_in_our_own_database_whatever_its_name(
+def test_pg_cron_may_be_in_our_own_database_whatever_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = 'Scooters\' "own" database'
@@ -557,7 +560,7 @@ def test_a_database_that_was_never_migrated_is_named(cluster: Postgres, script: 
     assert 'database "postgres" was never migrated: make migrate' in refused.stderr
 
 
-def test_a_server_without_pg_cron_says_how_to_get_it() -> None:
+def test_on_a_server_without_pg_cron_the_error_says_how_to_get_it() -> None:
     with Postgres(cron_database=None) as server:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:
             connection.execute("create schema scooters_ops")
@@ -591,7 +594,7 @@ def test_the_job_that_prunes_runs_deletes_old_runs_of_our_jobs_only(
     }
 
 
-def test_the_job_that_prunes_runs_knows_those_without_an_end_and_those_of_former_jobs(
+def test_the_job_that_prunes_runs_finds_runs_without_an_end_and_runs_of_removed_jobs(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     cron.execute("select cron.schedule('somebody else''s', '0 0 1 1 *', 'select 1')")
@@ -599,7 +602,7 @@ def test_the_job_that_prunes_runs_knows_those_without_an_end_and_those_of_former
         "insert into cron.job_run_details (jobid, runid, status, command, database, start_time)"
         " select jobid, 1000, 'failed', command, database, null from cron.job"
     )
-    # As the database's name says it, once by the jobs of before and once by those of now.
+    # The second make schedule replaces the jobs, so the first runs are of removed jobs.
     for first_runid in (1100, 1200):
         assert psql("schedule", database.environment).returncode == 0
         cron.execute(
@@ -619,7 +622,7 @@ def test_the_job_that_prunes_runs_knows_those_without_an_end_and_those_of_former
     left = cron.execute(
         "select runid from cron.job_run_details where runid between 1000 and 1300 order by runid"
     ).fetchall()
-    # What was never connected is as old as the runs after it. What runs, or might, stays.
+    # A run that never connected is as old as the runs after it. Runs that have not ended stay.
     assert [runid for (runid,) in left] == [
         1000,
         *(1102, 1106, 1107, 1108),
@@ -628,7 +631,7 @@ def test_the_job_that_prunes_runs_knows_those_without_an_end_and_those_of_former
 
 
 @pytest.mark.parametrize("distance", ["0 seconds", "61 seconds"])
-def test_the_distance_of_passes_within_a_minute_is_checked(
+def test_the_time_between_passes_within_a_minute_is_checked(
     database: TestDatabase, distance: str
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="from 1 second to 1 minute"):
@@ -659,16 +662,16 @@ def test_a_minute_of_passes_ends_before_statement_timeout_and_status_says_so(
     assert psql("schedule", database.environment).returncode == 0
     cron.execute(f"alter database {database.name} set statement_timeout = '59s'".encode())
     (line,) = problems(database)
-    assert line.startswith("Passes run for a part of each minute only")
+    assert line.startswith("Passes run for only part of each minute")
     assert f"of postgres in database {database.name} is 59s" in line
     again = psql("schedule", database.environment)
     assert (again.returncode, line in again.stderr) == (3, True)
-    # The command that it names lifts it.
+    # The command that the message names removes the limit.
     cron.execute(line.partition(f"{database.name} is 59s: ")[2].encode())
     assert problems(database) == []
 
 
-def test_scheduling_says_so_where_nothing_ever_runs(
+def test_scheduling_says_that_no_run_has_started(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
     (launcher,) = cron.execute(
@@ -681,15 +684,15 @@ def test_scheduling_says_so_where_nothing_ever_runs(
         os.kill(launcher, signal.SIGCONT)
     assert waited.returncode == 3
     assert "pg_cron has not run the job in 1 seconds." in waited.stderr
-    assert "the jobs are made, and a person is needed" in waited.stderr
+    assert "the jobs were created, and a person is needed" in waited.stderr
     assert len(jobs(cron)) == 3
 
 
-def test_whatever_lies_in_public_whoever_schedules_does_not_call_it(
+def test_the_scripts_call_no_function_of_the_schema_public(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
-    """Better matches for the names that the scripts use, as anybody might have made them where
-    public is open to everybody."""
+    """Functions in public that match the scripts' calls better than PostgreSQL's own: any user can
+    create them where public is open to everybody."""
     cron.execute("create role mallory")
     traps = """
         create function public.trap() returns boolean language plpgsql as
@@ -732,7 +735,7 @@ def test_whatever_lies_in_public_whoever_schedules_does_not_call_it(
         assert cron.execute(
             "select rolsuper from pg_roles where rolname = 'mallory'"
         ).fetchone() == (False,)
-        # They would be called without that: the test can fail.
+        # With public in search_path they would be called, so the test can fail.
         cron.execute("select octet_length(current_database())")
         assert cron.execute(
             "select rolsuper from pg_roles where rolname = 'mallory'"

@@ -1,4 +1,4 @@
-"""The functions of delivery: plan, lease, record, retry, and the views that show how far it is."""
+"""The SQL functions of delivery (plan, lease, record, release, retry) and the status views."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from notifier.resources import MIGRATIONS
+from notifier.resources import MIGRATIONS, SQL
 from tests.conftest import TestDatabase, until
 
 TELEGRAM = {"type": "telegram", "chat_id": -1001}
@@ -24,20 +24,20 @@ NOTIFIER = "scooters_ops_notifier"
 
 
 class Sender:
-    """What a notifier does, as its role, on a connection of its own."""
+    """Calls the functions of a notifier, in the notifier's role and on its own connection."""
 
     def __init__(self, database: TestDatabase) -> None:
         self.database = database
         self.connection = database.connect(role=NOTIFIER)
 
     def route(self, *recipients: dict[str, Any], **changes: Any) -> None:
-        """Everything is told to these recipients, without limits unless `changes` say so."""
+        """Routes everything to these recipients, without limits unless `changes` set them."""
         routes = [{"match": {}, "recipients": list(recipients)}]
         without = {f"channels__{channel}__limits": None for channel in BOTH}
         self.database.apply_config(routes=routes, **(without | changes))
 
     def skip(self, count: int = 1, city: str = "Moscow") -> list[str]:
-        """A job is skipped in each of so many missions; returns the notifications' tokens."""
+        """Skips a job in each of `count` missions; returns the tokens of the notifications."""
         for number in range(1, count + 1):
             self.database.create_mission(f"m{number}", 1, attributes={"city": city})
             self.database.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", f"m{number}")
@@ -94,7 +94,7 @@ class Sender:
         return row
 
     def wait_seconds(self) -> float:
-        """How long until the only recipient is due."""
+        """How many seconds remain until the only recipient is due."""
         return float(
             self.database.value(
                 "select extract(epoch from next_attempt_at - now())"
@@ -126,7 +126,7 @@ def result(row: dict[str, Any], state: str, **fields: Any) -> dict[str, Any]:
 
 @contextmanager
 def waiting_for(database: TestDatabase, blocked: int) -> Iterator[None]:
-    """Ends when so many connections to the database wait for a lock."""
+    """The block ends when `blocked` connections to the database wait for a lock."""
     yield
     while (
         database.value(
@@ -156,7 +156,7 @@ def test_a_plan_stores_exactly_the_recipients_that_the_routes_name(sender: Sende
     ]
 
 
-def test_the_plan_follows_type_job_type_and_attributes(sender: Sender) -> None:
+def test_the_plan_depends_on_type_job_type_and_attributes(sender: Sender) -> None:
     sender.database.apply_config(
         routes=[
             {
@@ -173,7 +173,7 @@ def test_the_plan_follows_type_job_type_and_attributes(sender: Sender) -> None:
     assert [row["target"] for row in sender.recipients()] == [TICKET, TELEGRAM]
 
 
-def test_a_plan_is_made_once_whatever_config_says_later(sender: Sender) -> None:
+def test_a_plan_is_made_once_and_a_later_config_does_not_change_it(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     assert sender.plan() == 1
@@ -182,7 +182,9 @@ def test_a_plan_is_made_once_whatever_config_says_later(sender: Sender) -> None:
     assert [row["target"] for row in sender.recipients()] == [TELEGRAM]
 
 
-def test_a_plan_takes_no_more_than_a_batch_the_oldest_first(sender: Sender) -> None:
+def test_a_plan_takes_the_oldest_notifications_first_and_no_more_than_its_maximum(
+    sender: Sender,
+) -> None:
     sender.route(TELEGRAM)
     tokens = sender.skip(5)
     assert sender.plan(2) == 2
@@ -190,7 +192,7 @@ def test_a_plan_takes_no_more_than_a_batch_the_oldest_first(sender: Sender) -> N
     assert [sender.plan(2), sender.plan(2), sender.plan(2)] == [2, 1, 0]
 
 
-def test_a_notification_of_which_a_route_says_that_nobody_is_told_is_completed_at_once(
+def test_a_notification_whose_route_has_no_recipients_is_completed_at_once(
     sender: Sender,
 ) -> None:
     sender.database.apply_config(routes=[{"match": {}, "recipients": []}])
@@ -203,7 +205,7 @@ def test_a_notification_of_which_a_route_says_that_nobody_is_told_is_completed_a
 
 
 OTHERS = {"match": {"city": "Kazan"}, "recipients": [TELEGRAM]}
-"""A route that does not match what is skipped here."""
+"""A route that does not match the jobs skipped here."""
 
 
 def unrouted(sender: Sender) -> list[str]:
@@ -230,11 +232,11 @@ def test_a_notification_that_no_route_matches_is_unrouted_and_not_completed(
     )
 
 
-def test_what_no_route_matched_is_routed_anew_by_retry_and_counted_once(sender: Sender) -> None:
+def test_retry_routes_unrouted_notifications_again_and_counts_them_once(sender: Sender) -> None:
     sender.database.apply_config(routes=[OTHERS])
     tokens = sender.skip(3)
     sender.plan()
-    assert sender.retry(tokens[0]) == 0  # still none matches
+    assert sender.retry(tokens[0]) == 0  # still no route matches
     assert unrouted(sender) == tokens
 
     sender.route(TELEGRAM, TICKET)
@@ -252,9 +254,53 @@ def test_what_no_route_matched_is_routed_anew_by_retry_and_counted_once(sender: 
     assert [completed for completed, _ in sender.told()] == [False, True, True]
     assert sender.retry() == 0
     assert [row["channel"] for row in sender.lease()] == ["telegram", "st"]
-    assert (
-        sender.database.value("select sum(planned)::int from scooters_ops.notification_counts") == 3
+    assert planned_totals(sender)["job_skipped"] == 3
+
+
+def planned_totals(sender: Sender) -> dict[str, int]:
+    rows = sender.call("planned_totals")
+    return {row["type"]: row["planned"] for row in rows}
+
+
+def test_a_failed_plan_does_not_count_and_pruning_subtracts_nothing(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(2)
+    assert sender.plan() == 2
+    assert planned_totals(sender) == {
+        "job_skipped": 2,
+        "timeout_between_points": 0,
+        "timeout_in_point": 0,
+    }
+    sender.database.connection.execute("delete from scooters_ops.monitoring_notifications")
+    sender.database.create_mission("m3", 1)
+    sender.database.value("select scooters_ops.skip_job('m3', 'p1', 'j1')")
+    sender.database.connection.execute(
+        "update scooters_ops.configs set config = jsonb_set(config, '{routes}', '3')"
     )
+    with pytest.raises(psycopg.Error):
+        sender.plan()
+    assert planned_totals(sender)["job_skipped"] == 2
+
+
+def test_an_upgrade_keeps_the_counts_of_an_earlier_version(sender: Sender) -> None:
+    """Earlier versions counted in a table, with several rows for each type."""
+    own = sender.database.connection
+    own.execute(
+        "create table scooters_ops.notification_counts"
+        " (type scooters_ops.monitoring_notification_type, planned bigint);"
+        " insert into scooters_ops.notification_counts"
+        " values ('job_skipped', 40), ('job_skipped', 2), ('timeout_in_point', 0)"
+    )
+    own.execute((SQL / "delivery" / "earlier_versions.sql").read_bytes())
+    sender.route(TELEGRAM)
+    sender.skip()
+    assert sender.plan() == 1
+    assert planned_totals(sender) == {
+        "job_skipped": 43,
+        "timeout_between_points": 0,
+        "timeout_in_point": 0,
+    }
+    assert sender.database.value("select to_regclass('scooters_ops.notification_counts')") is None
 
 
 def test_without_a_config_notifications_wait_for_one(sender: Sender) -> None:
@@ -266,7 +312,7 @@ def test_without_a_config_notifications_wait_for_one(sender: Sender) -> None:
     assert sender.told() == [(False, [{**TELEGRAM, "sended": False}])]
 
 
-def test_two_planners_at_once_plan_each_notification_once_and_never_wait(
+def test_two_concurrent_planners_plan_each_notification_once_and_do_not_wait(
     sender: Sender, other: Sender
 ) -> None:
     sender.route(TELEGRAM, TICKET)
@@ -279,7 +325,7 @@ def test_two_planners_at_once_plan_each_notification_once_and_never_wait(
     assert len(sender.recipients()) == 10
 
 
-def test_many_planners_at_once_plan_each_notification_once(sender: Sender) -> None:
+def test_many_concurrent_planners_plan_each_notification_once(sender: Sender) -> None:
     sender.route(TELEGRAM, TICKET)
     sender.skip(40)
 
@@ -300,7 +346,7 @@ def test_many_planners_at_once_plan_each_notification_once(sender: Sender) -> No
 # --- Lease -------------------------------------------------------------------------------------
 
 
-def test_a_lease_names_the_recipient_and_the_notification(sender: Sender) -> None:
+def test_a_lease_returns_the_recipient_and_the_notification(sender: Sender) -> None:
     sender.route(TELEGRAM)
     (token,) = sender.skip()
     sender.plan()
@@ -331,7 +377,7 @@ def test_each_channel_gives_no_more_than_its_slots(sender: Sender) -> None:
     assert sender.lease({"pigeon": 5}) == []
 
 
-def test_a_crowd_that_waits_for_one_channel_never_blocks_another(sender: Sender) -> None:
+def test_a_crowd_waiting_for_one_channel_does_not_block_another(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -355,7 +401,7 @@ def test_a_crowd_that_waits_for_one_channel_never_blocks_another(sender: Sender)
     assert len(leased) == 11
 
 
-def test_the_longest_due_come_first(sender: Sender) -> None:
+def test_recipients_that_are_due_longest_come_first(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip(3)
     sender.plan()
@@ -367,7 +413,7 @@ def test_the_longest_due_come_first(sender: Sender) -> None:
     assert leased == ["m3", "m2", "m1"]
 
 
-def test_two_lessees_at_once_get_different_rows(sender: Sender, other: Sender) -> None:
+def test_two_concurrent_notifiers_lease_different_rows(sender: Sender, other: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip(6)
     sender.plan()
@@ -381,7 +427,7 @@ def test_two_lessees_at_once_get_different_rows(sender: Sender, other: Sender) -
     assert len({row["recipient_id"] for row in mine + theirs}) == 6
 
 
-def test_who_leases_of_one_channel_never_waits_for_another_channel(
+def test_leases_of_different_channels_do_not_wait_for_each_other(
     sender: Sender, other: Sender
 ) -> None:
     sender.route(TELEGRAM, TICKET)
@@ -393,7 +439,7 @@ def test_who_leases_of_one_channel_never_waits_for_another_channel(
         assert len(other.lease({"st": 4}, worker="w2")) == 1
 
 
-def test_each_recipient_and_notification_has_a_key_of_its_own_that_never_changes(
+def test_each_recipient_of_each_notification_has_its_own_key_that_never_changes(
     sender: Sender,
 ) -> None:
     topic = {**TELEGRAM, "message_thread_id": 7}
@@ -412,7 +458,7 @@ def test_each_recipient_and_notification_has_a_key_of_its_own_that_never_changes
         )
     ]
     keys = {row["recipient_id"]: row["idempotency_key"] for row in leased}
-    # A chat that moved and a person who retries do not change it either.
+    # A move of the chat and a retry by a person do not change it either.
     sender.record(*(result(row, "failed", moved_to={"chat_id": -7}) for row in leased[:1]))
     sender.record(*(result(row, "pending") for row in leased[1:]))
     sender.retry()
@@ -421,17 +467,17 @@ def test_each_recipient_and_notification_has_a_key_of_its_own_that_never_changes
     assert {row["recipient_id"]: row["idempotency_key"] for row in again} == keys
 
 
-def test_what_was_tried_before_an_upgrade_keeps_the_key_that_it_was_tried_under(
+def test_a_recipient_that_was_tried_before_an_upgrade_keeps_its_key(
     sender: Sender,
 ) -> None:
-    """Before it the key was the notification's token: a ticket of that key may exist."""
+    """Earlier versions used the token as the key, so a ticket with that key may exist."""
     sender.route(TICKET)
     tokens = sender.skip(6)
     sender.plan()
     tried = sender.lease({"st": 5})
     for row, state in zip(tried, ("pending", "in_doubt", "failed", "failed"), strict=False):
         sender.record(result(row, state, error="no answer came"))
-    sender.retry(tokens[3])  # it counts its attempts anew
+    sender.retry(tokens[3])  # it counts its attempts from 0 again
     sender.database.connection.execute(
         "update scooters_ops.notification_recipients set idempotency_key = null"
     )
@@ -448,7 +494,7 @@ def test_what_was_tried_before_an_upgrade_keeps_the_key_that_it_was_tried_under(
     }
 
 
-def test_a_lease_holds_until_its_time_is_over_and_then_comes_back_in_doubt(
+def test_a_lease_lasts_until_it_expires_and_then_comes_back_in_doubt(
     sender: Sender, other: Sender
 ) -> None:
     sender.route(TELEGRAM)
@@ -464,8 +510,8 @@ def test_a_lease_holds_until_its_time_is_over_and_then_comes_back_in_doubt(
     assert sender.recipient()["leased_by"] == "w2"
 
 
-def test_a_worker_is_not_given_its_own_lease_again(sender: Sender, other: Sender) -> None:
-    """It would take for doubtful what it knows that it has not sent."""
+def test_a_worker_does_not_get_its_own_expired_lease(sender: Sender, other: Sender) -> None:
+    """It knows that it did not send the message, but would have to treat it as in doubt."""
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -474,7 +520,7 @@ def test_a_worker_is_not_given_its_own_lease_again(sender: Sender, other: Sender
     assert [row["is_in_doubt"] for row in other.lease(worker="w2")] == [True]
 
 
-def test_what_is_due_later_is_not_leased(sender: Sender) -> None:
+def test_a_recipient_that_is_due_later_is_not_leased(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -489,7 +535,7 @@ def test_what_is_due_later_is_not_leased(sender: Sender) -> None:
 
 
 @pytest.mark.parametrize("state", ["sent", "failed", "in_doubt"])
-def test_what_is_settled_is_not_leased(sender: Sender, state: str) -> None:
+def test_a_recipient_with_a_final_state_is_not_leased(sender: Sender, state: str) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -501,7 +547,7 @@ def test_what_is_settled_is_not_leased(sender: Sender, state: str) -> None:
 # --- Record ------------------------------------------------------------------------------------
 
 
-def test_a_success_is_recorded_with_all_that_follows_from_it(sender: Sender) -> None:
+def test_a_success_is_recorded_and_updates_the_notification(sender: Sender) -> None:
     sender.route(TELEGRAM, TICKET)
     sender.skip()
     sender.plan()
@@ -530,7 +576,7 @@ def test_a_record_is_all_or_nothing(sender: Sender) -> None:
     assert sender.recipient()["state"] == "sending"
 
 
-def test_a_transient_error_waits_as_long_as_it_says(sender: Sender) -> None:
+def test_a_transient_error_delays_the_next_attempt(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -542,7 +588,7 @@ def test_a_transient_error_waits_as_long_as_it_says(sender: Sender) -> None:
     assert 89 < sender.wait_seconds() <= 90.5
 
 
-def test_an_attempt_that_was_none_is_given_back(sender: Sender) -> None:
+def test_an_attempt_that_does_not_count_is_given_back(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -564,7 +610,7 @@ def test_a_failure_keeps_the_notification_incomplete(sender: Sender, state: str)
 
 
 @pytest.mark.parametrize("state", ["pending", "failed", "in_doubt"])
-def test_who_has_lost_the_lease_changes_nothing(sender: Sender, state: str) -> None:
+def test_a_worker_that_lost_its_lease_changes_nothing(sender: Sender, state: str) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -575,7 +621,7 @@ def test_who_has_lost_the_lease_changes_nothing(sender: Sender, state: str) -> N
     assert sender.recipient() == before
 
 
-def test_who_has_lost_the_lease_is_believed_that_it_was_sent(sender: Sender) -> None:
+def test_a_worker_that_lost_its_lease_can_still_record_a_success(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -588,7 +634,7 @@ def test_who_has_lost_the_lease_is_believed_that_it_was_sent(sender: Sender) -> 
     assert sender.recipient()["reference"] == "1"
 
 
-def test_a_failed_recipient_that_was_sent_after_all_is_sent(sender: Sender) -> None:
+def test_a_failed_recipient_becomes_sent_when_its_success_arrives_late(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -599,7 +645,7 @@ def test_a_failed_recipient_that_was_sent_after_all_is_sent(sender: Sender) -> N
     assert sender.recipient()["state"] == "sent"
 
 
-def test_recording_the_same_twice_is_harmless(sender: Sender) -> None:
+def test_recording_the_same_result_twice_is_harmless(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -610,7 +656,7 @@ def test_recording_the_same_twice_is_harmless(sender: Sender) -> None:
     assert sender.record() == 0
 
 
-def test_of_two_recorders_of_one_notification_the_later_sees_the_earlier(
+def test_the_second_of_two_concurrent_recorders_sees_what_the_first_recorded(
     sender: Sender, other: Sender
 ) -> None:
     sender.route(TELEGRAM, TICKET)
@@ -626,7 +672,7 @@ def test_of_two_recorders_of_one_notification_the_later_sees_the_earlier(
     assert sender.told() == [(True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])]
 
 
-def test_recorders_of_the_same_rows_in_opposite_orders_do_not_deadlock(
+def test_recording_the_same_rows_in_opposite_orders_does_not_deadlock(
     sender: Sender,
 ) -> None:
     sender.route(TELEGRAM, TICKET, OTHER_CHAT)
@@ -663,7 +709,7 @@ def test_a_renewed_lease_lasts_from_now(sender: Sender, other: Sender) -> None:
     assert (sender.recipient()["state"], sender.recipient()["attempts"]) == ("sending", 1)
 
 
-def test_only_what_is_still_held_is_renewed(sender: Sender) -> None:
+def test_only_leases_that_are_still_held_are_renewed(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip(3)
     sender.plan()
@@ -685,7 +731,7 @@ def test_only_what_is_still_held_is_renewed(sender: Sender) -> None:
 # --- Release -----------------------------------------------------------------------------------
 
 
-def test_what_is_given_back_is_due_at_once_and_nothing_is_held_against_it(sender: Sender) -> None:
+def test_a_released_recipient_is_due_at_once_and_its_attempt_does_not_count(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -701,7 +747,7 @@ def test_what_is_given_back_is_due_at_once_and_nothing_is_held_against_it(sender
     assert sender.release() == 0
 
 
-def test_only_ones_own_is_given_back_and_not_what_is_kept(sender: Sender) -> None:
+def test_release_gives_back_the_workers_own_leases_except_the_kept_ones(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip(4)
     sender.plan()
@@ -711,7 +757,7 @@ def test_only_ones_own_is_given_back_and_not_what_is_kept(sender: Sender) -> Non
     assert [row["leased_by"] for row in sender.recipients()] == ["w1", None, "w2", None]
 
 
-def test_giving_back_what_was_taken_over_does_not_settle_its_doubt(
+def test_a_released_recipient_that_was_taken_over_stays_in_doubt(
     sender: Sender, other: Sender
 ) -> None:
     sender.route(TELEGRAM)
@@ -721,24 +767,20 @@ def test_giving_back_what_was_taken_over_does_not_settle_its_doubt(
     assert sender.lease()[0]["is_in_doubt"] is True
     assert sender.release() == 1
     assert sender.release() == 0
+    assert (sender.recipient()["state"], sender.recipient()["leased_by"]) == ("pending", None)
     (row,) = other.lease(worker="w2")
     assert (row["attempts"], row["is_in_doubt"]) == (2, True)
-    # Once it has come to a result, it is a row like any other.
+    # A result settles the doubt.
     other.record(result(row, "pending"), worker="w2")
     sender.lease()
     assert sender.release() == 1
     assert sender.lease()[0]["is_in_doubt"] is False
 
 
-# --- Adopt -------------------------------------------------------------------------------------
+# --- Connections -------------------------------------------------------------------------------
 
 
-def adopt(sender: Sender, worker: str, *kept_ids: int) -> int:
-    (row,) = sender.call("adopt_leases", worker, list(kept_ids))
-    return int(row["adopt_leases"])
-
-
-def test_the_next_connection_holds_what_the_notifier_knows_of_and_gives_the_rest_back(
+def test_release_moves_kept_leases_to_the_next_connection_and_gives_the_others_back(
     sender: Sender,
 ) -> None:
     sender.route(TELEGRAM)
@@ -747,45 +789,54 @@ def test_the_next_connection_holds_what_the_notifier_knows_of_and_gives_the_rest
     known, lost = sender.lease({"telegram": 2}, worker="n#01")
     sender.lease({"telegram": 1}, worker="other#01")
     (own,) = sender.lease({"telegram": 1}, worker="n#02")
-    assert adopt(sender, "n#02", known["recipient_id"], own["recipient_id"]) == 1
+    assert sender.release(known["recipient_id"], own["recipient_id"], worker="n#02") == 1
     assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None, "other#01", "n#02"]
     assert sender.record(result(known, "pending", delay_seconds=60), worker="n#02") == 1
-    # It was leased by a statement whose answer was lost, and so was never sent.
+    # The answer to its lease was lost, so it was never sent.
     (again,) = sender.lease(worker="n#02")
     assert (again["recipient_id"], again["attempts"]) == (lost["recipient_id"], 1)
     assert again["is_in_doubt"] is False
 
 
-def test_a_lease_that_its_own_notifier_does_not_know_of_is_given_back(sender: Sender) -> None:
-    """No notifier leases what it holds, so nobody would ever take it while that one lives."""
+def test_a_lease_that_its_own_notifier_does_not_keep_is_given_back(sender: Sender) -> None:
+    """A notifier never leases what it holds itself, so the row would wait as long as it runs."""
     sender.route(TELEGRAM)
     sender.skip(2)
     sender.plan()
     known, forgotten = sender.lease(seconds=0, worker="n#01")
     assert sender.lease(worker="n#01") == []
-    assert adopt(sender, "n#01", known["recipient_id"]) == 1
+    assert sender.release(known["recipient_id"], worker="n#01") == 1
     (again,) = sender.lease(worker="n#01")
     assert again["recipient_id"] == forgotten["recipient_id"]
     assert (again["attempts"], again["is_in_doubt"]) == (1, False)
 
 
-def test_what_the_server_does_late_for_a_lost_connection_touches_nothing_that_is_leased_now(
+def test_late_statements_of_a_lost_connection_do_not_change_current_leases(
     sender: Sender,
 ) -> None:
-    """Whichever of its statements it was that hung: the row must not be sent twice."""
+    """Whichever statement the server runs late, the row must not be sent twice."""
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
     (row,) = sender.lease(worker="n#02")
     before = sender.recipient()
-    assert adopt(sender, "n#01") == 0
     assert sender.release(worker="n#01") == 0
     assert sender.record(result(row, "pending", error="HTTP 500"), worker="n#01") == 0
     assert sender.renew(row["recipient_id"], seconds=999, worker="n#01") == []
     assert sender.recipient() == before
 
 
-def test_giving_back_what_a_lost_connection_had_taken_over_does_not_settle_its_doubt(
+def test_a_notifier_of_the_previous_version_still_takes_over_its_leases(sender: Sender) -> None:
+    sender.route(TELEGRAM)
+    sender.skip(2)
+    sender.plan()
+    known, _ = sender.lease(worker="n#01")
+    (row,) = sender.call("adopt_leases", "n#02", [known["recipient_id"]])
+    assert row["adopt_leases"] == 1
+    assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None]
+
+
+def test_a_lease_that_a_lost_connection_had_taken_over_stays_in_doubt_when_released(
     sender: Sender,
 ) -> None:
     sender.route(TELEGRAM)
@@ -793,7 +844,7 @@ def test_giving_back_what_a_lost_connection_had_taken_over_does_not_settle_its_d
     sender.plan()
     sender.lease(seconds=0, worker="killed#01")
     assert sender.lease(worker="n#01")[0]["is_in_doubt"] is True
-    assert adopt(sender, "n#02") == 1
+    assert sender.release(worker="n#02") == 1
     assert [row["is_in_doubt"] for row in sender.lease(worker="n#02")] == [True]
 
 
@@ -820,21 +871,21 @@ def states(sender: Sender) -> list[tuple[str, int]]:
     return [(row["state"], row["attempts"]) for row in sender.recipients()]
 
 
-def test_one_notification_is_revived_and_what_was_sent_stays(mixed: Sender) -> None:
+def test_retry_revives_one_notification_and_leaves_sent_recipients_alone(mixed: Sender) -> None:
     assert mixed.retry("m1_p1_j1_job_skipped") == 1
     assert states(mixed) == [("pending", 0), ("sent", 1), ("in_doubt", 1), ("failed", 1)]
     assert [row["target"] for row in mixed.lease()] == [TELEGRAM]
 
 
-def test_all_are_revived(mixed: Sender) -> None:
+def test_retry_without_a_token_revives_all(mixed: Sender) -> None:
     assert mixed.retry() == 3
     assert states(mixed) == [("pending", 0), ("sent", 1), ("pending", 0), ("pending", 0)]
     assert mixed.retry() == 0
-    # The reason is still there for whoever asks why it was not sent.
+    # last_error still says why it was not sent.
     assert mixed.recipients()[0]["last_error"] == "was failed"
 
 
-def test_what_is_being_sent_or_waits_is_not_revived(sender: Sender) -> None:
+def test_retry_leaves_leased_and_waiting_recipients_alone(sender: Sender) -> None:
     sender.route(TELEGRAM, TICKET)
     sender.skip()
     sender.plan()
@@ -845,14 +896,14 @@ def test_what_is_being_sent_or_waits_is_not_revived(sender: Sender) -> None:
     assert sender.lease() == []
 
 
-def test_an_unknown_token_is_refused_by_its_name(mixed: Sender) -> None:
+def test_an_error_names_an_unknown_token(mixed: Sender) -> None:
     with pytest.raises(psycopg.errors.NoDataFound) as refusal:
         mixed.retry("m9_p1__timeout_in_point")
     assert refusal.value.diag.message_primary == 'no notification "m9_p1__timeout_in_point"'
     assert states(mixed)[0] == ("failed", 1)
 
 
-def test_those_of_one_channel_are_revived(mixed: Sender) -> None:
+def test_retry_can_be_limited_to_one_channel(mixed: Sender) -> None:
     assert mixed.retry(channel="st") == 1
     assert states(mixed) == [("failed", 1), ("sent", 1), ("in_doubt", 1), ("pending", 0)]
     assert mixed.retry("m2_p1_j1_job_skipped", "telegram") == 1
@@ -861,14 +912,16 @@ def test_those_of_one_channel_are_revived(mixed: Sender) -> None:
 
 
 @pytest.mark.parametrize("function", ["retry", "confirm"])
-def test_an_unknown_channel_is_refused_by_its_name(mixed: Sender, function: str) -> None:
+def test_an_error_names_an_unknown_channel(mixed: Sender, function: str) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue) as refusal:
         getattr(mixed, function)("m2_p1_j1_job_skipped", "pigeon")
     assert refusal.value.diag.message_primary == 'no channel "pigeon"'
     assert states(mixed)[2:] == [("in_doubt", 1), ("failed", 1)]
 
 
-def test_what_arrived_after_all_is_recorded_as_sent_with_all_that_follows(mixed: Sender) -> None:
+def test_confirm_records_in_doubt_recipients_as_sent_and_updates_the_notification(
+    mixed: Sender,
+) -> None:
     mixed.record(result(mixed.recipients()[3], "sent", reference="DUTY-2"))
     assert mixed.told()[1][0] is False
     assert mixed.confirm("m2_p1_j1_job_skipped") == 1
@@ -877,20 +930,20 @@ def test_what_arrived_after_all_is_recorded_as_sent_with_all_that_follows(mixed:
         (False, [{**TELEGRAM, "sended": False}, {**TICKET, "sended": True}]),
         (True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}]),
     ]
-    # Whoever audits sees that the channel never said so.
+    # An audit can see that the channel itself never confirmed it.
     confirmed = mixed.recipients()[2]
     assert (confirmed["reference"], confirmed["last_error"]) == (None, "was in_doubt")
     assert confirmed["sent_at"] is not None
     assert mixed.confirm("m2_p1_j1_job_skipped") == 0
 
 
-def test_only_what_is_in_doubt_is_recorded_as_sent(mixed: Sender) -> None:
+def test_confirm_changes_only_in_doubt_recipients(mixed: Sender) -> None:
     assert mixed.confirm("m1_p1_j1_job_skipped") == 0
     assert mixed.confirm("m2_p1_j1_job_skipped", "st") == 0
     assert states(mixed) == [("failed", 1), ("sent", 1), ("in_doubt", 1), ("failed", 1)]
 
 
-def test_recording_as_sent_needs_the_token_of_a_notification(mixed: Sender) -> None:
+def test_confirm_needs_the_token_of_a_notification(mixed: Sender) -> None:
     with pytest.raises(psycopg.errors.NoDataFound, match='no notification "m9"'):
         mixed.confirm("m9")
     with pytest.raises(psycopg.errors.NullValueNotAllowed):
@@ -898,20 +951,18 @@ def test_recording_as_sent_needs_the_token_of_a_notification(mixed: Sender) -> N
     assert states(mixed)[2] == ("in_doubt", 1)
 
 
-def test_reviving_takes_the_rows_in_the_order_in_which_they_are_recorded(
-    sender: Sender, other: Sender
-) -> None:
-    """The first row is somebody's: whoever waits for it holds none that comes after it."""
+def test_retry_locks_rows_in_the_same_order_as_recording(sender: Sender, other: Sender) -> None:
+    """While another session holds the first row, retry waits for it and holds no later row."""
     sender.route(TELEGRAM, TICKET)
     sender.skip()
     sender.plan()
     sender.record(*(result(row, "failed") for row in sender.lease()))
-    # By the index alone the ticket, which is the second row, comes first.
+    # In index order the ticket, which is the second row, would come first.
     for setting in ("enable_seqscan", "enable_bitmapscan"):
         other.connection.execute(f"set {setting} = off")
     revive = threading.Thread(target=lambda: other.retry())
-    with sender.database.connect() as somebody, somebody.transaction():
-        somebody.execute(
+    with sender.database.connect() as holder, holder.transaction():
+        holder.execute(
             "select from scooters_ops.notification_recipients where recipient_id = 1 for update"
         )
         with waiting_for(sender.database, 1):
@@ -927,7 +978,7 @@ def test_reviving_takes_the_rows_in_the_order_in_which_they_are_recorded(
 # --- Views -------------------------------------------------------------------------------------
 
 
-def test_the_view_of_deliveries_shows_each_recipient(mixed: Sender) -> None:
+def test_notification_deliveries_shows_each_recipient(mixed: Sender) -> None:
     mixed.retry("m1_p1_j1_job_skipped")
     with mixed.database.connect(role="scooters_ops_analyst") as analyst:
         rows = (
@@ -952,7 +1003,7 @@ def test_the_view_of_deliveries_shows_each_recipient(mixed: Sender) -> None:
     assert rows[1]["target"] == TICKET
 
 
-def test_the_view_of_status_counts_what_is_not_sent(mixed: Sender) -> None:
+def test_delivery_status_counts_unsent_recipients(mixed: Sender) -> None:
     mixed.database.create_mission("m3", 1)
     mixed.database.create_mission("m4", 1)
     mixed.database.value("select scooters_ops.skip_job('m3', 'p1', 'j1')")
@@ -976,7 +1027,7 @@ def test_the_view_of_status_counts_what_is_not_sent(mixed: Sender) -> None:
     ]
 
 
-def test_the_view_of_status_is_empty_when_all_is_sent(sender: Sender) -> None:
+def test_delivery_status_is_empty_when_everything_is_sent(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()
     sender.plan()
@@ -987,7 +1038,7 @@ def test_the_view_of_status_is_empty_when_all_is_sent(sender: Sender) -> None:
 # --- Wake-up -----------------------------------------------------------------------------------
 
 
-def test_notifiers_are_woken_by_what_concerns_them_and_by_nothing_else(
+def test_only_changes_that_concern_notifiers_wake_them(
     mixed: Sender,
 ) -> None:
     with mixed.database.connect(role=NOTIFIER) as listener:
@@ -1022,7 +1073,7 @@ def test_notifiers_are_woken_by_what_concerns_them_and_by_nothing_else(
         until(is_woken)
 
 
-def test_what_nobody_plans_or_takes_counts_as_stuck(database: TestDatabase) -> None:
+def test_what_no_notifier_plans_or_leases_is_stuck(database: TestDatabase) -> None:
     def stuck() -> list[tuple[str, bool]]:
         rows = database.rows("select state, is_stuck from scooters_ops.delivery_status")
         return [(row["state"], row["is_stuck"]) for row in rows]
@@ -1052,7 +1103,7 @@ def test_what_nobody_plans_or_takes_counts_as_stuck(database: TestDatabase) -> N
         ("st", "", True),
     ],
 )
-def test_what_is_held_back_or_paused_is_not_stuck(
+def test_recipients_on_hold_or_of_a_paused_channel_are_not_stuck(
     database: TestDatabase, channel: str, address: str, is_stuck: bool
 ) -> None:
     database.create_mission()
@@ -1070,7 +1121,7 @@ def test_what_is_held_back_or_paused_is_not_stuck(
     assert database.values("select is_stuck from scooters_ops.delivery_status") == [is_stuck]
 
 
-def test_the_status_counts_by_channel_address_and_state(database: TestDatabase) -> None:
+def test_recipient_status_counts_by_channel_address_and_state(database: TestDatabase) -> None:
     chats = [{"type": "telegram", "chat_id": -number} for number in (1, 2)]
     queue = {"type": "st", "queue": "DUTY"}
     database.apply_config(routes=[{"match": {}, "recipients": [*chats, queue]}])

@@ -1,5 +1,5 @@
-"""What channels, chats and queues may be sent: limits are kept by all notifiers together, and who
-asks to wait makes nobody else wait."""
+"""Rate limits, holds and moves of channels, chats and queues. All notifiers together keep to the
+limits, and a chat that is on hold does not delay another."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def rate(messages: int, seconds: float) -> dict[str, float]:
 
 
 def limit(sender: Sender, **limits: Any) -> None:
-    """Everything is told to one group; of Telegram's limits these hold and no others."""
+    """Routes everything to one group; Telegram has only these limits."""
     telegram = {**NO_RATES, "in_flight_per_target": None, **limits}
     sender.route(TELEGRAM, channels__telegram__limits=telegram)
 
 
 def wait_for(sender: Sender, channel: str, address: str, count: int) -> None:
-    """So many more recipients wait for that chat or queue."""
+    """Adds `count` recipients that wait for that chat or queue."""
     key = "queue" if channel == "st" else "chat_id"
     sender.database.connection.execute(
         "with noticed as ("
@@ -60,7 +60,7 @@ def wait_for(sender: Sender, channel: str, address: str, count: int) -> None:
 
 
 def pass_time(sender: Sender, seconds: float) -> None:
-    """Whatever the database remembers was so much earlier."""
+    """Moves all times of delivery back, as if so many seconds had passed."""
     sender.database.connection.execute(
         "update scooters_ops.notification_recipients"
         " set next_attempt_at = next_attempt_at - make_interval(secs => %s)",
@@ -70,7 +70,7 @@ def pass_time(sender: Sender, seconds: float) -> None:
 
 
 def pass_time_of_targets(sender: Sender, seconds: float) -> None:
-    """What is remembered of channels, chats and queues was so much earlier."""
+    """The same for the times of channels, chats and queues only."""
     sender.database.connection.execute(
         "update scooters_ops.delivery_targets set"
         " held_until = held_until - make_interval(secs => %(s)s),"
@@ -88,7 +88,7 @@ def addresses(leased: list[dict[str, Any]]) -> list[str]:
 
 
 def upcoming(sender: Sender) -> tuple[float | None, bool]:
-    """In how many seconds it is worth asking again, and whether only a limit makes it wait."""
+    """Seconds until the next message can be leased, and whether one waits only for a limit."""
     (row,) = sender.call("next_delivery", list(BOTH))
     seconds = row["wait_seconds"]
     return (None if seconds is None else round(float(seconds)), row["is_limited"])
@@ -97,7 +97,7 @@ def upcoming(sender: Sender) -> tuple[float | None, bool]:
 # --- Limits ------------------------------------------------------------------------------------
 
 
-def test_a_chat_gets_no_more_than_its_limit_and_the_others_theirs(sender: Sender) -> None:
+def test_each_chat_gets_no_more_than_its_own_limit(sender: Sender) -> None:
     limit(sender, per_target=[rate(2, 10)])
     wait_for(sender, "telegram", "-1", 5)
     wait_for(sender, "telegram", "-2", 1)
@@ -109,14 +109,14 @@ def test_a_chat_gets_no_more_than_its_limit_and_the_others_theirs(sender: Sender
     assert addresses(sender.lease()) == ["-1", "-1"]
 
 
-def test_the_limit_of_groups_holds_for_groups_and_public_channels_alone(sender: Sender) -> None:
+def test_the_limit_for_groups_applies_only_to_groups_and_public_channels(sender: Sender) -> None:
     limit(sender, per_group=[rate(1, 60)])
     for chat in ("-1", "@news", "5"):
         wait_for(sender, "telegram", chat, 3)
     assert addresses(sender.lease()) == ["-1", "5", "5", "5", "@news"]
 
 
-def test_a_channel_as_a_whole_has_a_limit(sender: Sender) -> None:
+def test_a_channel_has_a_limit_over_all_its_chats(sender: Sender) -> None:
     limit(sender, per_channel=[rate(3, 10)])
     for chat in range(1, 6):
         wait_for(sender, "telegram", str(chat), 1)
@@ -126,7 +126,7 @@ def test_a_channel_as_a_whole_has_a_limit(sender: Sender) -> None:
     assert addresses(sender.lease()) == ["4", "5"]
 
 
-def test_limits_hold_for_all_notifiers_together(sender: Sender) -> None:
+def test_limits_apply_to_all_notifiers_together(sender: Sender) -> None:
     limit(sender, per_channel=[rate(3, 10)], per_target=[rate(2, 10)])
     wait_for(sender, "telegram", "1", 9)
     wait_for(sender, "telegram", "2", 9)
@@ -134,7 +134,7 @@ def test_limits_hold_for_all_notifiers_together(sender: Sender) -> None:
     assert leased == [1, 1, 1, 0, 0]
 
 
-def test_who_leases_counts_what_another_is_being_granted(sender: Sender) -> None:
+def test_a_lease_counts_what_a_concurrent_lease_was_granted(sender: Sender) -> None:
     limit(sender, per_channel=[rate(3, 10)])
     wait_for(sender, "telegram", "1", 9)
     other = Sender(sender.database)
@@ -147,7 +147,7 @@ def test_who_leases_counts_what_another_is_being_granted(sender: Sender) -> None
     other.connection.close()
 
 
-def test_by_default_limits_are_what_telegram_says(sender: Sender) -> None:
+def test_the_default_limits_are_those_of_telegram(sender: Sender) -> None:
     sender.database.apply_config()
     wait_for(sender, "telegram", "-1", 50)
     for chat in range(1, 51):
@@ -174,7 +174,7 @@ def test_by_default_limits_are_what_telegram_says(sender: Sender) -> None:
         st.tuples(st.integers(0, 8), st.sampled_from([1, 3, 100])), min_size=1, max_size=12
     ),
 )
-def test_in_no_stretch_of_time_goes_more_than_the_limits_say(
+def test_no_period_holds_more_messages_than_its_limit(
     sender: Sender,
     per_channel: list[tuple[int, int]],
     per_target: list[tuple[int, int]],
@@ -217,19 +217,19 @@ def test_in_no_stretch_of_time_goes_more_than_the_limits_say(
             assert len(sent) == min(60, sum(slots for _, slots in steps))
 
 
-def test_a_slow_queue_takes_no_more_than_its_share_of_what_is_in_flight(sender: Sender) -> None:
+def test_a_slow_queue_takes_no_more_than_its_share_of_messages_in_flight(sender: Sender) -> None:
     sender.route(TICKET, channels__st__limits={"in_flight_per_target": 10})
     wait_for(sender, "st", "SLOW", 100)
     first = sender.lease()
     assert addresses(first) == ["SLOW"] * 10
     wait_for(sender, "st", "DUTY", 3)
     assert addresses(sender.lease()) == ["DUTY"] * 3
-    assert upcoming(sender)[0] != 0  # not before something of SLOW comes back
+    assert upcoming(sender)[0] != 0  # not before a message to SLOW has a result
     sender.record(*[result(row, "sent", reference="1") for row in first[:4]])
     assert addresses(sender.lease()) == ["SLOW"] * 4
 
 
-def test_a_crowd_for_one_chat_leaves_room_for_one_that_comes_later(sender: Sender) -> None:
+def test_a_crowd_for_one_chat_leaves_room_for_another_chat(sender: Sender) -> None:
     limit(sender)
     wait_for(sender, "telegram", "-1", 1000)
     wait_for(sender, "telegram", "-2", 1)
@@ -238,7 +238,7 @@ def test_a_crowd_for_one_chat_leaves_room_for_one_that_comes_later(sender: Sende
     assert len(leased) <= 10
 
 
-def test_a_stretch_of_time_begins_when_the_message_has_arrived_and_not_when_it_was_leased(
+def test_a_limits_period_starts_when_the_message_has_arrived_and_not_with_its_lease(
     sender: Sender,
 ) -> None:
     limit(sender, per_target=[rate(2, 10)], per_channel=[rate(5, 10)])
@@ -265,7 +265,9 @@ def test_a_stretch_of_time_begins_when_the_message_has_arrived_and_not_when_it_w
 # --- Holds -------------------------------------------------------------------------------------
 
 
-def test_who_asks_to_wait_is_left_alone_by_everybody_and_nobody_else_is(sender: Sender) -> None:
+def test_a_chat_that_asks_to_wait_is_on_hold_for_all_notifiers_and_no_other_chat_is(
+    sender: Sender,
+) -> None:
     sender.route(TELEGRAM, OTHER_CHAT, TICKET)
     sender.skip(2)
     sender.plan()
@@ -285,7 +287,7 @@ def test_who_asks_to_wait_is_left_alone_by_everybody_and_nobody_else_is(sender: 
     assert sender.database.rows("select * from scooters_ops.delivery_holds") == []
 
 
-def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_waits(
+def test_a_channel_that_refuses_us_is_probed_by_one_message_after_increasing_delays(
     sender: Sender,
 ) -> None:
     sender.route(TELEGRAM, OTHER_CHAT, TICKET, notifier__retry=RETRY)
@@ -302,7 +304,7 @@ def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_wait
 
     first, *others = sender.lease({"telegram": 4})
     refused(first)
-    refused(*others)  # those in flight together count once
+    refused(*others)  # messages that were in flight together count once
     assert set(addresses(sender.lease())) == {"DUTY"}
     for failures, seconds in ((1, 5), (2, 10), (3, 15), (4, 15)):
         (hold,) = sender.database.rows("select * from scooters_ops.delivery_holds")
@@ -313,7 +315,7 @@ def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_wait
         pass_time(sender, 2)
         (probe,) = sender.lease()
         assert sender.lease(worker="w2") == []
-        assert upcoming(sender)[0] != 0  # not before the probe comes back
+        assert upcoming(sender)[0] != 0  # not before the probe has a result
         refused(probe)
     pass_time(sender, 16)
     (probe,) = sender.lease()
@@ -323,7 +325,7 @@ def test_a_refused_channel_is_probed_by_one_message_after_longer_and_longer_wait
 
 
 @pytest.mark.parametrize("state", ["pending", "failed"])
-def test_an_answer_that_proves_our_credentials_ends_the_pause_whatever_it_says_of_the_message(
+def test_an_answer_that_accepts_our_credentials_ends_the_pause_even_if_it_refuses_the_message(
     sender: Sender, state: str
 ) -> None:
     sender.route(TELEGRAM, notifier__retry=RETRY)
@@ -344,7 +346,7 @@ def test_an_answer_that_proves_our_credentials_ends_the_pause_whatever_it_says_o
     assert len(sender.lease()) == 2
 
 
-def test_a_hold_that_lasts_longer_than_anybody_should_wait_is_called_long(sender: Sender) -> None:
+def test_a_hold_longer_than_stuck_after_is_called_long(sender: Sender) -> None:
     sender.route(TELEGRAM, OTHER_CHAT)
     sender.skip()
     sender.plan()
@@ -363,8 +365,8 @@ def test_a_hold_that_lasts_longer_than_anybody_should_wait_is_called_long(sender
     assert sender.database.value(metric, '{"channel": "st"}') == 0
 
 
-def test_what_never_went_out_takes_nothing_from_the_limits(sender: Sender) -> None:
-    """A template that is broken must not use up what others may send."""
+def test_a_message_that_was_never_sent_does_not_count_for_limits(sender: Sender) -> None:
+    """A broken template must not use up the limits of other messages."""
     limit(sender, per_target=[rate(2, 60)], per_channel=[rate(3, 60)])
     wait_for(sender, "telegram", "1", 5)
     for _ in range(2):
@@ -382,7 +384,7 @@ def test_what_never_went_out_takes_nothing_from_the_limits(sender: Sender) -> No
     assert blocked_row == {"recipients": 4, "sample_error": "template"}
 
 
-def test_a_probe_that_comes_to_nothing_leaves_the_next_one_to_another_message(
+def test_after_an_inconclusive_probe_another_message_is_the_next_probe(
     sender: Sender,
 ) -> None:
     sender.route(TELEGRAM, notifier__retry=RETRY)
@@ -398,8 +400,10 @@ def test_a_probe_that_comes_to_nothing_leaves_the_next_one_to_another_message(
     assert other["recipient_id"] != probe["recipient_id"]
 
 
-@pytest.mark.parametrize("mended_by", ["a new config", "a restart"])
-def test_what_a_person_mends_is_tried_at_once(sender: Sender, mended_by: str) -> None:
+@pytest.mark.parametrize("fixed_by", ["a new config", "a restart"])
+def test_a_paused_channel_is_tried_at_once_after_a_person_fixed_it(
+    sender: Sender, fixed_by: str
+) -> None:
     sender.route(TELEGRAM, notifier__retry=RETRY)
     sender.skip(2)
     sender.plan()
@@ -408,8 +412,8 @@ def test_what_a_person_mends_is_tried_at_once(sender: Sender, mended_by: str) ->
         result(leased[0], "pending", is_attempt=False, error="401", is_channel_refused=True)
     )
     assert sender.lease() == []
-    if mended_by == "a restart":
-        sender.call("resume_channels", ["telegram"])
+    if fixed_by == "a restart":
+        sender.call("probe_channels", ["telegram"])
         assert len(sender.lease()) == 1
     else:
         sender.route(TELEGRAM, notifier__poll_seconds=7)
@@ -419,7 +423,7 @@ def test_what_a_person_mends_is_tried_at_once(sender: Sender, mended_by: str) ->
 # --- Moves -------------------------------------------------------------------------------------
 
 
-def test_a_moved_chat_goes_on_under_its_new_id_with_its_limits(sender: Sender) -> None:
+def test_a_moved_chat_keeps_its_limits_under_its_new_id(sender: Sender) -> None:
     topic = {**TELEGRAM, "message_thread_id": 7}
     limits = {**NO_RATES, "per_target": [rate(2, 10)]}
     sender.route(TELEGRAM, topic, channels__telegram__limits=limits)
@@ -438,11 +442,11 @@ def test_a_moved_chat_goes_on_under_its_new_id_with_its_limits(sender: Sender) -
     assert sender.database.values("select address from scooters_ops.delivery_holds") == ["-100"]
     pass_time(sender, 11)
     assert sender.lease() == []
-    # What was sent where stays as the routes named it.
+    # "recipients" keeps the target that the routes named.
     assert sender.told()[0][1][0] == TELEGRAM | {"sended": True}
 
 
-def test_a_chat_that_moves_again_goes_on_under_its_latest_id(sender: Sender) -> None:
+def test_a_chat_that_moves_twice_gets_messages_under_its_latest_id(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip(3)
     sender.plan()
@@ -465,8 +469,10 @@ def is_stuck(sender: Sender, *states: str) -> bool:
     return bool(sender.database.value(STUCK, [*(states or ("pending", "retrying", "sending"))]))
 
 
-def test_a_row_that_nobody_takes_is_stuck_though_others_for_its_chat_go_on(sender: Sender) -> None:
-    """A lease that nobody knows of, say: whoever holds it is not given it again."""
+def test_a_row_that_no_notifier_leases_is_stuck_although_others_of_its_chat_are_sent(
+    sender: Sender,
+) -> None:
+    """For example a lease that its holder does not know of: the holder never gets it again."""
     limit(sender)
     wait_for(sender, "telegram", "1", 1)
     assert len(sender.lease(worker="w1", seconds=0)) == 1
@@ -479,7 +485,7 @@ def test_a_row_that_nobody_takes_is_stuck_though_others_for_its_chat_go_on(sende
     assert not is_stuck(sender, "pending", "retrying")
 
 
-def test_a_chat_that_nobody_sends_to_is_stuck_though_others_of_its_channel_go_on(
+def test_a_chat_that_no_notifier_sends_to_is_stuck_although_others_of_its_channel_are_sent(
     sender: Sender,
 ) -> None:
     limit(sender)
@@ -499,7 +505,7 @@ def test_a_chat_that_nobody_sends_to_is_stuck_though_others_of_its_channel_go_on
 
 
 def test_a_backlog_that_waits_for_its_turn_is_not_stuck(sender: Sender) -> None:
-    """Of more chats than can be sent to at once, each waits for longer than anybody should."""
+    """There are more chats than slots, and each waits for longer than stuck_after_seconds."""
     limit(sender)
     for chat in range(1, 21):
         wait_for(sender, "telegram", str(chat), 2)
@@ -513,7 +519,7 @@ def test_a_backlog_that_waits_for_its_turn_is_not_stuck(sender: Sender) -> None:
         pass_time(sender, 60)
 
 
-def test_what_waits_since_a_long_hold_or_limit_has_just_ended_is_not_stuck(sender: Sender) -> None:
+def test_messages_are_not_stuck_just_after_a_long_hold_or_limit_ended(sender: Sender) -> None:
     limit(sender, per_target=[rate(1, 10_000)])
     wait_for(sender, "telegram", "1", 3)
     (row,) = sender.lease()
@@ -521,12 +527,12 @@ def test_what_waits_since_a_long_hold_or_limit_has_just_ended_is_not_stuck(sende
     pass_time(sender, 910)
     assert not is_stuck(sender)
     pass_time(sender, 8000)
-    assert not is_stuck(sender)  # the limit holds still
+    assert not is_stuck(sender)  # the limit still applies
     pass_time(sender, 2000)
     assert is_stuck(sender)
 
 
-def test_a_backlog_that_only_limits_make_wait_is_not_stuck(sender: Sender) -> None:
+def test_a_backlog_that_waits_only_for_limits_is_not_stuck(sender: Sender) -> None:
     limit(sender, per_target=[rate(1, 10)])
     wait_for(sender, "telegram", "1", 3)
     pass_time(sender, 1000)
@@ -537,15 +543,15 @@ def test_a_backlog_that_only_limits_make_wait_is_not_stuck(sender: Sender) -> No
     assert is_stuck(sender, "pending")
 
 
-# --- When it is worth asking again -------------------------------------------------------------
+# --- The next delivery -------------------------------------------------------------------------
 
 
-def test_nothing_waits(sender: Sender) -> None:
+def test_without_waiting_messages_there_is_no_next_delivery(sender: Sender) -> None:
     sender.route(TELEGRAM)
     assert upcoming(sender) == (None, False)
 
 
-def test_the_next_delivery_is_the_first_of_what_waits(sender: Sender) -> None:
+def test_the_next_delivery_is_the_earliest_of_all_that_wait(sender: Sender) -> None:
     limit(sender, per_target=[rate(1, 20)])
     wait_for(sender, "telegram", "1", 2)
     assert len(sender.lease(seconds=60)) == 1
@@ -560,7 +566,7 @@ def test_the_next_delivery_is_the_first_of_what_waits(sender: Sender) -> None:
     assert upcoming(sender) == (19, False)
 
 
-def test_a_config_from_before_there_were_limits_gets_the_defaults(sender: Sender) -> None:
+def test_a_config_from_before_limits_existed_gets_the_defaults(sender: Sender) -> None:
     database = sender.database
     database.apply_config()
     before = database.value("select config from scooters_ops.config_in_force")

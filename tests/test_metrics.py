@@ -254,7 +254,6 @@ def test_two_planners_count_without_waiting_for_each_other(house: House) -> None
         assert [house.database.value(plan) for _ in range(2)] == [2, 2]
     count = 'select value from scooters_ops.metrics where labels = \'{"type": "job_skipped"}\''
     assert house.database.value(count) == 8
-    assert house.database.value("select count(*) from scooters_ops.notification_counts") == 2
 
 
 # --- health and readiness ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""sql/maintenance/: history in months, and detection none the wiser."""
+"""sql/maintenance/: missions_history is partitioned by month, and detection finds the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECORD = "select scooters_ops.record_event(%s, %s, %s, %s)"
 
 
 def psql(database: TestDatabase, script: str, **variables: str) -> str:
-    """Runs a script of docs/ as a DBA would; returns what it said as errors."""
+    """Runs a script as a DBA would; returns what it wrote to standard error."""
     finished = subprocess.run(
         [
             *("psql", "-X", "-f", str(ROOT / "sql" / "maintenance" / script)),
@@ -43,7 +43,7 @@ def drop(database: TestDatabase, part: str) -> str:
 
 
 def month(number: int) -> datetime:
-    """The beginning of this month (0), of the next one (1), ..."""
+    """The beginning of this month (0), the next one (1), ..."""
     today = datetime.now(UTC)
     years, months = divmod(today.month - 1 + number, 12)
     return datetime(today.year + years, months + 1, 1, tzinfo=UTC)
@@ -78,8 +78,8 @@ def detect(database: TestDatabase, as_of: datetime) -> int:
     return int(database.value("select scooters_ops.detect_timeouts(%s)", as_of))
 
 
-def tell(database: TestDatabase, mission_id: str, since: datetime, *events: str) -> None:
-    """A mission of three points, and its first events, six minutes from one to the next."""
+def record_mission(database: TestDatabase, mission_id: str, since: datetime, *events: str) -> None:
+    """Creates a mission of three points and its first events, six minutes apart."""
     database.create_mission(mission_id)
     for n, event in enumerate(events):
         type, _, point_id = event.partition(" ")
@@ -87,21 +87,25 @@ def tell(database: TestDatabase, mission_id: str, since: datetime, *events: str)
         database.connection.execute(RECORD, (mission_id, type, point_id or None, moment))
 
 
-def tell_of_a_fleet(database: TestDatabase) -> datetime:
-    """Four missions around the beginning of the next month; returns a moment in it."""
+def record_fleet(database: TestDatabase) -> datetime:
+    """Creates four missions around the start of the next month; returns a time in that month."""
     begins = month(1)
-    tell(database, "over", month(-1), "mission_started", "mission_completed")
-    tell(database, "across", begins - timedelta(minutes=8), "mission_started", "point_arrived p1")
+    record_mission(database, "over", month(-1), "mission_started", "mission_completed")
+    record_mission(
+        database, "across", begins - timedelta(minutes=8), "mission_started", "point_arrived p1"
+    )
     database.connection.execute(
         RECORD, ("across", "point_completed", "p1", begins + timedelta(minutes=2))
     )
-    tell(database, "young", begins, "mission_started", "point_arrived p1", "point_completed p1")
+    record_mission(
+        database, "young", begins, "mission_started", "point_arrived p1", "point_completed p1"
+    )
     return begins + timedelta(minutes=20)
 
 
-def test_detection_goes_on_as_if_nothing_had_happened(database: TestDatabase) -> None:
-    as_of = tell_of_a_fleet(database)
-    assert detect(database, as_of) == 1  # across, on its way to p2
+def test_detection_finds_the_same_after_partitioning(database: TestDatabase) -> None:
+    as_of = record_fleet(database)
+    assert detect(database, as_of) == 1  # the mission across, on its way to p2
     tokens, seen = database.tokens(), intervals(database, as_of)
 
     partition(database)
@@ -110,7 +114,7 @@ def test_detection_goes_on_as_if_nothing_had_happened(database: TestDatabase) ->
     assert parts(database)[part_of(month(1))] == 4
     assert intervals(database, as_of) == seen
     assert database.apply_config(retention__passes_seconds=1) > 0
-    assert database.apply_config(detection__notify_within_seconds=86401) > 0  # wakes everybody
+    assert database.apply_config(detection__notify_within_seconds=86401) > 0  # wakes all missions
     assert detect(database, as_of) == 0
     assert database.tokens() == tokens
     later = as_of + timedelta(minutes=30)
@@ -123,12 +127,12 @@ def test_detection_goes_on_as_if_nothing_had_happened(database: TestDatabase) ->
     assert database.tokens() == sorted(overdue)
 
 
-def test_a_writer_that_was_there_before_goes_on_and_wakes_its_missions(
+def test_a_session_from_before_partitioning_writes_on_and_wakes_its_missions(
     database: TestDatabase,
 ) -> None:
-    as_of = tell_of_a_fleet(database)
+    as_of = record_fleet(database)
     with database.connect(role="scooters_ops_writer") as writer:
-        for _ in range(7):  # often enough for its session to keep the plan
+        for _ in range(7):  # after so many runs the session caches the plan
             writer.execute(RECORD, ("young", "battery_low", "p1", as_of), prepare=True)
         last_id = database.value("select max(history_id) from scooters_ops.missions_history")
         partition(database)
@@ -174,7 +178,7 @@ def test_a_writer_that_was_there_before_goes_on_and_wakes_its_missions(
 def test_every_change_wakes_its_missions(
     database: TestDatabase, statement: str, woken: list[str]
 ) -> None:
-    tell_of_a_fleet(database)
+    record_fleet(database)
     partition(database)
     database.connection.execute("delete from scooters_ops.mission_wakeups")
     database.connection.execute(statement, {"this": month(0), "next": month(1)})
@@ -197,13 +201,15 @@ def test_copy_wakes_its_missions(database: TestDatabase) -> None:
     ]
 
 
-def test_an_old_part_goes_and_detection_misses_nothing(database: TestDatabase) -> None:
+def test_detection_misses_nothing_after_an_old_part_was_dropped(database: TestDatabase) -> None:
     begins = month(1)
-    tell(database, "over", month(-1), "mission_started", "point_arrived p1", "mission_completed")
+    record_mission(
+        database, "over", month(-1), "mission_started", "point_arrived p1", "mission_completed"
+    )
     database.connection.execute(
         RECORD, ("over", "mission_completed", None, month(-1) + timedelta(hours=1))
     )
-    tell(database, "young", begins, "mission_started", "point_arrived p1")
+    record_mission(database, "young", begins, "mission_started", "point_arrived p1")
     as_of = begins + timedelta(minutes=20)
     detect(database, month(-1) + timedelta(minutes=11))
     assert detect(database, as_of) == 1
@@ -217,7 +223,7 @@ def test_an_old_part_goes_and_detection_misses_nothing(database: TestDatabase) -
     assert database.value("select count(*) from scooters_ops.missions_history") == 2
     assert intervals(database, as_of) == [row for row in seen if row["mission_id"] == "young"]
     assert database.values("select mission_id from scooters_ops.mission_wakeups") == []
-    # Even where everybody is looked at once more, nobody is told twice.
+    # Evaluating all missions again does not notify anybody twice.
     database.connection.execute(
         "insert into scooters_ops.mission_wakeups select mission_id, '-infinity'"
         " from scooters_ops.missions"
@@ -227,34 +233,34 @@ def test_an_old_part_goes_and_detection_misses_nothing(database: TestDatabase) -
     database.connection.execute(RECORD, ("young", "point_completed", "p1", as_of))
     assert detect(database, as_of + timedelta(minutes=16)) == 1
     assert "young_p2__timeout_between_points" in database.tokens()
-    # A message from long ago finds its place.
+    # An old event finds its part.
     database.connection.execute(RECORD, ("over", "battery_low", "p1", month(-1)))
     assert parts(database)["missions_history_default"] == 1
 
 
 @pytest.mark.parametrize("story", ["under way", "just over", "over, but not all of it here"])
-def test_a_part_that_detection_needs_stays(database: TestDatabase, story: str) -> None:
+def test_a_part_that_detection_needs_is_not_dropped(database: TestDatabase, story: str) -> None:
     now = datetime.now(UTC)
     match story:
         case "under way":
-            tell(database, "needed", month(-1), "mission_started")
+            record_mission(database, "needed", month(-1), "mission_started")
         case "just over":
-            tell(
+            record_mission(
                 database, "needed", now - timedelta(hours=1), "mission_started", "mission_completed"
             )
         case "over, but not all of it here":
             database.apply_config(detection__notify_within_seconds=None)
-            tell(
+            record_mission(
                 database,
                 "needed",
                 month(1) - timedelta(minutes=1),
                 "mission_started",
                 "mission_completed",
             )
-    tell(database, "over", month(-1), "mission_started", "mission_completed")
+    record_mission(database, "over", month(-1), "mission_started", "mission_completed")
     partition(database)
     events = database.rows("select * from scooters_ops.missions_history order by history_id")
-    assert "is still needed by 1 missions, needed among them" in drop(
+    assert "is still needed, for example by mission needed (1 missions in all)" in drop(
         database, "missions_history_first"
     )
     assert events == database.rows(
@@ -264,11 +270,11 @@ def test_a_part_that_detection_needs_stays(database: TestDatabase, story: str) -
 
 def test_only_a_part_can_be_dropped(database: TestDatabase) -> None:
     partition(database)
-    assert "missions is no part of missions_history" in drop(database, "missions")
+    assert "missions is not a part of missions_history" in drop(database, "missions")
 
 
-def test_a_pass_reads_the_parts_by_their_indexes_alone(database: TestDatabase) -> None:
-    as_of = tell_of_a_fleet(database)
+def test_a_pass_reads_the_parts_only_by_their_indexes(database: TestDatabase) -> None:
+    as_of = record_fleet(database)
     database.connection.execute(
         "insert into scooters_ops.missions_history (mission_id, type, occurred_at)"
         " select 'm' || n, 'mission_started', %(this)s from generate_series(1, 20000) as n"
@@ -296,7 +302,7 @@ def test_a_pass_reads_the_parts_by_their_indexes_alone(database: TestDatabase) -
     assert database.value("select missions from scooters_ops.detection_passes") == 1
 
 
-def test_running_it_again_adds_the_months_that_are_missing(database: TestDatabase) -> None:
+def test_running_the_script_again_adds_the_missing_months(database: TestDatabase) -> None:
     partition(database)
     names = parts(database).keys()
     assert names == {
@@ -365,7 +371,7 @@ def test_the_table_is_as_the_migrations_made_it(database: TestDatabase) -> None:
 
     partition(database)
 
-    for index in before["indexes"]:  # the key alone must differ
+    for index in before["indexes"]:  # only the key differs
         index["definition"] = re.sub(
             r"\(history_id\)$", "(history_id, occurred_at)", index["definition"]
         )
@@ -376,7 +382,7 @@ def test_the_table_is_as_the_migrations_made_it(database: TestDatabase) -> None:
 def test_the_next_migration_finds_nothing_to_do(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    as_of = tell_of_a_fleet(database)
+    as_of = record_fleet(database)
     partition(database)
     seen = intervals(database, as_of)
     monkeypatch.setenv("DATABASE_URL", database.conninfo)
@@ -385,12 +391,12 @@ def test_the_next_migration_finds_nothing_to_do(
     assert detect(database, as_of) == 1
 
 
-def test_where_a_view_of_somebody_else_is_in_the_way_nothing_changes(
+def test_nothing_changes_if_another_users_view_reads_the_table(
     database: TestDatabase,
 ) -> None:
-    tell_of_a_fleet(database)
+    record_fleet(database)
     database.connection.execute("create view theirs as table scooters_ops.missions_history")
-    assert "would go on reading the old table alone: public.theirs" in psql(
+    assert "would read only the old part of the table: public.theirs" in psql(
         database, "partition_missions_history.sql"
     )
     assert database.value("select count(*) from pg_catalog.pg_inherits") == 0
@@ -404,12 +410,12 @@ def test_where_a_view_of_somebody_else_is_in_the_way_nothing_changes(
 @pytest.mark.parametrize(
     "script", ["partition_missions_history.sql", "drop_missions_history_part.sql"]
 )
-def test_where_somebody_holds_the_table_the_script_gives_up_and_nobody_else(
+def test_if_another_session_locks_the_table_only_the_script_gives_up(
     database: TestDatabase, script: str
 ) -> None:
     if script.startswith("drop"):
         partition(database)
-    else:  # or else the script would wait here, without a lock
+    else:  # otherwise the script would wait here, without a lock
         database.connection.execute(
             "create unique index missions_history_first_pkey"
             " on scooters_ops.missions_history (history_id, occurred_at)"

@@ -417,7 +417,6 @@ def test_a_scrape_reads_no_more_than_the_status_however_much_waits(known: TestDa
     few = {
         "configs",
         "delivery_targets",
-        "notification_counts",
         "notifiers",
         "unrouted_notifications",
     }

@@ -229,7 +229,7 @@ def test_a_table_without_replica_identity_is_not_a_lost_database(
     assert events(caplog, "database_lost") == []
     steps = {row["step"] for row in events(caplog, "database_refuses")}
     assert steps
-    assert steps <= {"take over leases", "release", "lease"}
+    assert steps <= {"release", "lease"}
 
 
 def test_a_sent_message_is_recorded_once_the_database_no_longer_refuses(

@@ -1,5 +1,5 @@
-"""Logical replication beside us: a publication of everything stops nobody, and rows that arrive by
-a subscription, without firing triggers, can be noticed."""
+"""Logical replication: a publication of all tables blocks nobody, and detection can find rows that
+a subscription writes without firing triggers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DIFFERENCE = "select idempotency_token from scooters_ops.unnoticed_timeouts orde
 
 
 class LogicalPostgres(Postgres):
-    """A server that can publish."""
+    """A server with wal_level = logical."""
 
     def get_server_commandline(self) -> list[str]:
         return [*super().get_server_commandline(), "-c", "wal_level=logical"]
@@ -43,7 +43,7 @@ class LogicalPostgres(Postgres):
 
 @contextmanager
 def migrated(server: Postgres, name: str) -> Iterator[TestDatabase]:
-    """A database of that server, made ours."""
+    """A migrated database on that server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", server.conninfo(name))
         migrate()
@@ -54,17 +54,17 @@ def migrated(server: Postgres, name: str) -> Iterator[TestDatabase]:
 
 @pytest.fixture(scope="module")
 def publishing() -> Iterator[TestDatabase]:
-    """A database of ours, on a server that can publish, whose every table is published."""
+    """A migrated database with a publication of all tables."""
     with LogicalPostgres(cron_database=None) as server, migrated(server, "test") as database:
         database.connection.execute("create publication everything for all tables")
         yield database
 
 
-def test_every_table_says_which_row_an_update_or_a_delete_means(database: TestDatabase) -> None:
+def test_every_table_has_a_replica_identity(database: TestDatabase) -> None:
     assert database.values(WITHOUT_IDENTITY) == []
 
 
-def test_a_publication_of_all_tables_stops_nobody(
+def test_a_publication_of_all_tables_blocks_nobody(
     publishing: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Passes, planning, delivery, pruning, the mission service and an upgrade."""
@@ -80,7 +80,7 @@ def test_a_publication_of_all_tables_stops_nobody(
     assert database.value(record) == database.value(record)
     assert database.value("select scooters_ops.skip_job('m1', 'p2', 'j1')")
     database.connection.execute("call scooters_ops.detect_in_batches()")
-    for type_ in ("a", "b"):  # counts the second time what it counted the first
+    for type_ in ("a", "b"):
         assert database.value("select scooters_ops.plan_deliveries(10)") == (type_ == "a")
         database.connection.execute(
             "insert into scooters_ops.monitoring_notifications"
@@ -117,11 +117,11 @@ def test_a_publication_of_all_tables_stops_nobody(
     migrate()
 
 
-def test_history_in_parts_is_published_as_well(publishing: TestDatabase) -> None:
+def test_partitioned_history_is_published_too(publishing: TestDatabase) -> None:
     database = publishing
     database.create_mission("m9")
     database.record("mission_started", 0, mission_id="m9")
-    # As of a clock that runs ahead: it moves from part to part.
+    # An event from a clock that runs ahead moves from the default part to its month.
     database.connection.execute(
         "insert into scooters_ops.missions_history (mission_id, type, occurred_at)"
         " values ('m9', 'note', now() + interval '40 days')"
@@ -140,7 +140,7 @@ def test_history_in_parts_is_published_as_well(publishing: TestDatabase) -> None
 
 
 def arrive_unseen(database: TestDatabase, minutes: float, mission_id: str = "m1") -> None:
-    """A mission that started so many minutes ago, as a subscription would write it."""
+    """Inserts a mission that started `minutes` ago, as a subscription would: no trigger fires."""
     with database.connection.transaction():
         database.connection.execute("set local session_replication_role = replica")
         database.create_mission(mission_id)
@@ -151,14 +151,14 @@ def arrive_unseen(database: TestDatabase, minutes: float, mission_id: str = "m1"
         )
 
 
-def test_rows_that_fired_no_trigger_are_told_of_and_noticed_once_they_are_woken(
+def test_unnoticed_timeouts_shows_rows_that_fired_no_trigger_until_they_are_woken(
     database: TestDatabase,
 ) -> None:
     arrive_unseen(database, 20)
     assert database.value("select scooters_ops.detect_timeouts()") == 0
     assert database.values(DIFFERENCE) == ["m1_p1__timeout_between_points"]
     assert database.value("select scooters_ops.wake_missions('{m1, m1, unknown, null}')") == 1
-    assert database.values(DIFFERENCE) == []  # a pass is about to look
+    assert database.values(DIFFERENCE) == []  # the next pass looks at it
     assert database.value("select scooters_ops.detect_timeouts()") == 1
     assert database.values(DIFFERENCE) == []
     assert database.tokens() == ["m1_p1__timeout_between_points"]
@@ -203,7 +203,7 @@ def test_a_window_without_an_end_is_refused(database: TestDatabase, window: str)
         database.value(f"select scooters_ops.wake_missions({window})")
 
 
-def test_the_window_holds_its_first_moment_and_not_its_last(database: TestDatabase) -> None:
+def test_the_window_includes_its_start_and_excludes_its_end(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.connection.execute("update scooters_ops.missions set created_at = '2020-01-01'")
@@ -212,7 +212,7 @@ def test_the_window_holds_its_first_moment_and_not_its_last(database: TestDataba
     assert database.value(query, at(-1), at(0)) == 0
 
 
-def test_the_difference_leaves_out_what_is_no_news_or_not_asked_for(
+def test_unnoticed_timeouts_leaves_out_what_is_not_news_or_is_disabled(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__notify_within_seconds=3600)
@@ -221,7 +221,7 @@ def test_the_difference_leaves_out_what_is_no_news_or_not_asked_for(
     database.apply_config(detection__notify_within_seconds=86400)
     database.connection.execute("delete from scooters_ops.mission_wakeups")
     assert database.values(DIFFERENCE) == ["m1_p1__timeout_between_points"]
-    # What is over as well, as long as it is news.
+    # A closed interval is included as long as it is news.
     database.connection.execute("set session_replication_role = replica")
     database.value("select scooters_ops.record_event('m1', 'mission_completed')")
     database.connection.execute("set session_replication_role = origin")
@@ -237,7 +237,7 @@ def test_the_difference_leaves_out_what_is_no_news_or_not_asked_for(
 def test_a_subscription_fires_no_trigger_of_ours_even_one_that_is_enabled_always(
     publishing: TestDatabase,
 ) -> None:
-    """What docs/dba.md tells DBAs: only a regular wake_missions() helps."""
+    """docs/dba.md says so to DBAs: only a regular wake_missions() helps."""
     server = publishing.cluster
     with psycopg.connect(server.conninfo("postgres"), autocommit=True) as publisher:
         publisher.execute("create schema scooters_ops")

@@ -1,5 +1,4 @@
-"""Who may do what: everything there is, asked of PostgreSQL's own catalog, so that nothing new can
-be forgotten here."""
+"""Who may do what. The tests read PostgreSQL's catalog, so that they cover every new object."""
 
 from __future__ import annotations
 
@@ -18,9 +17,9 @@ ANALYST, NOTIFIER, WRITER = "scooters_ops_analyst", "scooters_ops_notifier", "sc
 OPERATOR = "scooters_ops_operator"
 ROLES = (ANALYST, NOTIFIER, OPERATOR, WRITER)
 
-# Who may call what; the owner may call everything. Nobody else may call anything.
+# The roles that may call each function. Its owner may call everything, other users nothing.
 CALLERS: dict[str, set[str]] = {
-    # Config, detection and what serves them: the owner's, and pg_cron's in the owner's name.
+    # Config, detection and internal functions: only the owner calls them, or pg_cron as the owner.
     "apply_config": set(),
     "board_intervals": set(),
     "board_matches": set(),
@@ -35,11 +34,13 @@ CALLERS: dict[str, set[str]] = {
     "due_missions": set(),
     "is_deeper": set(),
     "json_path": set(),
-    "follow_clock": set(),
+    "adjust_for_clock_step": set(),
     "follow_history": set(),
-    "lock_undelivered": set(),
+    "lock_recipients": set(),
     "mission_facts": set(),
-    "note_channels": set(),
+    "hold_addresses": set(),
+    "pause_channels": set(),
+    "restart_rate_limits": set(),
     "prune": set(),
     "prune_in_batches": set(),
     "prune_notifications": set(),
@@ -71,9 +72,9 @@ CALLERS: dict[str, set[str]] = {
     "report_notifier": {NOTIFIER},
     "report_problem": {NOTIFIER},
     "retire_notifier": {NOTIFIER},
-    "resume_channels": {NOTIFIER},
+    "probe_channels": {NOTIFIER},
     "retry_deliveries": {NOTIFIER, OPERATOR},
-    # Operators, who may ask all that analysts may
+    # Operators, who are analysts too
     "wake_missions": {OPERATOR},
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
@@ -86,11 +87,13 @@ CALLERS: dict[str, set[str]] = {
     "opens_or_closes_interval": {ANALYST, WRITER},
     "recipients_for": {ANALYST, NOTIFIER},
     "route_notification": {ANALYST, NOTIFIER},
-    "target_rules": {ANALYST, NOTIFIER},
-    "send_allowance": {ANALYST, NOTIFIER},
+    "counting_limit": {ANALYST, NOTIFIER},
+    "planned_totals": {ANALYST, NOTIFIER},
+    "rate_limit_status": {ANALYST, NOTIFIER},
+    "target_rate_limits": {ANALYST, NOTIFIER},
 }
 
-# What the notifier reads; analysts read every view.
+# The views that the notifier reads; analysts may read every view.
 VIEWS_OF_THE_NOTIFIER = {
     "config_in_force",
     "delivery_channels",
@@ -119,7 +122,7 @@ MISSION = {
 
 @contextmanager
 def acting_as(database: TestDatabase, role: str) -> Iterator[psycopg.Connection[Any]]:
-    """A connection of somebody who has this role and no other."""
+    """A connection of a user who has only this role."""
     with database.connect(role=role) as connection:
         yield connection
 
@@ -136,7 +139,7 @@ def relations(database: TestDatabase, *kinds: str) -> list[str]:
 # --- The catalog --------------------------------------------------------------------------------
 
 
-def test_each_function_may_be_called_by_those_listed_here_and_by_nobody_else(
+def test_only_the_listed_roles_may_call_each_function(
     database: TestDatabase,
 ) -> None:
     rows = database.rows(
@@ -154,7 +157,7 @@ def test_each_function_may_be_called_by_those_listed_here_and_by_nobody_else(
     assert {name for name in names if names.count(name) > 1} == {"wake_missions"}
 
 
-def test_relations_are_granted_to_those_listed_here_and_to_nobody_else(
+def test_only_the_listed_roles_have_rights_on_relations(
     database: TestDatabase,
 ) -> None:
     grants = database.rows(
@@ -171,7 +174,7 @@ def test_relations_are_granted_to_those_listed_here_and_to_nobody_else(
     } | {(view, NOTIFIER, "SELECT") for view in VIEWS_OF_THE_NOTIFIER}
 
 
-def test_no_column_is_granted_by_itself(database: TestDatabase) -> None:
+def test_no_column_has_grants_of_its_own(database: TestDatabase) -> None:
     assert (
         database.values(
             "select attrelid::regclass::text from pg_attribute"
@@ -182,7 +185,7 @@ def test_no_column_is_granted_by_itself(database: TestDatabase) -> None:
     )
 
 
-def test_the_schema_may_be_used_by_the_four_roles_alone_and_filled_by_none(
+def test_only_the_four_roles_may_use_the_schema_and_none_may_create_objects_in_it(
     database: TestDatabase,
 ) -> None:
     grants = database.rows(
@@ -193,7 +196,7 @@ def test_the_schema_may_be_used_by_the_four_roles_alone_and_filled_by_none(
     assert {tuple(grant.values()) for grant in grants} == {(role, "USAGE") for role in ROLES}
 
 
-def test_the_roles_can_do_nothing_beyond_what_is_granted(database: TestDatabase) -> None:
+def test_the_roles_have_no_attributes_and_no_other_memberships(database: TestDatabase) -> None:
     rows = database.rows(
         "select rolname::text, rolcanlogin, rolsuper, rolcreaterole, rolcreatedb,"
         " rolreplication, rolbypassrls from pg_roles where rolname like 'scooters\\_ops%'"
@@ -222,6 +225,8 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "lease_deliveries",
         "next_delivery",
         "plan_deliveries",
+        "planned_totals",
+        "probe_channels",
         "record_deliveries",
         "record_event",
         "record_event_once",
@@ -230,7 +235,6 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "report_notifier",
         "report_problem",
         "retire_notifier",
-        "resume_channels",
         "retry_deliveries",
         "skip_job",
         "wake_for_history",
@@ -241,7 +245,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
 
 
 def test_every_view_reads_with_its_owners_rights(database: TestDatabase) -> None:
-    """Else analysts would need select on the tables."""
+    """Otherwise analysts would need select on the tables."""
     assert (
         database.values(
             "select relname::text from pg_class where relnamespace = 'scooters_ops'::regnamespace"
@@ -251,7 +255,7 @@ def test_every_view_reads_with_its_owners_rights(database: TestDatabase) -> None
     )
 
 
-# --- What each role can really do ---------------------------------------------------------------
+# --- What each role can do ----------------------------------------------------------------------
 
 
 def story(database: TestDatabase) -> None:
@@ -270,7 +274,7 @@ def test_an_analyst_reads_every_view(database: TestDatabase) -> None:
         assert len(analyst.execute("select from scooters_ops.notifications").fetchall()) == 2
 
 
-def test_an_analyst_asks_of_any_moment_and_of_routes_and_tokens(database: TestDatabase) -> None:
+def test_an_analyst_may_call_the_functions_for_questions(database: TestDatabase) -> None:
     story(database)
     with acting_as(database, ANALYST) as analyst:
         assert analyst.execute(
@@ -318,7 +322,7 @@ def test_no_role_changes_config_detects_or_prunes(database: TestDatabase, role: 
                 connection.execute(call)
 
 
-def test_the_mission_service_creates_records_and_skips_and_that_is_all(
+def test_the_mission_service_may_only_create_record_and_skip(
     database: TestDatabase,
 ) -> None:
     with acting_as(database, WRITER) as writer:
@@ -341,7 +345,7 @@ def test_the_mission_service_creates_records_and_skips_and_that_is_all(
     assert database.tokens() == ["m1_p1_j1_job_skipped"]
 
 
-def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
+def test_the_notifier_may_only_plan_lease_record_and_retry(
     database: TestDatabase,
 ) -> None:
     story(database)
@@ -356,7 +360,7 @@ def test_the_notifier_plans_leases_records_and_retries_and_that_is_all(
         ).fetchall()
         assert len(leased) == 2
         notifier.execute("select * from scooters_ops.next_delivery('{telegram}')")
-        notifier.execute("select scooters_ops.resume_channels('{telegram}')")
+        notifier.execute("select scooters_ops.probe_channels('{telegram}')")
         results = [
             {
                 "recipient_id": recipient_id,
@@ -406,7 +410,7 @@ def test_an_operator_wakes_missions_retries_and_reads_what_analysts_read(
                 operator.execute(statement)
 
 
-# --- Others, with rights of their own -----------------------------------------------------------
+# --- Users without a role of ours ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -419,7 +423,9 @@ def somebody(database: TestDatabase) -> Iterator[str]:
     database.connection.execute(f"drop role {role}")
 
 
-def test_whoever_has_no_role_of_ours_can_do_nothing(database: TestDatabase, somebody: str) -> None:
+def test_a_user_without_a_role_of_ours_can_do_nothing(
+    database: TestDatabase, somebody: str
+) -> None:
     with acting_as(database, somebody) as connection:
         for statement in (
             "select * from scooters_ops.mission_timeouts",
@@ -430,10 +436,10 @@ def test_whoever_has_no_role_of_ours_can_do_nothing(database: TestDatabase, some
                 connection.execute(statement)
 
 
-def test_whoever_has_no_right_on_the_schema_can_hold_no_lock_that_decides(
+def test_a_user_without_a_right_on_the_schema_can_take_no_lock_that_matters(
     database: TestDatabase, somebody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Any login may take any advisory lock, and an analyst may read a table of ours at most."""
+    """Any user may take any advisory lock."""
     started_at = "select scooters_ops.record_event_once('m1', 'mission_started', null, %s, 'k')"
     with psycopg.connect(database.conninfo, user=somebody) as holder:
         for statement in (
@@ -443,7 +449,7 @@ def test_whoever_has_no_right_on_the_schema_can_hold_no_lock_that_decides(
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege), holder.transaction():
                 holder.execute(statement)
-        # All advisory locks that we ever took: by the table's number, and by the key's hash.
+        # All advisory locks that earlier versions took: by the table's oid and by the key's hash.
         holder.execute(
             "select pg_advisory_lock((%s)::bigint), pg_advisory_lock(hashtextextended(%s, 0)),"
             " pg_advisory_lock(hashtextextended(%s, 0))",
@@ -468,7 +474,7 @@ def test_a_user_with_a_role_of_ours_has_its_rights(database: TestDatabase, someb
     database.connection.execute(f"revoke {ANALYST} from {somebody}")
 
 
-def test_whoever_may_only_insert_history_wakes_detection_all_the_same(
+def test_a_user_who_may_only_insert_history_still_wakes_detection(
     database: TestDatabase, somebody: str
 ) -> None:
     database.create_mission()
@@ -484,7 +490,7 @@ def test_whoever_may_only_insert_history_wakes_detection_all_the_same(
     assert database.detect(16) == 1
 
 
-def test_whoever_may_only_change_the_plan_wakes_detection_all_the_same(
+def test_a_user_who_may_only_change_the_plan_still_wakes_detection(
     database: TestDatabase, somebody: str
 ) -> None:
     database.create_mission()

@@ -296,7 +296,7 @@ def test_no_function_looks_into_a_hostile_public(
         call(hostile, "select scooters_ops.record_deliveries('n1', %s)", json.dumps(results)) == 1
     )
     call(hostile, "select scooters_ops.release_deliveries('n1')")
-    call(hostile, "select scooters_ops.resume_channels('{telegram}')")
+    call(hostile, "select scooters_ops.probe_channels('{telegram}')")
     token = database.value(
         "select idempotency_token from scooters_ops.notification_deliveries"
         " where state = 'in_doubt'"
@@ -319,7 +319,7 @@ def test_no_function_looks_into_a_hostile_public(
     ]
     call(
         hostile,
-        "select free from scooters_ops.send_allowance("
+        "select free from scooters_ops.rate_limit_status("
         "'{2026-01-01}', '[{\"messages\": 1, \"seconds\": 1}]')",
     )
     assert (

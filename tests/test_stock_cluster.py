@@ -1,8 +1,8 @@
-"""The README's commands on a cluster as Debian makes it: who comes by TCP has a password, who comes
-by the socket has the account of that name, and nobody chose an encoding. pg_cron lives in the
-database postgres, ours elsewhere.
+"""The README's commands on a cluster as Debian creates it: TCP connections need a password, socket
+connections need the operating system's account of that name, and nobody chose an encoding. pg_cron
+is in the database postgres, and our schema in another one.
 
-pg_cron before 1.5 starts jobs at full minutes, so everything here waits for the same one.
+pg_cron before 1.5 starts jobs at full minutes, so all tests here wait for the same one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WORKERS = "cron.use_background_workers"
 
 
 class StockPostgres(Postgres):
-    """pg_hba.conf is Debian's, and postgresql.conf has the lines of the README besides."""
+    """pg_hba.conf is Debian's, and postgresql.conf also has the lines of the README."""
 
     def __init__(self, settings: str) -> None:
         super().__init__(cron_database=None)
@@ -46,9 +46,9 @@ class StockPostgres(Postgres):
     def initdb_options(self) -> list[str]:
         password = Path(self.base_dir, "password")
         password.write_text(PASSWORD)
-        password.chmod(0o644)  # in a folder that nobody else may enter
+        password.chmod(0o644)  # nobody else can enter its folder
         trust = ["--auth-local=peer", "--auth-host=scram-sha-256", f"--pwfile={password}"]
-        # As Debian's scripts do where no locale is set, in a container for instance.
+        # As Debian's scripts do if no locale is set, for example in a container.
         return [*trust, "--encoding=SQL_ASCII", "--locale=C"]
 
     def initialize_database(self) -> None:
@@ -74,7 +74,7 @@ class StockPostgres(Postgres):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command ended with, and said."""
+    """A command's exit code and output."""
 
     exit_code: int
     output: str
@@ -96,19 +96,19 @@ def run(command: str, conninfo: str, **variables: str) -> Outcome:
 
 
 def run_all(conninfo: str) -> dict[str, Outcome]:
-    """All commands after make migrate, even if one fails."""
+    """Runs all commands after make migrate, even if one fails."""
     return {command: run(command, conninfo) for command in COMMANDS[1:]}
 
 
 @dataclass(frozen=True)
 class World:
-    """A cluster with the README's settings, and what its commands said to each."""
+    """A cluster with the README's settings, and the outcomes of the README's commands."""
 
     stock: StockPostgres
     owner: dict[str, Outcome]
     superuser: dict[str, Outcome]
     rare: dict[str, Outcome]
-    """With a schedule that lets nothing run for hours."""
+    """With a schedule that runs nothing for hours."""
     untold: dict[str, Outcome]
     """On a cluster without background workers."""
 
@@ -151,7 +151,7 @@ def value(conninfo: str, query: str) -> Any:
     return found
 
 
-def test_the_readme_has_these_commands_and_its_owner_is_no_superuser() -> None:
+def test_the_readme_has_these_commands_and_its_owner_is_not_a_superuser() -> None:
     assert COMMANDS == ["make migrate", "make schedule", "make status"]
     assert WORKERS in SETTINGS
     assert "superuser" not in OWNER_SQL
@@ -173,13 +173,13 @@ def test_the_readmes_commands_end_in_a_running_detection(world: World, who: str,
         f" and database = '{database}' and username = '{user}'"
     )
     assert value(world.stock.conninfo(), runs) > 0
-    # Commits within the run of one minute, in a background worker.
+    # A background worker commits within the run of one minute.
     passes = "select count(*) from scooters_ops.detection_passes"
     until(lambda: value(world.stock.conninfo(database), passes) >= 2)
 
 
 def test_the_owner_may_run_what_the_other_jobs_run(world: World) -> None:
-    """They run at their own times, which nobody waits for here."""
+    """They run at their own times; the test does not wait for them."""
     jobs = (
         "select array_agg(array[database, command] order by jobname) from cron.job"
         " where jobname like 'scooters_ops_prune%'"
@@ -193,7 +193,7 @@ def test_the_owner_may_run_what_the_other_jobs_run(world: World) -> None:
             connection.execute(command.encode())
 
 
-def test_a_schedule_of_once_a_day_is_tried_at_once_by_a_job_that_goes_again(world: World) -> None:
+def test_a_daily_schedule_is_tried_at_once_by_a_temporary_job(world: World) -> None:
     schedule, status = world.rare.values()
     assert schedule.exit_code == 0, schedule.output
     assert "scooters_ops_first_run@rare" in schedule.output
@@ -207,7 +207,7 @@ def test_a_schedule_of_once_a_day_is_tried_at_once_by_a_job_that_goes_again(worl
     ]
 
 
-def test_without_background_workers_schedule_and_status_say_in_words_what_to_do(
+def test_without_background_workers_schedule_and_status_say_what_to_do(
     world: World,
 ) -> None:
     for outcome in world.untold.values():
@@ -216,5 +216,5 @@ def test_without_background_workers_schedule_and_status_say_in_words_what_to_do(
             "The last run of job scooters_ops_detect@untold failed: connection failed. pg_cron"
             " could not connect to localhost"
         ) in outcome.output
-        assert f"Set {WORKERS} = on, and restart PostgreSQL." in outcome.output
+        assert f"Set {WORKERS} = on and restart PostgreSQL." in outcome.output
         assert "Nothing needs a person" not in outcome.output

@@ -79,9 +79,9 @@ class Database(Connection):
         )
         return found
 
-    async def resume(self, channels: Sequence[str]) -> None:
+    async def probe(self, channels: Sequence[str]) -> None:
         """Lets these channels be tried again at once if they are paused."""
-        await self._scalar("select scooters_ops.resume_channels(%s)", list(channels))
+        await self._scalar("select scooters_ops.probe_channels(%s)", list(channels))
 
     async def record(self, worker: str, results: Sequence[Result]) -> int:
         """Records results. Returns how many were recorded: the leases of the others were lost.
@@ -115,18 +115,12 @@ class Database(Connection):
         )
 
     async def release(self, worker: str, kept_ids: Sequence[int]) -> int:
-        """Gives back all recipients that the worker has leased, except these; returns how many."""
+        """Gives back what the worker, or an earlier connection of its notifier, has leased, except
+        these recipients: the worker now holds them. Returns how many it gave back."""
         return int(
             await self._scalar(
                 "select scooters_ops.release_deliveries(%s, %s)", worker, list(kept_ids)
             )
-        )
-
-    async def adopt(self, worker: str, kept_ids: Sequence[int]) -> int:
-        """Takes over these recipients from earlier connections of the worker's notifier, and gives
-        back everything else that those have leased; returns how many were given back."""
-        return int(
-            await self._scalar("select scooters_ops.adopt_leases(%s, %s)", worker, list(kept_ids))
         )
 
     async def holds(self) -> list[Hold]:

@@ -130,7 +130,7 @@ class Notifier:
         if in_force is None:
             raise ConfigError(["no config is in force: make config"])
         setup = ActiveSetup(*in_force, self.templates_dir, self.secrets)
-        await database.resume(list(setup.current.channels))
+        await database.probe(list(setup.current.channels))
         event(
             INFO,
             "started",

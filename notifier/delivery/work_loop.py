@@ -66,7 +66,7 @@ class WorkLoop:
             self._log_polling()
         self._report_at = 0.0
         self.leases.connected()
-        await self._adopt(database)
+        await self._release(database)
         try:
             await self._loop(database, once=once)
         except psycopg.Error:
@@ -154,7 +154,7 @@ class WorkLoop:
             config_id = self.setup.current.config_id
             await self.refusals.step("report", lambda: database.report(self.name, config_id), None)
             await self._report_problem(database)
-            await self._adopt(database)
+            await self._release(database)
 
     async def _report_problem(self, database: Database) -> None:
         problem = self.problem()
@@ -163,15 +163,6 @@ class WorkLoop:
                 "report", lambda: database.report_problem(self.name, problem), None
             )
             self._reported_problem = problem
-
-    async def _adopt(self, database: Database) -> None:
-        """Takes over what this notifier's earlier connections have leased, if it is in flight or to
-        be recorded. The server may commit a lost connection's lease at any later time, so this is
-        repeated."""
-        taken_ids = self.leases.taken_ids()
-        await self.refusals.step(
-            "take over leases", lambda: database.adopt(self.leases.worker, taken_ids), 0
-        )
 
     async def _hear_news(self, database: Database) -> None:
         """Plans new notifications, and follows the config."""
@@ -184,7 +175,9 @@ class WorkLoop:
                 self.setup.follow(*in_force, self.sender.tasks())
 
     async def _release(self, database: Database) -> None:
-        """Gives back what is leased but neither in flight nor to be recorded."""
+        """Gives back what is leased but neither in flight nor to be recorded. What earlier
+        connections of this notifier have leased becomes this connection's. The server may commit a
+        lost connection's lease at any later time, so each report repeats this."""
         taken_ids = self.leases.taken_ids()
         await self.refusals.step(
             "release", lambda: database.release(self.leases.worker, taken_ids), 0

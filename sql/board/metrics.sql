@@ -95,15 +95,10 @@ cross join
 union all
 select
     'notifications_total' as name,
-    jsonb_build_object('type', known.type) as labels,
-    coalesce(sum(counts.planned), 0) as value,
+    jsonb_build_object('type', counter.type) as labels,
+    counter.planned::double precision as value,
     'Notifications whose recipients have been planned.' as help
-from
-    unnest(
-        enum_range(null::scooters_ops.monitoring_notification_type)
-    ) as known (type)
-left join scooters_ops.notification_counts as counts using (type)
-group by known.type
+from scooters_ops.planned_totals() as counter
 union all
 select
     metric.name,

@@ -1,8 +1,8 @@
--- When does which job run what? Read by the scripts beside it, in pg_cron's database;
--- sets psql variables.
+-- Which schedule and command does each job have? The other scripts include this file,
+-- in pg_cron's database. It sets psql variables.
 
--- Before 1.5 pg_cron knows minutes only: each minute a job runs the passes of that
--- minute.
+-- Before 1.5 pg_cron schedules by the minute only, so one job a minute runs the passes
+-- of that minute.
 select
     string_to_array(
         substring(extversion, '^[0-9.]+'), '.'
@@ -15,9 +15,9 @@ select
     and :'pass_schedule' like '%second%' as detects_for_a_minute
 \gset
 
--- Runs are forgotten by the time they ended. One that got no connection has neither a
--- start nor an end: it goes together with a later run that is old enough. Runs of jobs
--- that are no more are known by their database and command.
+-- Runs are deleted by the time they ended. A run that got no connection has neither a
+-- start nor an end time: it is deleted together with a later run that is old enough.
+-- Runs of removed jobs are recognized by their database and command.
 select
     case
         when :'detects_for_a_minute'::boolean then '* * * * *'

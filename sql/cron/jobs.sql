@@ -1,6 +1,6 @@
--- Which jobs are ours, and where does pg_cron live? Read by the scripts beside it.
--- Starts in our database, ends in pg_cron's, and sets psql variables on the way. Job
--- names hold the database's name: one pg_cron serves a whole cluster.
+-- Which jobs are ours, and in which database is pg_cron? The other scripts include this
+-- file. It starts in our database, ends in pg_cron's, and sets psql variables.
+-- Job names contain the database's name: one pg_cron serves all databases of a server.
 \set SHOW_CONTEXT never
 \ir session.sql
 do $$
@@ -15,8 +15,8 @@ begin
     if not exists (
         select from pg_database where datname = current_setting('cron.database_name')
     ) then
-        raise exception 'pg_cron is to live in database "%" (cron.database_name), and there is no such database', current_setting('cron.database_name')
-        using hint = 'Create it, or set cron.database_name to another one and restart PostgreSQL.';
+        raise exception 'cron.database_name is "%", and there is no such database', current_setting('cron.database_name')
+        using hint = 'Create it, or set cron.database_name to another database and restart PostgreSQL.';
     end if;
 exception
     when insufficient_privilege then
@@ -25,24 +25,29 @@ exception
 end
 $$;
 
--- Before pg_cron 1.5 a job's name has at most 63 bytes: a long name of a database
--- gives a short one.
-select
-    current_database() as our_database,
-    current_setting('cron.database_name') as cron_database,
+-- How a database's name ends the names of its jobs, as an expression over pg_database:
+-- before pg_cron 1.5 a job's name has at most 63 bytes, so a long name is shortened.
+select $expression$
     case
-        when octet_length(current_database()::text) <= 39 then current_database()::text
-        else left(current_database()::text, 6) || '_' || md5(current_database()::text)
-    end as suffix
+        when octet_length(datname::text) <= 39 then datname::text
+        else left(datname::text, 6) || '_' || md5(datname::text)
+    end
+$expression$ as job_suffix
 \gset
 select
-    'scooters_ops_detect@' || :'suffix' as detect_job,
-    'scooters_ops_prune@' || :'suffix' as prune_job,
-    'scooters_ops_prune_runs@' || :'suffix' as prune_runs_job,
-    'scooters_ops_first_run@' || :'suffix' as first_run_job
+    datname as our_database,
+    current_setting('cron.database_name') as cron_database,
+    'scooters_ops_detect@' || :job_suffix as detect_job,
+    'scooters_ops_prune@' || :job_suffix as prune_job,
+    'scooters_ops_prune_runs@' || :job_suffix as prune_runs_job,
+    'scooters_ops_first_run@' || :job_suffix as first_run_job
+from pg_database
+where datname = current_database()
+\gset
+select array[:'detect_job', :'prune_job', :'prune_runs_job', :'first_run_job'] as jobs
 \gset
 
--- What the jobs are made of, and whether passes run.
+-- The settings of the jobs, and whether passes run.
 select
     in_force.config is not null as has_config,
     coalesce(in_force.config -> 'detection' ->> 'schedule', '') as pass_schedule,
@@ -53,11 +58,14 @@ select
     status.is_enabled,
     status.is_stalled,
     status.last_pass_at is not null and not status.is_stalled as is_passing,
-    coalesce(
-        'the last pass started '
-        || date_trunc('second', now() - status.last_pass_at)::text || ' ago',
-        'there never was a pass'
-    ) as last_pass
+    format(
+        'Detection has STOPPED: %s.',
+        coalesce(
+            'the last pass started '
+            || date_trunc('second', now() - status.last_pass_at)::text || ' ago',
+            'there never was a pass'
+        )
+    ) as stalled_message
 from scooters_ops.detection_status as status
 left join scooters_ops.config_in_force as in_force on true
 \gset
@@ -93,9 +101,8 @@ where
     and 'pg_cron' in (select pg_extension.extname from pg_extension)
 \gset
 
--- Whoever may use pg_cron writes names and messages that are shown to others:
--- characters that steer a terminal, line breaks among them, become spaces (as in
--- notifier/text.py).
+-- Every user of pg_cron chooses names and messages that others see. Characters that
+-- control a terminal, line breaks included, become spaces (as in notifier/text.py).
 select
     case
         when current_setting('server_encoding') = 'UTF8'

@@ -1,6 +1,6 @@
--- What is wrong with pg_cron's jobs, and what is to be done? Read by the scripts beside
--- it, in pg_cron's database. Sets the psql variables has_problems and problems, which
--- has a line for each.
+-- What is wrong with pg_cron's jobs, and what should a person do? The other scripts
+-- include this file, in pg_cron's database. It sets the psql variables has_problems and
+-- problems, one line for each problem.
 with expected_jobs (jobname, schedule, command, database) as (
     values
     (:'detect_job', :'detect_schedule', :'detect_command', :'our_database'),
@@ -11,13 +11,10 @@ with expected_jobs (jobname, schedule, command, database) as (
 our_jobs as (
     select job.*
     from cron.job as job
-    where
-        job.jobname in (
-            :'detect_job', :'prune_job', :'prune_runs_job', :'first_run_job'
-        )
+    where job.jobname = any(:'jobs')
 ),
 
--- The last runs that have ended of themselves, and not by a restart or a pause.
+-- The last run of each job, except those that a restart or a pause ended.
 last_runs as (
     select
         job.*,
@@ -39,17 +36,12 @@ last_runs as (
     ) as run
 ),
 
--- What each database of this server adds to the names of its jobs.
 suffixes as (
-    select
-        case
-            when octet_length(datname::text) <= 39 then datname::text
-            else left(datname::text, 6) || '_' || md5(datname::text)
-        end as suffix
+    select :job_suffix as suffix
     from pg_database
 ),
 
--- statement_timeout of the job's owner in its database, by the most specific setting.
+-- statement_timeout for the job's owner in its database: the most specific setting.
 time_limits as (
     select
         job.username,
@@ -92,7 +84,7 @@ problems (place, line) as (
     union all
     select
         2 as place,
-        format('Detection has STOPPED: %s.', :'last_pass'::text)
+        :'stalled_message'
         || case
             when
                 current_setting('cron.log_run')::boolean
@@ -125,7 +117,7 @@ problems (place, line) as (
     select
         5 as place,
         format(
-            'Job %s differs from what the config in force or this version wants:'
+            'Job %s is not as the config in force and this version define it:'
             || ' make schedule',
             our_jobs.jobname
         ) as line
@@ -174,7 +166,7 @@ problems (place, line) as (
     select
         8 as place,
         format(
-            'Job %s is there for %s and for %s. One will do: in database %s,'
+            'Job %s exists for %s and for %s. Remove one: in database %s,'
             || ' select cron.unschedule(%s)',
             our_jobs.jobname,
             our_jobs.username,
@@ -203,16 +195,16 @@ problems (place, line) as (
                 then format(
                     '. pg_cron could not connect to %s, port %s, as %s: most likely'
                     || ' pg_hba.conf asks for a password. Set'
-                    || ' cron.use_background_workers = on, and restart PostgreSQL.'
-                    || ' Otherwise let the server''s account in without a password'
-                    || ' (cron.host, pg_hba.conf, .pgpass), and make schedule',
+                    || ' cron.use_background_workers = on and restart PostgreSQL.'
+                    || ' Otherwise let the server''s account connect without a password'
+                    || ' (cron.host, pg_hba.conf, .pgpass), then make schedule',
                     coalesce(nullif(nodename, ''), 'the socket'),
                     nodeport,
                     username
                 )
             when message like '%statement timeout%'
                 then format(
-                    '. For no limit: alter role %I in database %I'
+                    '. To remove the limit: alter role %I in database %I'
                     || ' set statement_timeout = 0',
                     username,
                     database
@@ -220,16 +212,18 @@ problems (place, line) as (
             when message like '%not permitted to log in%'
                 then format('. Permit it: alter role %I login', username)
             when message like '%role "%" does not exist%'
-                then '. Let another user own the job: make schedule'
+                then '. Run make schedule as another user, who then owns the job'
             when message like '%database "%" does not exist%'
                 then ': make schedule'
             when message like '%permission denied%'
-                then '. Let the owner of schema scooters_ops own the job: make schedule'
+                then
+                    '. Run make schedule as the owner of schema scooters_ops, who then'
+                    || ' owns the job'
             when message like '%does not exist%'
                 then ': make migrate'
             when message like '%background process%' or message like '%startup timeout%'
-                then '. Raise max_worker_processes, and restart PostgreSQL'
-            else '. Mend what it names; the next run tells'
+                then '. Raise max_worker_processes and restart PostgreSQL'
+            else '. Fix what it names; the next run shows whether it helped'
         end as line
     from last_runs
     where status = 'failed'
@@ -237,8 +231,8 @@ problems (place, line) as (
     select
         11 as place,
         format(
-            'Job %s is of a database that is gone or renamed. Remove it: in database'
-            || ' %s, select cron.unschedule(%s)',
+            'Job %s belongs to a database that was dropped or renamed. Remove it: in'
+            || ' database %s, select cron.unschedule(%s)',
             job.jobname,
             :'cron_database'::text,
             job.jobid
@@ -255,7 +249,7 @@ problems (place, line) as (
     select
         12 as place,
         format(
-            'Passes run for a part of each minute only, since statement_timeout of %1$s'
+            'Passes run for only part of each minute, because statement_timeout of %1$s'
             || ' in database %2$s is %3$s: alter role %4$I in database %5$I'
             || ' set statement_timeout = 0',
             username,

@@ -1,8 +1,8 @@
--- How does pg_cron come to run the passes? psql -f sql/cron/schedule.sql, or make
--- schedule. In our database it reads the schedule of the config in force; in pg_cron's
--- database it makes three jobs in the place of those of the same names. Then it waits
--- for a pass, and says what to do where none comes: so many seconds as the psql
--- variable wait_seconds says (0: no wait).
+-- How are the passes scheduled? psql -f sql/cron/schedule.sql, or make schedule.
+-- It reads the schedules from the config in force, in our database, and creates three
+-- jobs in pg_cron's database, which replace jobs of the same names. Then it waits for a
+-- pass, for as many seconds as the psql variable wait_seconds says (0: no wait), and
+-- says what to do if none runs.
 \set ON_ERROR_STOP on
 \set QUIET on
 \if :{?wait_seconds}
@@ -26,14 +26,14 @@ $$;
 create extension if not exists pg_cron;
 \ir commands.sql
 
--- cron.schedule changes some columns of a job that exists, and not its host, its port
--- or whether it is active. A schedule that lets nothing run within a minute gets a job
--- beside it, for the first run.
+-- cron.schedule does not change the host, the port or the active flag of an existing
+-- job. If the schedule may run nothing within a minute, another job makes the first
+-- run.
 begin;
 select count(cron.unschedule(jobid)) as replaced_jobs
 from cron.job
 where
-    jobname in (:'detect_job', :'prune_job', :'prune_runs_job', :'first_run_job')
+    jobname = any(:'jobs')
     and (
         username = current_user
         or has_table_privilege('cron.job', 'delete')
@@ -75,7 +75,7 @@ select
 \if :logs_runs
 \ir first_run.sql
 \else
-\echo 'cron.log_run is off, so nobody says how runs end: make status in a minute.'
+\echo 'cron.log_run is off, so runs leave no result: make status in a minute.'
 \endif
 \endif
 
@@ -93,7 +93,7 @@ where jobname = :'first_run_job' and username = current_user
 \set VERBOSITY terse
 do $$
 begin
-    raise exception 'the jobs are made, and a person is needed';
+    raise exception 'the jobs were created, and a person is needed';
 end
 $$;
 \endif

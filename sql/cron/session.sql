@@ -1,8 +1,7 @@
--- What do the scripts beside it depend on? Read by them after each connect.
--- Whoever runs them may be a superuser, and anybody may have made functions in public:
--- names are looked up in pg_catalog alone. A name of a database may hold any character,
--- whatever encoding the role is set to. pg_cron shows each user the jobs of its own by
--- row security.
+-- Which settings do the other scripts rely on? They include it after each \connect.
+-- A superuser may run them, and any user may have created functions in public, so names
+-- are looked up in pg_catalog only. A database name may contain any character, whatever
+-- client encoding the role has. Row security makes pg_cron show users their own jobs.
 \encoding UTF8
 set search_path = pg_catalog, pg_temp;
 set client_min_messages = warning;

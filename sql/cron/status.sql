@@ -1,6 +1,6 @@
 -- Do the passes run? psql -f sql/cron/status.sql, or make status.
--- Shows each job with its last run and its failures, then says what needs a person, a
--- line each on standard error; ends with an error where something does.
+-- It shows each job with its last run and its failures. Then it lists what needs a
+-- person on standard error, one line each, and ends with an error if there is anything.
 \set ON_ERROR_STOP on
 \set QUIET on
 \set is_scheduling false
@@ -16,15 +16,12 @@ select
         case
             when not :'has_pg_cron'::boolean
                 then format(
-                    'No pass is scheduled, pg_cron has no tables in database %s:'
+                    'No pass is scheduled: pg_cron has no tables in database %s:'
                     || ' make schedule',
                     :'cron_database'::text
                 )
         end,
-        case
-            when :'is_stalled'::boolean
-                then format('Detection has STOPPED: %s.', :'last_pass'::text)
-        end
+        case when :'is_stalled'::boolean then :'stalled_message' end
     ) as problems
 \gset
 
@@ -70,18 +67,18 @@ select
     ) as runs_unseen
 \gset
 \if :runs_unseen
-\echo 'None of your jobs runs passes. There was one lately, so another user''s job may:'
-\echo 'only its owner and superusers see it.'
+\echo 'None of your jobs runs passes. A pass ran lately, so another user may own the'
+\echo 'job: only its owner and superusers see it.'
 \endif
 \endif
 
 \if :lacks_grant
-\echo 'You may not see the jobs. A superuser may allow it, in database' :cron_database:
+\echo 'You may not see the jobs. A superuser can allow it in database' :cron_database:
 \echo :missing_grant
 \endif
 \if :is_enabled
 \else
-\echo 'Detection is disabled by config (detection.enabled).'
+\echo 'The config disables detection (detection.enabled).'
 \endif
 \if :has_problems
 \warn :problems

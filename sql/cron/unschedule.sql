@@ -1,5 +1,5 @@
 -- How are the passes stopped? psql -f sql/cron/unschedule.sql, or make unschedule.
--- Harmless where nothing is scheduled.
+-- It does nothing if nothing is scheduled.
 \set ON_ERROR_STOP on
 \set QUIET on
 \ir jobs.sql
@@ -11,8 +11,8 @@ select
     cron.unschedule(jobid) as is_done
 from cron.job
 where
-    jobname in (:'detect_job', :'prune_job', :'prune_runs_job', :'first_run_job')
+    jobname = any(:'jobs')
     and (username = current_user or has_table_privilege('cron.job', 'delete'));
 \else
-\echo pg_cron has no tables in database :cron_database: nothing was scheduled.
+\echo 'pg_cron has no tables in database' :cron_database: 'so nothing was scheduled.'
 \endif

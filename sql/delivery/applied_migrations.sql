@@ -1,4 +1,4 @@
--- Which version of the tables does this database have?
+-- Which migrations does this database have?
 create or replace function scooters_ops.applied_migrations()
 returns setof text
 language sql stable
@@ -11,7 +11,7 @@ order by migration_id
 $$;
 
 comment on function scooters_ops.applied_migrations() is
-'The names of the migrations that this database has, in order.';
+'The names of the migrations that were applied to this database, in order.';
 
 revoke execute on function scooters_ops.applied_migrations() from public;
 grant execute on function scooters_ops.applied_migrations()

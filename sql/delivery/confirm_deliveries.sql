@@ -1,4 +1,4 @@
--- What has arrived after all, since a person has looked?
+-- Which in-doubt messages did a person find at their recipient?
 create or replace function scooters_ops.confirm_deliveries(
     token text,
     channel text default null
@@ -9,23 +9,23 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    doubtful_ids bigint[];
+    in_doubt_ids bigint[];
     confirmed_ids bigint[];
 begin
     if token is null then
         raise exception using
             errcode = 'null_value_not_allowed',
-            message = 'which notification arrived?';
+            message = 'token must not be null: it names the notification that arrived';
     end if;
 
-    doubtful_ids := scooters_ops.lock_undelivered(token, channel, '{in_doubt}');
+    in_doubt_ids := scooters_ops.lock_recipients(token, channel, '{in_doubt}');
 
     with confirmed as (
         update scooters_ops.notification_recipients
         set
             state = 'sent',
             sent_at = now()
-        where recipient_id = any(doubtful_ids)
+        where recipient_id = any(in_doubt_ids)
         returning notification_id
     )
 
@@ -34,12 +34,12 @@ begin
     from confirmed;
 
     perform scooters_ops.refresh_notifications(confirmed_ids);
-    return coalesce(cardinality(doubtful_ids), 0);
+    return coalesce(cardinality(in_doubt_ids), 0);
 end
 $$;
 
 comment on function scooters_ops.confirm_deliveries(text, text) is
-'Records the in-doubt recipients of the notification with this token, of this channel (null: of all), as sent, since a person found that it arrived: they have no reference, and their last error still says why they were in doubt. Returns how many. SQLSTATE P0002: no such notification; 22023: no such channel.';
+'Records the in-doubt recipients of the notification with this token as sent, for this channel or, if null, for all: a person found that the message arrived. They have no reference, and last_error still says why they were in doubt. Returns how many. SQLSTATE P0002: no such notification; 22023: no such channel; 22004: no token.';
 
 revoke execute on function scooters_ops.confirm_deliveries(text, text) from public;
 grant execute on function scooters_ops.confirm_deliveries(text, text)

@@ -1,6 +1,6 @@
--- What may each channel send now, as a whole?
--- A channel that refused us is sent one message at a time until it accepts us, and
--- only then is what is in flight counted: the first after its hold is the probe.
+-- How many messages may each channel send now?
+-- A channel that refused us sends one message at a time, the probe, until the channel
+-- accepts us. Messages in flight are counted only for such a channel.
 create or replace view scooters_ops.delivery_channels as
 with setting as (
     select
@@ -35,7 +35,7 @@ select
     end as free,
     channel.granted_at[cardinality(channel.granted_at)] as last_granted_at
 from channel
-inner join lateral scooters_ops.send_allowance(
+inner join lateral scooters_ops.rate_limit_status(
     channel.granted_at, channel.limits -> 'per_channel'
 ) as allowance on true
 cross join lateral (
@@ -49,21 +49,21 @@ cross join lateral (
 ) as in_flight;
 
 comment on view scooters_ops.delivery_channels is
-'What each channel may send now by its limits in the config in force, all notifiers together.';
+'How many messages all notifiers together may send now through each channel, by its limits in the config in force.';
 comment on column scooters_ops.delivery_channels.channel is
 'The channel.';
 comment on column scooters_ops.delivery_channels.held_until is
-'When the hold ends: the channel refused us. Null or past: it is not held.';
+'When the hold ends that follows a refusal of the channel as a whole; null or past: no hold.';
 comment on column scooters_ops.delivery_channels.failures is
-'How often in a row the channel refused us (a count); above 0 it is only probed.';
+'How often in a row the channel refused us (a count); above 0: one message at a time, as a probe.';
 comment on column scooters_ops.delivery_channels.opens_at is
 'When its limits allow the next message; null: now.';
 comment on column scooters_ops.delivery_channels.limits is
-'limits of the channel in the config in force (JSON object); null: none.';
+'The limits of the channel in the config in force (JSON object); null: none.';
 comment on column scooters_ops.delivery_channels.free is
-'How many messages it may send now (a count); null: no limit.';
+'How many more messages it may send now (a count); null: no limit.';
 comment on column scooters_ops.delivery_channels.last_granted_at is
-'When a message of it was leased last; null: never.';
+'When a message for it was last leased; null: never.';
 
 grant select on scooters_ops.delivery_channels
 to scooters_ops_analyst, scooters_ops_notifier;

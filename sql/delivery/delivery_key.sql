@@ -1,7 +1,7 @@
--- Under which idempotency key does a channel know this delivery?
--- One for each notification, recipient and step: of two queues that are told of one
--- notification, each gets a ticket of its own. The channel and its address come before
--- whatever else the target has, such as a topic.
+-- Which idempotency key does a channel get with this delivery?
+-- There is one key for each notification, recipient and step, so that each of two
+-- queues gets a ticket of its own for one notification. The other fields of the target,
+-- such as a topic, follow the channel and the address.
 create or replace function scooters_ops.delivery_key(
     token text,
     channel text,
@@ -22,7 +22,7 @@ select concat_ws(
 end; -- noqa: enable=all
 
 comment on function scooters_ops.delivery_key(text, text, jsonb, text) is
-'The idempotency key of a delivery: {token}/{channel}/{chat or queue}/{step}, with the rest of the target, where there is any, as JSON before the step.';
+'The idempotency key of a delivery: {token}/{channel}/{chat or queue}/{step}. If the target has other fields, they stand before the step as JSON.';
 
 revoke execute on function scooters_ops.delivery_key(
     text, text, jsonb, text

@@ -1,7 +1,7 @@
--- Which addresses of a channel wait for something, and what may each be sent now?
--- One look into the index for each address, however much waits for it: a flooded chat
--- costs no more than a quiet one. The limits of 1 keep the planner from reading what is
--- known of every address instead.
+-- Which chats and queues have messages waiting, and how many may each get now?
+-- Each address takes one index lookup, however many messages wait for it: a flooded
+-- chat costs no more than a quiet one. "limit 1" keeps the planner from reading all
+-- rows of delivery_targets.
 create or replace function scooters_ops.delivery_queue(channel text, limits jsonb)
 returns table (
     address text,
@@ -15,7 +15,7 @@ returns table (
 language sql stable
 begin atomic -- noqa: disable=all
 with recursive waiting as (
-    -- Before the first: no address is empty.
+    -- The recursion starts before the first address: none is empty.
     select
         '' collate "C" as address,
         null::timestamptz as next_attempt_at
@@ -78,9 +78,9 @@ left join lateral (
         and known.channel = delivery_queue.channel
     limit 1
 ) as target on true
-cross join lateral scooters_ops.send_allowance(
+cross join lateral scooters_ops.rate_limit_status(
     target.granted_at,
-    scooters_ops.target_rules(delivery_queue.limits, addressed.sent_to)
+    scooters_ops.target_rate_limits(delivery_queue.limits, addressed.sent_to)
 ) as allowance
 cross join lateral (
     select count(*)::integer as messages
@@ -94,6 +94,6 @@ cross join lateral (
 end; -- noqa: enable=all
 
 comment on function scooters_ops.delivery_queue(text, jsonb) is
-'The addresses (chats, queues) of a channel that wait for something: where it is sent to if the address has moved (moved_to: the fields of the target that are new), since when or from when on the first is due, until when a hold lasts, when the limits open, how many may go now (a count; null: no limit).';
+'The addresses (chats, queues) of a channel for which messages wait. sent_to: the address after a move; moved_to: the fields of the target that the move changed; due_at: when the first message is or was due; held_until: when a hold ends; opens_at: when the rate limits allow the next message; free: how many more messages may be sent now (a count; null: no limit).';
 
 revoke execute on function scooters_ops.delivery_queue(text, jsonb) from public;

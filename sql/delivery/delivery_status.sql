@@ -1,23 +1,23 @@
--- What is waiting, being retried, or given up, channel by channel?
+-- How many messages of each channel wait, are retried, failed or need a person?
 create or replace view scooters_ops.delivery_status as
 with unplanned as (
     select created_at
     from scooters_ops.monitoring_notifications
     where planned_at is null
     order by notification_id
-    limit 10000
+    limit scooters_ops.counting_limit()
 ),
 
 unrouted as (
     select created_at
     from scooters_ops.unrouted_notifications
-    limit 10000  -- noqa: AM09
+    limit scooters_ops.counting_limit()  -- noqa: AM09
 ),
 
-stuck_before as (
+stuck_limits as (
     select
-        now() - in_force.stuck_after as moment,
-        now() + in_force.stuck_after as ahead
+        now() - in_force.stuck_after as overdue_before,
+        now() + in_force.stuck_after as plausible_until
     from scooters_ops.config_in_force as in_force
 ),
 
@@ -27,8 +27,8 @@ unsent as materialized (
         coalesce(
             unsent_recipients.state in ('pending', 'retrying', 'blocked', 'sending')
             and unsent_recipients.next_attempt_at < (
-                select stuck_before.moment
-                from stuck_before
+                select stuck_limits.overdue_before
+                from stuck_limits
             ),
             false
         ) as is_overdue
@@ -45,16 +45,16 @@ overdue as (
     group by channel, address
 ),
 
--- What is overdue waits rightly where it is held, where a limit is used up, and where
--- what came before it was taken lately, of its address or of its channel. Where
--- something was taken that had become due after it, it was passed over. A lease far
--- ahead of now tells of a clock that has been set back since.
+-- An overdue message is not stuck if a hold or a used-up limit explains the wait, or if
+-- a message of its address or channel that was due before it was leased lately. It is
+-- stuck if one that was due after it was leased: it was passed over. A lease far ahead
+-- of now does not count: the clock was set back since.
 stuck as materialized (
     select
         overdue.channel,
         overdue.address
     from overdue
-    cross join stuck_before
+    cross join stuck_limits
     inner join scooters_ops.delivery_channels as busy
         on overdue.channel = busy.channel
     inner join scooters_ops.delivery_targets as whole
@@ -66,9 +66,9 @@ stuck as materialized (
             overdue.channel = known.channel
             and known.address = coalesce(moved.moved_address, overdue.address)
     cross join
-        lateral scooters_ops.send_allowance(
+        lateral scooters_ops.rate_limit_status(
             known.granted_at,
-            scooters_ops.target_rules(
+            scooters_ops.target_rate_limits(
                 busy.limits, coalesce(moved.moved_address, overdue.address)
             )
         ) as allowance
@@ -83,19 +83,22 @@ stuck as materialized (
                 and recipient.next_attempt_at > now()
         ) as in_flight
     where
-        greatest(known.held_until, busy.held_until, '-infinity') < stuck_before.moment
+        greatest(known.held_until, busy.held_until, '-infinity')
+        < stuck_limits.overdue_before
         and coalesce(allowance.opens_at <= now(), true)
         and coalesce(busy.opens_at <= now(), true)
         and coalesce(
             in_flight.messages < (busy.limits ->> 'in_flight_per_target')::integer, true
         )
         and not coalesce(
-            known.leased_at between stuck_before.moment and stuck_before.ahead
+            known.leased_at
+            between stuck_limits.overdue_before and stuck_limits.plausible_until
             and known.leased_due_at <= overdue.due_at,
             false
         )
         and not coalesce(
-            whole.leased_at between stuck_before.moment and stuck_before.ahead
+            whole.leased_at
+            between stuck_limits.overdue_before and stuck_limits.plausible_until
             and whole.leased_due_at <= overdue.due_at,
             false
         )
@@ -124,10 +127,10 @@ select
     null as next_attempt_at,
     null as sample_error,
     coalesce(
-        min(created_at) < (select stuck_before.moment from stuck_before),
+        min(created_at) < (select stuck_limits.overdue_before from stuck_limits),
         false
     ) as is_stuck,
-    count(*) >= 10000 as is_lower_bound
+    count(*) >= scooters_ops.counting_limit() as is_lower_bound
 from unplanned
 having count(*) > 0
 union all
@@ -139,28 +142,28 @@ select
     null as next_attempt_at,
     null as sample_error,
     false as is_stuck,
-    count(*) >= 10000 as is_lower_bound
+    count(*) >= scooters_ops.counting_limit() as is_lower_bound
 from unrouted
 having count(*) > 0;
 
 comment on view scooters_ops.delivery_status is
-'Recipients that are not sent yet, by channel and state, and notifications without recipients: not planned yet, or matched by no route. Counted as far as unsent_recipients shows them: it reads no more, however much waits.';
+'How many recipients are not sent yet, by channel and state, and how many notifications are not planned yet or matched by no route. It counts at most counting_limit() rows of each kind, so that it stays cheap, however many messages wait.';
 comment on column scooters_ops.delivery_status.channel is
-'The channel; null for notifications that no notifier has planned yet, and for those that no route matched.';
+'The channel; null for unplanned and unrouted.';
 comment on column scooters_ops.delivery_status.state is
-'pending, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned or unrouted.';
+'pending, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned: notifications that no notifier has planned yet; unrouted: notifications that no route matched.';
 comment on column scooters_ops.delivery_status.recipients is
-'How many recipients (for unplanned and unrouted: notifications) are in that state (a count); at least so many where is_lower_bound.';
+'How many recipients (unplanned, unrouted: notifications) are in that state (a count); if is_lower_bound, there are more.';
 comment on column scooters_ops.delivery_status.oldest_created_at is
-'Since when the oldest of those counted waits.';
+'When the oldest of those counted was created.';
 comment on column scooters_ops.delivery_status.next_attempt_at is
-'When the next of them is tried; sending: when the next lease ends.';
+'When the next of them is due; sending: when the next lease ends.';
 comment on column scooters_ops.delivery_status.sample_error is
 'The last error of one of those counted.';
 comment on column scooters_ops.delivery_status.is_stuck is
-'Whether one of them has been due for longer than notifier.stuck_after_seconds and nobody takes it: neither a hold nor a limit nor the turn of what came before it explains that.';
+'Whether one of them has been due for longer than notifier.stuck_after_seconds, and neither a hold nor a limit nor the messages before it explain the wait.';
 comment on column scooters_ops.delivery_status.is_lower_bound is
-'Whether there are 10,000 or more of a kind, so that not all were counted: due or not yet, failed, in doubt, unplanned, unrouted.';
+'Whether one of the kinds that make up this row (due, due later, failed, in doubt, unplanned, unrouted) reached counting_limit(), so that not all were counted.';
 
 grant select on scooters_ops.delivery_status
 to scooters_ops_analyst, scooters_ops_notifier;

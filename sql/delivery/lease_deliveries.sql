@@ -1,34 +1,14 @@
--- An earlier version's function returns fewer columns, which no replacement can change.
--- It is dropped here and not in a migration: notifiers lease by it until this commits.
-do $$
-begin
-    if
-        exists (
-            select
-            from pg_catalog.pg_proc as earlier
-            where
-                earlier.oid = pg_catalog.to_regprocedure(
-                    'scooters_ops.lease_deliveries(text, jsonb, double precision)'
-                )
-                and not 'idempotency_key' = any(earlier.proargnames)
-        )
-    then
-        drop function scooters_ops.lease_deliveries(text, jsonb, double precision);
-    end if;
-end
-$$;
-
--- What may this notifier send now?
+-- Which messages may this notifier send now?
 -- Each channel gives at most as many rows as it has slots and its limits allow, and
--- each chat or queue of it no more than a fair share: a crowd waiting for one never
--- stands in another's way. A lease that ran out comes back as in doubt: whoever held it
--- may have sent the message before it died. But not to the same worker: that knows what
--- it has sent, and renews its own lease or gives it back.
--- Who leases locks the channel first, for the few milliseconds that it takes, so that
--- the next one counts what this one was granted.
--- The planner cannot know how few the slots are, and for as many as it guesses it would
--- read whole tables, by a hash or a merge join, and compile that: it is left the way
--- through the keys.
+-- each chat or queue at most its fair share, so that a crowd at one does not delay
+-- another.
+-- An expired lease comes back as in doubt, because its holder may have sent the message
+-- before it died. A worker does not get its own expired lease back: it knows what it
+-- sent, and renews the lease or gives it back.
+-- The function locks the channel's row for a few milliseconds, so that the next caller
+-- counts the messages that this one was granted.
+-- Without the settings below the planner would read whole tables: it cannot know how
+-- few the slots are.
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
@@ -59,7 +39,7 @@ set jit = off
 as $$
 #variable_conflict use_column
 begin
-    perform scooters_ops.follow_clock();
+    perform scooters_ops.adjust_for_clock_step();
 
     perform
     from scooters_ops.delivery_targets as known
@@ -125,7 +105,7 @@ begin
                 recipient.recipient_id,
                 recipient.notification_id,
                 recipient.next_attempt_at,
-                recipient.state = 'sending' as is_in_doubt
+                recipient.state = 'sending' or recipient.is_taken_over as is_in_doubt
             from scooters_ops.notification_recipients as recipient
             where
                 recipient.channel = open_address.channel
@@ -182,8 +162,8 @@ begin
             recipient.idempotency_key
     ),
 
-    -- Of earlier grants no more is kept than the rules can count. When something was leased
-    -- last, and since when it had been due, tells delivery_status what is passed over.
+    -- Of earlier grants only as many are kept as the rules can count. By leased_at and
+    -- leased_due_at delivery_status finds what was passed over.
     counted as (
         insert into scooters_ops.delivery_targets as known (
             channel, address, granted_at, leased_at, leased_due_at
@@ -241,7 +221,7 @@ end
 $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision) is
-'Leases due recipients to a worker for lease_seconds: of each channel named in slots ({"telegram": 20}) at most so many, and no more than its limits, its holds and those of its chats and queues allow. target is where it is to be sent, after a move as well; attempts counts this one; is_in_doubt: an earlier lease ran out, so that the message may have been sent; waited: how long ago the notification was inserted; idempotency_key: what the channel is given as such, from the first attempt on.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most; limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted; idempotency_key: the key for the channel, the same with every attempt.';
 
 revoke execute on function scooters_ops.lease_deliveries(text, jsonb, double precision)
 from public;

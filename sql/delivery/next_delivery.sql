@@ -1,4 +1,4 @@
--- When is it worth asking for leases again?
+-- When can the next message be leased?
 create or replace function scooters_ops.next_delivery(
     channels text[],
     out wait_seconds double precision,
@@ -9,11 +9,11 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 select
-    extract(epoch from min(greatest(moment.opens_at - now(), '0'))),
+    extract(epoch from min(greatest(earliest.opens_at - now(), '0'))),
     coalesce(
         bool_or(
             queue.due_at <= now()
-            and moment.opens_at > now()
+            and earliest.opens_at > now()
             and coalesce(greatest(queue.held_until, channel.held_until) <= now(), true)
         ),
         false
@@ -31,16 +31,16 @@ cross join lateral (
             channel.held_until,
             channel.opens_at
         ) as opens_at
-) as moment
+) as earliest
 where
     channel.channel = any(next_delivery.channels)
-    -- What waits for something in flight is asked for when that has come.
+    -- What waits only for a message in flight is leased after that message's result.
     and not coalesce(queue.free <= 0 and queue.opens_at is null, false)
     and not coalesce(channel.free <= 0 and channel.opens_at is null, false)
 $$;
 
 comment on function scooters_ops.next_delivery(text[]) is
-'In how many seconds the next recipient of these channels can be leased (null: none is waiting, but for the end of something in flight), and whether something is due that waits for nothing but a limit.';
+'wait_seconds: in how many seconds the next recipient of these channels can be leased; null: none waits, except for a message in flight. is_limited: whether a recipient is due that waits only for a rate limit.';
 
 revoke execute on function scooters_ops.next_delivery(text[]) from public;
 grant execute on function scooters_ops.next_delivery(text[])

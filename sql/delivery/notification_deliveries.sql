@@ -1,6 +1,6 @@
--- Who was told of what, and how did it go?
--- Its columns keep the database's collation: a view's columns cannot change theirs, and
--- analysts' views stand on this one.
+-- Who was notified of what, and was it sent?
+-- The columns keep the database's collation: analysts' views depend on this one, and a
+-- view cannot change the collation of a column.
 create or replace view scooters_ops.notification_deliveries as
 select
     notification.notification_id,
@@ -25,7 +25,7 @@ inner join scooters_ops.monitoring_notifications as notification
     using (notification_id);
 
 comment on view scooters_ops.notification_deliveries is
-'Each recipient of each notification, and how far its delivery is.';
+'Each recipient of each notification, and the state of its delivery.';
 comment on column scooters_ops.notification_deliveries.notification_id is
 'Number of the notification.';
 comment on column scooters_ops.notification_deliveries.idempotency_token is
@@ -45,19 +45,19 @@ comment on column scooters_ops.notification_deliveries.target is
 comment on column scooters_ops.notification_deliveries.sended is
 'Whether it was sent.';
 comment on column scooters_ops.notification_deliveries.state is
-'pending, sending (leased by a notifier), sent, failed (given up) or in_doubt (a person decides).';
+'pending, sending (leased by a notifier), sent, failed (given up) or in_doubt (a person decides whether it arrived).';
 comment on column scooters_ops.notification_deliveries.attempts is
 'How often it was tried (a count).';
 comment on column scooters_ops.notification_deliveries.last_error is
-'Why the last attempt that failed did.';
+'Why the last failed attempt failed.';
 comment on column scooters_ops.notification_deliveries.reference is
-'What the channel calls it: id of the message, key of the ticket.';
+'How the channel identifies it: id of the message, key of the ticket.';
 comment on column scooters_ops.notification_deliveries.created_at is
-'When the event was noticed.';
+'When the notification was inserted.';
 comment on column scooters_ops.notification_deliveries.next_attempt_at is
-'When it is tried again, while it is pending.';
+'When it is tried next; null unless it is pending.';
 comment on column scooters_ops.notification_deliveries.sent_at is
-'When it was sent.';
+'When it was sent; null: not yet.';
 
 grant select on scooters_ops.notification_deliveries
 to scooters_ops_analyst, scooters_ops_notifier;

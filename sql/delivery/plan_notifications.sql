@@ -1,6 +1,6 @@
--- Who shall be told of these notifications, by the config in force?
--- Called with the notifications locked: those that nobody has planned yet, and those
--- that no route has matched so far, which are not counted a second time.
+-- Who gets these notifications, by the routes of the config in force?
+-- The caller has locked them. They are not planned yet, or no route has matched them so
+-- far.
 create or replace function scooters_ops.plan_notifications(notification_ids bigint[])
 returns void
 language plpgsql
@@ -10,9 +10,7 @@ begin
     with routed as materialized (
         select
             notification_id,
-            type,
             created_at,
-            planned_at is null as is_new,
             scooters_ops.route_notification(
                 type, details ->> 'job_type', details -> 'attributes'
             ) as recipients
@@ -41,63 +39,27 @@ begin
         order by routed.notification_id, recipient.n
     ),
 
-    unrouted as (
-        insert into scooters_ops.unrouted_notifications (notification_id, created_at)
-        select
-            notification_id,
-            created_at
-        from routed
-        where recipients is null
-        on conflict (notification_id) do nothing
-    ),
-
     rerouted as (
-        delete from scooters_ops.unrouted_notifications as unrouted_before
+        delete from scooters_ops.unrouted_notifications as unrouted
         using routed
         where
-            unrouted_before.notification_id = routed.notification_id
+            unrouted.notification_id = routed.notification_id
             and routed.recipients is not null
-    ),
-
-    fresh as (
-        select
-            type,
-            count(*) as planned
-        from routed
-        where is_new
-        group by type
-    ),
-
-    -- In a row that nobody else is counting in at this moment, so that nobody waits.
-    counted as (
-        update scooters_ops.notification_counts as counts
-        set planned = counts.planned + fresh.planned
-        from fresh
-        cross join lateral (
-            select part
-            from scooters_ops.notification_counts
-            where type = fresh.type
-            limit 1
-            for update skip locked
-        ) as free
-        where
-            counts.type = fresh.type
-            and counts.part = free.part
-        returning counts.type
     )
 
-    insert into scooters_ops.notification_counts (type, planned)
+    insert into scooters_ops.unrouted_notifications (notification_id, created_at)
     select
-        type,
-        planned
-    from fresh
-    where type not in (select type from counted);
+        notification_id,
+        created_at
+    from routed
+    where recipients is null
+    on conflict (notification_id) do nothing;
 
     perform scooters_ops.refresh_notifications(notification_ids);
 end
 $$;
 
 comment on function scooters_ops.plan_notifications(bigint[]) is
-'Stores the recipients of these notifications, as the routes of the config in force say, or that no route matches them.';
+'Stores the recipients of these notifications as the routes of the config in force say, or stores that no route matches.';
 
 revoke execute on function scooters_ops.plan_notifications(bigint[]) from public;

@@ -1,4 +1,4 @@
--- What is waiting, being retried, or given up, chat by chat and queue by queue?
+-- How many messages of each chat and queue wait, are retried, failed or need a person?
 create or replace view scooters_ops.recipient_status as
 select
     channel,
@@ -13,7 +13,7 @@ from scooters_ops.unsent_recipients
 group by channel, address, state;
 
 comment on view scooters_ops.recipient_status is
-'Recipients that are not sent yet, by channel, address and state. Counted as far as unsent_recipients shows them: it reads no more, however much waits.';
+'How many recipients are not sent yet, by channel, address and state. It counts the rows of unsent_recipients, so that it stays cheap, however many messages wait.';
 comment on column scooters_ops.recipient_status.channel is
 'The channel.';
 comment on column scooters_ops.recipient_status.address is
@@ -21,15 +21,15 @@ comment on column scooters_ops.recipient_status.address is
 comment on column scooters_ops.recipient_status.state is
 'pending, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients.';
 comment on column scooters_ops.recipient_status.recipients is
-'How many messages or tickets for it are in that state (a count); at least so many where is_lower_bound.';
+'How many messages or tickets for it are in that state (a count); if is_lower_bound, there are more.';
 comment on column scooters_ops.recipient_status.oldest_created_at is
-'Since when the oldest of those counted waits.';
+'When the oldest of those counted was created.';
 comment on column scooters_ops.recipient_status.next_attempt_at is
-'When the next of them is tried; sending: when the next lease ends.';
+'When the next of them is due; sending: when the next lease ends.';
 comment on column scooters_ops.recipient_status.sample_error is
 'The last error of one of those counted.';
 comment on column scooters_ops.recipient_status.is_lower_bound is
-'Whether the channel has 10,000 or more of that kind, so that not all were counted.';
+'Whether the channel has counting_limit() or more of that kind, so that not all were counted.';
 
 grant select on scooters_ops.recipient_status
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,7 +1,8 @@
--- What became of the recipients that this worker had leased?
--- A success is always recorded: it is true whoever holds the lease by now. Anything
--- else counts only while the lease is held. What the channel said of the chat, of the
--- queue or of itself is news for all notifiers: hold it, or it has moved.
+-- What are the results of the messages that this worker leased?
+-- A success is always recorded: it remains true if another worker holds the lease now.
+-- Any other result counts only while this worker holds the lease. All notifiers learn
+-- what the channel said about itself, a chat or a queue: refused, accepted, on hold or
+-- moved.
 create or replace function scooters_ops.record_deliveries(worker text, results jsonb)
 returns integer
 language plpgsql
@@ -29,6 +30,7 @@ begin
             attempts = recipient.attempts - (not result.is_attempt)::integer,
             next_attempt_at = now() + make_interval(secs => result.delay_seconds),
             leased_by = null,
+            is_taken_over = false,
             is_blocked = coalesce(result.is_blocked, false),
             last_error = coalesce(result.error, recipient.last_error),
             reference = result.reference,
@@ -62,13 +64,31 @@ begin
     from recorded;
 
     perform scooters_ops.refresh_notifications(recorded_ids);
-    perform scooters_ops.note_channels(results);
+
+    -- As lease_deliveries, this locks the channel's row before those of its addresses,
+    -- so that the two cannot deadlock.
+    perform
+    from scooters_ops.delivery_targets
+    where
+        address = ''
+        and channel in (
+            select recipient.channel
+            from jsonb_to_recordset(results) as result (recipient_id bigint)
+            inner join scooters_ops.notification_recipients as recipient
+                using (recipient_id)
+        )
+    order by channel
+    for update;
+
+    perform scooters_ops.restart_rate_limits(results);
+    perform scooters_ops.pause_channels(results);
+    perform scooters_ops.hold_addresses(results);
     return recorded_count;
 end
 $$;
 
 comment on function scooters_ops.record_deliveries(text, jsonb) is
-'Records results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}: state sent, pending (again after delay_seconds), failed or in_doubt; is_attempt false gives the attempt back; is_blocked: no message can be made of it until a person mends something; hold_seconds: nothing goes to this chat or queue for so long; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: it accepted our credentials, which ends a pause; moved_to: the fields of the target that are new. Returns how many it recorded: those whose lease was lost are left alone, unless they were sent.';
+'Records the results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}. state: sent, pending (due again after delay_seconds), failed or in_doubt; is_attempt: false if the attempt does not count; is_blocked: no message can be made of it until a person fixes something; hold_seconds: how long nothing may be sent to this chat or queue; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: the channel accepted our credentials, which ends a pause; moved_to: the fields of the target that changed. Returns how many results it recorded: a result whose lease was lost is ignored unless it is sent.';
 
 revoke execute on function scooters_ops.record_deliveries(text, jsonb) from public;
 grant execute on function scooters_ops.record_deliveries(text, jsonb)

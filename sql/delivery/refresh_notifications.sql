@@ -1,7 +1,7 @@
--- What do "recipients" and "completed" of these notifications say now?
--- Called by every function that writes notification_recipients, in its transaction. It
--- locks the notifications first, so that of two recorders of one notification the later
--- one counts what the earlier one wrote.
+-- What are "recipients" and "completed" of these notifications now?
+-- Every function that writes notification_recipients calls it in the same transaction.
+-- It locks the notifications first, so that the second of two sessions that record
+-- results of one notification sees what the first wrote.
 create or replace function scooters_ops.refresh_notifications(notification_ids bigint[])
 returns void
 language plpgsql
@@ -46,6 +46,6 @@ end
 $$;
 
 comment on function scooters_ops.refresh_notifications(bigint[]) is
-'Makes recipients and completed of these notifications say what notification_recipients says.';
+'Updates recipients and completed of these notifications from notification_recipients.';
 
 revoke execute on function scooters_ops.refresh_notifications(bigint[]) from public;

@@ -1,6 +1,10 @@
--- What did this notifier lease, and is not going to send?
--- Whoever comes next may have it at once. A row that was taken over stays as doubtful
--- as it was: its lease ends, but whoever held it before may have sent the message.
+-- Which leases does this notifier no longer need?
+-- A worker is a notifier and the number of its connection, "host:7:c0ffee#00000002".
+-- When a connection breaks, the server may still commit what that connection asked for,
+-- under its own worker name. The leases that the notifier keeps move to its current
+-- connection. It never sent the others: the answer to the lease was lost, or its host
+-- was suspended until the lease expired. Any notifier may lease them at once.
+-- is_taken_over does not change: an earlier holder may have sent the message.
 create or replace function scooters_ops.release_deliveries(
     worker text,
     kept_ids bigint[] default '{}'
@@ -11,26 +15,55 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    notifier constant text := split_part(worker, '#', 1) || '#';
     released_count integer;
 begin
-    update scooters_ops.notification_recipients as recipient
-    set
-        state = case when recipient.is_taken_over then 'sending' else 'pending' end,
-        leased_by = case when recipient.is_taken_over then '' end,
-        attempts = recipient.attempts - 1,
-        next_attempt_at = now()
-    from (
-        select leased.recipient_id
+    with held as (
+        select
+            leased.recipient_id,
+            leased.leased_by,
+            leased.recipient_id = any(kept_ids) as is_kept
         from scooters_ops.notification_recipients as leased
         where
             leased.state = 'sending'
-            and leased.leased_by = release_deliveries.worker
-            and leased.recipient_id <> all(release_deliveries.kept_ids)
+            and (
+                leased.leased_by = worker
+                or (
+                    starts_with(leased.leased_by, notifier)
+                    and leased.leased_by < worker collate "C"
+                )
+            )
         order by leased.recipient_id
         for update
-    ) as held
-    where recipient.recipient_id = held.recipient_id;
-    get diagnostics released_count = row_count;
+    ),
+
+    kept as (
+        update scooters_ops.notification_recipients as recipient
+        set leased_by = worker
+        from held
+        where
+            recipient.recipient_id = held.recipient_id
+            and held.is_kept
+            and held.leased_by <> worker
+    ),
+
+    released as (
+        update scooters_ops.notification_recipients as recipient
+        set
+            state = 'pending',
+            leased_by = null,
+            attempts = recipient.attempts - 1,
+            next_attempt_at = now()
+        from held
+        where
+            recipient.recipient_id = held.recipient_id
+            and not held.is_kept
+        returning recipient.recipient_id
+    )
+
+    select count(*)::integer
+    into released_count
+    from released;
 
     if released_count > 0 then
         notify scooters_ops;
@@ -40,7 +73,7 @@ end
 $$;
 
 comment on function scooters_ops.release_deliveries(text, bigint[]) is
-'Gives back what this worker has leased, but for kept_ids: those whose request may have gone out, or whose result is still to be recorded. The others are due at once, and the attempt does not count. Returns how many.';
+'Gives back the leases of this worker, "{notifier}#{number of its connection}", and of earlier connections of the same notifier, except those of kept_ids: recipients whose request may have gone out or whose result is still to be recorded. Those become leases of this worker; the others are due at once, and the attempt does not count. Returns how many it gave back. Connection numbers have a fixed length, so that they compare as text.';
 
 revoke execute on function scooters_ops.release_deliveries(text, bigint[]) from public;
 grant execute on function scooters_ops.release_deliveries(text, bigint[])

@@ -1,5 +1,5 @@
--- Which of these recipients does this notifier still hold?
--- Their leases begin anew, those that ran out included where nobody took them over.
+-- Which of these leases does this worker still hold?
+-- It renews them, and also expired leases that nobody took over.
 create or replace function scooters_ops.renew_leases(
     worker text,
     recipient_ids bigint[],
@@ -29,7 +29,7 @@ returning recipient.recipient_id
 $$;
 
 comment on function scooters_ops.renew_leases(text, bigint[], double precision) is
-'Lets the leases that this worker holds of these recipients last for lease_seconds from now, and returns which it holds: the others were taken over, or have a result.';
+'Extends the leases that this worker holds on these recipients to lease_seconds from now, and returns the recipients that it holds. The others were taken over or have a result.';
 
 revoke execute on function scooters_ops.renew_leases(text, bigint[], double precision)
 from public;

@@ -1,4 +1,4 @@
--- How does a notifier say that it is alive?
+-- How does a notifier report that it is alive?
 create or replace function scooters_ops.report_notifier(
     worker text,
     config_id bigint,
@@ -9,7 +9,7 @@ language sql
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-select scooters_ops.follow_clock();
+select scooters_ops.adjust_for_clock_step();
 
 insert into scooters_ops.notifiers (name, config_id, version)
 values (report_notifier.worker, report_notifier.config_id, report_notifier.version)
@@ -21,7 +21,7 @@ set
 $$;
 
 comment on function scooters_ops.report_notifier(text, bigint, text) is
-'Says that this notifier is alive, which config it follows, and of which version it is. Called each notifier.poll_seconds.';
+'Stores that this notifier is alive, which config it uses, and its version. A notifier calls it every notifier.poll_seconds.';
 
 revoke execute on function scooters_ops.report_notifier(text, bigint, text) from public;
 grant execute on function scooters_ops.report_notifier(text, bigint, text)

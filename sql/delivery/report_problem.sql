@@ -1,4 +1,4 @@
--- How does a notifier say what it cannot do?
+-- How does a notifier report what it cannot do?
 create or replace function scooters_ops.report_problem(worker text, problem text)
 returns void
 language sql
@@ -11,7 +11,7 @@ where name = report_problem.worker
 $$;
 
 comment on function scooters_ops.report_problem(text, text) is
-'Says what the database refuses to this notifier, which goes on with its other work; null: nothing any more.';
+'Stores what the database refuses to do for this notifier, which goes on with its other work; null: nothing any more.';
 
 revoke execute on function scooters_ops.report_problem(text, text) from public;
 grant execute on function scooters_ops.report_problem(text, text)

@@ -1,4 +1,4 @@
--- How does a notifier say that it ends?
+-- How does a notifier report that it stops?
 create or replace function scooters_ops.retire_notifier(worker text)
 returns void
 language sql
@@ -10,7 +10,7 @@ where name = retire_notifier.worker
 $$;
 
 comment on function scooters_ops.retire_notifier(text) is
-'Says that this notifier ends of its own accord; nobody misses it.';
+'Removes this notifier from notifier_status, because it stops as intended.';
 
 revoke execute on function scooters_ops.retire_notifier(text) from public;
 grant execute on function scooters_ops.retire_notifier(text)

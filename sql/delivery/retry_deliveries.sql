@@ -1,6 +1,6 @@
--- What shall be tried once more, since a person has mended what was wrong?
--- What failed or is in doubt; what is blocked, at once and not some day; and what no
--- route matched: the routes of the config in force decide anew.
+-- What is tried again after a person fixed the cause?
+-- Failed and in-doubt recipients become pending, blocked recipients are due at once,
+-- and the routes of the config in force decide again for unrouted notifications.
 create or replace function scooters_ops.retry_deliveries(
     token text default null,
     channel text default null
@@ -12,29 +12,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     asked_id bigint;
-    undelivered_ids bigint[];
+    unsent_ids bigint[];
     blocked_count integer;
     unrouted_ids bigint[];
     routed_count integer := 0;
     revived_count integer;
 begin
-    undelivered_ids := scooters_ops.lock_undelivered(
-        token, channel, '{failed,in_doubt}'
-    );
+    unsent_ids := scooters_ops.lock_recipients(token, channel, '{failed,in_doubt}');
 
     update scooters_ops.notification_recipients
     set
         state = 'pending',
         attempts = 0,
         next_attempt_at = now()
-    where recipient_id = any(undelivered_ids);
+    where recipient_id = any(unsent_ids);
 
     select notification_id
     into asked_id
     from scooters_ops.monitoring_notifications
     where idempotency_token = token;
 
-    -- Whoever has locked one of them is about to try it.
+    -- A locked row is being leased, so it is tried anyway.
     update scooters_ops.notification_recipients as recipient
     set next_attempt_at = now()
     from (
@@ -77,7 +75,7 @@ begin
         );
     end if;
 
-    revived_count := coalesce(cardinality(undelivered_ids), 0)
+    revived_count := coalesce(cardinality(unsent_ids), 0)
         + blocked_count
         + routed_count;
     if revived_count > 0 then
@@ -88,7 +86,7 @@ end
 $$;
 
 comment on function scooters_ops.retry_deliveries(text, text) is
-'Gives failed and in-doubt recipients a new life, lets blocked ones be tried at once, and routes what no route matched by the config in force: of the notification with this token (null: of all), of this channel (null: of all, and what has no channel yet). Returns how many recipients, and how many notifications that a route matches now. SQLSTATE P0002: no such notification; 22023: no such channel.';
+'Makes failed, in-doubt and blocked recipients due at once, and routes unrouted notifications by the config in force: those of the notification with this token (null: of all) and of this channel (null: of all; only then unrouted notifications too, which have no channel yet). Returns how many recipients, plus how many notifications that a route matches now. SQLSTATE P0002: no such notification; 22023: no such channel.';
 
 revoke execute on function scooters_ops.retry_deliveries(text, text) from public;
 grant execute on function scooters_ops.retry_deliveries(text, text)

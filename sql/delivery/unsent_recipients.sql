@@ -1,7 +1,6 @@
--- What is not sent yet, and how far is it? At most 10,000 rows of each kind.
--- However much waits, the answer costs no more than these: of each channel what is due
--- and what is not yet, what failed and what is in doubt, each by its index. What was
--- sent is in none of these indexes.
+-- Which recipients are not sent yet, and in which state are they?
+-- The view reads at most counting_limit() rows of each kind, and each kind by an index
+-- that holds no sent rows: so it stays cheap, however many messages wait.
 create or replace view scooters_ops.unsent_recipients as
 with known_channel as (
     select channel
@@ -9,62 +8,51 @@ with known_channel as (
     where address = ''
 ),
 
+-- Due ones, those due longest first, and those due later.
+waiting as (
+    select
+        recipient.*,
+        count(*) over (partition by known.channel, due.after) as of_this_kind
+    from known_channel as known
+    cross join (
+        values
+        ('-infinity'::timestamptz, now()),
+        (now(), 'infinity'::timestamptz)
+    ) as due (after, until)
+    inner join lateral (
+        select unsent.*
+        from scooters_ops.notification_recipients as unsent
+        where
+            unsent.channel = known.channel
+            and unsent.state in ('pending', 'sending')
+            and unsent.next_attempt_at > due.after
+            and unsent.next_attempt_at <= due.until
+        order by unsent.next_attempt_at
+        limit scooters_ops.counting_limit()
+    ) as recipient on true
+),
+
+needs_person as (
+    select
+        recipient.*,
+        count(*) over (partition by known.channel, kind.state) as of_this_kind
+    from known_channel as known
+    cross join (values ('failed'), ('in_doubt')) as kind (state)
+    inner join lateral (
+        select unsent.*
+        from scooters_ops.notification_recipients as unsent
+        where
+            unsent.channel = known.channel
+            and unsent.state in ('failed', 'in_doubt')
+            and unsent.state = kind.state
+        limit scooters_ops.counting_limit()  -- noqa: AM09
+    ) as recipient on true
+),
+
 found as (
-    select
-        due.*,
-        count(*) over (partition by known.channel) as of_this_kind
-    from known_channel as known
-    inner join lateral (
-        select recipient.*
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.channel = known.channel
-            and recipient.state in ('pending', 'sending')
-            and recipient.next_attempt_at <= now()
-        order by recipient.next_attempt_at
-        limit 10000
-    ) as due on true
+    select * from waiting
     union all
-    select
-        later.*,
-        count(*) over (partition by known.channel) as of_this_kind
-    from known_channel as known
-    inner join lateral (
-        select recipient.*
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.channel = known.channel
-            and recipient.state in ('pending', 'sending')
-            and recipient.next_attempt_at > now()
-        order by recipient.next_attempt_at
-        limit 10000
-    ) as later on true
-    union all
-    select
-        failed.*,
-        count(*) over (partition by known.channel) as of_this_kind
-    from known_channel as known
-    inner join lateral (
-        select recipient.*
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.channel = known.channel
-            and recipient.state = 'failed'
-        limit 10000  -- noqa: AM09
-    ) as failed on true
-    union all
-    select
-        in_doubt.*,
-        count(*) over (partition by known.channel) as of_this_kind
-    from known_channel as known
-    inner join lateral (
-        select recipient.*
-        from scooters_ops.notification_recipients as recipient
-        where
-            recipient.channel = known.channel
-            and recipient.state = 'in_doubt'
-        limit 10000  -- noqa: AM09
-    ) as in_doubt on true
+    select * from needs_person
 )
 
 select
@@ -78,24 +66,24 @@ select
     found.created_at,
     found.next_attempt_at,
     found.last_error,
-    found.of_this_kind >= 10000 as is_one_of_many
+    found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many
 from found;
 
 comment on view scooters_ops.unsent_recipients is
-'Recipients that are not sent yet: of each channel at most 10,000 that are due (those due longest), 10,000 that are not yet, 10,000 failed and 10,000 in doubt, so that asking stays cheap whatever waits.';
+'Recipients that are not sent yet. For each channel at most counting_limit() rows of each kind, so that the view stays cheap: due (those due longest), due later, failed, in doubt.';
 comment on column scooters_ops.unsent_recipients.channel is
 'The channel.';
 comment on column scooters_ops.unsent_recipients.address is
 'The chat or queue.';
 comment on column scooters_ops.unsent_recipients.state is
-'pending, retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person mends what last_error names), sending, failed or in_doubt.';
+'pending, retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
 comment on column scooters_ops.unsent_recipients.created_at is
-'Since when it waits.';
+'When its recipient was decided.';
 comment on column scooters_ops.unsent_recipients.next_attempt_at is
 'When it is tried next; sending: when the lease ends.';
 comment on column scooters_ops.unsent_recipients.last_error is
-'Why the last attempt that failed did.';
+'Why the last failed attempt failed.';
 comment on column scooters_ops.unsent_recipients.is_one_of_many is
-'Whether there are 10,000 or more of its kind, so that others are not shown.';
+'Whether there are counting_limit() or more of its kind, so that the view leaves others out.';
 
 grant select on scooters_ops.unsent_recipients to scooters_ops_analyst;

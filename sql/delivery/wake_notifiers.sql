@@ -1,5 +1,6 @@
--- Who tells the notifiers that there is something to send? The commit that inserts it,
--- and not a statement that inserted nothing.
+-- How do notifiers learn of new notifications?
+-- The commit that inserts them wakes the notifiers; a statement that inserts nothing
+-- does not.
 create or replace function scooters_ops.wake_notifiers()
 returns trigger
 language plpgsql
@@ -14,11 +15,11 @@ end
 $$;
 
 comment on function scooters_ops.wake_notifiers() is
-'Trigger: wakes whoever listens on the channel scooters_ops, if the statement inserted anything.';
+'Trigger: notifies the channel scooters_ops if the statement inserted rows.';
 
 revoke execute on function scooters_ops.wake_notifiers() from public;
 
--- When are the notifiers woken? When notifications were inserted, once per statement.
+-- Once for each statement that inserts notifications.
 create or replace trigger wake_notifiers
 after insert on scooters_ops.monitoring_notifications
 referencing new table as new_rows

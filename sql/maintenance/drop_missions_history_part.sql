@@ -1,15 +1,15 @@
--- How does an old part of missions_history go?
+-- How is an old part of missions_history dropped?
 -- psql -X -v part=NAME -f sql/maintenance/drop_missions_history_part.sql
--- It goes only where detection cannot miss it: each mission with an event in it is
--- over, and has no event that may still be news (one newer than notify_within_seconds;
--- where config sets no such bound: one outside this part).
--- Where it ends with a lock timeout nothing has changed: run it again.
+-- The script refuses if detection still needs the part: each mission with an event in
+-- it must be over and have no event that may still be news (one newer than
+-- notify_within_seconds or, if config sets no such bound, one outside this part).
+-- If it ends with a lock timeout, nothing has changed: run it again.
 \set ON_ERROR_STOP on
 \set QUIET on
 
 begin;
 
--- Shorter than deadlock_timeout: where two are in each other's way, this one gives up.
+-- Shorter than deadlock_timeout: in a deadlock this transaction gives up first.
 set local lock_timeout = '500ms';
 
 select
@@ -37,7 +37,7 @@ begin
                 and inhparent = 'scooters_ops.missions_history'::regclass
         )
     then
-        raise exception '% is no part of missions_history', old_part;
+        raise exception '% is not a part of missions_history', old_part;
     end if;
 
     select
@@ -66,12 +66,12 @@ begin
     if needed_count > 0 then
         raise exception using
             message = format(
-                '%s is still needed by %s missions, %s among them',
+                '%s is still needed, for example by mission %s (%s missions in all)',
                 old_part,
-                needed_count,
-                needed_mission_id
+                needed_mission_id,
+                needed_count
             ),
-            hint = 'They are not over, or may still be news.';
+            hint = 'They are not over, or one of their events may still be news.';
     end if;
 end
 $$;

@@ -1,8 +1,8 @@
--- How does a copy of the database message nobody, whoever starts a notifier on it?
+-- How do you keep a copy of the database from sending messages?
 -- psql -X -d scooters_copy -v copy=scooters_copy -f sql/maintenance/silence_copy.sql
--- The name stands there twice, so that nobody silences production by mistake.
--- It deletes what was still to be sent, and puts a config into force without routes,
--- whose channels lead to a port of this machine where nobody listens.
+-- You name the database twice, so that you do not silence production by mistake.
+-- The script deletes everything that was still to be sent, and applies a config without
+-- routes, whose channels point to a local port where nothing listens.
 \set ON_ERROR_STOP on
 \set QUIET on
 set search_path = pg_catalog, pg_temp;
@@ -13,7 +13,7 @@ select :'copy' = current_database() as is_copy
 \else
 do $$
 begin
-    raise exception 'this is database "%", and not the copy that was named', current_database();
+    raise exception 'this is database "%", not the copy that you named', current_database();
 end
 $$;
 \endif
@@ -48,4 +48,4 @@ select
 from scooters_ops.config_in_force as in_force
 \gset
 commit;
-\echo Silenced by config :config_id
+\echo 'Silenced by config' :config_id

@@ -1,7 +1,7 @@
--- Which recipients of this notification and channel are in these states?
--- Whoever changes recipients takes them in the order of recipient_id, as
--- record_deliveries does, so that nobody deadlocks with anybody.
-create or replace function scooters_ops.lock_undelivered(
+-- Which failed or in-doubt recipients may the caller change?
+-- Every function locks recipients in the order of recipient_id, so that there are no
+-- deadlocks.
+create or replace function scooters_ops.lock_recipients(
     token text,
     channel text,
     states text[]
@@ -38,11 +38,11 @@ begin
         from scooters_ops.notification_recipients as recipient
         where
             recipient.state in ('failed', 'in_doubt')
-            and recipient.state = any(lock_undelivered.states)
+            and recipient.state = any(lock_recipients.states)
             and (token is null or recipient.notification_id = asked_id)
             and (
-                lock_undelivered.channel is null
-                or recipient.channel = lock_undelivered.channel
+                lock_recipients.channel is null
+                or recipient.channel = lock_recipients.channel
             )
         order by recipient.recipient_id
         for update
@@ -52,8 +52,8 @@ begin
 end
 $$;
 
-comment on function scooters_ops.lock_undelivered(text, text, text[]) is
-'Locks the recipients in these states (failed, in_doubt) of the notification with this token, of this channel (null: of all), and returns their ids; null: there are none. SQLSTATE P0002: no such notification; 22023: no such channel.';
+comment on function scooters_ops.lock_recipients(text, text, text[]) is
+'Locks the recipients in these states (failed, in_doubt) of the notification with this token (null: of all) and this channel (null: of all) and returns their ids; null: there are none. SQLSTATE P0002: no such notification; 22023: no such channel.';
 
-revoke execute on function scooters_ops.lock_undelivered(text, text, text[])
+revoke execute on function scooters_ops.lock_recipients(text, text, text[])
 from public;

@@ -1,11 +1,11 @@
--- Was the clock set back, as after a failover? Then nothing waits for the old one.
--- What was "now" when it was stored, a lease or a notifier's sign of life, is never
--- ahead of the clock unless the clock was set back. By how much it is ahead, all else
--- that is still to come moves back: attempts, leases and holds. What was granted ahead
--- of now no longer counts for limits.
--- Whoever stores such moments holds the channel's row, so the channels' rows make
--- those who find it at once take turns.
-create or replace function scooters_ops.follow_clock()
+-- Was the clock set back, as after a failover? Then nothing may wait for old times.
+-- The time of a notifier's last report and of a channel's last lease was "now" when it
+-- was stored. If one of them is ahead of the clock, the clock was set back by as much:
+-- future attempts, leases and holds move back by the same interval, and rate limits
+-- forget the messages that were leased ahead of now.
+-- Every session that stores such times locks the channels' rows, so sessions that
+-- notice the step at the same time take turns.
+create or replace function scooters_ops.adjust_for_clock_step()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -15,10 +15,10 @@ declare
     is_locked boolean := false;
 begin
     loop
-        select max(latest.known_at) - clock_timestamp()
+        select max(latest.stored_at) - clock_timestamp()
         into step
         from (
-            select max(seen_at) as known_at
+            select max(seen_at) as stored_at
             from scooters_ops.notifiers
             union all
             select max(granted_at[cardinality(granted_at)])
@@ -38,7 +38,7 @@ begin
         is_locked := true;
     end loop;
 
-    -- Whose result is being recorded gets its moment from that.
+    -- A locked row is being recorded, which sets its next_attempt_at.
     update scooters_ops.notification_recipients as recipient
     set next_attempt_at = recipient.next_attempt_at - step
     from (
@@ -79,7 +79,7 @@ begin
 end
 $$;
 
-comment on function scooters_ops.follow_clock() is
-'Where the clock was set back by a second or more, moves attempts, leases and holds back with it, and forgets what limits counted since, so that nothing waits for the old clock. Costs a look at the notifiers and channels otherwise.';
+comment on function scooters_ops.adjust_for_clock_step() is
+'If the clock was set back by a second or more, moves attempts, leases and holds back by the same interval and forgets the messages that rate limits counted after the new time, so that nothing waits for the old time. Otherwise it only reads the notifiers and channels.';
 
-revoke execute on function scooters_ops.follow_clock() from public;
+revoke execute on function scooters_ops.adjust_for_clock_step() from public;

@@ -1,0 +1,23 @@
+-- Which functions of earlier versions cannot be replaced by this version's?
+-- "create or replace" changes neither a function's columns nor its parameters' names.
+-- They are dropped here and not by a migration, because notifiers call them until this
+-- transaction commits.
+do $$
+declare
+    earlier regprocedure;
+begin
+    for earlier in
+        select oid::regprocedure
+        from pg_catalog.pg_proc
+        where
+            oid = to_regprocedure(
+                'scooters_ops.lease_deliveries(text, jsonb, double precision)'
+            )
+            and not 'idempotency_key' = any(proargnames)
+            or oid = to_regprocedure('scooters_ops.plan_deliveries(integer)')
+            and not 'max_notifications' = any(proargnames)
+    loop
+        execute format('drop function %s', earlier);
+    end loop;
+end
+$$;
