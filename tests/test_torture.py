@@ -13,11 +13,11 @@ import httpx
 import pytest
 
 from notifier.config import ROOT
-from sandbox import torture
-from sandbox.torture import Report, Scenario, run, run_steps
-from sandbox.torture_runner import Step
-from sandbox.torture_verdict import Due, Mishap, Row, Rules, Taken, Verdict, judge
-from sandbox.torture_world import BOT, ORGANIZATION, Terms, Trial, World, token_of
+from sandbox.torture import __main__ as torture
+from sandbox.torture.__main__ import Report, Scenario, run, run_steps
+from sandbox.torture.runner import Step
+from sandbox.torture.verdict import Due, Mishap, Row, Rules, Taken, Verdict, judge
+from sandbox.torture.world import BOT, ORGANIZATION, Terms, Trial, World, token_of
 from tests.conftest import PATIENCE_SECONDS
 
 

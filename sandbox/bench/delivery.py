@@ -203,7 +203,7 @@ def _drained(bench: Bench, count: int, at_once: int) -> float:
 def _bare(count: int, at_once: int) -> float:
     with _sink() as sink:
         arguments = (f"{sink.url}/bot{TOKEN}/sendMessage", str(count), str(at_once))
-        with _process("-m", "sandbox.bench.bare", *arguments) as process:
+        with _process("-m", "sandbox.bench.bare_httpx", *arguments) as process:
             WrongCount.unless("exit code of bare httpx", process.wait(), 0)
         messages, seconds = sink.taken()
         WrongCount.unless("messages of bare httpx", messages, count)

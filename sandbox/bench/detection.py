@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
 from typing import LiteralString
 
+from sandbox.bench.baselines import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
 from sandbox.bench.fleet import (
     DETECT,
     Bench,
@@ -22,7 +23,6 @@ from sandbox.bench.fleet import (
     clocked,
     short,
 )
-from sandbox.bench.rivals import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
 from sandbox.postgres import find_postgres
 
 ONE = "select 1"

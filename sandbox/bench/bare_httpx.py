@@ -1,5 +1,5 @@
-"""What a drain is compared with: `python -m sandbox.bench.bare URL COUNT AT_ONCE` POSTs so often by
-one httpx.AsyncClient, with so many requests at once, and does nothing else."""
+"""What a drain is compared with: `python -m sandbox.bench.bare_httpx URL COUNT AT_ONCE` POSTs so
+often by one httpx.AsyncClient, with so many requests at once, and does nothing else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A notifier that is killed at a chosen step of its work.
 
-    python -m sandbox.torture_runner STEP N -- run
+    python -m sandbox.torture.runner STEP N -- run
 
 is `notifier run`, but SIGKILL comes when STEP is reached for the N-th time. Everything of it is
 here: the notifier knows nothing of it, and what runs `notifier` never imports this.

@@ -45,8 +45,8 @@ from sandbox.standins import (
     telegram_faults,
     tracker_faults,
 )
-from sandbox.torture_runner import Step
-from sandbox.torture_verdict import Due, Mishap, Row, Rules, Taken, Verdict, judge
+from sandbox.torture.runner import Step
+from sandbox.torture.verdict import Due, Mishap, Row, Rules, Taken, Verdict, judge
 
 TEMPLATE = "template_torture"
 LOGIN = "torture_notifier"
@@ -331,7 +331,7 @@ class Trial:
         self.tracker.more_tokens.add(sender)
         program = ["notifier"]
         if step is not None:
-            program = ["sandbox.torture_runner", step, str(times), "--"]
+            program = ["sandbox.torture.runner", step, str(times), "--"]
         # Whatever becomes of this process, no notifier outlives it.
         command = ["setpriv", "--pdeathsig=KILL", sys.executable, "-m", *program]
         command += ["--log-level", "error", "run"]

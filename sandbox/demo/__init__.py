@@ -1,0 +1,1 @@
+"""The main job on real parts: `python -m sandbox.demo`."""

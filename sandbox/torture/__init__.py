@@ -1,0 +1,1 @@
+"""Whether anything is lost, or sent twice without a reason: `python -m sandbox.torture`."""
