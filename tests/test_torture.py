@@ -15,9 +15,9 @@ import pytest
 from notifier.config import ROOT
 from sandbox.torture import __main__ as torture
 from sandbox.torture.__main__ import Report, Scenario, run, run_steps
+from sandbox.torture.harness import BOT, ORGANIZATION, Terms, Trial, World, token_of
 from sandbox.torture.runner import Step
 from sandbox.torture.verdict import Due, Mishap, Row, Rules, Taken, Verdict, judge
-from sandbox.torture.world import BOT, ORGANIZATION, Terms, Trial, World, token_of
 from tests.conftest import PATIENCE_SECONDS
 
 

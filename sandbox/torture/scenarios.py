@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 import psycopg
 
 from sandbox.postgres import BootFailed, NoPostgres
+from sandbox.torture.harness import PATIENCE_SECONDS, Stuck, Terms, Trial, Worker, World
 from sandbox.torture.runner import Step
 from sandbox.torture.verdict import Verdict
-from sandbox.torture.world import PATIENCE_SECONDS, Stuck, Terms, Trial, Worker, World
 
 TICK_SECONDS = 0.02
 LOOK_SECONDS = 0.25
