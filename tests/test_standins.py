@@ -131,10 +131,10 @@ def test_the_ledger_says_of_each_request_what_was_truly_done_with_it(
 
     until_idle(client, telegram)
     assert [
-        (entry.fault.name if entry.fault else "", entry.status, entry.outcome, entry.taken)
+        (entry.fault.name if entry.fault else "", entry.status, entry.outcome, entry.accepted)
         for entry in telegram.ledger
     ] == [
-        ("reset after taking it", 200, "none", telegram.messages[0]),
+        ("reset after accepting", 200, "none", telegram.messages[0]),
         ("429 Too Many Requests", 429, "whole", None),
         ("a page with status 502", 502, "whole", None),
         ("", 200, "whole", telegram.messages[1]),

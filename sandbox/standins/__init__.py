@@ -1,4 +1,18 @@
-"""Stand-ins of the channels' servers."""
+"""Stand-ins of the channels' servers: real HTTP/1.1 on a free port of 127.0.0.1.
+
+Each speaks the protocol of its API, keeps a ledger of what it accepted, and can be told how the
+next requests go wrong:
+
+    with TelegramStandIn("12345:token") as telegram:
+        telegram.script(RESET_AFTER, late(2.0), telegram.refusal(429, "Too Many Requests", 5))
+        ...                               # send to telegram.base_url
+        telegram.messages                 # what a reader of the chats sees
+        telegram.ledger                   # every request, and what was done with it
+
+Or one request in five goes wrong by chance:
+
+    telegram.chance = RandomFaults("seed", 0.2, telegram_faults(telegram, 30), name_of)
+"""
 
 from sandbox.standins.faults import (
     HALF_AN_ANSWER,

@@ -1,4 +1,4 @@
-"""What can go wrong with a request."""
+"""How a request to a stand-in can go wrong: on purpose, or by chance."""
 
 from __future__ import annotations
 
@@ -16,52 +16,52 @@ from sandbox.standins.http import Call, Reply
 class Fault:
     """How one request goes wrong.
 
-    accepts  do the work (write the ledger) before misbehaving
-    reply    what is answered in place of the true answer; needed where nothing is accepted,
-             except with a reset
+    accepts        whether the stand-in makes the message or ticket that is asked for
+    reply          the answer that replaces the true one; required if nothing is accepted, except
+                   with a reset
     delay_seconds  how long the answer takes
-    let_go         the answer waits until this is set
-    ending   half: the connection closes in the middle of the body; reset: there is no answer
-    name     what a report calls it
+    release        the answer waits for this event
+    ending         half: the connection closes in the middle of the body; reset: no answer
+    name           for reports
     """
 
     accepts: bool = False
     reply: Reply | None = None
     delay_seconds: float = 0.0
-    let_go: threading.Event | None = field(default=None, compare=False)
+    release: threading.Event | None = field(default=None, compare=False)
     ending: Literal["whole", "half", "reset"] = "whole"
     name: str = field(default="", compare=False)
 
     @property
     def hides_success(self) -> bool:
-        """Whether the work was done, and the answer does not say so."""
+        """Whether the request is accepted although the client reads no success."""
         return self.accepts and (self.ending != "whole" or self.reply is not None)
 
 
-RESET_BEFORE = Fault(ending="reset", name="reset before taking it")
-RESET_AFTER = Fault(accepts=True, ending="reset", name="reset after taking it")
+RESET_BEFORE = Fault(ending="reset", name="reset before accepting")
+RESET_AFTER = Fault(accepts=True, ending="reset", name="reset after accepting")
 HALF_AN_ANSWER = Fault(accepts=True, ending="half", name="half an answer")
 
 
 def late(seconds: float) -> Fault:
-    """Accepts at once and answers late."""
+    """Accept at once, answer late."""
     return Fault(accepts=True, delay_seconds=seconds, name=f"answered after {seconds:g} s")
 
 
-def held(let_go: threading.Event) -> Fault:
-    """Accepts at once and answers when it is let go."""
-    return Fault(accepts=True, let_go=let_go, name="held back")
+def held(release: threading.Event) -> Fault:
+    """Accept at once, answer when `release` is set."""
+    return Fault(accepts=True, release=release, name="held back")
 
 
 def page(status: int, *, accepts: bool = False) -> Fault:
-    """HTML where JSON is due, as gateways answer."""
+    """An HTML page instead of JSON, as gateways answer."""
     body = f"<html><body><h1>{status}</h1></body></html>".encode()
-    name = f"a page with status {status}" + (" after taking it" if accepts else "")
+    name = f"a page with status {status}" + (" after accepting" if accepts else "")
     return Fault(accepts, Reply(status, body, {"Content-Type": "text/html"}), name=name)
 
 
 def redirect(location: str, status: int = 307) -> Fault:
-    """Sends the client elsewhere."""
+    """Redirect the client."""
     return Fault(reply=Reply(status, headers={"Location": location}), name=f"redirect {status}")
 
 
@@ -69,12 +69,12 @@ Weighted: TypeAlias = tuple[Fault, float]
 
 
 class RandomFaults:
-    """A share of the requests goes wrong, in ways that are drawn by their weights.
+    """Lets a share of the requests go wrong, with faults drawn by weight.
 
-    What becomes of the n-th request of one name follows from the seed alone: in what order those
-    of different names arrive changes nothing.
+    The seed alone decides what happens to the n-th request of one name, in whatever order
+    requests of different names arrive.
 
-    name_of  the name of a request: the same whenever it is repeated, and in every run
+    name_of  the name of a request: the same for each repetition, in every run
     """
 
     def __init__(
@@ -92,21 +92,24 @@ class RandomFaults:
         self._counts: Counter[str] = Counter()
 
     def draw(self, call: Call) -> Fault | None:
-        """The fault of this request; None: nothing is wrong with it."""
+        """The fault for this request; None: it goes well."""
         name = f"{call.operation} {self._name_of(call)}"
         self._counts[name] += 1
-        # Reproducible on purpose: it guards nothing.
+        # Reproducible on purpose; nothing here needs to be secret.
         chance = random.Random(f"{self._seed} {self._counts[name]} {name}")  # noqa: S311
         if chance.random() >= self._share:
             return None
         return chance.choices(self._faults, self._weights)[0]
 
 
-def network_faults(client_patience_seconds: float | None) -> list[Weighted]:
-    """By weight: connections that break, answers that are late or none of the API's."""
-    hopeless = [] if client_patience_seconds is None else [(late(client_patience_seconds * 1.3), 2)]
+def network_faults(client_timeout_seconds: float | None) -> list[Weighted]:
+    """What any network does, with weights: broken connections, late answers, gateways' answers.
+
+    client_timeout_seconds  some answers come after the client's timeout; None: no answer does
+    """
+    too_late = [] if client_timeout_seconds is None else [(late(client_timeout_seconds * 1.3), 2)]
     return [
-        *hopeless,
+        *too_late,
         (RESET_BEFORE, 14),
         (RESET_AFTER, 10),
         (HALF_AN_ANSWER, 8),

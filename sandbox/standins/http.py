@@ -1,4 +1,4 @@
-"""A request as it arrived, and an HTTP answer."""
+"""An HTTP request as it arrived, and an HTTP answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it arrived. `body` is its JSON value, None when it is none."""
+    """A request as it arrived. `body` is its JSON value; None: it is not JSON."""
 
     operation: str
     method: str

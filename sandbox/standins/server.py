@@ -1,18 +1,4 @@
-"""Stand-ins of the channels' servers: real HTTP/1.1 on a free port of 127.0.0.1.
-
-Each speaks the protocol of its API, keeps a ledger of what it truly accepted, and can be told what
-to do with the next requests:
-
-    with TelegramStandIn("12345:token") as telegram:
-        telegram.script(RESET_AFTER, late(2.0), telegram.refusal(429, "Too Many Requests", 5))
-        ...                               # send to telegram.base_url
-        telegram.messages                 # what a reader of the chats would see
-        telegram.ledger                   # every request, and what was truly done with it
-
-or, by chance, with one request in five for as long as it stands:
-
-    telegram.chance = RandomFaults("seed", 0.2, telegram_faults(telegram, 30), name_of)
-"""
+"""The HTTP server that every stand-in is built on: HTTP/1.1 on a free port of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -39,19 +25,19 @@ from sandbox.standins.http import Call, Reply
 
 @dataclass
 class Entry:
-    """A request in the ledger. Times are seconds since 1970, as the machine's clock has them.
+    """A request in the ledger. Times are seconds since 1970, by the machine's clock.
 
-    waited_seconds  how long it had lain in the kernel's buffer, unread
-    taken     the message or ticket that the request made
-    outcome   none: not answered yet, or reset, or half; whole: the answer was sent; unheard: the
-              client had hung up before
+    waited_seconds  how long it was in the kernel's buffer before the stand-in read it
+    accepted        the message or ticket that the request made
+    outcome         whole: the answer was sent; unheard: the client had hung up before;
+                    none: no answer yet, a reset, or half an answer
     """
 
     call: Call
     fault: Fault | None
     arrived_at: float
     waited_seconds: float = 0.0
-    taken: object | None = None
+    accepted: object | None = None
     status: int | None = None
     outcome: Literal["none", "whole", "unheard"] = "none"
     answered_at: float | None = None
@@ -60,14 +46,15 @@ class Entry:
 class StandIn(ABC):
     """A server in threads of this process; a context manager.
 
-    ledger       every request that was read to its end, in order
-    more_tokens  as good as the token itself: who sends with which is told apart in the ledger
-    chance       where nothing is scripted, this decides what goes wrong
+    ledger          every request that was read to its end, in order
+    calls           the same requests alone
+    more_tokens     valid besides the token itself; the ledger shows which one a request used
+    chance          decides what goes wrong where nothing is scripted
     answer_seconds  how long every answer takes
     """
 
     delivery: ClassVar[str]
-    """The operation that delivers a message: what `script` means unless told otherwise."""
+    """The operation that makes a message or a ticket; the default of `script`."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -92,13 +79,14 @@ class StandIn(ABC):
         return f"http://127.0.0.1:{self._port}"
 
     def script(self, *faults: Fault, operation: str | None = None) -> None:
-        """The next requests for the operation go wrong like that, one fault each, in order."""
+        """Let the next requests for the operation go wrong: one fault each, in order."""
         with self._lock:
             self._faults[operation or self.delivery].extend(faults)
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Within, connections are cut and refused; afterwards the server is back on its port."""
+        """Break and refuse connections for the length of the block; then return to the same
+        port."""
         self._stop()
         try:
             yield
@@ -107,38 +95,38 @@ class StandIn(ABC):
 
     @abstractmethod
     def refusal(self, status: int, text: str, retry_after: int | None = None) -> Fault:
-        """The API's own way of saying no, nothing being accepted."""
+        """The API's own error answer; nothing is accepted."""
 
     @abstractmethod
     def operation(self, path: str) -> str:
-        """The name of what a path asks for."""
+        """The name of the operation that a path asks for."""
 
     @abstractmethod
     def handle(self, call: Call) -> Reply:
-        """Does what is asked, one request at a time."""
+        """Do what the request asks for. One request at a time."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has a connection."""
+        """Whether no client is connected."""
         return not self._server.connections
 
     @property
     @abstractmethod
-    def taken(self) -> Sequence[object]:
-        """What was accepted, in order."""
+    def accepted(self) -> Sequence[object]:
+        """The accepted messages or tickets, in order."""
 
     @abstractmethod
     def token_of(self, call: Call) -> str:
-        """The token with which a request came; empty: none."""
+        """The token that a request came with; empty: none."""
 
     def next_fault(self, operation: str) -> Fault | None:
-        """The scripted fault, if there is one left."""
+        """Take the next scripted fault, if there is one."""
         with self._lock:
             faults = self._faults[operation]
             return faults.popleft() if faults else None
 
     def receive(self, call: Call, fault: Fault | None) -> tuple[Entry, Reply | None]:
-        """Does the work that a request asks for; the answer, None where there is none."""
+        """Note the request and do its work. Returns the answer; None: there is none."""
         with self._lock:
             if fault is None and self.chance is not None:
                 fault = self.chance.draw(call)
@@ -147,10 +135,10 @@ class StandIn(ABC):
             self.ledger.append(entry)
             if fault == RESET_BEFORE:
                 return entry, None
-            count = len(self.taken)
+            count = len(self.accepted)
             truth = self.handle(call) if fault is None or fault.accepts else None
-            if len(self.taken) > count:
-                entry.taken = self.taken[-1]
+            if len(self.accepted) > count:
+                entry.accepted = self.accepted[-1]
         reply = (fault and fault.reply) or truth
         assert reply is not None, "a fault that accepts nothing needs a reply"
         entry.status = reply.status
@@ -190,7 +178,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of ours; anything else is shown."""
+        """Ignore clients that went away; show any other error."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -201,13 +189,13 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Dropped(Exception):
-    """The connection is gone: nothing more is to be done on it."""
+    """The connection is closed; stop handling it."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # the head and the body of an answer leave in one piece
+    wbufsize = -1  # buffered: the head and the body of an answer leave together
 
     def handle(self) -> None:
         try:
@@ -230,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._drop()
         length = int(self.headers.get("Content-Length", "0"))
         content = self.rfile.read(length)
-        if len(content) < length:  # its client died in the middle of it: it is no request
+        if len(content) < length:  # the client broke off: this is not a request
             self._drop()
         call = Call(
             operation=operation,
@@ -250,8 +238,8 @@ class _Handler(BaseHTTPRequestHandler):
             delay_seconds += entry.fault.delay_seconds
         if delay_seconds:
             stand_in.closing.wait(delay_seconds)
-        if entry.fault and (let_go := entry.fault.let_go):
-            while not (let_go.wait(0.02) or stand_in.closing.is_set()):
+        if entry.fault and (release := entry.fault.release):
+            while not (release.wait(0.02) or stand_in.closing.is_set()):
                 pass
         ending = entry.fault.ending if entry.fault else "whole"
         heard = not self._has_hung_up()
@@ -260,13 +248,13 @@ class _Handler(BaseHTTPRequestHandler):
             entry.outcome, entry.answered_at = "whole" if heard else "unheard", time.time()
 
     def _waited_seconds(self) -> float:
-        """How long ago the last of the request came in: tcpi_last_data_recv, milliseconds, the
-        twelfth number of Linux's tcp_info after its eight bytes."""
+        """How long ago the last bytes of the request came in. Linux's tcp_info has it in
+        milliseconds: tcpi_last_data_recv, the twelfth number after eight single bytes."""
         info = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
         return float(struct.unpack_from("I", info, 8 + 11 * 4)[0]) / 1000
 
     def _has_hung_up(self) -> bool:
-        """Whether the client, which has nothing more to say now, has closed the connection."""
+        """Whether the client, which awaits its answer, has closed the connection."""
         arrivals = select.poll()
         arrivals.register(self.connection, select.POLLIN)
         readable = arrivals.poll(0)
@@ -291,13 +279,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _drop(self) -> NoReturn:
-        """Resets the connection: with no time to linger, closing sends RST instead of FIN."""
+        """Reset the connection: with a linger time of 0, closing sends RST instead of FIN."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
         raise _Dropped
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Tests and the demo show what they want to show themselves."""
+        """Log nothing: tests and the demo print what they need."""
 
 
 def _json(content: bytes) -> Any:

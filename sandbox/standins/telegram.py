@@ -1,4 +1,4 @@
-"""A Bot API server."""
+"""A stand-in of Telegram's Bot API: one bot, getMe and sendMessage."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sandbox.standins.server import StandIn
 
 @dataclass(frozen=True)
 class Chat:
-    """A group that the bot may or may not write to.
+    """A group chat.
 
-    name      the @name of a public one
-    topics    ids of a forum's topics
-    moved_to  the supergroup that this group has become
-    forbids   why the bot is refused here, e.g. "bot was kicked from the group chat"
+    name      the @name, if it is public
+    topics    the ids of its topics, if it is a forum
+    moved_to  the chat_id of the supergroup that it was upgraded to
+    forbids   why the bot may not write here, such as "bot was kicked from the group chat"
     """
 
     chat_id: int
@@ -34,7 +34,8 @@ class Chat:
 
 @dataclass(frozen=True)
 class Entity:
-    """A stretch of formatted text; offset and length in UTF-16 units, as Telegram counts them."""
+    """A formatted part of a text. Offset and length are in UTF-16 code units, as Telegram has
+    them."""
 
     type: str
     offset: int
@@ -53,14 +54,14 @@ class TelegramMessage:
 
 
 class _BadRequest(Exception):
-    """A request that Telegram refuses with 400."""
+    """Telegram refuses the request with 400."""
 
 
 _BOT_METHOD = re.compile(r"/bot([^/]+)/([A-Za-z]+)")
 
 
 class TelegramStandIn(StandIn):
-    """A Bot API server with one bot: getMe and sendMessage, JSON bodies."""
+    """A Bot API server with one bot; it reads JSON bodies only."""
 
     delivery = "sendMessage"
 
@@ -71,7 +72,7 @@ class TelegramStandIn(StandIn):
         self.messages: list[TelegramMessage] = []
 
     @property
-    def taken(self) -> Sequence[TelegramMessage]:
+    def accepted(self) -> Sequence[TelegramMessage]:
         return self.messages
 
     def token_of(self, call: Call) -> str:
@@ -168,7 +169,7 @@ def _telegram_error(
 
 
 def _text_of(request: Mapping[str, Any]) -> tuple[str, list[Entity]]:
-    """The text as its reader sees it, within Telegram's limits."""
+    """The text as its readers see it, and its formatting. Enforces Telegram's limits."""
     text, mode = request.get("text"), request.get("parse_mode", "")
     if not isinstance(text, str) or not text:
         raise _BadRequest("message text is empty")
@@ -206,8 +207,11 @@ _MARKUP = re.compile(
 
 
 def parse_html(markup: str) -> tuple[str, list[Entity]]:
-    """Telegram's HTML, as strict as Telegram: raises _BadRequest for an unknown tag, a bare < and
-    a tag without its counterpart. Only five kinds of character references are decoded."""
+    """Parse HTML as strictly as Telegram does.
+
+    Raises _BadRequest for an unknown tag, a bare < and a tag without its counterpart. Decodes
+    only &lt; &gt; &amp; &quot; and numeric references.
+    """
     text = ""
     entities: list[Entity] = []
     open_tags: list[tuple[str, int]] = []
@@ -252,26 +256,25 @@ def _utf16_length(text: str) -> int:
 
 
 def telegram_faults(
-    telegram: TelegramStandIn, client_patience_seconds: float | None
+    telegram: TelegramStandIn, client_timeout_seconds: float | None
 ) -> list[Weighted]:
-    """By weight: what the Bot API is known to answer, besides what any network does.
+    """What the Bot API is known to answer, and what any network does, with weights.
 
-    client_patience_seconds  after which the client gives a request up, as it then has to do with
-                             some; None: with none
+    client_timeout_seconds  some answers come after the client's timeout; None: no answer does
     """
-    say = telegram.refusal
+    refusal = telegram.refusal
     return [
-        *network_faults(client_patience_seconds),
-        (say(500, "Internal Server Error"), 8),
-        (say(502, "Bad Gateway"), 3),
-        (say(429, "Too Many Requests"), 4),
-        (say(429, "Too Many Requests: retry after 1", 1), 4),
-        (say(400, "Bad Request: can't parse entities: of the stand-in"), 3),
-        (say(400, "Bad Request: chat not found"), 1),
-        (say(400, "Bad Request: message thread not found"), 0.5),
-        (say(400, "Bad Request: have no rights to send a message"), 0.5),
-        (say(403, "Forbidden: bot was kicked from the group chat"), 1),
-        (say(403, "Forbidden: bot was blocked by the user"), 0.5),
-        (say(401, "Unauthorized"), 0.5),
-        (say(404, "Not Found"), 0.5),
+        *network_faults(client_timeout_seconds),
+        (refusal(500, "Internal Server Error"), 8),
+        (refusal(502, "Bad Gateway"), 3),
+        (refusal(429, "Too Many Requests"), 4),
+        (refusal(429, "Too Many Requests: retry after 1", 1), 4),
+        (refusal(400, "Bad Request: can't parse entities: of the stand-in"), 3),
+        (refusal(400, "Bad Request: chat not found"), 1),
+        (refusal(400, "Bad Request: message thread not found"), 0.5),
+        (refusal(400, "Bad Request: have no rights to send a message"), 0.5),
+        (refusal(403, "Forbidden: bot was kicked from the group chat"), 1),
+        (refusal(403, "Forbidden: bot was blocked by the user"), 0.5),
+        (refusal(401, "Unauthorized"), 0.5),
+        (refusal(404, "Not Found"), 0.5),
     ]

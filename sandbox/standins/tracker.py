@@ -1,4 +1,4 @@
-"""A Tracker server."""
+"""A stand-in of Yandex Tracker: creating an issue, finding it by `unique`, and myself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.standins.server import StandIn
 
 @dataclass(frozen=True)
 class Ticket:
-    """An issue that was created."""
+    """An issue."""
 
     key: str
     queue: str
@@ -24,9 +24,10 @@ class Ticket:
 
 
 class TrackerStandIn(StandIn):
-    """An organization's Tracker: creating an issue, both ways of finding it, and myself.
+    """The Tracker of one organization.
 
-    organization  the header, and its value, that names the organization; None: no such header
+    organization  the header that requests must name the organization with, and its value;
+                  None: no such header
     """
 
     delivery = "create"
@@ -48,7 +49,7 @@ class TrackerStandIn(StandIn):
         self._organization = dict([organization] if organization else [])
 
     @property
-    def taken(self) -> Sequence[Ticket]:
+    def accepted(self) -> Sequence[Ticket]:
         return self.tickets
 
     def token_of(self, call: Call) -> str:
@@ -79,7 +80,7 @@ class TrackerStandIn(StandIn):
             case "POST", "/issues/_search":
                 filters = body.get("filter")
                 if not isinstance(filters, dict) or list(filters) != ["unique"]:
-                    return _tracker_error(400, "This stand-in filters by unique alone.")
+                    return _tracker_error(400, "This stand-in can only filter by unique.")
                 found = self._with_unique(str(filters["unique"]))
                 return json_reply(200, found, {"X-Total-Count": str(len(found))})
             case "GET", "/myself":
@@ -148,28 +149,25 @@ def _tracker_error(
     return json_reply(status, body, headers)
 
 
-def tracker_faults(
-    tracker: TrackerStandIn, client_patience_seconds: float | None
-) -> list[Weighted]:
-    """By weight: what Tracker is known to answer, besides what any network does.
+def tracker_faults(tracker: TrackerStandIn, client_timeout_seconds: float | None) -> list[Weighted]:
+    """What Tracker is known to answer, and what any network does, with weights.
 
-    client_patience_seconds  after which the client gives a request up, as it then has to do with
-                             some; None: with none
+    client_timeout_seconds  some answers come after the client's timeout; None: no answer does
     """
-    say = tracker.refusal
+    refusal = tracker.refusal
     return [
-        *network_faults(client_patience_seconds),
-        (say(500, "Внутренняя ошибка."), 8),
-        (say(503, "Сервис недоступен."), 3),
-        (say(429, "Слишком много запросов."), 4),
-        (say(429, "Слишком много запросов, через секунду.", 1), 4),
-        (say(409, "Конфликт версий."), 1),
-        (say(400, "Неверный запрос."), 0.5),
-        (say(403, "Organization is not available, not ready or not found"), 0.5),
-        (say(404, "Очередь не существует."), 0.5),
-        (say(412, "Условие не выполнено."), 0.5),
-        (say(422, "Неверные данные."), 1),
-        (say(423, "Задача закрыта для изменений."), 0.5),
-        (say(428, "Нужна версия."), 0.5),
-        (say(401, "Не авторизован."), 0.5),
+        *network_faults(client_timeout_seconds),
+        (refusal(500, "Внутренняя ошибка."), 8),
+        (refusal(503, "Сервис недоступен."), 3),
+        (refusal(429, "Слишком много запросов."), 4),
+        (refusal(429, "Слишком много запросов, через секунду.", 1), 4),
+        (refusal(409, "Конфликт версий."), 1),
+        (refusal(400, "Неверный запрос."), 0.5),
+        (refusal(403, "Organization is not available, not ready or not found"), 0.5),
+        (refusal(404, "Очередь не существует."), 0.5),
+        (refusal(412, "Условие не выполнено."), 0.5),
+        (refusal(422, "Неверные данные."), 1),
+        (refusal(423, "Задача закрыта для изменений."), 0.5),
+        (refusal(428, "Нужна версия."), 0.5),
+        (refusal(401, "Не авторизован."), 0.5),
     ]

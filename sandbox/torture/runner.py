@@ -1,9 +1,9 @@
-"""A notifier that is killed at a chosen step of its work.
+"""A notifier that is killed at a chosen step of a delivery.
 
-    python -m sandbox.torture.runner STEP N -- run
+    python -m sandbox.torture.runner STEP run
 
-is `notifier run`, but SIGKILL comes when STEP is reached for the N-th time. Everything of it is
-here: the notifier knows nothing of it, and what runs `notifier` never imports this.
+is `notifier run`, except that SIGKILL ends it when it first reaches STEP. The notifier itself
+knows nothing of this: everything it takes is in this file, which `notifier` never imports.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from notifier.database import Database, Result
 
 
 class Step(StrEnum):
-    """In the order in which a delivery goes through them."""
+    """The steps of a delivery, in order."""
 
     LEASING = "leasing"
     """Rows are leased in a transaction that is not committed."""
     LEASED = "leased"
     """The lease is committed."""
     REQUESTING = "requesting"
-    """The connection is there, and the next thing would be the request."""
+    """The connection is open and the request has not been written."""
     REQUESTED = "requested"
-    """The request has gone out, and no answer was read."""
+    """The request has been written and no answer has been read."""
     ANSWERED = "answered"
     """The answer says that the message has arrived, and nothing is recorded."""
     RECORDING = "recording"
@@ -40,31 +40,23 @@ class Step(StrEnum):
     """The record is committed."""
 
 
-class Fuse:
-    """Burns for so many calls, the last of which kills the process."""
-
-    def __init__(self, calls: int) -> None:
-        self._left = calls
-
-    def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+def die_at(step: Step) -> None:
+    """From now on, reaching this step kills this process."""
+    _PATCHES[step]()
 
 
-def arm(step: Step, times: int) -> None:
-    """From now on this process dies when the step is reached for so many times."""
-    _ARMS[step](Fuse(times))
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _statement(
-    name: str, fuse: Fuse, *, is_committed: bool, counts: Callable[[Any, Any], bool]
+def _patch_statement(
+    name: str, *, is_committed: bool, is_fatal: Callable[[Any, Any], bool]
 ) -> None:
-    """Before or after the commit of a call of Database's; `counts` says of its last argument and
-    its result whether it was one that burns the fuse."""
+    """Die before or after the commit of a method of Database, where `is_fatal` holds for its last
+    argument and its result."""
     original = getattr(Database, name)
 
-    async def fatal(self: Database, *arguments: Any) -> Any:
+    async def patched(self: Database, *arguments: Any) -> Any:
         execute = self.connection.execute
 
         async def without_commit(query: Any, *rest: Any, **options: Any) -> Any:
@@ -73,83 +65,83 @@ def _statement(
         if not is_committed:
             setattr(self.connection, "execute", without_commit)  # noqa: B010  # see below
         try:
-            done = await original(self, *arguments)
-            if counts(arguments[-1], done):
-                fuse()
+            result = await original(self, *arguments)
+            if is_fatal(arguments[-1], result):
+                _die()
         finally:
             setattr(self.connection, "execute", execute)  # noqa: B010
         if not is_committed:
             await execute("commit")
-        return done
+        return result
 
-    setattr(Database, name, fatal)
-
-
-def _lease(fuse: Fuse, *, is_committed: bool) -> None:
-    _statement("lease", fuse, is_committed=is_committed, counts=lambda _, leased: bool(leased))
+    setattr(Database, name, patched)
 
 
-def _record(fuse: Fuse, *, is_committed: bool) -> None:
-    def counts(results: Sequence[Result], recorded: int) -> bool:
+def _patch_lease(*, is_committed: bool) -> None:
+    _patch_statement("lease", is_committed=is_committed, is_fatal=lambda _, leased: bool(leased))
+
+
+def _patch_record(*, is_committed: bool) -> None:
+    def is_fatal(results: Sequence[Result], recorded: int) -> bool:
         return recorded > 0 and any(each.state == "sent" for each in results)
 
-    _statement("record", fuse, is_committed=is_committed, counts=counts)
+    _patch_statement("record", is_committed=is_committed, is_fatal=is_fatal)
 
 
-def _before_request(fuse: Fuse) -> None:
+def _patch_before_request() -> None:
     original = Channel.deliver
 
-    async def fatal(self: Channel, message: Message) -> Outcome:
-        allowed = base.before_request.get()
+    async def patched(self: Channel, message: Message) -> Outcome:
+        allow = base.before_request.get()
 
-        def go() -> None:
-            if allowed is not None:
-                allowed()
-            fuse()
+        def allow_and_die() -> None:
+            if allow is not None:
+                allow()
+            _die()
 
-        base.before_request.set(go)
+        base.before_request.set(allow_and_die)
         return await original(self, message)
 
-    setattr(Channel, "deliver", fatal)  # noqa: B010  # a method is no variable to mypy
+    setattr(Channel, "deliver", patched)  # noqa: B010  # mypy lets no method be assigned
 
 
-def _after_request(fuse: Fuse) -> None:
+def _patch_after_request() -> None:
     original = base._trace
 
-    async def fatal(event: str, _: Mapping[str, Any]) -> None:
+    async def patched(event: str, _: Mapping[str, Any]) -> None:
         await original(event, _)
         if event.endswith(".receive_response_headers.started"):
-            fuse()
+            _die()
 
-    base._trace = fatal
+    base._trace = patched
 
 
-def _after_answer(fuse: Fuse) -> None:
+def _patch_after_answer() -> None:
     original = Channel.deliver
 
-    async def fatal(self: Channel, message: Message) -> Outcome:
+    async def patched(self: Channel, message: Message) -> Outcome:
         outcome = await original(self, message)
         if isinstance(outcome, Sent):
-            fuse()
+            _die()
         return outcome
 
-    setattr(Channel, "deliver", fatal)  # noqa: B010  # a method is no variable to mypy
+    setattr(Channel, "deliver", patched)  # noqa: B010  # mypy lets no method be assigned
 
 
-_ARMS: Mapping[Step, Callable[[Fuse], None]] = {
-    Step.LEASING: lambda fuse: _lease(fuse, is_committed=False),
-    Step.LEASED: lambda fuse: _lease(fuse, is_committed=True),
-    Step.REQUESTING: _before_request,
-    Step.REQUESTED: _after_request,
-    Step.ANSWERED: _after_answer,
-    Step.RECORDING: lambda fuse: _record(fuse, is_committed=False),
-    Step.RECORDED: lambda fuse: _record(fuse, is_committed=True),
+_PATCHES: Mapping[Step, Callable[[], None]] = {
+    Step.LEASING: lambda: _patch_lease(is_committed=False),
+    Step.LEASED: lambda: _patch_lease(is_committed=True),
+    Step.REQUESTING: _patch_before_request,
+    Step.REQUESTED: _patch_after_request,
+    Step.ANSWERED: _patch_after_answer,
+    Step.RECORDING: lambda: _patch_record(is_committed=False),
+    Step.RECORDED: lambda: _patch_record(is_committed=True),
 }
 
 
 def main(arguments: Sequence[str]) -> int:
-    step, times, _, *command = arguments
-    arm(Step(step), int(times))
+    step, *command = arguments
+    die_at(Step(step))
     return cli.main(command)
 
 

@@ -1,8 +1,9 @@
-"""Was anything lost, or sent twice without a reason? What the far ends have, against the table.
+"""Was anything lost, or sent twice without a reason? Compares the stand-ins with the table.
 
-Nothing of what a notifier says of itself counts. A message that arrived twice is explained when its
-sender could not know of the first: the answer was spoilt, the sender was killed before it could
-record, it lost its lease because it was stopped or the database was away, or the far end went down.
+Nothing that a notifier says about itself counts. A second message is explained when its sender
+could not know of the first one: the first answer was spoilt, its sender was killed before it could
+record, it lost its lease because it was stopped or the database was down, or the stand-in went
+down.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Literal
 
 
 @dataclass(frozen=True, order=True)
-class Due:
-    """Somebody who is to be told of something: a chat or a queue, and a notification's token."""
+class Delivery:
+    """One notification to one recipient: a chat or a queue, and the notification's token."""
 
     channel: str
     address: str
@@ -27,14 +28,14 @@ class Due:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A message or a ticket that a far end truly has. Times are seconds since 1970.
+class Arrival:
+    """A message or a ticket that a stand-in has accepted. Times are seconds since 1970.
 
-    doubt        how the answer was spoilt
-    answered_at  when it had been sent; None: it never was
+    doubt        how the answer was spoilt; None: it was not
+    answered_at  when the whole answer had been sent; None: it never was
     """
 
-    due: Due
+    delivery: Delivery
     at: float
     sender: str
     reference: str
@@ -44,9 +45,9 @@ class Taken:
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of it."""
+    """What the table says about a delivery."""
 
-    due: Due
+    delivery: Delivery
     state: str
     sent_at: float | None = None
     reference: str | None = None
@@ -54,10 +55,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Mishap:
-    """What was done to a sender, or else to all of them."""
+class Disruption:
+    """Something that was done to one notifier, or to all of them where `sender` is empty. Times
+    are seconds since 1970."""
 
-    kind: Literal["killed", "stopped", "database away", "session cut", "far end down"]
+    kind: Literal["killed", "stopped", "database down", "session terminated", "stand-in down"]
     began_at: float
     ended_at: float
     sender: str = ""
@@ -67,24 +69,29 @@ class Mishap:
 class Rules:
     """What is allowed.
 
-    exactly_once    channels that never have anything twice, whatever happened
-    held            channels whose doubtful messages wait for a person
-    refused         those that a far end has refused for good, so that they may have failed
-    all_sent        nothing may wait for a person any more
-    lease_seconds   how long a lease lasts; patience_seconds: how long a request may take
+    exactly_once     channels where nothing may arrive twice, whatever happened
+    held             channels whose deliveries in doubt wait for a person
+    refused          deliveries that a stand-in has refused for good: they may be failed
+    all_sent         nothing may wait for a person any more
+    lease_seconds    how long a lease lasts
+    timeout_seconds  how long a request may take
     """
 
     exactly_once: Collection[str] = ("st",)
     held: Collection[str] = ()
-    refused: Collection[Due] = ()
+    refused: Collection[Delivery] = ()
     all_sent: bool = True
     lease_seconds: float = 5.0
-    patience_seconds: float = 5.0
+    timeout_seconds: float = 5.0
 
 
 @dataclass
 class Verdict:
-    """What was found. It is good when `problems` is empty; `lost` is part of them."""
+    """The result. The run was good if `problems` is empty; `lost` is a part of them.
+
+    waiting     deliveries that rightly wait for a person, by state
+    duplicates  second messages, by what explains them
+    """
 
     sent: int = 0
     waiting: Counter[str] = field(default_factory=Counter)
@@ -98,119 +105,129 @@ class Verdict:
 
 
 def judge(
-    expected: Collection[Due],
+    expected: Collection[Delivery],
     rows: Sequence[Row],
-    taken: Iterable[Taken],
+    arrivals: Iterable[Arrival],
     completed: Mapping[str, bool],
-    mishaps: Sequence[Mishap] = (),
+    disruptions: Sequence[Disruption] = (),
     rules: Rules | None = None,
 ) -> Verdict:
-    """The verdict.
+    """Compare what should have been delivered with the table and with what arrived.
 
-    expected   who was to be told of what, as the routes were written
-    completed  what monitoring_notifications says of each token
+    expected   every delivery that the routes ask for
+    completed  `monitoring_notifications.completed` by token
     """
     rules = rules or Rules()
     verdict = Verdict()
-    arrived: defaultdict[Due, list[Taken]] = defaultdict(list)
-    for each in sorted(taken, key=lambda each: each.at):
-        arrived[each.due].append(each)
-    by_due = {row.due: row for row in rows}
-    if len(by_due) < len(rows):
-        verdict.problems.append(f"{len(rows) - len(by_due)} recipients stand in the table twice")
-    for stray in sorted((by_due.keys() | arrived.keys()) - set(expected)):
-        verdict.problems.append(f"nobody asked for {stray}")
-    for due in sorted(expected):
-        row = by_due.get(due)
+    arrived: defaultdict[Delivery, list[Arrival]] = defaultdict(list)
+    for arrival in sorted(arrivals, key=lambda arrival: arrival.at):
+        arrived[arrival.delivery].append(arrival)
+    row_of = {row.delivery: row for row in rows}
+    if len(row_of) < len(rows):
+        verdict.problems.append(f"{len(rows) - len(row_of)} recipients are in the table twice")
+    for stray in sorted((row_of.keys() | arrived.keys()) - set(expected)):
+        verdict.problems.append(f"not expected: {stray}")
+    for delivery in sorted(expected):
+        row = row_of.get(delivery)
         if row is None:
-            verdict.lose(f"{due}: not in the table")
+            verdict.lose(f"{delivery}: not in the table")
             continue
-        _compare(verdict, row, arrived[due], rules)
-        _explain(verdict, row, arrived[due], mishaps, rules)
-    _check_completed(verdict, expected, by_due, completed)
+        _compare(verdict, row, arrived[delivery], rules)
+        _explain(verdict, row, arrived[delivery], disruptions, rules)
+    _check_completed(verdict, expected, row_of, completed)
     return verdict
 
 
-def _compare(verdict: Verdict, row: Row, arrived: Sequence[Taken], rules: Rules) -> None:
-    """What the table says of one against what the far end has of it."""
+def _compare(verdict: Verdict, row: Row, arrived: Sequence[Arrival], rules: Rules) -> None:
+    """Compare what the table says about a delivery with what arrived."""
     waits_rightly = not rules.all_sent and (
-        (row.state == "in_doubt" and row.due.channel in rules.held)
-        or (row.state == "failed" and row.due in rules.refused)
+        (row.state == "in_doubt" and row.delivery.channel in rules.held)
+        or (row.state == "failed" and row.delivery in rules.refused)
     )
     if row.state == "sent":
         if not arrived:
-            verdict.lose(f"{row.due}: recorded as sent, and it never arrived")
+            verdict.lose(f"{row.delivery}: recorded as sent, but it never arrived")
             return
         verdict.sent += 1
         if row.sent_at is None or row.sent_at < arrived[0].at:
-            verdict.problems.append(f"{row.due}: recorded as sent before it arrived")
+            verdict.problems.append(f"{row.delivery}: recorded as sent before it arrived")
         if row.reference is not None and row.reference not in {each.reference for each in arrived}:
-            verdict.problems.append(f"{row.due}: its reference {row.reference} is another's")
+            verdict.problems.append(
+                f"{row.delivery}: reference {row.reference} belongs to something else"
+            )
     elif waits_rightly:
         verdict.waiting[row.state] += 1
     elif arrived:
-        verdict.problems.append(f"{row.due}: it arrived, and is {row.state}: {row.last_error}")
+        verdict.problems.append(
+            f"{row.delivery}: it arrived, but its state is {row.state}: {row.last_error}"
+        )
     else:
-        verdict.lose(f"{row.due}: {row.state}: {row.last_error}")
+        verdict.lose(f"{row.delivery}: {row.state}: {row.last_error}")
 
 
 def _explain(
-    verdict: Verdict, row: Row, arrived: Sequence[Taken], mishaps: Sequence[Mishap], rules: Rules
+    verdict: Verdict,
+    row: Row,
+    arrived: Sequence[Arrival],
+    disruptions: Sequence[Disruption],
+    rules: Rules,
 ) -> None:
-    """Why it arrived more than once."""
-    if len(arrived) > 1 and row.due.channel in {*rules.exactly_once, *rules.held}:
-        verdict.problems.append(f"{row.due}: arrived {len(arrived)} times, and never may twice")
+    """Find out why a delivery arrived more than once."""
+    if len(arrived) > 1 and row.delivery.channel in {*rules.exactly_once, *rules.held}:
+        verdict.problems.append(
+            f"{row.delivery}: arrived {len(arrived)} times, must never arrive twice"
+        )
         return
     for first, again in pairwise(arrived):
-        cause = _cause(row, first, again, mishaps, rules)
+        cause = _cause(row, first, again, disruptions, rules)
         if cause is None:
             verdict.problems.append(
-                f"{row.due}: sent again without a cause, by {first.sender} and after"
-                f" {again.at - first.at:.2f} s by {again.sender}"
+                f"{row.delivery}: sent again without a cause, by {first.sender} and"
+                f" {again.at - first.at:.2f} s later by {again.sender}"
             )
         verdict.duplicates[cause or "without a cause"] += 1
 
 
 def _cause(
-    row: Row, first: Taken, again: Taken, mishaps: Sequence[Mishap], rules: Rules
+    row: Row, first: Arrival, again: Arrival, disruptions: Sequence[Disruption], rules: Rules
 ) -> str | None:
-    """Why the second was sent although the first had arrived."""
+    """Why the second message was sent although the first one had arrived."""
     if first.doubt is not None:
         return first.doubt
-    near = rules.lease_seconds + rules.patience_seconds
-    for mishap in mishaps:
-        if mishap.began_at > again.at:
+    reach_seconds = rules.lease_seconds + rules.timeout_seconds
+    for disruption in disruptions:
+        if disruption.began_at > again.at:
             continue
-        if mishap.kind == "killed":
-            is_recorded = row.sent_at is not None and row.sent_at < mishap.began_at
-            is_near = abs(mishap.began_at - first.at) <= rules.lease_seconds
-            if mishap.sender == first.sender != again.sender and is_near and not is_recorded:
+        if disruption.kind == "killed":
+            is_recorded = row.sent_at is not None and row.sent_at < disruption.began_at
+            is_near = abs(disruption.began_at - first.at) <= rules.lease_seconds
+            if disruption.sender == first.sender != again.sender and is_near and not is_recorded:
                 return "the notifier was killed before it could record"
-        elif mishap.kind == "far end down":
-            is_cut = first.answered_at is None or first.answered_at >= mishap.began_at
-            if first.at <= mishap.ended_at and is_cut:
-                return "the far end went down before its answer"
-        elif mishap.ended_at + near >= first.at:
-            if mishap.kind == "database away" and first.sender != again.sender:
-                return "the database was away, and the lease ran out"
-            if mishap.kind == "stopped" and mishap.sender in (first.sender, again.sender):
+        elif disruption.kind == "stand-in down":
+            is_cut = first.answered_at is None or first.answered_at >= disruption.began_at
+            if first.at <= disruption.ended_at and is_cut:
+                return "the stand-in went down before its answer"
+        elif disruption.ended_at + reach_seconds >= first.at:
+            if disruption.kind == "database down" and first.sender != again.sender:
+                return "the database was down and the lease ran out"
+            if disruption.kind == "stopped" and disruption.sender in (first.sender, again.sender):
                 return "the notifier was stopped for longer than its lease"
     return None
 
 
 def _check_completed(
     verdict: Verdict,
-    expected: Collection[Due],
-    rows: Mapping[Due, Row],
+    expected: Collection[Delivery],
+    row_of: Mapping[Delivery, Row],
     completed: Mapping[str, bool],
 ) -> None:
-    """`completed` says of a notification what its recipients say together."""
+    """A notification must be completed exactly when all its recipients are sent."""
     are_sent: defaultdict[str, list[bool]] = defaultdict(list)
-    for due in expected:
-        are_sent[due.token].append(due in rows and rows[due].state == "sent")
+    for delivery in expected:
+        are_sent[delivery.token].append(delivery in row_of and row_of[delivery].state == "sent")
     for token, each in sorted(are_sent.items()):
         if completed.get(token) != all(each):
             verdict.problems.append(
-                f"{token}: completed is {completed.get(token)}, and {sum(each)} of {len(each)}"
+                f"{token}: completed is {completed.get(token)}, but {sum(each)} of {len(each)}"
                 " recipients are sent"
             )
