@@ -6,7 +6,6 @@ Each notifier has tokens of its own, so that the stand-ins' ledgers tell who sen
 from __future__ import annotations
 
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from notifier.config import ROOT
+from sandbox.processes import peak_memory_kib
 from sandbox.standins import StandIn
 from sandbox.torture.runner import Step
 from sandbox.torture.scene import BOT, LOGIN, ORGANIZATION, Scene
@@ -55,12 +55,7 @@ class Worker:
 
     def measure(self) -> None:
         """Note its peak memory so far."""
-        try:
-            status = Path(f"/proc/{self.process.pid}/status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
-            self.peak_kib = max(self.peak_kib, int(found[1]))
+        self.peak_kib = max(self.peak_kib, peak_memory_kib(self.process.pid) or 0)
 
     def log_tail(self) -> str:
         return self.log.read_text("utf-8", "replace").strip()[-500:]
