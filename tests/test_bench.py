@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from sandbox.bench import __main__ as bench
-from sandbox.bench.fleet import Fleet, Session, Turns, WrongCount
+from sandbox.bench.context import Turns
+from sandbox.bench.databases import Session
+from sandbox.bench.fleet import Fleet, WrongCount
 from sandbox.bench.report import Figure
 from tests.conftest import NOON, TestDatabase
 

@@ -25,7 +25,9 @@ import psycopg
 from notifier import config as configs
 from notifier.config import ROOT
 from sandbox.bench import delivery, detection
-from sandbox.bench.fleet import LARGE, Bench, Databases, Fleet, Session, Turns, WrongCount
+from sandbox.bench.context import LARGE, Bench, Turns
+from sandbox.bench.databases import Databases, Session
+from sandbox.bench.fleet import Fleet, WrongCount
 from sandbox.bench.report import Figure, Report
 from sandbox.postgres import BootFailed, NoPostgres, Postgres
 

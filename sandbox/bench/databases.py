@@ -1,151 +1,37 @@
-"""The benchmark's fleets: the same at each run, and known to the last overdue mission.
-
-A fleet is a database. Its missions have 8 points with 2 jobs each and are midway: mission i has
-i % 16 events after its start, 400 s apart. Every 33rd (3 %) has been overdue for an hour and is
-notified. The others fall due over the 10 minutes after the fleet's start, in steps: exactly `due`
-of them, spread over the whole fleet, at each step. Nobody writes: a moment later the next step is
-due. Finished missions end at least two days, and at most ninety, before the start.
-"""
+"""The databases of the fleets, and the sessions that measure in them."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from statistics import median
-from typing import Any, LiteralString, Self
-from unittest.mock import patch
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Self
 
 import psycopg
 
-from notifier.migrate import migrate
-from sandbox.bench.report import Figure, Report
+from sandbox.bench.fleet import (
+    ACTIVE,
+    EVENTS_OF_A_FINISHED_MISSION,
+    FINISHED,
+    OVERDUE_EVERY,
+    PLAN,
+    WINDOW,
+    Fleet,
+    WrongCount,
+)
+from sandbox.bench.report import Report
+from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 
 TEMPLATE = "bench_template"
-LARGE = 100_000
-"""Active missions of the fleet for the figures that concern a whole fleet."""
-OVERDUE_EVERY = 33
-WINDOW = timedelta(minutes=10)
-"""Shorter than the shortest limit, so that no event lies after the fleet's start."""
-EVENTS_OF_A_FINISHED_MISSION = 18
 CHUNK = 10_000
 """So many missions are loaded by one statement."""
 
 DETECT = "select scooters_ops.detect_timeouts(%s)"
 LOOKED_AT = "select missions from scooters_ops.detection_passes order by pass_id desc limit 1"
-
-PLAN: tuple[LiteralString, ...] = (
-    """
-    insert into scooters_ops.missions (mission_id, performer_id, status, attributes)
-    select %(prefix)s || i, 'courier-' || i, %(status)s, '{"city": "Moscow"}'
-    from generate_series(%(first)s, %(last)s) as i
-    """,
-    """
-    insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
-    select %(prefix)s || i, 'point-' || p, p, interval '600 s'
-    from generate_series(%(first)s, %(last)s) as i, generate_series(1, 8) as p
-    """,
-    """
-    insert into scooters_ops.mission_jobs (mission_id, point_id, job_id, type, status)
-    select
-        %(prefix)s || i, 'point-' || p, 'job-' || j, (array['battery_exchange', 'pickup'])[j],
-        case %(status)s when 'completed' then 'completed' else 'planned' end
-    from
-        generate_series(%(first)s, %(last)s) as i,
-        generate_series(1, 8) as p, generate_series(1, 2) as j
-    """,
-    """
-    insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
-    select
-        %(prefix)s || i,
-        case when event between 1 and 16 then 'point-' || (event + 1) / 2 end,
-        case
-            when event = 0 then 'mission_started'
-            when event = 17 then 'mission_completed'
-            when event %% 2 = 1 then 'point_arrived'
-            else 'point_completed'
-        end,
-        last_at - interval '400 s' * (events - event)
-    from generate_series(%(first)s, %(last)s) as i,
-    """,
-)
-"""The last of them lacks what says of mission i how many events it has, and when the last was."""
-
-ACTIVE: LiteralString = """
-    lateral (select i - i / %(overdue_every)s - 1 as place) as falls_due,
-    lateral (
-        select
-            i %% 16 as events,
-            %(start)s::timestamptz + make_interval(secs => case
-                when i %% %(overdue_every)s = 0 then -3600
-                when place >= %(steps)s * %(due)s then %(window)s + 100
-                else
-                    (place %% %(steps)s + 0.05 + 0.85 * (place / %(steps)s) / %(due)s)
-                    * %(window)s / %(steps)s
-            end - case i %% 2 when 0 then 900 else 720 end) as last_at
-    ) as state,
-    generate_series(0, events) as event
-    """
-"""The limits are config.json's: on the way 600 s * 1.5, at a point (300 s + 180 s) * 1.5."""
-FINISHED: LiteralString = """
-    lateral (
-        select
-            17 as events,
-            %(start)s::timestamptz - interval '2 days'
-            - interval '88 days' * ((%(missions)s - i)::float8 / %(missions)s) as last_at
-    ) as state,
-    generate_series(0, events) as event
-    """
-
-
-class WrongCount(Exception):
-    """Not exactly what the fleet was built to have due was found: no figure is to be trusted."""
-
-    @classmethod
-    def unless(cls, what: str, found: object, expected: object) -> None:
-        if found != expected:
-            raise cls(f"{what}: {found}, not {expected}")
-
-
-def short(number: int) -> str:
-    """1000000 is 1M, 10000 is 10k."""
-    return re.sub("000$", "k", re.sub("000000$", "M", str(number)))
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """A fleet's measures, and what is due in it when: `due` missions at each step."""
-
-    active: int
-    finished_events: int
-    due: int
-    start: datetime
-    database: str = ""
-
-    @property
-    def label(self) -> str:
-        return f"{short(self.active)} +{short(self.finished_events)}"
-
-    @property
-    def overdue(self) -> int:
-        """How many missions are overdue, and notified, at the start."""
-        return self.active // OVERDUE_EVERY
-
-    @property
-    def steps(self) -> int:
-        return (self.active - self.overdue) // self.due
-
-    def moment(self, step: int) -> datetime:
-        """After the deadlines of a step, before those of the next; step -1 is the start."""
-        if not -1 <= step < self.steps:
-            raise WrongCount(f"a fleet of {self.active} has no step {step}")
-        return self.start + WINDOW * max((step + 0.95) / self.steps, 0)
 
 
 def clocked(action: Callable[..., object], *args: object) -> float:
@@ -210,9 +96,7 @@ class Databases:
         self._admin = Session(server.conninfo("postgres"))
         self._histories: dict[int, str] = {0: TEMPLATE}
         self._count = 0
-        self._admin.execute(f"create database {TEMPLATE}")
-        with patch.dict(os.environ, DATABASE_URL=server.conninfo(TEMPLATE)):
-            migrate()
+        create_migrated(server, TEMPLATE)
         with self.session(TEMPLATE) as session:
             session.execute("select scooters_ops.apply_config(%s)", [json.dumps(config)])
 
@@ -276,57 +160,3 @@ class Databases:
                 for statement in (*plan, events + (ACTIVE if status == "active" else FINISHED)):
                     session.execute(statement, chunk)
                 self._report.advance(CHUNK)
-
-
-@dataclass(frozen=True)
-class Turns:
-    """How often things take turns."""
-
-    quick: int = 201  # what costs microseconds
-    passes: int = 25  # what needs a step of the fleet each; small fleets have fewer
-    few: int = 7  # what takes about a second, or some work to prepare
-    slow: int = 5  # what concerns a whole large fleet, and takes many seconds
-    events: int = 60_000  # inserted in one turn by batches; a tenth of that one by one
-    day: int = 60  # passes of the day
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every figure needs. `fleets` by active missions, then finished events; `fleet` is the
-    one for the figures that have a scale of their own."""
-
-    databases: Databases
-    config: Mapping[str, Any]
-    fleets: Sequence[Fleet]
-    fleet: Fleet
-    turns: Turns
-    report: Report
-
-    def at_large(self, target: float) -> float | None:
-        """A target that is meant for LARGE fleets; another's figures have none."""
-        return target if self.fleet.active == LARGE else None
-
-    def count(
-        self, name: str, measured: float, unit: str, target: float | None, scale: str = ""
-    ) -> None:
-        """Adds a figure that was counted."""
-        self.report.add(Figure(name, scale or self.fleet.label, measured, unit, target))
-
-    def ratio(
-        self,
-        name: str,
-        measured: Sequence[float],
-        beside: Sequence[float],
-        target: float | None,
-        *,
-        scale: str = "",
-        at_least: bool = False,
-        unit: str = "s",
-    ) -> None:
-        """Adds a figure: the median of what was measured over the median of what ran beside it."""
-        over, under = median(measured), median(beside)
-        turns = min(len(measured), len(beside))
-        detail = f"{over:.3g} {unit} against {under:.3g} {unit}"
-        scale = scale or self.fleet.label
-        figure = Figure(name, scale, over / under, "×", target, at_least, turns, detail)
-        self.report.add(figure)

@@ -9,11 +9,6 @@ the notifier does the rest: it plans, leases, renders, sends and records.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,12 +16,20 @@ from copy import deepcopy
 from statistics import quantiles
 from typing import Any, LiteralString
 
-import httpx
-
-from notifier.config import ROOT
-from sandbox.bench.fleet import CHUNK, TEMPLATE, Bench, Session, WrongCount, clocked, short
+from sandbox.bench.context import Bench
+from sandbox.bench.databases import CHUNK, TEMPLATE, Session, clocked
+from sandbox.bench.fleet import WrongCount, short
+from sandbox.bench.processes import (
+    PATIENCE_SECONDS,
+    TOKEN,
+    Sink,
+    notifier_process,
+    python_process,
+    sink_process,
+)
 from sandbox.bench.report import Figure
 from sandbox.bench.sink import PROBE
+from sandbox.processes import peak_memory_kib
 
 DRAINED = 20_000
 """Notifications of a drain; no more than the fleet has missions."""
@@ -40,10 +43,8 @@ PENDING, PENDING_CHATS = 1_000_000, 1_000
 """A large backlog; no more than ten for each of the fleet's missions."""
 BACKLOG = 1_000
 """What another chat is kept waiting for while latency is measured under load."""
-TOKEN = "1:bench"  # noqa: S105
 WARM_UP_PROBES = 10
 UNLIMITED_RATES: Mapping[str, Any] = {"per_channel": [], "per_target": [], "per_group": []}
-PATIENCE_SECONDS = 600.0
 
 INSERT: LiteralString = """
     insert into scooters_ops.monitoring_notifications (
@@ -76,70 +77,12 @@ RELEASE = "select scooters_ops.release_deliveries('bench')"
 STATUS = "select * from scooters_ops.delivery_status"
 
 
-class Sink:
-    """The server that takes the messages, in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self.url = f"http://127.0.0.1:{int(self._line())}"
-
-    def taken(self) -> tuple[int, float]:
-        """How many messages came since the last call, and the seconds from the first to the last
-        of them."""
-        found = httpx.get(self.url, trust_env=False).json()
-        return found["messages"], found["seconds"]
-
-    def probed_at(self) -> float:
-        """Waits for a message to PROBE; returns when it came, by time.monotonic()."""
-        return float(self._line())
-
-    def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-
-@contextmanager
-def _process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Python with these arguments, which does not outlive the block. In a session of its own, so
-    that Ctrl-C is this process's to handle."""
-    command = [sys.executable, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@contextmanager
-def _sink() -> Iterator[Sink]:
-    with _process("-m", "sandbox.bench.sink", stdout=subprocess.PIPE) as process:
-        yield Sink(process)
-
-
-@contextmanager
-def _notifier(session: Session, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`notifier run`, which ends by itself or is stopped at the end. Raises WrongCount with its
-    last words where it fails."""
-    environment = os.environ | {"DATABASE_URL": session.conninfo, "TELEGRAM_BOT_TOKEN": TOKEN}
-    arguments = ("-m", "notifier", "run", *options)
-    with (
-        tempfile.TemporaryFile() as log,
-        _process(*arguments, env=environment, stderr=log) as process,
-    ):
-        yield process
-        if not options:
-            process.send_signal(signal.SIGTERM)
-        if process.wait(PATIENCE_SECONDS):
-            log.seek(0)
-            raise WrongCount(f"the notifier failed: {log.read()[-1000:].decode()}")
-
-
 @contextmanager
 def _house(
     bench: Bench, batch_size: int = AT_ONCE[0], limits: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[Session, Sink]]:
     """A database without notifications whose config leads to a sink."""
-    with _sink() as sink, bench.databases.copy(TEMPLATE) as session:
+    with sink_process() as sink, bench.databases.copy(TEMPLATE) as session:
         config = deepcopy(dict(bench.config))
         telegram = config["channels"]["telegram"] | {"base_url": sink.url, "limits": limits}
         config["channels"] = {"telegram": telegram}
@@ -191,7 +134,7 @@ def _drained(bench: Bench, count: int, at_once: int) -> float:
     with _house(bench, at_once) as (session, sink):
         _notify(session, "drain", 1, count)
         session.execute("vacuum analyze")
-        with _notifier(session, "--once"):
+        with notifier_process(session, "--once"):
             pass
         messages, seconds = sink.taken()
         WrongCount.unless("messages of a drain", messages, count)
@@ -201,9 +144,9 @@ def _drained(bench: Bench, count: int, at_once: int) -> float:
 
 
 def _bare(count: int, at_once: int) -> float:
-    with _sink() as sink:
+    with sink_process() as sink:
         arguments = (f"{sink.url}/bot{TOKEN}/sendMessage", str(count), str(at_once))
-        with _process("-m", "sandbox.bench.bare_httpx", *arguments) as process:
+        with python_process("-m", "sandbox.bench.bare_httpx", *arguments) as process:
             WrongCount.unless("exit code of bare httpx", process.wait(), 0)
         messages, seconds = sink.taken()
         WrongCount.unless("messages of bare httpx", messages, count)
@@ -219,7 +162,7 @@ def latency(bench: Bench) -> None:
         session, sink = stack.enter_context(_house(bench, limits=UNLIMITED_RATES))
         listener = stack.enter_context(bench.databases.session(session.connection.info.dbname))
         listener.execute("listen bench")
-        stack.enter_context(_notifier(session))
+        stack.enter_context(notifier_process(session))
         inserted = probed = 0
         for load in (0, BACKLOG):
             waiting = 0
@@ -292,7 +235,7 @@ def backlog(bench: Bench) -> None:
             session.execute(RELEASE)
             statuses.append(session.pages(STATUS))
         bench.report.begin(f"draining some of {pending:,} pending recipients", drained)
-        with _notifier(session) as process:
+        with notifier_process(session) as process:
             sent = 0
             deadline = time.monotonic() + PATIENCE_SECONDS
             while sent < drained:
@@ -302,18 +245,12 @@ def backlog(bench: Bench) -> None:
                 messages, _ = sink.taken()
                 sent += messages
                 bench.report.advance(messages)
-            peak = _peak_mib(process.pid)
+            peak = (peak_memory_kib(process.pid) or 0) / 1024
     bench.count("pending rows, a notifier's peak memory", peak, "MiB", 150, short(pending))
     tenth = f"{short(pending)}/{short(pending // 10)}"
     for name, (few, many) in (("leasing 100", leases), ("delivery_status", statuses)):
         bench.count(f"pending rows, {name}", many, "pages", None, short(pending))
         bench.count(f"pages of {name}", many / few, "×", bench.at_large(1.5), tenth)
-
-
-def _peak_mib(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as status:
-        facts = dict(line.split(":", 1) for line in status)
-    return int(facts["VmHWM"].split()[0]) / 1024
 
 
 FIGURES = (drain, latency, backlog)

@@ -14,15 +14,9 @@ from itertools import pairwise, product
 from typing import LiteralString
 
 from sandbox.bench.baselines import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
-from sandbox.bench.fleet import (
-    DETECT,
-    Bench,
-    Fleet,
-    Session,
-    WrongCount,
-    clocked,
-    short,
-)
+from sandbox.bench.context import Bench
+from sandbox.bench.databases import DETECT, Session, clocked
+from sandbox.bench.fleet import Fleet, WrongCount, short
 from sandbox.postgres import find_postgres
 
 ONE = "select 1"

@@ -1,79 +1,24 @@
-"""The figures of delivery: how fast a backlog drains, how soon a message is on its way, and what
-a large backlog costs.
-
-The notifier is a process of its own, as in production, with limits off; so is the sink, which
-stands for Telegram and answers at once. Notifications are inserted as skip_job does, by SQL, and
-the notifier does the rest: it plans, leases, renders, sends and records.
-"""
+"""The processes of the delivery figures: the notifier and the server that it sends to."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from copy import deepcopy
-from statistics import quantiles
-from typing import Any, LiteralString
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import httpx
 
 from notifier.config import ROOT
-from sandbox.bench.fleet import CHUNK, TEMPLATE, Bench, Session, WrongCount, clocked, short
-from sandbox.bench.report import Figure
-from sandbox.bench.sink import PROBE
+from sandbox.bench.databases import Session
+from sandbox.bench.fleet import WrongCount
 
-DRAINED = 20_000
-"""Notifications of a drain; no more than the fleet has missions."""
-AT_ONCE = (100, 10)
-"""Requests at once: config.json's batch_size, for which the target is meant, and so few that
-httpx's pool, which the notifier does without, costs little."""
-BARE = 1_500
-"""POSTs of a turn of bare httpx: a hundred at once are slow, and the rate does not change."""
-CHATS = 10
-PENDING, PENDING_CHATS = 1_000_000, 1_000
-"""A large backlog; no more than ten for each of the fleet's missions."""
-BACKLOG = 1_000
-"""What another chat is kept waiting for while latency is measured under load."""
 TOKEN = "1:bench"  # noqa: S105
-WARM_UP_PROBES = 10
-UNLIMITED_RATES: Mapping[str, Any] = {"per_channel": [], "per_target": [], "per_group": []}
 PATIENCE_SECONDS = 600.0
-
-INSERT: LiteralString = """
-    insert into scooters_ops.monitoring_notifications (
-        idempotency_token, mission_id, point_id, job_id, type, details, planned_at
-    )
-    select
-        %(name)s || '-' || i || '_p1_j1_job_skipped', %(name)s || '-' || i, 'p1', 'j1',
-        'job_skipped',
-        jsonb_build_object(
-            'performer_id', 'courier-' || i,
-            'attributes', jsonb_build_object('zone', coalesce(%(zone)s, 'z' || i %% %(chats)s)),
-            'point_position', 1, 'points_total', 8, 'job_type', 'pickup', 'skipped_at', now()
-        ),
-        %(planned_at)s::timestamptz
-    from generate_series(%(first)s, %(last)s) as i
-    """
-ADDRESS: LiteralString = """
-    insert into scooters_ops.notification_recipients (notification_id, channel, target)
-    select
-        notification_id, 'telegram',
-        jsonb_build_object('type', 'telegram', 'chat_id', -1000 - notification_id %% %(chats)s)
-    from scooters_ops.monitoring_notifications as notification
-    where not exists (
-        select from scooters_ops.notification_recipients as known
-        where known.notification_id = notification.notification_id
-    )
-    """
-LEASE = """select * from scooters_ops.lease_deliveries('bench', '{"telegram": 100}', 60)"""
-RELEASE = "select scooters_ops.release_deliveries('bench')"
-STATUS = "select * from scooters_ops.delivery_status"
 
 
 class Sink:
@@ -99,7 +44,7 @@ class Sink:
 
 
 @contextmanager
-def _process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def python_process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Python with these arguments, which does not outlive the block. In a session of its own, so
     that Ctrl-C is this process's to handle."""
     command = [sys.executable, *arguments]
@@ -111,20 +56,20 @@ def _process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes
 
 
 @contextmanager
-def _sink() -> Iterator[Sink]:
-    with _process("-m", "sandbox.bench.sink", stdout=subprocess.PIPE) as process:
+def sink_process() -> Iterator[Sink]:
+    with python_process("-m", "sandbox.bench.sink", stdout=subprocess.PIPE) as process:
         yield Sink(process)
 
 
 @contextmanager
-def _notifier(session: Session, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def notifier_process(session: Session, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """`notifier run`, which ends by itself or is stopped at the end. Raises WrongCount with its
     last words where it fails."""
     environment = os.environ | {"DATABASE_URL": session.conninfo, "TELEGRAM_BOT_TOKEN": TOKEN}
     arguments = ("-m", "notifier", "run", *options)
     with (
         tempfile.TemporaryFile() as log,
-        _process(*arguments, env=environment, stderr=log) as process,
+        python_process(*arguments, env=environment, stderr=log) as process,
     ):
         yield process
         if not options:
@@ -132,188 +77,3 @@ def _notifier(session: Session, *options: str) -> Iterator[subprocess.Popen[byte
         if process.wait(PATIENCE_SECONDS):
             log.seek(0)
             raise WrongCount(f"the notifier failed: {log.read()[-1000:].decode()}")
-
-
-@contextmanager
-def _house(
-    bench: Bench, batch_size: int = AT_ONCE[0], limits: Mapping[str, Any] | None = None
-) -> Iterator[tuple[Session, Sink]]:
-    """A database without notifications whose config leads to a sink."""
-    with _sink() as sink, bench.databases.copy(TEMPLATE) as session:
-        config = deepcopy(dict(bench.config))
-        telegram = config["channels"]["telegram"] | {"base_url": sink.url, "limits": limits}
-        config["channels"] = {"telegram": telegram}
-        config["notifier"]["batch_size"] = batch_size
-        chats = {"probe": PROBE} | {f"z{n}": -1000 - n for n in range(CHATS)}
-        config["routes"] = [
-            {"match": {"zone": zone}, "recipients": [{"type": "telegram", "chat_id": chat}]}
-            for zone, chat in chats.items()
-        ]
-        session.execute("select scooters_ops.apply_config(%s)", [json.dumps(config)])
-        yield session, sink
-
-
-def _notify(
-    session: Session, name: str, first: int, last: int, *, zone: str = "", planned_at: str = ""
-) -> None:
-    """Inserts notifications, by default into all of the zones z0, z1, ..."""
-    facts = {"name": name, "first": first, "last": last, "chats": CHATS}
-    session.execute(INSERT, facts | {"zone": zone or None, "planned_at": planned_at or None})
-
-
-def drain(bench: Bench) -> None:
-    """A backlog into the sink, beside httpx alone with as many requests at once: messages per
-    second, from the first arrival to the last."""
-    count = min(DRAINED, bench.fleet.active)
-    turns = min(bench.turns.few, 3)
-    bench.report.begin(f"draining {count:,} notifications", turns * len(AT_ONCE))
-    rates: dict[int, list[float]] = {at_once: [] for at_once in AT_ONCE}
-    bare: dict[int, list[float]] = {at_once: [] for at_once in AT_ONCE}
-    for _ in range(turns):
-        for at_once in AT_ONCE:
-            drained = count if at_once == AT_ONCE[0] else min(count, BARE)
-            rates[at_once].append(_drained(bench, drained, at_once))
-            bare[at_once].append(_bare(min(count, BARE), at_once))
-            bench.report.advance()
-    for at_once in AT_ONCE:
-        bench.ratio(
-            f"draining / bare httpx, {at_once} at once",
-            rates[at_once],
-            bare[at_once],
-            bench.at_large(0.6) if at_once == AT_ONCE[0] else None,
-            scale=short(count if at_once == AT_ONCE[0] else min(count, BARE)),
-            at_least=True,
-            unit="messages/s",
-        )
-
-
-def _drained(bench: Bench, count: int, at_once: int) -> float:
-    with _house(bench, at_once) as (session, sink):
-        _notify(session, "drain", 1, count)
-        session.execute("vacuum analyze")
-        with _notifier(session, "--once"):
-            pass
-        messages, seconds = sink.taken()
-        WrongCount.unless("messages of a drain", messages, count)
-        completed = "select count(*) from scooters_ops.monitoring_notifications where completed"
-        WrongCount.unless("completed by a drain", session.value(completed), count)
-        return count / seconds
-
-
-def _bare(count: int, at_once: int) -> float:
-    with _sink() as sink:
-        arguments = (f"{sink.url}/bot{TOKEN}/sendMessage", str(count), str(at_once))
-        with _process("-m", "sandbox.bench.bare_httpx", *arguments) as process:
-            WrongCount.unless("exit code of bare httpx", process.wait(), 0)
-        messages, seconds = sink.taken()
-        WrongCount.unless("messages of bare httpx", messages, count)
-        return count / seconds
-
-
-def latency(bench: Bench) -> None:
-    """From before the commit of a notification to its arrival at the sink, beside a NOTIFY from one
-    connection to another, in turns: idle, and while another chat drains a backlog. Rates are not
-    limited, and no chat has more under way than in_flight_per_target allows by default."""
-    bench.report.begin("from the commit to the wire", 2 * bench.turns.quick)
-    with ExitStack() as stack:
-        session, sink = stack.enter_context(_house(bench, limits=UNLIMITED_RATES))
-        listener = stack.enter_context(bench.databases.session(session.connection.info.dbname))
-        listener.execute("listen bench")
-        stack.enter_context(_notifier(session))
-        inserted = probed = 0
-        for load in (0, BACKLOG):
-            waiting = 0
-            messages: list[float] = []
-            notifies: list[float] = []
-            for turn in range(-WARM_UP_PROBES, bench.turns.quick):
-                waiting = max(waiting - sink.taken()[0], 0)
-                if waiting < load / 2:
-                    _notify(session, "load", inserted + 1, inserted + load, zone="z1")
-                    inserted += load
-                    waiting += load
-                probed += 1
-                started = time.monotonic()
-                _notify(session, "probe", probed, probed, zone="probe")
-                message = sink.probed_at() - started
-                notify = clocked(_round_trip, session, listener)
-                if turn >= 0:
-                    messages.append(message)
-                    notifies.append(notify)
-                    bench.report.advance()
-            _latencies(bench, "under load" if load else "idle", messages, notifies)
-
-
-def _round_trip(session: Session, listener: Session) -> None:
-    session.execute("notify bench")
-    for _ in listener.connection.notifies(timeout=PATIENCE_SECONDS, stop_after=1):
-        pass
-
-
-def _latencies(
-    bench: Bench, when: str, messages: Sequence[float], notifies: Sequence[float]
-) -> None:
-    for name, place in (("p50", 49), ("p99", 98)):
-        message, notify = (
-            quantiles(times, n=100, method="inclusive")[place] * 1000
-            for times in (messages, notifies)
-        )
-        bench.report.add(
-            Figure(
-                f"commit to wire, {when}, {name} / NOTIFY",
-                bench.fleet.label,
-                message / notify,
-                "×",
-                None,
-                turns=len(messages),
-                detail=f"{message:.3g} ms against {notify:.3g} ms",
-            )
-        )
-
-
-def backlog(bench: Bench) -> None:
-    """Many pending rows in many chats: the notifier's peak memory while it drains some of them, and
-    the pages that a lease and a status read beside what they read with a tenth of the rows."""
-    pending = min(PENDING, 10 * bench.fleet.active)
-    chats = min(PENDING_CHATS, pending // 20)
-    drained = min(DRAINED // 5, pending // 2)
-    bench.report.begin(f"inserting {pending:,} pending recipients", pending)
-    with _house(bench) as (session, sink):
-        session.execute("set session_replication_role = replica")
-        session.execute("set jit = off")  # as the notifier does
-        leases, statuses = [], []
-        for first, last in ((1, pending // 10), (pending // 10 + 1, pending)):
-            for start in range(first, last + 1, CHUNK):
-                end = min(start + CHUNK - 1, last)
-                _notify(session, "pending", start, end, planned_at="now")
-                bench.report.advance(end - start + 1)
-            session.execute(ADDRESS, {"chats": chats})
-            session.execute("vacuum analyze")
-            leases.append(session.pages(LEASE))
-            session.execute(RELEASE)
-            statuses.append(session.pages(STATUS))
-        bench.report.begin(f"draining some of {pending:,} pending recipients", drained)
-        with _notifier(session) as process:
-            sent = 0
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while sent < drained:
-                time.sleep(0.1)
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise WrongCount(f"sent of a large backlog: {sent}, not {drained}")
-                messages, _ = sink.taken()
-                sent += messages
-                bench.report.advance(messages)
-            peak = _peak_mib(process.pid)
-    bench.count("pending rows, a notifier's peak memory", peak, "MiB", 150, short(pending))
-    tenth = f"{short(pending)}/{short(pending // 10)}"
-    for name, (few, many) in (("leasing 100", leases), ("delivery_status", statuses)):
-        bench.count(f"pending rows, {name}", many, "pages", None, short(pending))
-        bench.count(f"pages of {name}", many / few, "×", bench.at_large(1.5), tenth)
-
-
-def _peak_mib(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as status:
-        facts = dict(line.split(":", 1) for line in status)
-    return int(facts["VmHWM"].split()[0]) / 1024
-
-
-FIGURES = (drain, latency, backlog)
