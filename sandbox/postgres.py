@@ -65,8 +65,10 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
     """`with Postgres() as server:` is a running PostgreSQL with an empty database `test`.
 
     It listens on a free port of 127.0.0.1, trusts every user, uses UTF-8 and UTC, and does not
-    fsync. pg_cron is loaded; `create extension pg_cron` works in `cron_database` (None leaves
-    pg_cron out). If root starts it, it runs as the user postgres or nobody.
+    fsync. If root starts it, it runs as the user postgres or nobody.
+
+    cron_database    where `create extension pg_cron` works; None: pg_cron is not loaded
+    server_settings  more settings, for the server's command line
 
     Start it from a thread that lasts: the server shuts down when that thread ends.
     """
@@ -76,9 +78,14 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
     child_process: subprocess.Popen[bytes] | None
     _owner_pid: int = 0  # no process, until the library's constructor has run
 
-    def __init__(self, cron_database: str | None = "postgres") -> None:
+    def __init__(
+        self,
+        cron_database: str | None = "postgres",
+        server_settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.programs = find_postgres()
         self.cron_database = cron_database
+        self.server_settings = dict(server_settings or {})
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
         self._handlers: dict[signal.Signals, Any] = {}
         folder = Path(_temporary_folder(), f"scooters-{os.getpid()}-{os.urandom(4).hex()}")
@@ -253,6 +260,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
                 "cron.database_name": self.cron_database,
                 "cron.host": self._socket_folder,
             }
+        settings |= self.server_settings
         options = [option for pair in settings.items() for option in ("-c", "=".join(pair))]
         return [self.postgres, "-D", self.get_data_directory(), "-p", str(self.port), *options]
 

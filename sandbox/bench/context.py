@@ -12,25 +12,39 @@ from sandbox.bench.fleet import Fleet
 from sandbox.bench.report import Figure, Report
 
 LARGE = 100_000
-"""Active missions of the fleet for the figures that concern a whole fleet."""
+"""Active missions of the fleet that figures about a whole fleet are meant for."""
 
 
 @dataclass(frozen=True)
 class Turns:
-    """How often things take turns."""
+    """How often each kind of thing is measured.
 
-    quick: int = 201  # what costs microseconds
-    passes: int = 25  # what needs a step of the fleet each; small fleets have fewer
-    few: int = 7  # what takes about a second, or some work to prepare
-    slow: int = 5  # what concerns a whole large fleet, and takes many seconds
-    events: int = 60_000  # inserted in one turn by batches; a tenth of that one by one
-    day: int = 60  # passes of the day
+    warm_up  turns before the first that counts: a session's first statements read the catalog and
+             are planned each time
+    quick    what takes microseconds
+    passes   passes that find something; each takes a step of the fleet, and small fleets have few
+    few      what takes about a second, or some work to prepare
+    slow     what evaluates a whole large fleet, and takes many seconds
+    events   inserted in one turn by batches; one by one, a tenth of this
+    day      passes of the simulated day
+    """
+
+    warm_up: int = 10
+    quick: int = 201
+    passes: int = 25
+    few: int = 7
+    slow: int = 5
+    events: int = 60_000
+    day: int = 60
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every figure needs. `fleets` by active missions, then finished events; `fleet` is the
-    one for the figures that have a scale of their own."""
+    """What every figure needs.
+
+    fleets  in order of active missions, then of finished events
+    fleet   the one for figures that do not use all of them
+    """
 
     databases: Databases
     config: Mapping[str, Any]
@@ -40,29 +54,30 @@ class Bench:
     report: Report
 
     def at_large(self, target: float) -> float | None:
-        """A target that is meant for LARGE fleets; another's figures have none."""
+        """A target that only LARGE fleets have; None for another fleet."""
         return target if self.fleet.active == LARGE else None
 
     def count(
         self, name: str, measured: float, unit: str, target: float | None, scale: str = ""
     ) -> None:
-        """Adds a figure that was counted."""
+        """Add a figure that was counted."""
         self.report.add(Figure(name, scale or self.fleet.label, measured, unit, target))
 
     def ratio(
         self,
         name: str,
         measured: Sequence[float],
-        beside: Sequence[float],
+        baseline: Sequence[float],
         target: float | None,
         *,
         scale: str = "",
         at_least: bool = False,
         unit: str = "s",
     ) -> None:
-        """Adds a figure: the median of what was measured over the median of what ran beside it."""
-        over, under = median(measured), median(beside)
-        turns = min(len(measured), len(beside))
+        """Add a figure: the median of what was measured, divided by that of what it is compared
+        with."""
+        over, under = median(measured), median(baseline)
+        turns = min(len(measured), len(baseline))
         detail = f"{over:.3g} {unit} against {under:.3g} {unit}"
         scale = scale or self.fleet.label
         figure = Figure(name, scale, over / under, "×", target, at_least, turns, detail)

@@ -28,22 +28,22 @@ from sandbox.postgres import Postgres
 
 TEMPLATE = "bench_template"
 CHUNK = 10_000
-"""So many missions are loaded by one statement."""
+"""How many missions one statement loads."""
 
 DETECT = "select scooters_ops.detect_timeouts(%s)"
-LOOKED_AT = "select missions from scooters_ops.detection_passes order by pass_id desc limit 1"
+EVALUATED = "select missions from scooters_ops.detection_passes order by pass_id desc limit 1"
 
 
 def clocked(action: Callable[..., object], *args: object) -> float:
-    """The seconds that a call takes."""
+    """How many seconds a call takes."""
     started = time.perf_counter()
     action(*args)
     return time.perf_counter() - started
 
 
 class Session:
-    """One long-lived connection to a fleet. Parameters are filled in here, so that statements are
-    planned for just these values."""
+    """One long-lived connection to a fleet. The client fills in the parameters, so that the server
+    plans a statement for these values."""
 
     def __init__(self, conninfo: str) -> None:
         self.conninfo = conninfo
@@ -66,29 +66,30 @@ class Session:
         return row and row[0]
 
     def timed(self, statement: str, parameters: Any = None) -> tuple[float, Any]:
-        """The seconds of a round trip as an application sees it, with a statement that psycopg
-        has prepared, as it does after the first few; and the first value of its answer."""
+        """The seconds of a round trip as an application sees it, and the first value of the answer.
+        psycopg prepares the statement after a few executions."""
         cursor = psycopg.Cursor(self.connection)
         started = time.perf_counter()
         row = cursor.execute(statement, parameters).fetchone()
         return time.perf_counter() - started, row and row[0]
 
     def detect(self, as_of: datetime, expected: int) -> float:
-        """The seconds of a pass that finds so many, and looks at no others. Raises WrongCount."""
+        """The seconds of a pass that finds exactly `expected` missions overdue and evaluates no
+        others. Raises WrongCount."""
         seconds, found = self.timed(DETECT, [as_of])
         WrongCount.unless(f"newly overdue as of {as_of}", found, expected)
-        WrongCount.unless("missions looked at", self.value(LOOKED_AT), expected)
+        WrongCount.unless("missions evaluated", self.value(EVALUATED), expected)
         return seconds
 
     def pages(self, statement: str, parameters: Any = None) -> int:
-        """How many pages a statement reads, its functions' included; it is executed."""
+        """How many pages a statement and the functions in it read. Executes it."""
         explain = f"explain (analyze, buffers, format json) {statement}"
         plan = self.value(explain, parameters)[0]["Plan"]
         return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
 class Databases:
-    """Makes the fleets' databases; whatever can be copied is loaded once."""
+    """Makes the fleets' databases. What several fleets share is loaded once and copied."""
 
     def __init__(self, server: Postgres, config: Mapping[str, Any], report: Report) -> None:
         self._server = server
@@ -104,8 +105,8 @@ class Databases:
         return Session(self._server.conninfo(database))
 
     def settled(self, fleet: Fleet) -> Fleet:
-        """A database whose overdue missions are notified: passes have been running."""
-        fleet = self.woken(fleet)
+        """A fleet whose overdue missions are notified, as if passes had been running."""
+        fleet = self.unevaluated(fleet)
         with self.session(fleet.database) as session:
             self._report.begin(f"first pass over {fleet.label}")
             found = session.value("select scooters_ops.detect_timeouts(%s)", [fleet.start])
@@ -113,8 +114,8 @@ class Databases:
             session.execute("vacuum analyze")
         return fleet
 
-    def woken(self, fleet: Fleet) -> Fleet:
-        """A database where every mission is to be looked at, and none ever was."""
+    def unevaluated(self, fleet: Fleet) -> Fleet:
+        """A fleet where every mission has a wake-up and none was ever evaluated."""
         finished = fleet.finished_events // EVENTS_OF_A_FINISHED_MISSION
         if finished not in self._histories:
             self._histories[finished] = self.copied(TEMPLATE)
@@ -130,7 +131,7 @@ class Databases:
         return replace(fleet, database=database)
 
     def copied(self, database: str) -> str:
-        """The name of a copy of a database that nobody is connected to."""
+        """Copy a database that nobody is connected to; returns the copy's name."""
         self._count += 1
         copied = f"bench_{self._count}"
         self._admin.execute(f"create database {copied} template {database} strategy file_copy")
@@ -138,7 +139,7 @@ class Databases:
 
     @contextmanager
     def copy(self, database: str) -> Iterator[Session]:
-        """A session with a copy of a database; both last as long as the block."""
+        """Copy a database for the length of the block; yields a session in the copy."""
         copied = self.copied(database)
         try:
             with self.session(copied) as session:
@@ -147,7 +148,7 @@ class Databases:
             self._admin.execute(f"drop database {copied} with (force)")
 
     def _load(self, database: str, fleet: Fleet, name: str, status: str, missions: int) -> None:
-        """Without triggers, a chunk of missions at a time."""
+        """Load missions in chunks, without firing triggers."""
         self._report.begin(f"loading {missions:,} {status} missions", missions)
         facts = {"prefix": f"{name}-", "status": status, "missions": missions, "due": fleet.due}
         facts |= {"start": fleet.start, "steps": fleet.steps, "window": WINDOW.total_seconds()}

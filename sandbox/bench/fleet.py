@@ -1,10 +1,10 @@
-"""The benchmark's fleets: the same at each run, and known to the last overdue mission.
+"""The benchmark's fleets: the same in every run, so that it is known which missions are overdue.
 
-A fleet is a database. Its missions have 8 points with 2 jobs each and are midway: mission i has
-i % 16 events after its start, 400 s apart. Every 33rd (3 %) has been overdue for an hour and is
-notified. The others fall due over the 10 minutes after the fleet's start, in steps: exactly `due`
-of them, spread over the whole fleet, at each step. Nobody writes: a moment later the next step is
-due. Finished missions end at least two days, and at most ninety, before the start.
+A fleet is a database. Its missions have 8 points with 2 jobs each and are under way: mission i has
+i % 16 events after its start, 400 s apart. Every 33rd mission (3 %) has been overdue for an hour
+and is notified. The others become overdue in steps during the 10 minutes after the fleet's start:
+exactly `due` missions, spread over the whole fleet, at each step. Nobody writes in between.
+Finished missions ended between ninety and two days before the start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import LiteralString
 
 OVERDUE_EVERY = 33
 WINDOW = timedelta(minutes=10)
-"""Shorter than the shortest limit, so that no event lies after the fleet's start."""
+"""How long after its start a fleet falls due: less than the shortest limit, so that every event is
+before the start."""
 EVENTS_OF_A_FINISHED_MISSION = 18
 
 PLAN: tuple[LiteralString, ...] = (
@@ -54,7 +55,8 @@ PLAN: tuple[LiteralString, ...] = (
     from generate_series(%(first)s, %(last)s) as i,
     """,
 )
-"""The last of them lacks what says of mission i how many events it has, and when the last was."""
+"""The rows of a plan. The last statement is completed by ACTIVE or FINISHED, which say how many
+events mission i has and when the last one was."""
 
 ACTIVE: LiteralString = """
     lateral (select i - i / %(overdue_every)s - 1 as place) as falls_due,
@@ -71,7 +73,7 @@ ACTIVE: LiteralString = """
     ) as state,
     generate_series(0, events) as event
     """
-"""The limits are config.json's: on the way 600 s * 1.5, at a point (300 s + 180 s) * 1.5."""
+"""With the limits of config.json: 600 s * 1.5 on the way, (300 s + 180 s) * 1.5 at a point."""
 FINISHED: LiteralString = """
     lateral (
         select
@@ -84,7 +86,7 @@ FINISHED: LiteralString = """
 
 
 class WrongCount(Exception):
-    """Not exactly what the fleet was built to have due was found: no figure is to be trusted."""
+    """A count differs from what the fleet was built to have; no figure can be trusted."""
 
     @classmethod
     def unless(cls, what: str, found: object, expected: object) -> None:
@@ -93,13 +95,13 @@ class WrongCount(Exception):
 
 
 def short(number: int) -> str:
-    """1000000 is 1M, 10000 is 10k."""
+    """1000000 becomes 1M, 10000 becomes 10k."""
     return re.sub("000$", "k", re.sub("000000$", "M", str(number)))
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """A fleet's measures, and what is due in it when: `due` missions at each step."""
+    """The size of a fleet. `due` missions become overdue at each step."""
 
     active: int
     finished_events: int
@@ -113,15 +115,15 @@ class Fleet:
 
     @property
     def overdue(self) -> int:
-        """How many missions are overdue, and notified, at the start."""
+        """How many missions are overdue and notified at the start."""
         return self.active // OVERDUE_EVERY
 
     @property
     def steps(self) -> int:
         return (self.active - self.overdue) // self.due
 
-    def moment(self, step: int) -> datetime:
-        """After the deadlines of a step, before those of the next; step -1 is the start."""
+    def time_of(self, step: int) -> datetime:
+        """A time after the deadlines of a step and before those of the next; -1 is the start."""
         if not -1 <= step < self.steps:
             raise WrongCount(f"a fleet of {self.active} has no step {step}")
         return self.start + WINDOW * max((step + 0.95) / self.steps, 0)

@@ -1,4 +1,4 @@
-"""The processes of the delivery figures: the notifier and the server that it sends to."""
+"""The notifier and the server that it sends to, as processes of the delivery figures."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ PATIENCE_SECONDS = 600.0
 
 
 class Sink:
-    """The server that takes the messages, in a process of its own."""
+    """The process that receives the messages (sandbox.bench.sink)."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.url = f"http://127.0.0.1:{int(self._line())}"
 
-    def taken(self) -> tuple[int, float]:
-        """How many messages came since the last call, and the seconds from the first to the last
-        of them."""
+    def received(self) -> tuple[int, float]:
+        """How many messages have arrived since the last call, and the seconds from the first to
+        the last of them."""
         found = httpx.get(self.url, trust_env=False).json()
         return found["messages"], found["seconds"]
 
     def probed_at(self) -> float:
-        """Waits for a message to PROBE; returns when it came, by time.monotonic()."""
+        """Wait for a message to PROBE; returns its time of arrival by time.monotonic()."""
         return float(self._line())
 
     def _line(self) -> bytes:
@@ -45,8 +45,8 @@ class Sink:
 
 @contextmanager
 def python_process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Python with these arguments, which does not outlive the block. In a session of its own, so
-    that Ctrl-C is this process's to handle."""
+    """Python with these arguments; it ends with the block. It has a session of its own, so that
+    Ctrl-C reaches only this process."""
     command = [sys.executable, *arguments]
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options) as process:
         try:
@@ -63,8 +63,10 @@ def sink_process() -> Iterator[Sink]:
 
 @contextmanager
 def notifier_process(session: Session, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`notifier run`, which ends by itself or is stopped at the end. Raises WrongCount with its
-    last words where it fails."""
+    """`notifier run`. SIGTERM stops it at the end of the block; with --once it exits by itself.
+
+    Raises WrongCount with the end of its log if it fails.
+    """
     environment = os.environ | {"DATABASE_URL": session.conninfo, "TELEGRAM_BOT_TOKEN": TOKEN}
     arguments = ("-m", "notifier", "run", *options)
     with (
