@@ -16,15 +16,15 @@ from sandbox.bench.fleet import Fleet, WrongCount
 from sandbox.bench.report import Figure
 from tests.conftest import NOON, TestDatabase
 
-SCALE = (200, (0, 1_800))
+SCALE = (100, (0, 900))
 TURNS = Turns(warm_up=1, quick=5, passes=4, few=1, slow=1, events=600, day=20)
 FIGURES = {
     ("pass, nothing due / select 1", "×"),
     ("pass, nothing due", "pages"),
-    ("pass, nothing due, history of 1800 / 0", "×"),
+    ("pass, nothing due, history of 900 / 0", "×"),
     ("pass, 5 newly overdue / select 1", "×"),
     ("pass, 5 newly overdue", "pages/mission"),
-    ("pass, 5 newly overdue, history of 1800 / 0", "×"),
+    ("pass, 5 newly overdue, history of 900 / 0", "×"),
     ("mission_intervals of one mission / select 1", "×"),
     ("mission_intervals of one mission", "pages"),
     ("seed worker / pass, 5 newly overdue", "×"),

@@ -85,7 +85,7 @@ def run_passes() -> None:
 
 def test_after_ctrl_c_no_process_and_no_file_is_left() -> None:
     with demo() as process:
-        read_until(process, "notifications sent")
+        read_until(process, "Notifications sent")
         code, _, errors = interrupt(process)
     assert code == 130
     assert "no process and no file is left" in errors
@@ -93,7 +93,7 @@ def test_after_ctrl_c_no_process_and_no_file_is_left() -> None:
 
 def test_keep_serves_the_board_until_ctrl_c() -> None:
     with demo("--keep") as process:
-        read_until(process, "notifications sent")
+        read_until(process, "Notifications sent")
         run_passes()
         url = read_until(process, r"http://\S+/board")
         page = httpx.get(url, trust_env=False).text

@@ -80,7 +80,7 @@ def test_nothing_is_lost_when(
 def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(harness: Harness) -> None:
     settings = Settings(faults=0.2, lease_seconds=3, batch_size=10, exceeds_timeout=False)
     disruptions = {"kill": 3, "session": 2, "restart": 1}
-    report = run(harness, Scenario("in short", 200, 2, disruptions, settings), "7", silence)
+    report = run(harness, Scenario("in short", 100, 2, disruptions, settings), "7", silence)
     assert_good(report)
     assert report.duplicates.total() > 0
     assert report.done["notifier killed"] > 0

@@ -156,8 +156,8 @@ def _bare_rate(sink: Sink, count: int, at_once: int) -> float:
 def latency(bench: Bench) -> None:
     """From before the commit of a notification to its arrival at the sink, in turns with a NOTIFY
     from one connection to another: idle, and while a backlog drains into another chat. There are
-    no rate limits; each chat has as many requests in flight as in_flight_per_target allows by
-    default."""
+    no rate limits; a chat has at most as many requests in flight as in_flight_per_target allows
+    by default."""
     bench.report.begin("latency from commit to wire", 2 * bench.turns.quick)
     with ExitStack() as stack:
         session, sink = stack.enter_context(_installation(bench, limits=UNLIMITED_RATES))

@@ -165,9 +165,9 @@ def _wait_for_messages(connection: psycopg.Connection[Any], notifier: Notifier) 
         ).fetchall()
         sent = {token for (token,) in rows}
         passes = connection.execute("select * from scooters_ops.detection_passes").fetchall()
-        text = f"{len(sent)} of {len(EXPECTED_TOKENS)} notifications sent, {len(passes)} passes"
+        text = f"Notifications sent: {len(sent)} of {len(EXPECTED_TOKENS)}; passes: {len(passes)}"
         if not passes:
-            text += "; waiting for pg_cron, which may start a job only at the full minute"
+            text += ", waiting for pg_cron, which may start a job only at the full minute"
         status.show(f"▸ {text}", terminal_only=f" ({waited:.0f} s)")
         time.sleep(0.1)
     print()
