@@ -1,23 +1,23 @@
 #!/bin/sh
-# Makes sure that the system packages are there (Debian 12 and 13; Ubuntu has the same names).
+# Installs the system packages that are missing (Debian 12 and 13; Ubuntu has the same names).
 #
-#   packages.sh client     what the notifier and psql need: Python 3.11+ with venv, PostgreSQL's client
-#   packages.sh sandbox    that, and a PostgreSQL server with pg_cron and plpgsql_check: demo, lint
-#   packages.sh tests      that, and the programs that the tests call: a browser, promtool,
-#                          systemd-analyze, a connection pooler, curl
+#   packages.sh client     for the notifier and psql: Python 3.11+ with venv, PostgreSQL's client
+#   packages.sh sandbox    also for the demo and lint: a PostgreSQL server, pg_cron, plpgsql_check
+#   packages.sh tests      also for the tests: a browser, promtool, systemd-analyze, a connection
+#                          pooler, curl
 #
-# Where nothing is missing it installs nothing and says nothing. Otherwise apt-get installs it, as root
-# or by sudo; where neither is to be had, it names the command and exits 1. No service that it installs
-# is started, now or at the next boot: the sandbox and the tests start their own.
+# If nothing is missing, it prints nothing. It runs apt-get as root or with sudo; without either, it
+# prints the command to run and exits with 1. It starts no service, and enables none for the next
+# boot: the sandbox and the tests start their own servers.
 
 set -eu
 
 kind=${1:?usage: packages.sh client|sandbox|tests}
 python=${PYTHON:-python3}
-versions='18 17 16 15' # the same as in sandbox/postgres.py
+versions='18 17 16 15' # as in sandbox/postgres.py
 
 has_python() {
-    # -P, which 3.11 brought: no module from the current folder, since root may run this.
+    # root may run this, so -P (new in 3.11) keeps it from importing modules of the current folder.
     "$python" -P -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
@@ -34,12 +34,12 @@ has_server() {
 
 missing() {
     has_python || printf '%s ' python3 python3-venv
-    [ -e /etc/ssl/certs/ca-certificates.crt ] || printf '%s ' ca-certificates # pip trusts these
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || printf '%s ' ca-certificates # pip needs these
     psql --version >/dev/null 2>&1 || printf '%s ' postgresql-client
     [ "$kind" != client ] || return 0
     has_server || server_packages "$(newest_server)"
     [ "$kind" != sandbox ] || return 0
-    # Ubuntu has Chromium as a snap only.
+    # On Ubuntu Chromium is only a snap.
     [ -x /usr/bin/chromium ] || [ "$(distribution)" = ubuntu ] || printf '%s ' chromium
     [ -x /usr/bin/promtool ] || printf '%s ' prometheus
     [ -x /usr/sbin/pgbouncer ] || printf '%s ' pgbouncer
@@ -61,7 +61,8 @@ offers_server() {
     done
 }
 
-# The newest PostgreSQL that apt offers with both extensions; Debian's own before apt has its lists.
+# The newest PostgreSQL that apt offers with both extensions. Without package lists: that of the
+# distribution.
 newest_server() {
     for version in $versions; do
         if offers_server "$version"; then
@@ -79,7 +80,7 @@ packages=$(missing)
 [ -n "$packages" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
-    echo "Missing, and this is no Debian: install what stands for these packages: $packages" >&2
+    echo "Missing: $packages. This is not Debian or Ubuntu: install your system's equivalents." >&2
     exit 1
 fi
 
@@ -87,20 +88,20 @@ if [ "$(id -u)" -eq 0 ]; then
     as_root=
 elif sudo -n true 2>/dev/null; then
     as_root=sudo
-elif [ -t 0 ] && command -v sudo >/dev/null && echo "To install: $packages" && sudo true; then
+elif [ -t 0 ] && command -v sudo >/dev/null && echo "Missing system packages: $packages" && sudo true; then
     as_root=sudo
 else
     cat >&2 <<END
 These system packages are missing, and only root can install them:
     apt-get update && apt-get install --no-install-recommends $packages
-(\`sh deploy/packages.sh $kind\` as root does the same, and leaves no service running.)
+(\`sh deploy/packages.sh $kind\` as root does the same, and starts no service.)
 END
     exit 1
 fi
 
 log=$(mktemp "${TMPDIR:-/tmp}/packages.XXXXXX")
 no_cluster=/etc/postgresql-common/createcluster.d/scooters-sandbox.conf
-policy=/usr/sbin/policy-rc.d # asked before a package starts its service; 101 forbids it
+policy=/usr/sbin/policy-rc.d # packages ask it before they start a service; 101 means no
 policy_made=
 
 tidy() {
@@ -111,7 +112,7 @@ tidy() {
     if [ "$status" -eq 0 ]; then
         rm -f "$log"
     else
-        echo "The packages could not be installed. The end of $log:" >&2
+        echo "Could not install the packages. The end of $log:" >&2
         tail -n 15 "$log" >&2
     fi
 }
@@ -133,10 +134,10 @@ install_packages() {
     echo "Installing system packages: $packages"
     # shellcheck disable=SC2086 # a list of names
     apt_get install --no-install-recommends $packages || return 1
-    for service in prometheus pgbouncer; do # only their programs are wanted
+    for service in prometheus pgbouncer; do # only their programs are needed
         case " $packages" in
         *" $service "*)
-            echo "The service $service is disabled: systemctl enable $service, if you want it"
+            echo "Disabling the service $service; systemctl enable $service enables it again"
             {
                 $as_root systemctl disable "$service" || true
                 $as_root update-rc.d "$service" disable || true # where there is no systemd
@@ -152,13 +153,13 @@ if ! [ -e "$policy" ]; then
     $as_root chmod 755 "$policy"
 fi
 
-# A new server's package makes a cluster "main" and starts it, unless told not to.
+# Without this, a PostgreSQL server's package creates a cluster "main".
 $as_root mkdir -p "${no_cluster%/*}"
 echo 'create_main_cluster = false' | $as_root tee "$no_cluster" >/dev/null
 
-# Lists that are absent or old: fetch them, and look again at what they offer.
+# If the package lists are missing or old, fetch them and try again.
 if ! is_offered || ! install_packages; then
-    echo 'Fetching the lists of packages (apt-get update)'
+    echo 'Fetching the package lists (apt-get update)'
     apt_get update
     packages=$(missing)
     install_packages
@@ -167,8 +168,8 @@ fi
 packages=$(missing)
 if [ -n "$packages" ]; then
     {
-        echo "Installed, and still missing: $packages"
-        echo "(Python is $(command -v "$python"), $("$python" --version 2>&1); PYTHON=... chooses another)"
+        echo "Still missing after the installation: $packages"
+        echo "(Python is $(command -v "$python"), $("$python" --version 2>&1); PYTHON=... selects another)"
     } >>"$log"
     exit 1
 fi

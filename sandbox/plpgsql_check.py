@@ -1,15 +1,14 @@
-"""What does plpgsql_check say of each plpgsql function? `make lint` asks; silence is good.
+"""Runs plpgsql_check on every plpgsql function of the schema, as part of `make lint`.
 
-Starts a private PostgreSQL, installs everything, and checks every function of the schema, each
-trigger function against each table that it serves.
+It starts a private PostgreSQL, migrates a database, and checks each trigger function with every
+table that has such a trigger. The exit code is 1 if there are findings, or nothing to check.
 """
 
-import os
 import sys
 
 import psycopg
 
-from notifier.migrate import migrate
+from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 
 FINDINGS = """
@@ -50,12 +49,13 @@ cross join lateral plpgsql_check_function_tb(
     performance_warnings => true,
     security_warnings => true
 ) as finding
--- It overlooks that what locks rows must be volatile.
+-- plpgsql_check overlooks that a function that locks rows must be volatile.
 where not (
     finding.message like 'routine is marked as VOLATILE, should be %'
     and pg_get_functiondef(checks.oid) ~ 'for update'
 )
 """
+DATABASE = "plpgsql_check"
 CHECKED = """
 select count(*)
 from pg_catalog.pg_proc as function
@@ -66,9 +66,8 @@ where function.pronamespace = 'scooters_ops'::regnamespace and language.lanname 
 
 def main() -> int:
     with Postgres(cron_database=None) as server:
-        os.environ["DATABASE_URL"] = server.conninfo()
-        migrate()
-        with psycopg.connect(server.conninfo()) as connection:
+        create_migrated(server, DATABASE)
+        with psycopg.connect(server.conninfo(DATABASE)) as connection:
             connection.execute("create extension plpgsql_check")
             findings = connection.execute(FINDINGS).fetchall()
             (checked,) = connection.execute(CHECKED).fetchone() or (0,)

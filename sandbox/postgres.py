@@ -1,7 +1,7 @@
 """A private PostgreSQL with pg_cron that lives as long as a `with` block.
 
-Nothing of it outlives the block: no process and no file, also after Ctrl-C, SIGTERM or SIGHUP.
-If its owner is killed outright (SIGKILL), the server shuts itself down and only its files stay.
+No process and no file outlives the block, even after Ctrl-C, SIGTERM or SIGHUP. If SIGKILL ends
+its owner, the server shuts itself down and only its files stay.
 """
 
 import os
@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,18 +20,16 @@ import psycopg
 import testing.postgresql
 from psycopg.conninfo import make_conninfo
 
+from sandbox.processes import INTERRUPTIONS, descendants, interruptions_held, is_running
+
 VERSIONS = (18, 17, 16, 15)
 SUPERUSER = "postgres"
 BOOT_SECONDS = 30.0
 SHUTDOWN_SECONDS = 10.0
 PORT_ATTEMPTS = 5
 
-# A Unix socket's path has at most 107 characters; the server adds a folder and ".s.PGSQL.<port>".
 LONGEST_TEMPORARY_FOLDER = 60
-
-# Sent by a terminal, `kill` and a closed window: each becomes KeyboardInterrupt, after which the
-# `with` block ends as it always does.
-INTERRUPTIONS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""A Unix socket's path has at most 107 characters, and a folder and ".s.PGSQL.<port>" follow."""
 
 
 class NoPostgres(RuntimeError):
@@ -39,17 +37,18 @@ class NoPostgres(RuntimeError):
 
 
 class BootFailed(RuntimeError):
-    """The server did not come up; the message holds its log."""
+    """The server did not start; the message has its log."""
 
 
 class _PortTaken(BootFailed):
-    """Somebody took the free port between the choice and the start."""
+    """Another process took the port before the server could."""
 
 
 def find_postgres() -> Path:
-    """The folder of the newest PostgreSQL's programs that has both extensions beside it.
+    """The folder with the programs of the newest PostgreSQL that has both extensions.
 
-    These are the places of Debian's packages; deploy/packages.sh looks for the same files.
+    Debian's packages install there; deploy/packages.sh looks for the same files. Raises
+    NoPostgres.
     """
     for version in VERSIONS:
         home = Path(f"/usr/lib/postgresql/{version}")
@@ -57,29 +56,36 @@ def find_postgres() -> Path:
         if all((home / path).exists() for path in needed):
             return home / "bin"
     raise NoPostgres(
-        f"no PostgreSQL {VERSIONS[-1]} to {VERSIONS[0]} with pg_cron and plpgsql_check under "
-        "/usr/lib/postgresql: `sh deploy/packages.sh sandbox` installs one"
+        f"found no PostgreSQL {VERSIONS[-1]} to {VERSIONS[0]} with pg_cron and plpgsql_check in "
+        "/usr/lib/postgresql; `sh deploy/packages.sh sandbox` installs one"
     )
 
 
 class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the library has no types
     """`with Postgres() as server:` is a running PostgreSQL with an empty database `test`.
 
-    It listens on 127.0.0.1 at a free port, trusts everybody, speaks UTF-8 and UTC, and does not
-    fsync. pg_cron is loaded, with its tables to be created (`create extension pg_cron`) in
-    `cron_database`; None leaves pg_cron out. As root it runs as the user postgres or nobody.
+    It listens on a free port of 127.0.0.1, trusts every user, uses UTF-8 and UTC, and does not
+    fsync. If root starts it, it runs as the user postgres or nobody.
 
-    Start it from a thread that stays: the server shuts down when the thread that started it ends.
+    cron_database    where `create extension pg_cron` works; None: pg_cron is not loaded
+    server_settings  more settings, for the server's command line
+
+    Start it from a thread that lasts: the server shuts down when that thread ends.
     """
 
     base_dir: str
     settings: dict[str, Any]
     child_process: subprocess.Popen[bytes] | None
-    _owner_pid: int = 0  # nobody's, until the library's constructor has run
+    _owner_pid: int = 0  # no process, until the library's constructor has run
 
-    def __init__(self, cron_database: str | None = "postgres") -> None:
+    def __init__(
+        self,
+        cron_database: str | None = "postgres",
+        server_settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.programs = find_postgres()
         self.cron_database = cron_database
+        self.server_settings = dict(server_settings or {})
         self._account = _unprivileged_account() if os.geteuid() == 0 else None
         self._handlers: dict[signal.Signals, Any] = {}
         folder = Path(_temporary_folder(), f"scooters-{os.getpid()}-{os.urandom(4).hex()}")
@@ -97,17 +103,17 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
 
     @property
     def port(self) -> int:
-        """The TCP port on 127.0.0.1, the same after every start."""
+        """The TCP port on 127.0.0.1; the same after a restart."""
         return int(self.settings["port"])
 
     def conninfo(self, dbname: str = "test") -> str:
-        """libpq's connection string, for psycopg."""
+        """A connection string for libpq and psycopg."""
         return make_conninfo(host="127.0.0.1", port=self.port, user=SUPERUSER, dbname=dbname)
 
     def environment(self, dbname: str = "test") -> dict[str, str]:
-        """This process's environment, but libpq's variables point at `dbname`: for psql and make.
+        """This process's environment with libpq's variables set to `dbname`, for psql and make.
 
-        Whatever else it says of databases (PGSERVICE, DATABASE_URL, ...) is left out.
+        Any other variable about databases (PGSERVICE, DATABASE_URL, ...) is removed.
         """
         return _without_databases(os.environ) | {
             "PGHOST": "127.0.0.1",
@@ -130,8 +136,8 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
         self.stop()
 
     def setup(self) -> None:
-        """Make the server's folder and an empty cluster in it."""
-        with _interruptions_held():
+        """Make the server's folder, and an empty cluster in it."""
+        with interruptions_held():
             os.mkdir(self.base_dir, mode=0o700)
             self._use_tmpdir = True  # what cleanup() removes
         os.mkdir(self._socket_folder, mode=0o700)
@@ -141,7 +147,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
         self.initialize_database()
 
     def initialize_database(self) -> None:
-        """Run initdb; BootFailed with what it said when it fails."""
+        """Run initdb. Raises BootFailed with its output."""
         command = [
             self.initdb,
             f"--pgdata={self.get_data_directory()}",
@@ -159,19 +165,19 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
             self.kill()
 
     def initdb_options(self) -> list[str]:
-        """Whom the server trusts, and what characters it knows."""
+        """initdb's options for authentication, encoding and locale."""
         return ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
 
     def start(self) -> None:
-        """Start the server and wait until it answers; after kill(), on the same port and data.
+        """Start the server and wait until it answers. A second start uses the same data and port.
 
-        BootFailed, with the server's log, when it does not come up.
+        Raises BootFailed with the server's log.
         """
         if self.is_alive():
             return
         attempts = 1 if self.settings["port"] else PORT_ATTEMPTS
         for attempt in range(1, attempts + 1):
-            self.prestart()  # chooses a free port where none is set
+            self.prestart()  # the library chooses a free port, if there is none yet
             try:
                 self._boot()
                 return
@@ -181,34 +187,37 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
                 self.settings["port"] = None
 
     def kill(self) -> None:
-        """Crash: SIGKILL to the server and all its processes, at once. Data and port stay."""
+        """Crash: send SIGKILL to the server and all its processes. Data and port stay."""
         process = self.child_process
         if process is None:
             return
-        with _interruptions_held():
+        with interruptions_held():
             if process.poll() is None:
                 process.send_signal(signal.SIGSTOP)  # so that it starts no more processes
-                descendants = _descendants(process.pid)
+                children = descendants(process.pid)
                 os.killpg(process.pid, signal.SIGKILL)
-                for pid in descendants:  # each backend is a process group of its own
+                for pid in children:  # each backend is a process group of its own
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 process.wait()
-                while any(map(_is_running, descendants)):
+                while any(map(is_running, children)):
                     time.sleep(0.01)
             self.child_process = None
 
-    def stop(self, _signal: signal.Signals = signal.SIGINT) -> None:
-        """Shut down without waiting for clients, and remove every file. Harmless when repeated."""
+    def stop(self, _signal: signal.Signals = signal.SIGQUIT) -> None:
+        """Shut down at once and remove every file. May be repeated.
+
+        SIGQUIT skips the checkpoint, which nobody needs: the files go anyway.
+        """
         if os.getpid() != self._owner_pid:
-            return  # a fork of the owner: the server is not its own
-        with _interruptions_held():
+            return  # a fork does not own the server
+        with interruptions_held():
             self.terminate(_signal)
             self.cleanup()
         self._give_interruptions_back()
 
     def terminate(self, _signal: signal.Signals = signal.SIGINT) -> None:
-        """Shut down and keep the files; a server that does not heed the signal is killed."""
+        """Shut down and keep the files; kill a server that ignores the signal."""
         if self.child_process is None:
             return
         self.child_process.send_signal(_signal)
@@ -219,7 +228,8 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
         self.child_process = None
 
     def is_server_available(self) -> bool:
-        """Whether this server, and no other that has its port, answers: its socket is its alone."""
+        """Whether this server answers. It is asked by its socket: another server may have the
+        port."""
         try:
             psycopg.connect(
                 host=self._socket_folder,
@@ -233,7 +243,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
         return True
 
     def get_server_commandline(self) -> list[str]:
-        """The server's own command line, before any change of user."""
+        """The command line that starts the server, as its user."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": self._socket_folder,
@@ -241,7 +251,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
             "logging_collector": "off",
             "timezone": "UTC",
             "log_timezone": "UTC",
-            # In files of the data folder, which go with it even after a crash.
+            # Shared memory in files of the data folder: even after a crash nothing else is left.
             "dynamic_shared_memory_type": "mmap",
         }
         if self.cron_database is not None:
@@ -250,6 +260,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
                 "cron.database_name": self.cron_database,
                 "cron.host": self._socket_folder,
             }
+        settings |= self.server_settings
         options = [option for pair in settings.items() for option in ("-c", "=".join(pair))]
         return [self.postgres, "-D", self.get_data_directory(), "-p", str(self.port), *options]
 
@@ -266,7 +277,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
             self._spawn(self.get_server_commandline(), log)
         try:
             self._wait_until_available()
-            self.poststart()  # creates the database `test`
+            self.poststart()  # the library creates the database `test`
         except BaseException:
             self.terminate()
             raise
@@ -281,14 +292,16 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
                 failure = _PortTaken if "Address already in use" in log else BootFailed
                 raise failure(f"PostgreSQL did not start:\n{log}")
             if time.monotonic() > deadline:
-                raise BootFailed(f"PostgreSQL does not answer:\n{self.read_bootlog()}")
+                raise BootFailed(
+                    f"PostgreSQL did not answer within {BOOT_SECONDS:g} s:\n{self.read_bootlog()}"
+                )
             time.sleep(0.05)
 
     def _spawn(self, command: list[str], log: Any) -> None:
         """Start `command` as the server's user, in a session of its own.
 
-        A session of its own, for Ctrl-C goes to every process of the terminal's foreground group:
-        the server must not shut down by itself while its owner is still at work with it.
+        Ctrl-C reaches every process of the terminal's foreground group. In another session the
+        server does not shut down while its owner still uses it.
         """
         drop_root = []
         if self._account is not None:
@@ -297,7 +310,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
                 f"--regid={self._account.pw_gid}",
                 "--clear-groups",
             ]
-        with _interruptions_held():
+        with interruptions_held():
             self.child_process = subprocess.Popen(
                 ["setpriv", "--pdeathsig=INT", *drop_root, *command],
                 stdin=subprocess.DEVNULL,
@@ -309,7 +322,10 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
             )
 
     def _take_interruptions(self) -> None:
-        """Let SIGTERM and SIGHUP be KeyboardInterrupt too, unless the program has its own way."""
+        """Let SIGTERM and SIGHUP raise KeyboardInterrupt too, unless the program handles them.
+
+        The `with` block then ends as it always does.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         for number in INTERRUPTIONS:
@@ -322,7 +338,7 @@ class Postgres(testing.postgresql.Postgresql):  # type: ignore[misc]  # the libr
 
 
 def _unprivileged_account() -> pwd.struct_passwd:
-    """PostgreSQL refuses to run as root."""
+    """The user to run as instead of root, which PostgreSQL refuses."""
     try:
         return pwd.getpwnam("postgres")
     except KeyError:
@@ -330,7 +346,8 @@ def _unprivileged_account() -> pwd.struct_passwd:
 
 
 def _temporary_folder() -> Path:
-    """$TMPDIR where a socket's path fits below it and the server's user may enter it; else /tmp."""
+    """$TMPDIR if a socket's path fits below it and the server's user may enter it; otherwise
+    /tmp."""
     folder = Path(tempfile.gettempdir()).resolve()
     fits = len(os.fsencode(folder)) <= LONGEST_TEMPORARY_FOLDER
     is_open = all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
@@ -338,48 +355,9 @@ def _temporary_folder() -> Path:
 
 
 def _without_databases(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what psql and the notifier read about databases."""
     return {
         name: value
         for name, value in environment.items()
         if not name.startswith("PG") and name != "DATABASE_URL"
     }
-
-
-@contextmanager
-def _interruptions_held() -> Iterator[None]:
-    """What must not be left half done: an interruption comes when it is done.
-
-    A process started meanwhile inherits the mask: the server soon sets its own, initdb soon ends.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _descendants(ancestor: int) -> list[int]:
-    """The process ids of a process's children, their children and so on."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        if fields := _status(int(folder.name)):
-            children.setdefault(int(fields[1]), []).append(int(folder.name))
-    found = [ancestor]
-    for pid in found:
-        found += children.get(pid, [])
-    return found[1:]
-
-
-def _is_running(pid: int) -> bool:
-    """Whether the process is there and no zombie, which nobody may ever reap in a container."""
-    fields = _status(pid)
-    return bool(fields) and fields[0] != "Z"
-
-
-def _status(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on (state, parent, ...); empty: no process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return stat.rpartition(")")[2].split()  # the second, the name, may hold anything

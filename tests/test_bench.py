@@ -1,4 +1,4 @@
-"""make bench measures what it says, of fleets in which exactly that is due."""
+"""make bench: every figure is measured, and a fleet has exactly the missions due that it should."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from typing import Any
 import pytest
 
 from sandbox.bench import __main__ as bench
-from sandbox.bench.fleet import Fleet, Session, Turns, WrongCount
+from sandbox.bench.context import Turns
+from sandbox.bench.databases import Session
+from sandbox.bench.fleet import Fleet, WrongCount
 from sandbox.bench.report import Figure
 from tests.conftest import NOON, TestDatabase
 
 pytestmark = pytest.mark.slow
 
-SCALE = (200, (0, 1_800))
-TURNS = Turns(quick=7, passes=7, few=1, slow=1, events=600, day=20)
+SCALE = (100, (0, 900))
+TURNS = Turns(warm_up=1, quick=5, passes=4, few=1, slow=1, events=600, day=20)
 FIGURES = {
     ("pass, nothing due / select 1", "×"),
     ("pass, nothing due", "pages"),
-    ("pass, nothing due, history of 1800 / 0", "×"),
+    ("pass, nothing due, history of 900 / 0", "×"),
     ("pass, 5 newly overdue / select 1", "×"),
     ("pass, 5 newly overdue", "pages/mission"),
-    ("pass, 5 newly overdue, history of 1800 / 0", "×"),
+    ("pass, 5 newly overdue, history of 900 / 0", "×"),
     ("mission_intervals of one mission / select 1", "×"),
     ("mission_intervals of one mission", "pages"),
     ("seed worker / pass, 5 newly overdue", "×"),
@@ -69,17 +71,17 @@ def test_every_figure_is_measured_printed_and_written(
         assert str(figure) in printed
 
 
-def test_a_pass_that_finds_something_else_stops_the_benchmark(database: TestDatabase) -> None:
+def test_a_pass_that_finds_another_number_stops_the_benchmark(database: TestDatabase) -> None:
     with Session(database.conninfo) as session, pytest.raises(WrongCount, match="0, not 1"):
         session.detect(NOON, 1)
 
 
-def test_a_fleet_has_no_more_steps_than_its_missions_allow() -> None:
+def test_a_fleet_has_only_as_many_steps_as_its_missions_allow() -> None:
     fleet = Fleet(1000, 0, 100, NOON)
     assert (fleet.overdue, fleet.steps) == (30, 9)
-    assert NOON < fleet.moment(0) < fleet.moment(8)
+    assert NOON < fleet.time_of(0) < fleet.time_of(8)
     with pytest.raises(WrongCount, match="no step 9"):
-        fleet.moment(9)
+        fleet.time_of(9)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_a_figure_says_whether_it_meets_its_target(
     assert Figure("a pass", "1k", measured, "×", 40, at_least).verdict == verdict
 
 
-def test_an_unknown_scale_is_named(
+def test_an_unknown_scale_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["bench", "--scale", "1k,2k"])

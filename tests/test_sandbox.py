@@ -1,4 +1,4 @@
-"""What the sandbox promises: a real server with pg_cron, and nothing left of it afterwards."""
+"""A private PostgreSQL leaves nothing behind; deploy/packages.sh installs only what is missing."""
 
 import os
 import signal
@@ -14,13 +14,15 @@ import pytest
 import testing.common.database
 
 from sandbox.postgres import Postgres
+from sandbox.processes import command_lines_with
 from tests.conftest import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 
-# Says where its server is, and when interrupted whether that is there to the last, and then gone.
+# A program that prints its server's folder. When it is interrupted it checks that the server still
+# answers, and then that the server's files are gone.
 OWNER = """
 import os, signal, sys
 import psycopg
@@ -38,7 +40,7 @@ try:
         finally:
             with psycopg.connect(server.conninfo()) as connection:
                 connection.execute("select 1")
-            print("the server answered to the last", flush=True)
+            print("the server still answers", flush=True)
 except KeyboardInterrupt:
     sys.exit("something is left" if os.path.exists(server.base_dir) else 130)
 """
@@ -52,7 +54,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture
 def owner() -> Iterator[subprocess.Popen[str]]:
-    """A program with a server of its own, in a process group of its own, as a shell starts it."""
+    """A program with a server, in a process group of its own, as a shell would start it."""
     with subprocess.Popen(
         [sys.executable, "-c", OWNER],
         cwd=ROOT,
@@ -69,19 +71,6 @@ def owner() -> Iterator[subprocess.Popen[str]]:
 def line(program: subprocess.Popen[str]) -> str:
     assert program.stdout is not None
     return program.stdout.readline().strip()
-
-
-def processes_in(folder: str) -> list[str]:
-    """The command lines that speak of this folder, as those of its server and of initdb do."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if folder in command:
-            found.append(command)
-    return found
 
 
 def query(server: Postgres, sql: str, dbname: str = "test") -> list[tuple[object, ...]]:
@@ -108,22 +97,12 @@ def test_the_server_has_plpgsql_check(server: Postgres) -> None:
     execute(server, "create extension plpgsql_check")
 
 
-def test_the_server_speaks_utf8_and_utc(server: Postgres) -> None:
+def test_the_server_uses_utf8_and_utc(server: Postgres) -> None:
     assert query(server, "select current_setting('server_encoding'), lower('Ж')") == [("UTF8", "ж")]
     assert query(server, "select current_setting('timezone')") == [("UTC",)]
 
 
-def test_pg_cron_can_live_in_a_database_of_choice() -> None:
-    with Postgres(cron_database="test") as server:
-        execute(server, "create extension pg_cron", "test")
-
-
-def test_pg_cron_can_be_left_out() -> None:
-    with Postgres(cron_database=None) as server, pytest.raises(psycopg.Error, match="cron"):
-        execute(server, "create extension pg_cron", "postgres")
-
-
-def test_psql_finds_the_server_by_its_environment_whatever_the_callers_says(
+def test_psql_uses_the_servers_environment_and_not_the_callers(
     server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGSERVICE", "production")
@@ -140,74 +119,87 @@ def test_psql_finds_the_server_by_its_environment_whatever_the_callers_says(
     assert "DATABASE_URL" not in environment
 
 
-def test_nothing_is_left_after_the_block() -> None:
-    with Postgres() as server:
-        assert processes_in(server.base_dir)
-    assert not Path(server.base_dir).exists()
-    assert processes_in(server.base_dir) == []
+def assert_nothing_is_left(folder: str) -> None:
+    assert not Path(folder).exists()
+    assert command_lines_with(folder) == []
 
 
-def test_nothing_is_left_when_the_block_fails_with_a_client_still_there() -> None:
+def test_nothing_is_left_after_the_block_and_pg_cron_can_have_another_database() -> None:
+    with Postgres(cron_database="test") as server:
+        assert command_lines_with(server.base_dir)
+        execute(server, "create extension pg_cron", "test")
+    assert_nothing_is_left(server.base_dir)
+
+
+def test_nothing_is_left_when_the_block_fails_with_a_client_connected() -> None:
     server = Postgres()
     clients = []
     with pytest.raises(psycopg.errors.DivisionByZero), server:  # noqa: PT012
         clients.append(psycopg.connect(server.conninfo()))
         clients[0].execute("select 1 / 0")
-    assert not Path(server.base_dir).exists()
-    assert processes_in(server.base_dir) == []
+    assert_nothing_is_left(server.base_dir)
 
 
-@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_owner_has_its_server_to_the_last_and_leaves_nothing(
-    owner: subprocess.Popen[str], interruption: signal.Signals
+def test_an_interrupted_owner_can_use_its_server_to_the_end_and_leaves_nothing(
+    owner: subprocess.Popen[str],
 ) -> None:
     folder, _ = line(owner), line(owner)
-    os.killpg(owner.pid, interruption)  # the whole group, as a terminal does
-    assert line(owner) == "the server answered to the last"
+    os.killpg(owner.pid, signal.SIGINT)  # the whole group, as Ctrl-C does
+    assert line(owner) == "the server still answers"
     assert owner.wait(PATIENCE_SECONDS) == 130
-    assert not Path(folder).exists()
-    assert processes_in(folder) == []
+    assert_nothing_is_left(folder)
 
 
-@pytest.mark.parametrize("landmark", ["tmp", "data/PG_VERSION", "data/postmaster.pid"])
-def test_an_owner_interrupted_while_its_server_boots_leaves_nothing(
-    owner: subprocess.Popen[str], landmark: str
+@pytest.mark.parametrize(
+    ("landmark", "interruption"),
+    [
+        ("tmp", signal.SIGHUP),
+        ("data/PG_VERSION", signal.SIGTERM),
+        ("data/postmaster.pid", signal.SIGINT),
+    ],
+)
+def test_an_owner_interrupted_while_its_server_starts_leaves_nothing(
+    owner: subprocess.Popen[str], landmark: str, interruption: signal.Signals
 ) -> None:
     folder = line(owner)
     until(Path(folder, landmark).exists)
-    os.killpg(owner.pid, signal.SIGINT)
+    os.killpg(owner.pid, interruption)
     assert owner.wait(PATIENCE_SECONDS) == 130
-    assert not Path(folder).exists()
-    assert processes_in(folder) == []
+    assert_nothing_is_left(folder)
 
 
-def test_the_server_shuts_down_when_its_owner_is_killed_outright(
+def test_the_server_shuts_down_when_sigkill_ends_its_owner(
     owner: subprocess.Popen[str],
 ) -> None:
     folder, _ = line(owner), line(owner)
     owner.kill()
-    until(lambda: processes_in(folder) == [])
-    assert not Path(folder, "data/postmaster.pid").exists(), "it crashed instead"
+    until(lambda: command_lines_with(folder) == [])
+    assert not Path(folder, "data/postmaster.pid").exists(), "the server crashed instead"
     subprocess.run(["rm", "-r", folder], check=True)
 
 
 def test_a_killed_server_starts_again_with_its_data_on_its_port() -> None:
-    with Postgres() as server:
+    """Killed again, it leaves nothing. Without a cron_database there is no pg_cron."""
+    with Postgres(cron_database=None) as server:
         execute(server, "create table kept as select 1 as number")
         port = server.port
         with busy_client(server) as client:
             server.kill()
             assert client.wait(PATIENCE_SECONDS) != 0
-        assert processes_in(server.base_dir) == []
+        assert command_lines_with(server.base_dir) == []
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(server.conninfo())
         server.start()
         assert server.port == port
         assert query(server, "select number from kept") == [(1,)]
+        with pytest.raises(psycopg.Error, match="cron"):
+            execute(server, "create extension pg_cron", "postgres")
+        server.kill()
+    assert_nothing_is_left(server.base_dir)
 
 
 def busy_client(server: Postgres) -> subprocess.Popen[bytes]:
-    """One whose backend is too busy to notice by itself that the server is gone."""
+    """A client whose backend is too busy to notice that the server is gone."""
     client = subprocess.Popen(
         ["psql", "-Xqc", "do $$ begin loop null; end loop; end $$"],
         env=server.environment(),
@@ -218,13 +210,7 @@ def busy_client(server: Postgres) -> subprocess.Popen[bytes]:
     return client
 
 
-def test_a_killed_server_leaves_nothing_either() -> None:
-    with Postgres() as server:
-        server.kill()
-    assert not Path(server.base_dir).exists()
-
-
-def test_a_port_that_somebody_takes_meanwhile_is_changed_for_another(
+def test_a_server_whose_port_is_taken_meanwhile_chooses_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -236,37 +222,36 @@ def test_a_port_that_somebody_takes_meanwhile_is_changed_for_another(
 
 
 @pytest.mark.parametrize(("name", "mode"), [("x" * 120, 0o755), ("closed-to-others-", 0o700)])
-def test_a_temporary_folder_where_no_server_can_live_is_not_used(
+def test_a_temporary_folder_that_no_server_can_use_is_not_used(
     name: str, mode: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tempfile.TemporaryDirectory(prefix=name, dir="/tmp") as folder:
         Path(folder).chmod(mode)
-        monkeypatch.setattr("tempfile.tempdir", folder)  # where the module remembers its choice
-        with Postgres() as server:
-            assert query(server, "select 1") == [(1,)]
+        monkeypatch.setattr("tempfile.tempdir", folder)  # the module's cached choice
+        assert Path(Postgres().base_dir).parent == Path("/tmp")
 
 
-def test_where_no_package_is_missing_the_check_says_nothing() -> None:
+def test_packages_sh_prints_nothing_if_no_package_is_missing() -> None:
     check = subprocess.run(
         ["sh", "deploy/packages.sh", "tests"], cwd=ROOT, capture_output=True, text=True
     )
     assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
 
 
-def test_the_check_runs_no_code_that_lies_in_the_current_folder(tmp_path: Path) -> None:
-    taken = tmp_path / "taken"
-    (tmp_path / "venv.py").write_text(f"open({str(taken)!r}, 'w').close()")
+def test_packages_sh_runs_no_code_from_the_current_folder(tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    (tmp_path / "venv.py").write_text(f"open({str(proof)!r}, 'w').close()")
     check = subprocess.run(["sh", ROOT / "deploy/packages.sh", "client"], cwd=tmp_path)
     assert check.returncode == 0
-    assert not taken.exists()
+    assert not proof.exists()
 
 
-def test_who_cannot_install_is_told_the_command(tmp_path: Path) -> None:
+def test_packages_sh_without_root_prints_the_command_to_run(tmp_path: Path) -> None:
     nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     no_sudo = tmp_path / "sudo"
     no_sudo.write_text("#!/bin/sh\nexit 1\n")
     no_sudo.chmod(0o755)
-    with open(ROOT / "deploy/packages.sh") as script:  # which nobody may not read by its path
+    with open(ROOT / "deploy/packages.sh") as script:  # the user nobody may not open it by its path
         check = subprocess.run(
             [*(nobody if os.geteuid() == 0 else []), "sh", "-s", "client"],
             stdin=script,

@@ -1,4 +1,4 @@
-"""The stand-ins keep their word: what they accept, what they refuse, and how they misbehave."""
+"""The stand-ins behave as the real APIs do, and misbehave as they are told."""
 
 from __future__ import annotations
 
@@ -67,14 +67,16 @@ def create(client: httpx.Client, server: TrackerStandIn, **issue: Any) -> httpx.
     return client.post(f"{server.base_url}/v3/issues/", json=body, headers=headers)
 
 
-# A reset meets the client while it reads, or while it still sends: then it reads nothing.
+# Which error a reset causes depends on whether the client is still writing or already reads.
 RESET = (httpx.ReadError, httpx.RemoteProtocolError)
 
 
 # --- Faults ------------------------------------------------------------------------------------
 
 
-def test_faults_come_in_order_and_then_end(client: httpx.Client, telegram: TelegramStandIn) -> None:
+def test_scripted_faults_come_in_order_once_each(
+    client: httpx.Client, telegram: TelegramStandIn
+) -> None:
     telegram.script(RESET_BEFORE, RESET_AFTER, HALF_AN_ANSWER, page(502), late(0.01))
     with pytest.raises(RESET):
         send(client, telegram)
@@ -91,7 +93,9 @@ def test_faults_come_in_order_and_then_end(client: httpx.Client, telegram: Teleg
     assert send(client, telegram).json()["result"]["message_id"] == len(telegram.messages) == 4
 
 
-def test_a_fault_waits_for_its_operation(client: httpx.Client, telegram: TelegramStandIn) -> None:
+def test_a_scripted_fault_waits_for_a_request_for_its_operation(
+    client: httpx.Client, telegram: TelegramStandIn
+) -> None:
     telegram.script(telegram.refusal(500, "no"))
     assert client.get(f"{telegram.base_url}/bot{BOT}/getMe").json()["result"]["is_bot"]
     assert send(client, telegram).status_code == 500
@@ -119,7 +123,7 @@ def test_a_server_stops_while_an_answer_is_late(telegram: TelegramStandIn) -> No
 # --- The ledger --------------------------------------------------------------------------------
 
 
-def test_the_ledger_says_of_each_request_what_was_truly_done_with_it(
+def test_the_ledger_has_every_request_and_what_was_done_with_it(
     client: httpx.Client, telegram: TelegramStandIn
 ) -> None:
     telegram.script(RESET_AFTER, telegram.refusal(429, "Too Many Requests", 1), page(502))
@@ -131,20 +135,20 @@ def test_the_ledger_says_of_each_request_what_was_truly_done_with_it(
 
     until_idle(client, telegram)
     assert [
-        (entry.fault.name if entry.fault else "", entry.status, entry.outcome, entry.taken)
+        (entry.fault.name if entry.fault else "", entry.status, entry.outcome, entry.accepted)
         for entry in telegram.ledger
     ] == [
-        ("reset after taking it", 200, "none", telegram.messages[0]),
+        ("reset after accepting", 200, "none", telegram.messages[0]),
         ("429 Too Many Requests", 429, "whole", None),
         ("a page with status 502", 502, "whole", None),
         ("", 200, "whole", telegram.messages[1]),
     ]
-    moments = [entry.arrived_at for entry in telegram.ledger]
-    assert began <= moments[0]
-    assert moments == sorted(moments)
+    arrivals = [entry.arrived_at for entry in telegram.ledger]
+    assert began <= arrivals[0]
+    assert arrivals == sorted(arrivals)
 
 
-def test_the_ledger_tells_senders_apart_by_their_tokens(
+def test_the_ledger_identifies_senders_by_their_tokens(
     client: httpx.Client, telegram: TelegramStandIn, tracker: TrackerStandIn
 ) -> None:
     telegram.more_tokens.add("12345:another")
@@ -183,9 +187,9 @@ def test_the_ledger_knows_that_a_client_hung_up_before_its_answer(
     assert [entry.outcome for entry in telegram.ledger] == ["unheard"]
 
 
-def test_the_ledger_knows_how_long_a_request_lay_unread(telegram: TelegramStandIn) -> None:
+def test_the_ledger_knows_how_long_a_request_waited_unread(telegram: TelegramStandIn) -> None:
     with ThreadPoolExecutor() as pool:
-        with telegram._lock:  # a busy server: its faults are looked up before it reads a body
+        with telegram._lock:  # as if the server were busy: it needs the lock before it reads a body
             sending = pool.submit(send, httpx.Client(trust_env=False, timeout=None), telegram)
             time.sleep(0.5)
         sending.result()
@@ -194,7 +198,7 @@ def test_the_ledger_knows_how_long_a_request_lay_unread(telegram: TelegramStandI
     assert telegram.ledger[1].waited_seconds < telegram.ledger[0].waited_seconds
 
 
-def test_a_request_that_breaks_off_is_none(telegram: TelegramStandIn) -> None:
+def test_an_incomplete_request_is_ignored(telegram: TelegramStandIn) -> None:
     url = urlsplit(telegram.base_url)
     with socket.create_connection((url.hostname, url.port)) as client:
         client.sendall(
@@ -229,14 +233,14 @@ def drawn(seed: str, texts: list[str], share: float = 0.5) -> list[tuple[str, Fa
     )
 
 
-def test_a_seed_decides_what_becomes_of_each_request_in_whatever_order_they_come() -> None:
+def test_the_seed_decides_the_fault_of_each_request_whatever_their_order() -> None:
     texts = [f"{number % 100}" for number in range(300)]
     assert drawn("seed", texts) == drawn("seed", texts)
     assert drawn("seed", texts) == drawn("seed", sorted(texts))
     assert drawn("seed", texts) != drawn("another", texts)
 
 
-def test_faults_by_chance_keep_their_share_and_their_weights() -> None:
+def test_random_faults_have_their_share_and_their_weights() -> None:
     names = Counter(
         fault.name for _, fault in drawn("seed", [str(n) for n in range(4000)], 0.2) if fault
     )
@@ -244,7 +248,7 @@ def test_faults_by_chance_keep_their_share_and_their_weights() -> None:
     assert 2.5 < names[RESET_BEFORE.name] / names[page(502).name] < 3.5
 
 
-def test_what_is_scripted_comes_before_chance(
+def test_scripted_faults_come_before_random_ones(
     client: httpx.Client, telegram: TelegramStandIn
 ) -> None:
     telegram.chance = RandomFaults("seed", 1.0, [(page(502), 1)], text_of)
@@ -252,7 +256,7 @@ def test_what_is_scripted_comes_before_chance(
     assert [send(client, telegram).status_code for _ in range(3)] == [400, 502, 502]
 
 
-def test_chance_brings_every_kind_of_trouble_that_the_apis_are_known_for(
+def test_random_faults_cover_every_error_that_the_apis_are_known_for(
     telegram: TelegramStandIn, tracker: TrackerStandIn
 ) -> None:
     for faults, statuses in (
@@ -333,7 +337,7 @@ def test_telegram_answers_with_the_message(client: httpx.Client, telegram: Teleg
         ("a > b", "a > b"),
     ],
 )
-def test_telegrams_html_is_read(markup: str, text: str) -> None:
+def test_telegrams_html_is_parsed(markup: str, text: str) -> None:
     assert parse_html(markup)[0] == text
 
 
@@ -359,7 +363,7 @@ def test_entities_are_counted_in_utf16_units() -> None:
         ("<span>x</span>", 'Tag "span" must have class "tg-spoiler" at byte offset 0'),
     ],
 )
-def test_telegrams_html_is_refused(markup: str, problem: str) -> None:
+def test_bad_html_is_refused_as_telegram_does(markup: str, problem: str) -> None:
     with pytest.raises(Exception, match="can't parse entities") as caught:
         parse_html(markup)
     assert str(caught.value) == f"can't parse entities: {problem}"
@@ -368,7 +372,7 @@ def test_telegrams_html_is_refused(markup: str, problem: str) -> None:
 # --- Tracker -----------------------------------------------------------------------------------
 
 
-def test_tracker_creates_one_issue_for_a_unique_however_many_ask(
+def test_concurrent_requests_with_one_unique_create_one_issue(
     client: httpx.Client, tracker: TrackerStandIn
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
@@ -378,7 +382,7 @@ def test_tracker_creates_one_issue_for_a_unique_however_many_ask(
     assert [ticket.unique for ticket in tracker.tickets] == ["u1"]
 
 
-def test_tracker_creates_an_issue_each_time_without_a_unique(
+def test_requests_without_a_unique_create_an_issue_each(
     client: httpx.Client, tracker: TrackerStandIn
 ) -> None:
     assert [create(client, tracker).json()["key"] for _ in range(2)] == ["DUTY-1", "DUTY-2"]
@@ -417,7 +421,7 @@ def test_tracker_refuses_a_bad_issue(
         ({"Authorization": "OAuth secret", "X-Org-ID": "7"}, 200),
     ],
 )
-def test_tracker_asks_who_is_asking(
+def test_tracker_checks_the_token_and_the_organization(
     client: httpx.Client, tracker: TrackerStandIn, headers: dict[str, str], status: int
 ) -> None:
     answer = client.get(f"{tracker.base_url}/v3/myself", headers=headers)

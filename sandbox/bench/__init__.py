@@ -1,13 +1,17 @@
-"""What detection costs: `make bench`. Run as `python -m sandbox.bench`.
+"""What detection and delivery cost: `make bench`.
 
-report      figures, the table of them, the progress bar
-fleet       the databases that are measured: the same at each run, known to the last mission
-rivals      what passes and views are compared with
+__main__    the command
+context     what every figure is measured with
+fleet       what a fleet consists of, and which of its missions fall due when
+databases   the databases of the fleets, and the sessions that measure in them
 detection   the figures of passes, views and the trigger
+baselines   what passes and views are compared with
 delivery    the figures of the notifier
-sink        the server that it sends to
-bare        what its speed is compared with
+processes   the notifier and the sink, as processes
+sink        the server that the notifier sends to
+bare_httpx  what the notifier's speed is compared with
+report      figures, the table of them, the progress bar
 
-To measure something else, write a module of functions that take a `fleet.Bench` and add figures
-to its report, and name them in FIGURES of __main__.
+To measure something else, write functions that take a `context.Bench` and add figures to its
+report, and list them in FIGURES of __main__.
 """

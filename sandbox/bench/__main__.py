@@ -1,10 +1,12 @@
-"""What passes, views and the trigger cost.
+"""What passes, views, the trigger and the notifier cost.
 
-A private PostgreSQL, fleets that are the same at each run, and beside everything that is measured
-what it is compared with, in turns: a figure is a ratio of two medians of n turns. Pages are what
-EXPLAIN (ANALYZE, BUFFERS) counts, hit or read, and have no noise. Prints a table and writes the
-same, with the medians behind each ratio, to build/bench.json. Ends with 1 where a pass did not
-find exactly what the fleet was built to have due; a missed target is a result.
+It uses a private PostgreSQL and fleets that are the same in every run. What is measured takes
+turns with what it is compared with: most figures are the ratio of two medians of n turns. Pages
+are those that EXPLAIN (ANALYZE, BUFFERS) counts as hit or read; they have no noise. It prints a
+table, and writes the same table with the medians behind each ratio to build/bench.json.
+
+The exit code is 1 if a pass does not find exactly the missions that the fleet was built to have
+due. A missed target is a result, and the exit code stays 0.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,14 +26,17 @@ import psycopg
 from notifier import config as configs
 from notifier.config import ROOT
 from sandbox.bench import delivery, detection
-from sandbox.bench.fleet import LARGE, Bench, Databases, Fleet, Session, Turns, WrongCount
+from sandbox.bench.context import LARGE, Bench, Turns
+from sandbox.bench.databases import Databases, Session
+from sandbox.bench.fleet import Fleet, WrongCount
 from sandbox.bench.report import Figure, Report
-from sandbox.postgres import BootFailed, NoPostgres, Postgres
+from sandbox.commands import exit_code_of
+from sandbox.postgres import Postgres
 
 FIGURES = (*detection.FIGURES, *delivery.FIGURES)
 OUTPUT = ROOT / "build" / "bench.json"
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
-"""Beside the defaults: room for the smaller fleets, and no checkpoint in the midst of a figure."""
+"""Memory for the smaller fleets, and no checkpoint during a figure."""
 SHOWN_SETTINGS = [*SETTINGS, "work_mem", "jit", "max_parallel_workers_per_gather"]
 SHOWN_SETTINGS += ["random_page_cost", "autovacuum_naptime", "synchronous_commit", "fsync"]
 SCALES = {
@@ -41,22 +45,23 @@ SCALES = {
     "100k": (100_000, (0, 1_000_000)),
     "1M": (1_000_000, (1_000_000, 10_000_000)),
 }
-"""Active missions, once with each of these numbers of finished events."""
+"""By name: the number of active missions, and the numbers of events of finished missions that
+they are measured with."""
 DEFAULT = "1k,10k,100k"
 DUE = 100
-"""Missions that become overdue at a time."""
+"""How many missions become overdue at each step."""
 
 
 def bench(
     scales: Iterable[tuple[int, tuple[int, ...]]], turns: Turns, output: Path, due: int = DUE
 ) -> list[Figure]:
-    """Measures, prints, and writes the JSON. Raises WrongCount."""
+    """Measure and print every figure, and write the JSON. Raises WrongCount."""
     start = datetime.now(UTC).replace(microsecond=0)
     report = Report()
     config = configs.read_json(ROOT / "config.json")
     report.begin("starting a private PostgreSQL")
-    with Postgres() as server:
-        facts = _set_up(server)
+    with Postgres(server_settings=SETTINGS) as server:
+        facts = _environment(server)
         settings = ", ".join(f"{name} {value}" for name, value in facts["settings"].items())
         report.say(f"PostgreSQL {facts['postgresql']}, {facts['cores']} cores; {settings}\n")
         databases = Databases(server, config, report)
@@ -65,7 +70,8 @@ def bench(
             for active, histories in scales
             for history in histories
         ]
-        # The largest that slow figures have time for, with its least history; untouched by others.
+        # Slow figures get the largest fleet that they have time for, with the shortest history, in
+        # a copy that no other figure changes.
         sizes = [fleet.active for fleet in fleets]
         slow = max((n for n in sizes if n <= LARGE), default=min(sizes))
         fleet = fleets[sizes.index(slow)]
@@ -79,13 +85,8 @@ def bench(
     return report.figures
 
 
-def _set_up(server: Postgres) -> dict[str, Any]:
-    """Puts SETTINGS into force; returns what a reader of figures must know of their origin."""
-    with Session(server.conninfo("postgres")) as session:
-        for name, value in SETTINGS.items():
-            session.execute(f"alter system set {name} = '{value}'")
-    server.terminate()
-    server.start()
+def _environment(server: Postgres) -> dict[str, Any]:
+    """What a reader of the figures must know about where they were measured."""
     with Session(server.conninfo("postgres")) as session:
         return {
             "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -98,20 +99,25 @@ def _set_up(server: Postgres) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--scale", default=DEFAULT, help=f"of {','.join(SCALES)}; full: all")
+    parser = argparse.ArgumentParser(
+        prog="make bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--scale",
+        default=DEFAULT,
+        help=f"some of {','.join(SCALES)}, or full for all of them (default: {DEFAULT})",
+    )
     chosen = parser.parse_args().scale
     names = [*SCALES] if chosen == "full" else chosen.split(",")
     if unknown := [name for name in names if name not in SCALES]:
-        parser.error(f"no scale {unknown[0]!r}; there are {', '.join(SCALES)}, full")
-    try:
-        found = bench([SCALES[name] for name in names], Turns(), OUTPUT)
-    except KeyboardInterrupt:
-        print("\nbench: interrupted; nothing is left behind", file=sys.stderr)
-        return 130
-    except (WrongCount, NoPostgres, BootFailed, psycopg.Error, configs.ConfigError) as error:
-        print(f"\nbench: {error}", file=sys.stderr)
-        return 1
+        parser.error(f"no scale {unknown[0]!r}; choose from {', '.join(SCALES)}, full")
+    return exit_code_of("bench", lambda: _bench(names), WrongCount)
+
+
+def _bench(names: Iterable[str]) -> int:
+    found = bench([SCALES[name] for name in names], Turns(), OUTPUT)
     missed = sum(figure.verdict == "MISSED" for figure in found)
     print(f"\n{len(found)} figures, {missed} targets missed; also in {OUTPUT.relative_to(ROOT)}")
     return 0

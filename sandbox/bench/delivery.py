@@ -1,19 +1,15 @@
-"""The figures of delivery: how fast a backlog drains, how soon a message is on its way, and what
-a large backlog costs.
+"""The figures of delivery: how fast a backlog drains, how soon a message leaves, and what a large
+backlog costs.
 
-The notifier is a process of its own, as in production, with limits off; so is the sink, which
-stands for Telegram and answers at once. Notifications are inserted as skip_job does, by SQL, and
-the notifier does the rest: it plans, leases, renders, sends and records.
+The notifier is a process of its own, as in production, and runs without rate limits. It sends to
+the sink, another process, which answers at once as Telegram would. Notifications are inserted by
+SQL, as skip_job inserts them. The notifier does the rest: it plans, leases, renders, sends and
+records.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,29 +17,35 @@ from copy import deepcopy
 from statistics import quantiles
 from typing import Any, LiteralString
 
-import httpx
-
-from notifier.config import ROOT
-from sandbox.bench.fleet import CHUNK, TEMPLATE, Bench, Session, WrongCount, clocked, short
+from sandbox.bench.context import Bench
+from sandbox.bench.databases import CHUNK, TEMPLATE, Session, clocked
+from sandbox.bench.fleet import WrongCount, short
+from sandbox.bench.processes import (
+    PATIENCE_SECONDS,
+    TOKEN,
+    Sink,
+    notifier_process,
+    python_process,
+    sink_process,
+)
 from sandbox.bench.report import Figure
 from sandbox.bench.sink import PROBE
+from sandbox.processes import peak_memory_kib
 
 DRAINED = 20_000
-"""Notifications of a drain; no more than the fleet has missions."""
+"""Notifications of a drain, at most as many as the fleet has missions."""
 AT_ONCE = (100, 10)
-"""Requests at once: config.json's batch_size, for which the target is meant, and so few that
-httpx's pool, which the notifier does without, costs little."""
+"""Requests at once: config.json's batch_size, which the target is for, and a number so low that
+httpx's connection pool, which the notifier does not use, costs little."""
 BARE = 1_500
-"""POSTs of a turn of bare httpx: a hundred at once are slow, and the rate does not change."""
+"""POST requests of a turn of bare httpx: a hundred at once are slow, and more would not change the
+rate."""
 CHATS = 10
 PENDING, PENDING_CHATS = 1_000_000, 1_000
-"""A large backlog; no more than ten for each of the fleet's missions."""
+"""A large backlog, at most ten notifications for each of the fleet's missions."""
 BACKLOG = 1_000
-"""What another chat is kept waiting for while latency is measured under load."""
-TOKEN = "1:bench"  # noqa: S105
-WARM_UP_PROBES = 10
+"""How many messages wait for another chat while latency is measured under load."""
 UNLIMITED_RATES: Mapping[str, Any] = {"per_channel": [], "per_target": [], "per_group": []}
-PATIENCE_SECONDS = 600.0
 
 INSERT: LiteralString = """
     insert into scooters_ops.monitoring_notifications (
@@ -76,70 +78,12 @@ RELEASE = "select scooters_ops.release_deliveries('bench')"
 STATUS = "select * from scooters_ops.delivery_status"
 
 
-class Sink:
-    """The server that takes the messages, in a process of its own."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self.url = f"http://127.0.0.1:{int(self._line())}"
-
-    def taken(self) -> tuple[int, float]:
-        """How many messages came since the last call, and the seconds from the first to the last
-        of them."""
-        found = httpx.get(self.url, trust_env=False).json()
-        return found["messages"], found["seconds"]
-
-    def probed_at(self) -> float:
-        """Waits for a message to PROBE; returns when it came, by time.monotonic()."""
-        return float(self._line())
-
-    def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-
 @contextmanager
-def _process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Python with these arguments, which does not outlive the block. In a session of its own, so
-    that Ctrl-C is this process's to handle."""
-    command = [sys.executable, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@contextmanager
-def _sink() -> Iterator[Sink]:
-    with _process("-m", "sandbox.bench.sink", stdout=subprocess.PIPE) as process:
-        yield Sink(process)
-
-
-@contextmanager
-def _notifier(session: Session, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`notifier run`, which ends by itself or is stopped at the end. Raises WrongCount with its
-    last words where it fails."""
-    environment = os.environ | {"DATABASE_URL": session.conninfo, "TELEGRAM_BOT_TOKEN": TOKEN}
-    arguments = ("-m", "notifier", "run", *options)
-    with (
-        tempfile.TemporaryFile() as log,
-        _process(*arguments, env=environment, stderr=log) as process,
-    ):
-        yield process
-        if not options:
-            process.send_signal(signal.SIGTERM)
-        if process.wait(PATIENCE_SECONDS):
-            log.seek(0)
-            raise WrongCount(f"the notifier failed: {log.read()[-1000:].decode()}")
-
-
-@contextmanager
-def _house(
+def _installation(
     bench: Bench, batch_size: int = AT_ONCE[0], limits: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[Session, Sink]]:
-    """A database without notifications whose config leads to a sink."""
-    with _sink() as sink, bench.databases.copy(TEMPLATE) as session:
+    """A database without notifications, and the sink that its config sends to."""
+    with sink_process() as sink, bench.databases.copy(TEMPLATE) as session:
         config = deepcopy(dict(bench.config))
         telegram = config["channels"]["telegram"] | {"base_url": sink.url, "limits": limits}
         config["channels"] = {"telegram": telegram}
@@ -156,14 +100,14 @@ def _house(
 def _notify(
     session: Session, name: str, first: int, last: int, *, zone: str = "", planned_at: str = ""
 ) -> None:
-    """Inserts notifications, by default into all of the zones z0, z1, ..."""
+    """Insert notifications; by default they are spread over the zones z0, z1, ..."""
     facts = {"name": name, "first": first, "last": last, "chats": CHATS}
     session.execute(INSERT, facts | {"zone": zone or None, "planned_at": planned_at or None})
 
 
 def drain(bench: Bench) -> None:
-    """A backlog into the sink, beside httpx alone with as many requests at once: messages per
-    second, from the first arrival to the last."""
+    """Drain a backlog into the sink, in turns with bare httpx with as many requests at once:
+    messages per second, from the first arrival to the last."""
     count = min(DRAINED, bench.fleet.active)
     turns = min(bench.turns.few, 3)
     bench.report.begin(f"draining {count:,} notifications", turns * len(AT_ONCE))
@@ -172,8 +116,9 @@ def drain(bench: Bench) -> None:
     for _ in range(turns):
         for at_once in AT_ONCE:
             drained = count if at_once == AT_ONCE[0] else min(count, BARE)
-            rates[at_once].append(_drained(bench, drained, at_once))
-            bare[at_once].append(_bare(min(count, BARE), at_once))
+            with _installation(bench, at_once) as (session, sink):
+                rates[at_once].append(_drain_rate(session, sink, drained))
+                bare[at_once].append(_bare_rate(sink, min(count, BARE), at_once))
             bench.report.advance()
     for at_once in AT_ONCE:
         bench.ratio(
@@ -187,46 +132,45 @@ def drain(bench: Bench) -> None:
         )
 
 
-def _drained(bench: Bench, count: int, at_once: int) -> float:
-    with _house(bench, at_once) as (session, sink):
-        _notify(session, "drain", 1, count)
-        session.execute("vacuum analyze")
-        with _notifier(session, "--once"):
-            pass
-        messages, seconds = sink.taken()
-        WrongCount.unless("messages of a drain", messages, count)
-        completed = "select count(*) from scooters_ops.monitoring_notifications where completed"
-        WrongCount.unless("completed by a drain", session.value(completed), count)
-        return count / seconds
+def _drain_rate(session: Session, sink: Sink, count: int) -> float:
+    _notify(session, "drain", 1, count)
+    session.execute("vacuum analyze")
+    with notifier_process(session, "--once"):
+        pass
+    messages, seconds = sink.received()
+    WrongCount.unless("messages of a drain", messages, count)
+    completed = "select count(*) from scooters_ops.monitoring_notifications where completed"
+    WrongCount.unless("completed by a drain", session.value(completed), count)
+    return count / seconds
 
 
-def _bare(count: int, at_once: int) -> float:
-    with _sink() as sink:
-        arguments = (f"{sink.url}/bot{TOKEN}/sendMessage", str(count), str(at_once))
-        with _process("-m", "sandbox.bench.bare", *arguments) as process:
-            WrongCount.unless("exit code of bare httpx", process.wait(), 0)
-        messages, seconds = sink.taken()
-        WrongCount.unless("messages of bare httpx", messages, count)
-        return count / seconds
+def _bare_rate(sink: Sink, count: int, at_once: int) -> float:
+    arguments = (f"{sink.url}/bot{TOKEN}/sendMessage", str(count), str(at_once))
+    with python_process("-m", "sandbox.bench.bare_httpx", *arguments) as process:
+        WrongCount.unless("exit code of bare httpx", process.wait(), 0)
+    messages, seconds = sink.received()
+    WrongCount.unless("messages of bare httpx", messages, count)
+    return count / seconds
 
 
 def latency(bench: Bench) -> None:
-    """From before the commit of a notification to its arrival at the sink, beside a NOTIFY from one
-    connection to another, in turns: idle, and while another chat drains a backlog. Rates are not
-    limited, and no chat has more under way than in_flight_per_target allows by default."""
-    bench.report.begin("from the commit to the wire", 2 * bench.turns.quick)
+    """From before the commit of a notification to its arrival at the sink, in turns with a NOTIFY
+    from one connection to another: idle, and while a backlog drains into another chat. There are
+    no rate limits; a chat has at most as many requests in flight as in_flight_per_target allows
+    by default."""
+    bench.report.begin("latency from commit to wire", 2 * bench.turns.quick)
     with ExitStack() as stack:
-        session, sink = stack.enter_context(_house(bench, limits=UNLIMITED_RATES))
+        session, sink = stack.enter_context(_installation(bench, limits=UNLIMITED_RATES))
         listener = stack.enter_context(bench.databases.session(session.connection.info.dbname))
         listener.execute("listen bench")
-        stack.enter_context(_notifier(session))
+        stack.enter_context(notifier_process(session))
         inserted = probed = 0
         for load in (0, BACKLOG):
             waiting = 0
             messages: list[float] = []
             notifies: list[float] = []
-            for turn in range(-WARM_UP_PROBES, bench.turns.quick):
-                waiting = max(waiting - sink.taken()[0], 0)
+            for turn in range(-bench.turns.warm_up, bench.turns.quick):
+                waiting = max(waiting - sink.received()[0], 0)
                 if waiting < load / 2:
                     _notify(session, "load", inserted + 1, inserted + load, zone="z1")
                     inserted += load
@@ -252,9 +196,9 @@ def _round_trip(session: Session, listener: Session) -> None:
 def _latencies(
     bench: Bench, when: str, messages: Sequence[float], notifies: Sequence[float]
 ) -> None:
-    for name, place in (("p50", 49), ("p99", 98)):
+    for name, index in (("p50", 49), ("p99", 98)):
         message, notify = (
-            quantiles(times, n=100, method="inclusive")[place] * 1000
+            quantiles(times, n=100, method="inclusive")[index] * 1000
             for times in (messages, notifies)
         )
         bench.report.add(
@@ -271,15 +215,15 @@ def _latencies(
 
 
 def backlog(bench: Bench) -> None:
-    """Many pending rows in many chats: the notifier's peak memory while it drains some of them, and
-    the pages that a lease and a status read beside what they read with a tenth of the rows."""
+    """Many pending rows for many chats: the notifier's peak memory while it drains some of them,
+    and the pages that a lease and a status read, compared with those for a tenth of the rows."""
     pending = min(PENDING, 10 * bench.fleet.active)
     chats = min(PENDING_CHATS, pending // 20)
     drained = min(DRAINED // 5, pending // 2)
     bench.report.begin(f"inserting {pending:,} pending recipients", pending)
-    with _house(bench) as (session, sink):
+    with _installation(bench) as (session, sink):
         session.execute("set session_replication_role = replica")
-        session.execute("set jit = off")  # as the notifier does
+        session.execute("set jit = off")  # as in the notifier's sessions
         leases, statuses = [], []
         for first, last in ((1, pending // 10), (pending // 10 + 1, pending)):
             for start in range(first, last + 1, CHUNK):
@@ -292,28 +236,22 @@ def backlog(bench: Bench) -> None:
             session.execute(RELEASE)
             statuses.append(session.pages(STATUS))
         bench.report.begin(f"draining some of {pending:,} pending recipients", drained)
-        with _notifier(session) as process:
+        with notifier_process(session) as process:
             sent = 0
             deadline = time.monotonic() + PATIENCE_SECONDS
             while sent < drained:
                 time.sleep(0.1)
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise WrongCount(f"sent of a large backlog: {sent}, not {drained}")
-                messages, _ = sink.taken()
+                    raise WrongCount(f"messages of a large backlog: {sent}, not {drained}")
+                messages, _ = sink.received()
                 sent += messages
                 bench.report.advance(messages)
-            peak = _peak_mib(process.pid)
+            peak = (peak_memory_kib(process.pid) or 0) / 1024
     bench.count("pending rows, a notifier's peak memory", peak, "MiB", 150, short(pending))
     tenth = f"{short(pending)}/{short(pending // 10)}"
     for name, (few, many) in (("leasing 100", leases), ("delivery_status", statuses)):
         bench.count(f"pending rows, {name}", many, "pages", None, short(pending))
         bench.count(f"pages of {name}", many / few, "×", bench.at_large(1.5), tenth)
-
-
-def _peak_mib(pid: int) -> float:
-    with open(f"/proc/{pid}/status") as status:
-        facts = dict(line.split(":", 1) for line in status)
-    return int(facts["VmHWM"].split()[0]) / 1024
 
 
 FIGURES = (drain, latency, backlog)

@@ -13,30 +13,22 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
 from typing import LiteralString
 
-from sandbox.bench.fleet import (
-    DETECT,
-    Bench,
-    Fleet,
-    Session,
-    WrongCount,
-    clocked,
-    short,
-)
-from sandbox.bench.rivals import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
+from sandbox.bench.baselines import READ_ROWS, TIMEOUTS, plain_view_pass, seed_worker
+from sandbox.bench.context import Bench
+from sandbox.bench.databases import DETECT, Session, clocked
+from sandbox.bench.fleet import Fleet, WrongCount, short
 from sandbox.postgres import find_postgres
 
 ONE = "select 1"
-WARM_UP_TURNS = 10
-"""The first statements of a session read the catalog; the first ones are planned each time."""
-
 Times = dict[str, list[float]]
-"""Seconds of each turn, by what was measured."""
+"""The seconds of each turn, by what was measured."""
 
 
 def passes(bench: Bench) -> None:
-    """Nothing due, and missions newly overdue: at each scale and with each history.
+    """Passes that find nothing due and passes that find missions overdue, at each scale and with
+    each history.
 
-    All fleets take turns, so that they may be compared with each other as well.
+    All fleets take turns, so that they can also be compared with each other.
     """
     bench.report.begin("passes")
     fleets, due = bench.fleets, bench.fleet.due
@@ -47,34 +39,34 @@ def passes(bench: Bench) -> None:
         sessions = {
             fleet: stack.enter_context(bench.databases.session(fleet.database)) for fleet in fleets
         }
-        for turn in range(-WARM_UP_TURNS, bench.turns.quick):
+        for turn in range(-bench.turns.warm_up, bench.turns.quick):
             for fleet, session in sessions.items():
                 one, idle = session.timed(ONE)[0], session.detect(fleet.start, 0)
                 if turn >= 0:
                     times[fleet]["idle"].append(idle)
-                    times[fleet]["beside idle"].append(one)
+                    times[fleet]["baseline idle"].append(one)
         for fleet, session in sessions.items():
             pages[fleet]["idle"] = session.pages(DETECT, [fleet.start])
         for step in range(max(steps.values()) + 1):
             for fleet, session in sessions.items():
                 if step <= steps[fleet]:
-                    one, busy = session.timed(ONE)[0], session.detect(fleet.moment(step), due)
+                    one, busy = session.timed(ONE)[0], session.detect(fleet.time_of(step), due)
                     if step > 0:
                         times[fleet]["busy"].append(busy)
-                        times[fleet]["beside busy"].append(one)
+                        times[fleet]["baseline busy"].append(one)
         for fleet, session in sessions.items():
-            moment = fleet.moment(steps[fleet] + 1)
-            pages[fleet]["busy"] = session.pages(DETECT, [moment]) / due
+            as_of = fleet.time_of(steps[fleet] + 1)
+            pages[fleet]["busy"] = session.pages(DETECT, [as_of]) / due
 
     names = {"idle": "pass, nothing due", "busy": f"pass, {due} newly overdue"}
     for kind, target in (("idle", 5), ("busy", 40)):
-        for fleet, taken in times.items():
-            name, beside = f"{names[kind]} / select 1", taken[f"beside {kind}"]
-            bench.ratio(name, taken[kind], beside, target, scale=fleet.label)
+        for fleet, measured in times.items():
+            name, baseline = f"{names[kind]} / select 1", measured[f"baseline {kind}"]
+            bench.ratio(name, measured[kind], baseline, target, scale=fleet.label)
     for kind, unit, target in (("idle", "pages", 80), ("busy", "pages/mission", 100)):
         for fleet, read in pages.items():
             bench.count(names[kind], read[kind], unit, target, fleet.label)
-    least = {fleet.active: fleet for fleet in reversed(fleets)}  # each with its least history
+    least = {fleet.active: fleet for fleet in reversed(fleets)}  # each with its shortest history
     small, large = least[min(least)], least[max(least)]
     if small != large:
         name = f"{names['idle']}, largest / smallest fleet"
@@ -89,14 +81,15 @@ def passes(bench: Bench) -> None:
 
 
 def one_mission(bench: Bench) -> None:
-    """The intervals of one mission with 15 events, the most that a fleet has; another each time."""
+    """The intervals of one mission with 15 events, the most that a mission has here; each turn asks
+    for another one."""
     name = "mission_intervals of one mission"
     bench.report.begin(name)
     query = "select * from scooters_ops.mission_intervals where mission_id = %s"
     missions = range(15, bench.fleet.active + 1, 16)
     ones, intervals = [], []
     with bench.databases.session(bench.fleet.database) as session:
-        for turn in range(-WARM_UP_TURNS, bench.turns.quick):
+        for turn in range(-bench.turns.warm_up, bench.turns.quick):
             mission = f"mission-{missions[turn * 31 % len(missions)]}"
             one, asked = session.timed(ONE)[0], session.timed(query, [mission])[0]
             if turn >= 0:
@@ -108,24 +101,24 @@ def one_mission(bench: Bench) -> None:
 
 
 def whole_fleet(bench: Bench) -> None:
-    """What finds the same news by evaluating every mission, the analyst's full query, and a new
-    config whose first pass looks at everybody; all in turns."""
+    """What evaluates the whole fleet, in turns: the two things that a pass is compared with, an
+    analyst's full query, and the first pass after a config change."""
     fleet, slow = bench.fleet, bench.turns.slow
     passes = min(fleet.steps // slow, 3)
-    bench.report.begin("the whole fleet", slow)
+    bench.report.begin("evaluating the whole fleet", slow)
     times: Times = defaultdict(list)
     with bench.databases.copy(fleet.database) as session:
-        session.value(READ_ROWS)  # whatever is not in memory yet is read
+        session.value(READ_ROWS)  # so that everything is in memory
         for turn in range(slow):
-            moments = [fleet.moment(turn * passes + n) for n in range(passes)]
-            for name, rival in (("worker", seed_worker), ("view", plain_view_pass)):
+            times_of_passes = [fleet.time_of(turn * passes + n) for n in range(passes)]
+            for name, baseline in (("worker", seed_worker), ("view", plain_view_pass)):
                 with session.connection.transaction(force_rollback=True):
-                    taken = clocked(rival, session.connection, moments[0], fleet.due)
-                times[name].append(taken)
-            times["pass"] += [session.detect(moment, fleet.due) for moment in moments]
+                    seconds = clocked(baseline, session.connection, times_of_passes[0], fleet.due)
+                times[name].append(seconds)
+            times["pass"] += [session.detect(as_of, fleet.due) for as_of in times_of_passes]
             times["read"].append(clocked(session.value, READ_ROWS))
             times["timeouts"].append(clocked(session.value, TIMEOUTS))
-            times["change"].append(_config_change(bench, session, moments[-1], turn))
+            times["change"].append(_config_change(bench, session, times_of_passes[-1], turn))
             session.execute("vacuum analyze scooters_ops.mission_wakeups")
             bench.report.advance()
     large = bench.at_large
@@ -141,31 +134,31 @@ def whole_fleet(bench: Bench) -> None:
     bench.ratio(name, times["change"], times["view"], large(1.5))
 
 
-def _config_change(bench: Bench, session: Session, moment: datetime, turn: int) -> float:
-    """The seconds from a new config to the end of the pass that looked at everybody.
+def _config_change(bench: Bench, session: Session, as_of: datetime, turn: int) -> float:
+    """The seconds from a new config to the end of the pass that evaluated every mission.
 
-    What is new concerns no planned point, so that nobody becomes overdue by it.
+    The change affects no planned point, so that no mission becomes overdue by it.
     """
     changed = deepcopy(dict(bench.config))
     changed["detection"]["default_job_eta_seconds"] += 1 + turn
     apply, detect = "scooters_ops.apply_config(%s)", "scooters_ops.detect_timeouts(%s)"
     last = session.value("select max(pass_id) from scooters_ops.detection_passes")
-    taken = clocked(session.execute, f"select {apply}", [json.dumps(changed)])
-    taken += clocked(session.execute, f"select {detect}", [moment])
-    looked_at = session.value(
+    seconds = clocked(session.execute, f"select {apply}", [json.dumps(changed)])
+    seconds += clocked(session.execute, f"select {detect}", [as_of])
+    evaluated = session.value(
         "select sum(missions) from scooters_ops.detection_passes where pass_id > %s", [last]
     )
-    WrongCount.unless("looked at after a change of config", looked_at, bench.fleet.active)
-    return taken
+    WrongCount.unless("evaluated after a config change", evaluated, bench.fleet.active)
+    return seconds
 
 
 def storm(bench: Bench) -> None:
-    """Every mission due at once and overdue, none of them notified: the job that pg_cron runs,
-    beside the plain view pass. Both insert the same; each runs on a copy of its own that it finds
-    in memory, so that neither wades through what another left."""
-    start = bench.fleet.start - timedelta(hours=1)  # passes as of now find all of it overdue
-    fleet = bench.databases.woken(replace(bench.fleet, start=start))
-    bench.report.begin("a storm", bench.turns.slow)
+    """Every mission is due and overdue, and none is notified: the job that pg_cron runs, in turns
+    with the plain view pass. Both insert the same rows. Each runs on a fresh copy that is in
+    memory, so that neither meets dead rows of the other."""
+    start = bench.fleet.start - timedelta(hours=1)  # so that every mission is overdue now
+    fleet = bench.databases.unevaluated(replace(bench.fleet, start=start))
+    bench.report.begin("a storm: every mission due at once", bench.turns.slow)
     views, jobs = [], []
     for _ in range(bench.turns.slow):
         with bench.databases.copy(fleet.database) as session:
@@ -177,7 +170,7 @@ def storm(bench: Bench) -> None:
             jobs.append(clocked(session.execute, "call scooters_ops.detect_in_batches()"))
             of_passes = "select {} from scooters_ops.detection_passes"
             found = session.value(of_passes.format("sum(inserted)"))
-            WrongCount.unless("found by a storm's passes", found, fleet.active)
+            WrongCount.unless("found by the passes of a storm", found, fleet.active)
             largest = session.value(of_passes.format("max(missions)"))
         bench.report.advance()
     bound = bench.config["detection"]["batch_size"]
@@ -190,12 +183,12 @@ insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_
 select 'mission-' || 1 + (:first::int + n * 97) % :fleet, 'point-1', 'point_arrived', now()
 from generate_series(1, :batch) as n;
 """
-"""pgbench's script: a batch of events of missions all over the fleet."""
+"""pgbench's script: a batch of events, of missions all over the fleet."""
 
 
 def inserts(bench: Bench) -> None:
-    """Events a second with the triggers, over those without. pgbench is the client: it takes
-    little of the cores itself. Between turns the wake-ups go, as passes would take them."""
+    """Events a second with the triggers, divided by those without. The client is pgbench, which
+    itself needs little CPU. Between turns the wake-ups are removed, as passes would do."""
     triggers = "alter table scooters_ops.missions_history {} trigger user"
     with bench.databases.copy(bench.fleet.database) as session:
         for clients, batch in product((1, 8), (1, 1000)):
@@ -237,22 +230,22 @@ MOVE: LiteralString = """
         %(as_of)s::timestamptz - %(distance)s::interval * (i::float8 / %(active)s)
     from generate_series(1 + %(turn)s::int %% %(slices)s, %(active)s, %(slices)s) as i
     """
-"""A tenth of the missions arrive at a point outside their plan, where each may stay for 450 s."""
+"""A tenth of the missions arrive at a point outside their plan, where the limit is 450 s."""
 SIZE = "select pg_total_relation_size('scooters_ops.mission_wakeups')"
 
 
 def day(bench: Bench) -> None:
-    """A busy day's wake-ups: whether their table stops growing, and what its age costs a pass.
+    """The wake-ups of a busy day: whether their table stops growing, and what its age costs a pass.
 
-    A tenth of the fleet moves each 40 s, so that each mission has an event each 400 s and its
-    deadline goes on; a pass follows, and a vacuum of the wake-ups, since far more of them than
-    autovacuum's threshold have come and gone. After a few such rounds the rest of a day is the
-    same again: the table has the size that it keeps. The pass before the day is one on a copy
-    whose wake-ups were written anew (vacuum full): nothing else differs.
+    Every 40 s a tenth of the fleet moves, so that each mission has an event every 400 s, which
+    moves its deadline. A pass follows, then a vacuum of the wake-ups, as autovacuum would run:
+    far more rows than its threshold have come and gone. After a few such rounds the table keeps
+    its size, and the rest of the day would be the same. A pass before the day is one on a copy
+    whose wake-ups were rewritten by vacuum full; nothing else differs.
     """
     fleet, due = bench.fleet, bench.fleet.due
     facts = {"active": fleet.active, "slices": SLICES, "distance": BETWEEN_PASSES}
-    bench.report.begin("a day", bench.turns.day)
+    bench.report.begin("a day of wake-ups", bench.turns.day)
     sizes, before, after = [], [], []
     aged = bench.databases.copied(fleet.database)
     with bench.databases.session(aged) as session:
@@ -266,18 +259,18 @@ def day(bench: Bench) -> None:
         wakeups = session.value("select count(*) from scooters_ops.mission_wakeups")
         WrongCount.unless("wake-ups after a day", wakeups, fleet.active)
         session.execute("vacuum analyze")
-        moments = session.connection.execute(
+        due_times = session.connection.execute(
             "select due_at from scooters_ops.mission_wakeups order by due_at"
         ).fetchall()
-    with bench.databases.copy(aged) as renewed, bench.databases.session(aged) as session:
-        renewed.execute("vacuum full analyze scooters_ops.mission_wakeups")
+    with bench.databases.copy(aged) as rewritten, bench.databases.session(aged) as session:
+        rewritten.execute("vacuum full analyze scooters_ops.mission_wakeups")
         for turn in range(bench.turns.few + 1):
-            (last,), (following,) = moments[due * (turn + 1) - 1 : due * (turn + 1) + 1]
-            moment = last + (following - last) / 2
-            taken = renewed.detect(moment, due), session.detect(moment, due)
+            (last,), (following,) = due_times[due * (turn + 1) - 1 : due * (turn + 1) + 1]
+            as_of = last + (following - last) / 2
+            seconds = rewritten.detect(as_of, due), session.detect(as_of, due)
             if turn > 0:
-                before.append(taken[0])
-                after.append(taken[1])
+                before.append(seconds[0])
+                after.append(seconds[1])
     half = len(sizes) // 2
     growth = max(sizes[half:]) / max(sizes[:half])
     bench.count(

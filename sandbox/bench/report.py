@@ -1,4 +1,4 @@
-"""What the benchmark says: figures, the table of them, and how far it is."""
+"""What the benchmark prints: figures, as rows of a table, and its progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-ROW = "{:<54} {:<9} {:>14} {:<16} {:>3}  {}"
+from sandbox.commands import StatusLine
+
+ROW = "{:<54} {:<9} {:>16} {:<14} {:>3}  {}"
 BAR_CELLS = 24
 
 
@@ -16,12 +18,12 @@ BAR_CELLS = 24
 class Figure:
     """One row of the table.
 
-    scale    active missions, and events of finished missions where there are any: "10k +1M"
-    unit     "×": a ratio; else what is counted
-    target   the bound, itself allowed: `measured` is to be at most, or at least, that;
-             None: there is none at this scale
-    turns    repetitions of what was measured and of what it is compared with; 1: counted once
-    detail   the medians behind a ratio, and whatever else one must know to read it; JSON only
+    scale     active missions and events of finished missions: "10k +1M"
+    unit      "×" for a ratio; otherwise what is counted
+    target    the highest value of `measured` that is allowed; None: no target at this scale
+    at_least  the target is the lowest allowed value instead
+    turns     how often both sides of a ratio were measured; 1: counted once
+    detail    the medians behind a ratio; only in the JSON
     """
 
     name: str
@@ -58,12 +60,12 @@ class Figure:
 
 
 class Report:
-    """Prints each figure as it comes, and keeps it; in between says what is being done: on a
-    terminal as a bar that is written over, elsewhere as a line for each step, on standard error."""
+    """Prints each figure and keeps it. Between figures it shows the progress on standard error: as
+    a bar on a terminal, as a line for each step elsewhere."""
 
     def __init__(self) -> None:
         self.figures: list[Figure] = []
-        self._is_terminal = sys.stderr.isatty()
+        self._status = StatusLine(sys.stderr)
         self._started = time.monotonic()
         self._step, self._total, self._done = "", 0, 0
 
@@ -73,10 +75,10 @@ class Report:
         return f"{minutes}:{seconds:02}"
 
     def begin(self, step: str, total: int = 0) -> None:
-        """A step begins; `total`: how much there is to advance, 0 where that is not known."""
+        """Begin a step. `total` is how much there is to advance; 0: unknown."""
         self._step, self._total, self._done = step, total, 0
-        if not self._is_terminal:
-            print(f"[{self.elapsed}] {step}", file=sys.stderr, flush=True)
+        if not self._status.is_terminal:
+            self._status.show(f"[{self.elapsed}] {step}")
         self.advance(0)
 
     def advance(self, amount: int = 1) -> None:
@@ -85,10 +87,11 @@ class Report:
         if self._total:
             share = min(self._done / self._total, 1)
             bar = f" [{'#' * round(share * BAR_CELLS):<{BAR_CELLS}}] {share:4.0%}"
-        self._write_over(f"[{self.elapsed}]{bar} {self._step}")
+        if self._status.is_terminal:
+            self._status.show(f"[{self.elapsed}]{bar} {self._step}")
 
     def say(self, line: object) -> None:
-        self._write_over("")
+        self._status.clear()
         print(line, flush=True)
 
     def add(self, figure: Figure) -> None:
@@ -96,7 +99,3 @@ class Report:
             self.say(ROW.format("figure", "scale", "measured", "target", "n", "").rstrip())
         self.figures.append(figure)
         self.say(figure)
-
-    def _write_over(self, line: str) -> None:
-        if self._is_terminal:
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)

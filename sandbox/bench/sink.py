@@ -1,9 +1,9 @@
-"""A server that answers like Telegram as fast as Python can. Run as `python -m sandbox.bench.sink`.
+"""A server that answers like Telegram, as fast as Python can: `python -m sandbox.bench.sink`.
 
-Its first line on standard output is its port. A message to the chat PROBE gets a line of its own:
-the moment of its arrival, in seconds of the clock that all processes of a machine share. A GET
-answers with what came since the last GET: {"messages": 20000, "seconds": 17.2}, from the first
-arrival to the last.
+The first line of its output is its port. For each message to the chat PROBE it prints a line with
+the time of arrival (time.monotonic, which all processes of a machine share). A GET returns what
+has arrived since the last GET: {"messages": 20000, "seconds": 17.2}, where the seconds are those
+from the first arrival to the last.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
 
 
 class Ledger:
-    """What has arrived."""
+    """Counts what arrives."""
 
     def __init__(self) -> None:
         self.messages = 0
@@ -40,7 +40,7 @@ class Ledger:
 
 
 class Connection(asyncio.Protocol):
-    """One client: HTTP/1.1, kept alive, one request at a time, with Content-Length."""
+    """One client: HTTP/1.1 with keep-alive, one request at a time, with Content-Length."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""What passes and views are compared with, each written as well as a good engineer would."""
+"""What passes and views are compared with, each as efficient as a good engineer would write it."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ PLAIN_VIEW: LiteralString = """
     order by started_at
     on conflict (idempotency_token) do nothing
     """
-"""A pass without wake-ups: `mission_timeouts`, as of a moment, over every mission. Leaves the same
-notifications as a pass, and spares itself the facts of those that are known."""
+"""A pass without wake-ups: it evaluates `mission_timeouts` over every mission at a time. It leaves
+the same notifications as a pass, and builds no facts for notifications that exist already."""
 
 READ_ROWS: LiteralString = """
     select
@@ -59,7 +59,7 @@ READ_ROWS: LiteralString = """
         (select count(*) || max(mission_id) || max(point_id) || max(type) || max(occurred_at)
          || max(history_id) from scooters_ops.missions_history)
     """
-"""Every column that an evaluation of the whole fleet must see, of every row."""
+"""Reads every column that an evaluation of the whole fleet needs, of every row."""
 
 TIMEOUTS: LiteralString = """
     select
@@ -68,11 +68,11 @@ TIMEOUTS: LiteralString = """
         bool_or(is_open), bool_or(is_overdue)
     from scooters_ops.mission_timeouts
     """
-"""The analyst's full query: each column of each row, with nothing to send."""
+"""An analyst's query over every column and row, without sending the rows."""
 
 
 def plain_view_pass(connection: psycopg.Connection[Any], as_of: datetime, expected: int) -> None:
-    """Raises WrongCount."""
+    """Run the pass. Raises WrongCount."""
     inserted = connection.execute(PLAIN_VIEW, {"as_of": as_of}).rowcount
     WrongCount.unless("inserted by the plain view pass", inserted, expected)
 
@@ -114,11 +114,12 @@ INSERT: LiteralString = """
 
 
 def seed_worker(connection: psycopg.Connection[Any], as_of: datetime, expected: int) -> None:
-    """What an application's worker does each time: fetch the missions under way with their plan
-    and events, compute in Python what is open and overdue, insert it. Within a transaction.
+    """What an application's worker would do at each turn: read the active missions with their
+    plans and events, find the open and overdue intervals in Python, and insert them. To be called
+    in a transaction.
 
-    One query a table, filtered by the server, which also adds up the jobs of a point. It may know
-    less than the views: what closed overdue, was skipped or is not in the plan is left out.
+    It makes one query per table; the server filters the rows and adds up a point's jobs. It does
+    less than the views: it ignores closed intervals, skipped points and points outside the plan.
     Raises WrongCount.
     """
     [(config,)] = connection.execute("select config from scooters_ops.config_in_force").fetchall()
@@ -131,7 +132,7 @@ def seed_worker(connection: psycopg.Connection[Any], as_of: datetime, expected: 
         stops[mission][point] = eta
     events: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for mission, point, kind, occurred_at in connection.execute(EVENTS, (as_of,)):
-        # Apps repeat themselves: of one type at one point the earliest counts.
+        # Apps repeat events: only the earliest of one type at one point counts.
         events[mission].setdefault((point, kind), occurred_at)
 
     overdue = []

@@ -1,5 +1,8 @@
-"""What a drain is compared with: `python -m sandbox.bench.bare URL COUNT AT_ONCE` POSTs so often by
-one httpx.AsyncClient, with so many requests at once, and does nothing else."""
+"""What a drain is compared with: `python -m sandbox.bench.bare_httpx URL COUNT AT_ONCE`.
+
+It sends COUNT POST requests, AT_ONCE of them at a time, by one httpx.AsyncClient, and does nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ BODY = {
     "parse_mode": "HTML",
     "link_preview_options": {"is_disabled": True},
 }
-"""As Telegram's channel sends it; the text is as long as those of the notifier's."""
+"""What the notifier sends to Telegram; the text is about as long as its texts."""
 
 
 async def main(url: str, count: int, at_once: int) -> None:

@@ -1,0 +1,175 @@
+"""One trial's database, stand-ins and notifications.
+
+The stand-ins live in this process and outlive every notifier.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import dict_row
+
+from sandbox.postgres import Postgres
+from sandbox.standins import (
+    Entry,
+    RandomFaults,
+    StandIn,
+    TelegramStandIn,
+    TrackerStandIn,
+    telegram_faults,
+    tracker_faults,
+)
+from sandbox.torture.settings import Settings
+from sandbox.torture.tokens import name_of
+
+LOGIN = "torture_notifier"
+"""A database user whose only role is scooters_ops_notifier."""
+BOT = "110201543"
+ORGANIZATION = "8017263"
+NOTIFICATIONS_AT_ONCE = 500
+"""How many notifications one transaction makes."""
+
+
+@dataclass
+class Scene:
+    """A database with a config, and two stand-ins. Only the thread that started PostgreSQL may use
+    it."""
+
+    server: Postgres
+    database: str
+    telegram: TelegramStandIn
+    tracker: TrackerStandIn
+    settings: Settings
+    notifications: int = 0
+    _connection: psycopg.Connection[Any] | None = None
+
+    @property
+    def stand_ins(self) -> tuple[StandIn, StandIn]:
+        return self.telegram, self.tracker
+
+    def set_up(self, seed: str) -> None:
+        """Apply the config and switch on the random faults."""
+        config = self.settings.config(self.telegram.base_url, self.tracker.base_url)
+        self.query("select scooters_ops.apply_config(%s)", json.dumps(config))
+        timeout = self.settings.timeout_seconds if self.settings.exceeds_timeout else None
+        for stand_in, faults in (
+            (self.telegram, telegram_faults(self.telegram, timeout)),
+            (self.tracker, tracker_faults(self.tracker, timeout)),
+        ):
+            stand_in.answer_seconds = self.settings.answer_seconds
+            if self.settings.faults:
+                stand_in.chance = RandomFaults(seed, self.settings.faults, faults, name_of)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def query(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows, as the superuser; reconnects after a lost connection."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self.server.conninfo(self.database), autocommit=True, row_factory=dict_row
+            )
+        cursor = self._connection.execute(query, parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def query_as_notifier(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """Rows, as a user who may do no more than a notifier."""
+        conninfo = make_conninfo(self.server.conninfo(self.database), user=LOGIN)
+        with psycopg.connect(conninfo, autocommit=True, row_factory=dict_row) as connection:
+            return connection.execute(query, parameters or None).fetchall()
+
+    @contextmanager
+    def changed(self, statement: str, *parameters: Any) -> Iterator[None]:
+        """Run a statement for the length of the block; it is rolled back afterwards."""
+        self.query("select")
+        assert self._connection is not None
+        with self._connection.transaction(force_rollback=True):
+            self.query(statement, *parameters)
+            yield
+
+    def notify(self, count: int) -> None:
+        """Make this many notifications: each a job skipped in a mission of its own."""
+        end = self.notifications + count
+        while self.notifications < end:
+            first = self.notifications + 1
+            last = min(self.notifications + NOTIFICATIONS_AT_ONCE, end)
+            self.query(
+                """
+                select scooters_ops.create_mission(jsonb_build_object(
+                    'mission_id', 'm' || n,
+                    'performer_id', 'c' || n,
+                    'attributes', jsonb_build_object('zone', 'z' || n %% %s),
+                    'points', jsonb_build_array(jsonb_build_object(
+                        'point_id', 'p1',
+                        'eta_seconds', 600,
+                        'jobs', jsonb_build_array(
+                            jsonb_build_object('job_id', 'j1', 'type', 'pickup')
+                        )
+                    ))
+                ))
+                from generate_series(%s::integer, %s::integer) as n
+                """,
+                self.settings.chats,
+                first,
+                last,
+            )
+            self.query(
+                "select scooters_ops.skip_job('m' || n, 'p1', 'j1')"
+                " from generate_series(%s::integer, %s::integer) as n",
+                first,
+                last,
+            )
+            self.notifications = last
+
+    @property
+    def accepted_count(self) -> int:
+        """How many messages and tickets the stand-ins have."""
+        return len(self.telegram.messages) + len(self.tracker.tickets)
+
+    def states(self) -> Counter[str]:
+        """How many recipients are in each state; `unplanned` counts notifications."""
+        rows = self.query(
+            "select state, count(*) from scooters_ops.notification_recipients group by state"
+            " union all select 'unplanned', count(*)"
+            " from scooters_ops.monitoring_notifications where planned_at is null"
+        )
+        return Counter({row["state"]: row["count"] for row in rows if row["count"]})
+
+    def entries_of(self, sender: str) -> list[Entry]:
+        """Every request of this notifier that a stand-in has read."""
+        return [
+            entry
+            for stand_in in self.stand_ins
+            for entry in stand_in.ledger
+            if self.sender_of(stand_in, entry) == sender
+        ]
+
+    def sender_of(self, stand_in: StandIn, entry: Entry) -> str:
+        """The notifier that sent a request: each has tokens of its own."""
+        return stand_in.token_of(entry.call).removeprefix(f"{BOT}:")
+
+    def recorded_since(self, at: float) -> int:
+        """How many recipients were recorded as sent since this time (seconds since 1970)."""
+        (row,) = self.query(
+            "select count(*) from scooters_ops.notification_deliveries"
+            " where sent_at >= to_timestamp(%s)",
+            at,
+        )
+        return int(row["count"])
+
+    def leased_by(self, pid: int) -> int:
+        """How many recipients the notifier with this process id has leased."""
+        (row,) = self.query(
+            "select count(*) from scooters_ops.notification_recipients"
+            " where state = 'sending' and leased_by like %s",
+            f"%:{pid}:%",
+        )
+        return int(row["count"])
