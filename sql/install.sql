@@ -15,8 +15,8 @@ set search_path = pg_catalog, pg_temp;
 
 -- config/: what config says
 \ir config/json_path.sql
-\ir config/is_deeper.sql
-\ir config/checked_json.sql
+\ir config/exceeds_depth.sql
+\ir config/validate_json.sql
 \ir config/config_schema.sql
 \ir config/config_history.sql
 \ir config/config_in_force.sql
@@ -27,10 +27,11 @@ set search_path = pg_catalog, pg_temp;
 \ir config/recipients_for.sql
 
 -- missions/: what the mission service calls
+\ir missions/event_types.sql
 \ir missions/mission_overview.sql
-\ir missions/shallow.sql
+\ir missions/truncate_deep_attributes.sql
 \ir missions/mission_facts.sql
-\ir missions/follow_history.sql
+\ir missions/update_mission_status.sql
 \ir missions/refuse_oversized.sql
 \ir missions/mission_schema.sql
 \ir missions/create_mission.sql
@@ -40,7 +41,6 @@ set search_path = pg_catalog, pg_temp;
 
 -- intervals/: the one definition of an interval and of a timeout
 \ir intervals/longest_seconds.sql
-\ir intervals/opens_or_closes_interval.sql
 \ir intervals/mission_events.sql
 \ir intervals/mission_routes.sql
 \ir intervals/mission_stops.sql
@@ -62,7 +62,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/detect_timeouts.sql
 \ir detection/detect_in_batches.sql
 \ir detection/detect_for_a_minute.sql
-\ir detection/prune.sql
+\ir detection/prune_bookkeeping.sql
 \ir detection/prune_notifications.sql
 \ir detection/prune_in_batches.sql
 \ir detection/detection_status.sql

@@ -729,7 +729,7 @@ def test_every_keyword_of_the_schemas_is_one_that_the_database_checks(
         else database.value("select scooters_ops.mission_schema()")
     )
     keywords = {key for node in schema_nodes(schema) for key in node} - ANNOTATIONS
-    checker = (ROOT / "sql/config/checked_json.sql").read_text("utf-8")
+    checker = (ROOT / "sql/config/validate_json.sql").read_text("utf-8")
     assert {
         key for key in keywords if f"'{key}'" not in checker and f"'{{{key}," not in checker
     } <= {"oneOf"}
