@@ -295,7 +295,8 @@ class Installation:
         except psycopg.Error:  # for good, or until what is deferred is there
             self._deferred.append(statement)
             return
-        if function and self._stands_on_deferred(function["name"]):
+        looks_at_views = statement.words.startswith("do ") and self._deferred_views
+        if looks_at_views or (function and self._stands_on_deferred(function["name"])):
             self._deferred.append(statement)
 
     def _stands_on_deferred(self, name: str) -> bool:

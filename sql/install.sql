@@ -1,19 +1,19 @@
--- Table of contents of all that can be rebuilt, in the order of dependency.
--- psql -1 -f sql/install.sql replaces all of it, as often as you like, and waits until
--- nobody uses a view or a trigger. make migrate reads this list and leaves alone what
--- is in place: so it locks nobody out.
+-- Everything that can be rebuilt, in order of dependency. "psql -1 -f sql/install.sql"
+-- replaces all of it, as often as you like, and waits until nobody uses a view or a
+-- table. "make migrate" reads this list and skips what is already installed, so it
+-- locks nobody out.
 \set ON_ERROR_STOP on
 \encoding UTF8
 set client_min_messages = warning;
 set standard_conforming_strings = on;
--- Names in views, defaults and SQL functions are bound as they are made: to what this
--- path finds, and never to what somebody put into public.
+-- Names in views, defaults and SQL functions are bound when these are created: with
+-- this path, never to what somebody put into public.
 set search_path = pg_catalog, pg_temp;
 
 \ir roles.sql
 \ir comments.sql
 
--- config/: what config says
+-- config/: check and apply a config, and what the one in force says
 \ir config/json_path.sql
 \ir config/exceeds_depth.sql
 \ir config/validate_json.sql
@@ -21,7 +21,6 @@ set search_path = pg_catalog, pg_temp;
 \ir config/config_history.sql
 \ir config/config_in_force.sql
 \ir config/timeout_rules.sql
-\ir config/job_type_etas.sql
 \ir config/apply_config.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
@@ -57,6 +56,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/try_detection_lock.sql
 \ir detection/wait_for_detection_lock.sql
 \ir detection/due_missions.sql
+\ir detection/due_batches.sql
 \ir detection/wake_missions.sql
 \ir detection/detect_timeouts_of.sql
 \ir detection/detect_timeouts.sql
@@ -110,5 +110,9 @@ set search_path = pg_catalog, pg_temp;
 \ir board/board_notifications.sql
 \ir board/board.sql
 \ir board/board_mission.sql
+
+-- after everything else
+\ir inherited_comments.sql
+\ir retired.sql
 
 reset search_path;

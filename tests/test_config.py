@@ -32,6 +32,7 @@ from notifier.config import (
     read_json,
     warnings,
 )
+from notifier.templates import NOTIFICATION_TYPES
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config
@@ -673,16 +674,15 @@ def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
         },
     )
     assert database.rows(
-        "select detection_enabled, default_job_eta, notify_within from scooters_ops.config_in_force"
+        "select detection_enabled, default_job_eta, notify_within, job_eta_seconds"
+        " from scooters_ops.config_in_force"
     ) == [
         {
             "detection_enabled": False,
             "default_job_eta": timedelta(seconds=0.5),
             "notify_within": timedelta(seconds=90),
+            "job_eta_seconds": {"pickup": 61},
         }
-    ]
-    assert database.rows("select * from scooters_ops.job_type_etas") == [
-        {"type": "pickup", "eta": timedelta(seconds=61)}
     ]
     (rule,) = database.rows(
         "select * from scooters_ops.timeout_rules where type = 'timeout_in_point'"
@@ -732,7 +732,7 @@ def test_every_keyword_of_the_schemas_is_one_that_the_database_checks(
     checker = (ROOT / "sql/config/validate_json.sql").read_text("utf-8")
     assert {
         key for key in keywords if f"'{key}'" not in checker and f"'{{{key}," not in checker
-    } <= {"oneOf"}
+    } <= {"oneOf", "maxJobs"}  # create_mission checks maxJobs
     for node in schema_nodes(schema):
         checked = node.keys() - ANNOTATIONS - {"$defs"}
         # These decide alone: the database does not look at what stands beside them.
@@ -753,6 +753,23 @@ def test_the_databases_schema_is_the_notifiers(database: TestDatabase) -> None:
     assert database.value("select scooters_ops.config_schema()") == json.loads(
         json.dumps(json_schema())
     )
+
+
+def test_the_notifier_and_the_config_know_the_notification_types_of_the_database(
+    database: TestDatabase,
+) -> None:
+    types = database.values(
+        "select unnest(enum_range(null::scooters_ops.monitoring_notification_type))::text"
+    )
+    assert types == [*NOTIFICATION_TYPES]
+    rules = database.values(
+        "select jsonb_object_keys(scooters_ops.config_schema() #> '{$defs,Timeouts,properties}')"
+    )
+    assert {*rules} == {*types} - {"job_skipped"}
+    comment = database.value(
+        "select obj_description('scooters_ops.monitoring_notification_type'::regtype)"
+    )
+    assert all(type in comment for type in types)
 
 
 # --- Both agree, whatever the document ----------------------------------------------------------

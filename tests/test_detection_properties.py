@@ -319,7 +319,7 @@ class World:
             self.pass_as_of(self.as_of)
 
     def prune(self) -> None:
-        self.database.value("select scooters_ops.prune()")
+        self.database.value("select scooters_ops.prune_bookkeeping()")
 
     def pass_as_of(self, as_of: datetime) -> tuple[set[str], set[str]]:
         """One pass: the tokens before it, and those that it inserted."""

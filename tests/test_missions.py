@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -132,7 +133,7 @@ def test_one_job_id_may_stand_at_two_points(database: TestDatabase) -> None:
     [
         (
             changed("points", 2, {"point_id": "p1", "eta_seconds": 1}),
-            'mission "m1": point "p1" stands twice',
+            'mission "m1": point "p1" is listed twice',
         ),
         (
             changed("points", 1, "position", 1),
@@ -140,7 +141,7 @@ def test_one_job_id_may_stand_at_two_points(database: TestDatabase) -> None:
         ),
         (
             changed("points", 0, "jobs", 2, {"job_id": "j1", "type": "pickup"}),
-            'mission "m1": job "j1" stands twice at point "p1"',
+            'mission "m1": job "j1" is listed twice at point "p1"',
         ),
         (changed("points", 1, "eta_seconds", -1), "points[1].eta_seconds: must be at least 0"),
         (
@@ -405,7 +406,7 @@ REFUSED: list[tuple[str, type[psycopg.Error], str]] = [
     (
         "'m1', 'mission_completed', 'p1'",
         psycopg.errors.InvalidParameterValue,
-        'mission "m1": mission_completed is of the whole mission and takes no point_id ("p1")',
+        'mission "m1": mission_completed concerns the whole mission and takes no point_id ("p1")',
     ),
     (
         "'m1', null",
@@ -507,3 +508,52 @@ def test_an_identifier_too_long_for_a_token_never_reaches_a_pass(
             " values (%(mission_id)s, %(point_id)s, 'point_arrived', now())",
             names,
         )
+
+
+# --- The types of events ------------------------------------------------------------------------
+
+TYPES_OF = {
+    kind: f"select unnest(scooters_ops.{kind}())"
+    for kind in ("mission_start_types", "point_event_types", "mission_end_types")
+}
+
+
+def test_the_tables_agree_with_the_event_types(database: TestDatabase) -> None:
+    """A check and statistics cannot be changed with the function, so they repeat its names."""
+    point_types = database.values(TYPES_OF["point_event_types"])
+    for definition in database.values(
+        """
+        select pg_get_constraintdef(oid) from pg_constraint
+        where conname = 'missions_history_point_id_check'
+        union all
+        select pg_get_statisticsobjdef_expressions(oid)::text from pg_statistic_ext
+        where stxname = 'missions_history_events_stats'
+        """
+    ):
+        assert re.findall(r"\'(\w+_\w+)\'", definition) == point_types
+
+
+def test_the_comments_name_every_event_type(database: TestDatabase) -> None:
+    types = {type for query in TYPES_OF.values() for type in database.values(query)}
+    comments = database.values(
+        """
+        select col_description(attrelid, attnum) from pg_attribute
+        where attname = 'type' and attrelid in (
+            'scooters_ops.missions_history'::regclass, 'scooters_ops.mission_events'::regclass
+        )
+        """
+    )
+    for comment in comments:
+        assert set(re.findall(r"(?:mission|point)_\w+", comment)) == types
+
+
+def test_an_event_type_opens_an_interval_unless_it_ends_the_mission(
+    database: TestDatabase,
+) -> None:
+    opened = "select scooters_ops.interval_type_opened_by(%s)::text"
+    for kind, query in TYPES_OF.items():
+        for type in database.values(query):
+            assert database.value("select scooters_ops.opens_or_closes_interval(%s)", type)
+            assert (database.value(opened, type) is None) == (kind == "mission_end_types")
+    assert not database.value("select scooters_ops.opens_or_closes_interval('scanned')")
+    assert database.value(opened, "scanned") is None

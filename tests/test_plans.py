@@ -228,7 +228,7 @@ QUERY_OF_INDEX = {
     "event_keys_pkey": (
         "select scooters_ops.record_event_once('m77', 'mission_started', null, null, 'k')"
     ),
-    "event_keys_created_at_idx": "select scooters_ops.prune()",
+    "event_keys_created_at_idx": "select scooters_ops.prune_bookkeeping()",
 }
 """As the index's comment names it."""
 

@@ -282,7 +282,7 @@ def test_checking_a_config_costs_as_much_as_it_is_long(database: TestDatabase) -
 
     def milliseconds(count: int) -> float:
         (plan,) = database.value(
-            "explain (analyze, format json) select scooters_ops.checked_json("
+            "explain (analyze, format json) select scooters_ops.validate_json("
             "jsonb_build_object('routes', (select jsonb_agg(%s::jsonb) from"
             " generate_series(1, %s))), scooters_ops.config_schema() - 'required')",
             json.dumps(route),

@@ -333,7 +333,7 @@ def test_no_function_looks_into_a_hostile_public(
     assert call(hostile, "select scooters_ops.board('timeout_in_point', 'Omsk', 'c')")
     assert call(hostile, "select scooters_ops.board()")
     assert call(hostile, "select scooters_ops.board_mission('m1')")["mission_id"] == "m1"
-    call(hostile, "select scooters_ops.prune()")
+    call(hostile, "select scooters_ops.prune_bookkeeping()")
     # The triggers on the plan and on history.
     database.connection.execute("set search_path = pg_catalog")
     hostile.execute(b"update scooters_ops.missions_history set type = type")

@@ -1,7 +1,8 @@
--- Is this JSON nested deeper than so many levels?
--- A number or a text is 0 deep, [] is 1, {"a": [1]} is 2. It looks no further down than
--- it must: what is too deep to be walked is as quickly refused as anything else.
-create or replace function scooters_ops.is_deeper(value jsonb, levels integer)
+-- Is a JSON value nested more than max_depth levels deep?
+-- A number or a string has depth 0, [] has 1, {"a": [1]} has 2. It looks only max_depth
+-- levels down, so that a value too deep to be walked is refused as quickly as any
+-- other.
+create or replace function scooters_ops.exceeds_depth(value jsonb, max_depth integer)
 returns boolean
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
@@ -9,12 +10,12 @@ as $$
 select jsonb_path_exists(
     value,
     format(
-        'strict $.**{%s} ? (@.type() == "object" || @.type() == "array")', levels
+        'strict $.**{%s} ? (@.type() == "object" || @.type() == "array")', max_depth
     )::jsonpath
 )
 $$;
 
-comment on function scooters_ops.is_deeper(jsonb, integer) is
-'Whether a JSON value is nested more than so many levels deep: 1 is an array or object of nothing but numbers, texts and the like.';
+comment on function scooters_ops.exceeds_depth(jsonb, integer) is
+'Whether a JSON value is nested more than max_depth levels deep. An array or object that holds only scalars is one level deep.';
 
-revoke execute on function scooters_ops.is_deeper(jsonb, integer) from public;
+revoke execute on function scooters_ops.exceeds_depth(jsonb, integer) from public;

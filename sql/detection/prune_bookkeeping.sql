@@ -1,5 +1,5 @@
--- What has grown and is of no use any more?
-create or replace function scooters_ops.prune()
+-- Which of our own records are too old, and which wake-ups are redundant?
+create or replace function scooters_ops.prune_bookkeeping()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -7,25 +7,17 @@ as $$
 begin
     delete from scooters_ops.detection_passes
     using scooters_ops.config_in_force as in_force
-    where started_at < now() - make_interval(
-        secs => (in_force.config -> 'retention' -> 'passes_seconds')::double precision
-    );
+    where started_at < now() - in_force.passes_kept;
 
     delete from scooters_ops.event_keys
     using scooters_ops.config_in_force as in_force
-    where created_at < now() - make_interval(
-        secs => (
-            in_force.config -> 'retention' -> 'idempotency_keys_seconds'
-        )::double precision
-    );
+    where created_at < now() - in_force.idempotency_keys_kept;
 
     delete from scooters_ops.notifiers
     using scooters_ops.config_in_force as in_force
-    where seen_at < now() - make_interval(
-        secs => (in_force.config -> 'retention' -> 'notifiers_seconds')::double precision
-    );
+    where seen_at < now() - in_force.notifiers_kept;
 
-    -- While no pass takes them, wake-ups of one mission pile up; the earliest will do.
+    -- While no pass runs, the wake-ups of a mission pile up; its earliest is enough.
     if scooters_ops.try_detection_lock() then
         delete from scooters_ops.mission_wakeups
         where ctid in (
@@ -42,7 +34,7 @@ begin
 end
 $$;
 
-comment on function scooters_ops.prune() is
-'Deletes rows of detection_passes older than config''s retention.passes_seconds, idempotency keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, and wake-ups that an earlier one of the same mission makes needless.';
+comment on function scooters_ops.prune_bookkeeping() is
+'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, and wake-ups of missions that have an earlier one.';
 
-revoke execute on function scooters_ops.prune() from public;
+revoke execute on function scooters_ops.prune_bookkeeping() from public;

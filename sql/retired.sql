@@ -1,0 +1,35 @@
+-- Which views and functions of earlier versions are left over?
+-- They are dropped by the first installation an hour or more after the migration that
+-- retired them, when nobody can be within a call of them any more. A view that
+-- somebody's own view reads is kept.
+do $$
+declare
+    retired record;
+begin
+    for retired in
+        select
+            object.kind,
+            object.name
+        from (
+            values
+            ('0014_retired', 'view', 'job_type_etas'),
+            ('0014_retired', 'view', 'mission_routes_before_0014'),
+            ('0014_retired', 'view', 'timeout_rules_before_0014'),
+            ('0014_retired', 'function', 'checked_json(jsonb, jsonb, text, jsonb)'),
+            ('0014_retired', 'function', 'is_deeper(jsonb, integer)'),
+            ('0014_retired', 'function', 'shallow(jsonb)'),
+            ('0014_retired', 'function', 'follow_history(text[], text[])'),
+            ('0014_retired', 'function', 'prune()')
+        ) as object (migration_id, kind, name)
+        inner join scooters_ops._yoyo_migration as migration
+            on object.migration_id = migration.migration_id
+        where migration.applied_at_utc < now() at time zone 'UTC' - interval '1 hour'
+    loop
+        begin
+            execute format('drop %s if exists scooters_ops.%s', retired.kind, retired.name);
+        exception
+            when dependent_objects_still_exist then null;
+        end;
+    end loop;
+end
+$$;
