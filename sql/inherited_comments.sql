@@ -1,5 +1,5 @@
--- What do the columns mean that a view shows under the names of another view or table?
--- The same: each such column gets the comment of the column that it comes from.
+-- Which views take the comments of their columns from another view or a table?
+-- Each of their columns gets the comment of the column of the same name there, if any.
 do $$
 declare
     inherited record;

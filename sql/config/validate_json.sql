@@ -1,9 +1,10 @@
--- Does a JSON value keep to a schema, and what is it with the defaults filled in?
+-- Does a JSON value match a schema, and what is it with the defaults filled in?
 -- Supports the part of JSON Schema that this project's schemas use. It stops at the
 -- first bad key and names its path, as in routes[0].recipients[1].chat_id. It never
 -- repeats a value, which may be a secret in the wrong place. The time taken is linear
--- in the size of the value. maxBytes and maxDepth are keywords of our own: the length
--- of the value as text, and the levels of nesting.
+-- in the size of the value.
+-- maxBytes and maxDepth are keywords of our own: the length of the value as text, and
+-- the levels of nesting.
 create or replace function scooters_ops.validate_json(
     value jsonb,
     schema jsonb,

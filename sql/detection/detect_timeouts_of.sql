@@ -6,11 +6,7 @@
 --
 -- The missions are evaluated in a later statement than the one that takes their
 -- wake-ups, so that its snapshot includes what woke them. The settings make one plan
--- serve lists of any length: planning for each list would cost as much as evaluating
--- forty missions. The planner assumes ten missions for such a list, and half of all
--- before the first ANALYZE, which makes nested loops and sequential scans look cheap.
--- Compiling the plan (jit) or starting parallel workers would take longer than running
--- it.
+-- serve lists of any length, with statistics and without.
 create or replace function scooters_ops.detect_timeouts_of(
     mission_ids text[],
     as_of timestamptz,

@@ -1,4 +1,4 @@
--- Where is each courier, where were they before, since when, and how long may it last?
+-- Where is and was each courier, since when, and how long may it last?
 create or replace view scooters_ops.mission_intervals as
 select
     mission_id,

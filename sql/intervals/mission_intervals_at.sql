@@ -1,4 +1,4 @@
--- Where were the couriers at a given time, since when, and how long could it last?
+-- Where was each courier at a given time, since when, and how long could it last?
 create or replace function scooters_ops.mission_intervals_at(as_of timestamptz)
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe

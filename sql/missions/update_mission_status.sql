@@ -2,8 +2,9 @@
 -- The earliest event that ends a mission makes it completed or cancelled. Without one,
 -- a mission that has started is active. A mission that somebody completed or cancelled
 -- by hand stays so, unless it is in reopened_ids: then an end was removed from its
--- history. A mission without events keeps its status. The missions are locked first: of
--- two sessions that record an end at the same time, the later one sees both.
+-- history. A mission without events keeps its status.
+-- The missions are locked first: of two sessions that record an end at the same time,
+-- the later one sees both.
 create or replace function scooters_ops.update_mission_status(
     mission_ids text[],
     reopened_ids text[] default '{}'
