@@ -1,13 +1,13 @@
 -- Everything that can be rebuilt, in order of dependency.
--- "psql -1 -f sql/install.sql" replaces all of it, as often as you like, and waits until
--- nobody uses a view or a table. "make migrate" reads this list and skips what is already
--- installed, so it locks nobody out.
+-- "psql -1 -f sql/install.sql" replaces all of it, as often as you like, and waits
+-- until nobody uses a view or a table. "make migrate" reads this list and skips what is
+-- already installed, so it locks nobody out.
 \set ON_ERROR_STOP on
 \encoding UTF8
 set client_min_messages = warning;
 set standard_conforming_strings = on;
--- Views, defaults and SQL functions bind the names in them when they are created: by this
--- path, never to what somebody put into public.
+-- Views, defaults and SQL functions bind the names in them when they are created: by
+-- this path, never to what somebody put into public.
 set search_path = pg_catalog, pg_temp;
 
 \ir roles.sql

@@ -1,7 +1,7 @@
 -- Which views and functions of earlier versions are left over?
--- The first installation that runs an hour or more after the migration that retired them
--- drops them: by then no session is still executing an old function that calls them. A
--- view is kept as long as somebody's own view reads it.
+-- The first installation that runs an hour or more after the migration that retired
+-- them drops them: by then no session is still executing an old function that calls
+-- them. A view is kept as long as somebody's own view reads it.
 do $$
 declare
     retired record;

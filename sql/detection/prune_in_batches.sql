@@ -2,8 +2,8 @@
 -- pg_cron calls this. Old notifications are deleted in batches, each committed on its
 -- own. Before the first batch, the news horizon is moved forward between two passes, so
 -- that a pass either finds a notification or no longer looks at its event. If
--- detection.notify_within_seconds is null, no event ever becomes too old to be reported,
--- and all notifications are kept. For search_path see detect_in_batches.
+-- detection.notify_within_seconds is null, no event ever becomes too old to be
+-- reported, and all notifications are kept. For search_path see detect_in_batches.
 create or replace procedure scooters_ops.prune_in_batches()
 language plpgsql
 as $$

@@ -18,6 +18,6 @@ from scooters_ops.mission_intervals
 where is_overdue;
 
 comment on view scooters_ops.mission_timeouts is
-'The intervals that are overdue. Timeout notifications agree with this view.';
+'The intervals that are overdue: timeout notifications agree with this view.';
 
 grant select on scooters_ops.mission_timeouts to scooters_ops_analyst;
