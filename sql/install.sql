@@ -1,36 +1,36 @@
--- Table of contents of all that can be rebuilt, in the order of dependency.
--- psql -1 -f sql/install.sql replaces all of it, as often as you like, and waits until
--- nobody uses a view or a trigger. make migrate reads this list and leaves alone what
--- is in place: so it locks nobody out.
+-- Everything that can be rebuilt, in order of dependency.
+-- "psql -1 -f sql/install.sql" replaces all of it, as often as you like, and waits
+-- until nobody uses a view or a table. "make migrate" reads this list and skips what is
+-- already installed, so it locks nobody out.
 \set ON_ERROR_STOP on
 \encoding UTF8
 set client_min_messages = warning;
 set standard_conforming_strings = on;
--- Names in views, defaults and SQL functions are bound as they are made: to what this
--- path finds, and never to what somebody put into public.
+-- Views, defaults and SQL functions bind the names in them when they are created: by
+-- this path, never to what somebody put into public.
 set search_path = pg_catalog, pg_temp;
 
 \ir roles.sql
 \ir comments.sql
 
--- config/: what config says
+-- config/: check and apply a config, and what the one in force says
 \ir config/json_path.sql
-\ir config/is_deeper.sql
-\ir config/checked_json.sql
+\ir config/exceeds_depth.sql
+\ir config/validate_json.sql
 \ir config/config_schema.sql
 \ir config/config_history.sql
 \ir config/config_in_force.sql
 \ir config/timeout_rules.sql
-\ir config/job_type_etas.sql
 \ir config/apply_config.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
 
 -- missions/: what the mission service calls
+\ir missions/event_types.sql
 \ir missions/mission_overview.sql
-\ir missions/shallow.sql
+\ir missions/truncate_deep_attributes.sql
 \ir missions/mission_facts.sql
-\ir missions/follow_history.sql
+\ir missions/update_mission_status.sql
 \ir missions/refuse_oversized.sql
 \ir missions/mission_schema.sql
 \ir missions/create_mission.sql
@@ -40,7 +40,6 @@ set search_path = pg_catalog, pg_temp;
 
 -- intervals/: the one definition of an interval and of a timeout
 \ir intervals/longest_seconds.sql
-\ir intervals/opens_or_closes_interval.sql
 \ir intervals/mission_events.sql
 \ir intervals/mission_routes.sql
 \ir intervals/mission_stops.sql
@@ -57,12 +56,13 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/try_detection_lock.sql
 \ir detection/wait_for_detection_lock.sql
 \ir detection/due_missions.sql
+\ir detection/due_batches.sql
 \ir detection/wake_missions.sql
 \ir detection/detect_timeouts_of.sql
 \ir detection/detect_timeouts.sql
 \ir detection/detect_in_batches.sql
 \ir detection/detect_for_a_minute.sql
-\ir detection/prune.sql
+\ir detection/prune_bookkeeping.sql
 \ir detection/prune_notifications.sql
 \ir detection/prune_in_batches.sql
 \ir detection/detection_status.sql
@@ -116,7 +116,9 @@ set search_path = pg_catalog, pg_temp;
 \ir board/board.sql
 \ir board/board_mission.sql
 
--- What nothing depends on any more
-\ir delivery/earlier_versions.sql
+-- after everything else
+\ir inherited_comments.sql
+\ir delivery/move_notification_counts.sql
+\ir retired.sql
 
 reset search_path;

@@ -1,7 +1,7 @@
--- Who may do what? Four roles without login, granted to whatever users exist. An
--- operator is an analyst too.
--- Roles belong to the whole cluster: another database may have made them, or be making
--- them at this very moment.
+-- Which roles are there? Four without login, to be granted to users.
+-- An operator is also an analyst.
+-- Roles belong to the whole cluster: another database may have created them, or be
+-- creating them at the same time.
 do $$
 declare
     role_name text;

@@ -1,19 +1,19 @@
 """The interval table of DESIGN.md in plain Python: values in, values out.
 
-Written from DESIGN.md's text and from nothing else; test_interval_properties.py holds the SQL
-against it. Where the text leaves room, it is read like this:
+It was written from the text of DESIGN.md alone; test_interval_properties.py compares the SQL with
+it. Where the text is ambiguous, it is read as follows:
 
-- Events of the mission as a whole (`mission_*`) are at no point, whatever point_id their rows hold.
+- Events of the mission as a whole (`mission_*`) have no point, whatever point_id their rows hold.
 - An interval between points whose next event names no point (there is none, it ends the mission,
   or it is a stray `mission_started`) goes to the first point by position that has no counting event
   up to and including the event that opened the interval, and is not wholly skipped. A point
   without jobs is never wholly skipped.
-- The last visited point is the point of the latest event so far whose point stands in the plan.
+- The last visited point is the point of the latest event so far whose point is in the plan.
 - A point that is not in the plan has no travel eta (hence no limit); its dwell eta is config's
-  default, as of a point without jobs.
+  default, as for a point without jobs.
 - Returning to the same or an earlier position counts as going back: the point's own eta.
-- As of a moment before the end of a mission that is completed or cancelled by now, its interval
-  was open; where such a mission has no end in its history, it has no open interval at any moment.
+- As of a time before the end of a mission that is now completed or cancelled, its interval was
+  open. If such a mission has no end in its history, it has no open interval at any time.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Mission:
 
 @dataclass(frozen=True)
 class Event:
-    """A row of history."""
+    """A row of missions_history."""
 
     type: str
     point_id: str | None
@@ -67,7 +67,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Rule:
-    """What config says of one type of timeout."""
+    """The config of one type of timeout."""
 
     factor: float
     minimum: timedelta = timedelta(0)
@@ -100,7 +100,7 @@ class Interval:
 def intervals(
     mission: Mission, history: Sequence[Event], config: Config, as_of: datetime
 ) -> list[Interval]:
-    """The intervals of a mission as of a moment; `history` in the order of its insertion."""
+    """The intervals of a mission as of a given time; `history` is in the order of insertion."""
     has_ended_unseen = mission.status in ("completed", "cancelled") and not any(
         event.type in ENDS for event in history
     )
@@ -146,9 +146,9 @@ def intervals(
 
 
 def counting_events(history: Sequence[Event], as_of: datetime) -> list[Event]:
-    """What counts of a history as of a moment, in order; events of the mission at no point."""
+    """The events that count as of a given time, in order; events of the mission have no point."""
     counting: dict[tuple[str, str | None], Event] = {}
-    # The sort is stable: of events at one moment, the one that was inserted first comes first.
+    # The sort is stable: of events at the same time, the one that was inserted first comes first.
     for row in sorted(history, key=lambda row: row.occurred_at):
         if row.type not in COUNTING or row.occurred_at > as_of:
             continue
@@ -185,7 +185,7 @@ def dwell_eta(mission: Mission, point_id: str, config: Config) -> timedelta:
 
 
 def travel_eta(mission: Mission, point_id: str, so_far: Sequence[Event]) -> timedelta | None:
-    """How long the way from the last visited point should take; None: to a point not planned."""
+    """How long travel from the last visited point should take; None: the point is not planned."""
     plan = {point.point_id: point for point in mission.points}
     if point_id not in plan:
         return None

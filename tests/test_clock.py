@@ -1,5 +1,5 @@
-"""The clock was set back, as after a failover: whatever was stored by the old clock, nothing that
-decides waits for it to come round again."""
+"""The clock was set back, as after a failover: no decision waits until the times that the old clock
+stored have passed again."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.conftest import TestDatabase, until
 
 HOUR = 3600
 
-# Every moment that a clock wrote. What happened to missions is no such moment.
-MOMENTS = {
+# Every column that is written from the clock. The times of events are not.
+CLOCK_COLUMNS = {
     "configs": ("applied_at",),
     "delivery_targets": ("held_until", "leased_at", "leased_due_at"),
     "detection_passes": ("as_of", "started_at"),
@@ -25,15 +25,15 @@ MOMENTS = {
     "notifiers": ("started_at", "seen_at"),
     "unrouted_notifications": ("created_at",),
 }
-NOT_BY_A_CLOCK = {
-    ("missions_history", "occurred_at"),  # by whoever reported it
+OTHER_TIMES = {
+    ("missions_history", "occurred_at"),  # reported by the mission service
     ("mission_wakeups", "due_at"),  # a deadline
 }
 
 
 def set_back(database: TestDatabase, seconds: float) -> None:
-    """Everything that is stored looks as if the clock had been set back by so much since."""
-    for table, columns in MOMENTS.items():
+    """Makes all stored times look as if the clock had been set back by so many seconds since."""
+    for table, columns in CLOCK_COLUMNS.items():
         assignments = ", ".join(
             f"{column} = {column} + make_interval(secs => %(seconds)s)" for column in columns
         )
@@ -49,7 +49,7 @@ def set_back(database: TestDatabase, seconds: float) -> None:
 
 
 def skipped(database: TestDatabase, mission_id: str, jobs: int = 1) -> None:
-    """A mission whose jobs were skipped, and their recipients."""
+    """A mission whose jobs were skipped, with planned recipients."""
     database.create_mission(mission_id, points=1, jobs=jobs)
     for job in range(1, jobs + 1):
         database.value("select scooters_ops.skip_job(%s, 'p1', %s)", mission_id, f"j{job}")
@@ -77,21 +77,19 @@ def limited(database: TestDatabase, rule: str, messages: int = 1, seconds: float
     database.apply_config(channels__telegram__limits=limits)
 
 
-def test_the_moments_that_a_clock_wrote_are_all_set_back_here(database: TestDatabase) -> None:
+def test_every_time_column_is_listed_here(database: TestDatabase) -> None:
     columns = database.rows(
         "select relname::text, attname::text from pg_attribute"
         " join pg_class on pg_class.oid = attrelid"
         " where relnamespace = 'scooters_ops'::regnamespace and relkind = 'r'"
         "  and relname !~ '^_?yoyo_' and atttypid = 'timestamptz'::regtype and not attisdropped"
     )
-    known = {(table, column) for table, names in MOMENTS.items() for column in names}
-    assert {tuple(row.values()) for row in columns} == known | NOT_BY_A_CLOCK
+    known = {(table, column) for table, names in CLOCK_COLUMNS.items() for column in names}
+    assert {tuple(row.values()) for row in columns} == known | OTHER_TIMES
 
 
 @pytest.mark.parametrize("rule", ["per_channel", "per_target"])
-def test_limits_do_not_wait_for_what_the_old_clock_granted(
-    database: TestDatabase, rule: str
-) -> None:
+def test_limits_do_not_wait_for_grants_of_the_old_clock(database: TestDatabase, rule: str) -> None:
     limited(database, rule)
     skipped(database, "m1", jobs=2)
     (first,) = lease(database)
@@ -99,16 +97,16 @@ def test_limits_do_not_wait_for_what_the_old_clock_granted(
     record(database, first, "sent")
     set_back(database, HOUR)
     assert len(lease(database)) == 1
-    # And from here on they limit again.
+    # From here on they limit again.
     skipped(database, "m2")
     assert lease(database) == []
 
 
 @pytest.mark.parametrize("rule", ["per_channel", "per_target"])
-def test_limits_by_themselves_count_no_grant_further_ahead_than_they_look_back(
+def test_limits_ignore_grants_further_ahead_than_they_look_back(
     database: TestDatabase, rule: str
 ) -> None:
-    """Whatever else was stored: here it is the grants alone that are ahead."""
+    """Here only the grants are in the future."""
     allowance = (
         "select free, opens_at - now() as opens_in from scooters_ops.rate_limit_status("
         " array(select now() + make_interval(secs => ahead)"
@@ -117,23 +115,23 @@ def test_limits_by_themselves_count_no_grant_further_ahead_than_they_look_back(
     )
     assert database.rows(allowance, [3600.0, 3601.0])[0]["free"] == 2
     assert database.rows(allowance, [3600.0, -10.0])[0]["free"] == 1
-    # In whatever order: the older one of the two that count says when it opens.
+    # In any order: the older of the two grants that count decides when the limit opens.
     (row,) = database.rows(allowance, [3600.0, -10.0, 30.0, -70.0])
     assert (row["free"], row["opens_in"].total_seconds()) == (0, 50)
     (row,) = database.rows(allowance, [-30.0, -20.0, -10.0])
     assert (row["free"], row["opens_in"].total_seconds()) == (-1, 40)
 
 
-def test_what_waits_for_another_attempt_does_not_wait_for_the_old_clock(
+def test_a_retry_does_not_wait_for_the_old_clock(
     database: TestDatabase,
 ) -> None:
     limited(database, "per_channel", messages=30, seconds=1)
     skipped(database, "m1")
     (recipient_id,) = lease(database)
     record(database, recipient_id, "pending", delay_seconds=30)
-    skipped(database, "m2")  # due at once, by the old clock
+    skipped(database, "m2")  # due at once by the old clock
     set_back(database, HOUR)
-    # Due as long after now as it was planned after the last sign of life: well below a second.
+    # Due as long after now as it had been after the last sign of life: well below a second.
     until(lambda: lease(database))
     assert (
         database.value(
@@ -147,12 +145,12 @@ def test_what_waits_for_another_attempt_does_not_wait_for_the_old_clock(
     assert 0 <= wait <= 30
 
 
-def test_a_dead_notifiers_lease_ends_when_it_would_have(database: TestDatabase) -> None:
+def test_the_lease_of_a_dead_notifier_ends_when_it_would_have(database: TestDatabase) -> None:
     skipped(database, "m1")
     database.value("select scooters_ops.report_notifier('n1', 1, '0001')")
     (recipient_id,) = lease(database)
     set_back(database, HOUR)
-    assert lease(database, "n2") == []  # for n1 may be at it
+    assert lease(database, "n2") == []  # because n1 may be sending it
     assert database.value(
         "select next_attempt_at - now() between '0' and interval '60 s'"
         " from scooters_ops.notification_recipients"
@@ -171,9 +169,7 @@ def test_a_dead_notifiers_lease_ends_when_it_would_have(database: TestDatabase) 
         pytest.param({"is_channel_refused": True, "error": "401"}, id="a paused channel"),
     ],
 )
-def test_a_hold_lasts_no_longer_than_it_was_to(
-    database: TestDatabase, said: dict[str, Any]
-) -> None:
+def test_a_hold_lasts_no_longer_than_intended(database: TestDatabase, said: dict[str, Any]) -> None:
     skipped(database, "m1")
     (recipient_id,) = lease(database)
     record(database, recipient_id, "pending", **said)
@@ -181,15 +177,15 @@ def test_a_hold_lasts_no_longer_than_it_was_to(
     assert database.values(hold) == [True]
     set_back(database, HOUR)
     assert database.values(hold) == [False]
-    # The next sign of life of any notifier finds it.
+    # The next sign of life of any notifier notices it.
     database.value("select scooters_ops.report_notifier('n2', 1, '0001')")
     assert database.values(hold) == [True]
 
 
-def test_a_notifier_that_was_seen_by_the_old_clock_finds_it_as_well(
+def test_a_notifier_that_was_seen_by_the_old_clock_notices_the_change(
     database: TestDatabase,
 ) -> None:
-    """Nothing was ever leased: its own sign of life is all there is."""
+    """Nothing was ever leased, so its own sign of life is the only stored time."""
     database.value("select scooters_ops.report_notifier('n1', 1, '0001')")
     skipped(database, "m1")
     set_back(database, HOUR)
@@ -197,7 +193,7 @@ def test_a_notifier_that_was_seen_by_the_old_clock_finds_it_as_well(
     until(lambda: lease(database))
 
 
-def test_a_clock_that_goes_on_moves_nothing(database: TestDatabase) -> None:
+def test_a_clock_that_was_not_set_back_changes_nothing(database: TestDatabase) -> None:
     skipped(database, "m1")
     database.value("select scooters_ops.report_notifier('n1', 1, '0001')")
     (recipient_id,) = lease(database)
@@ -212,8 +208,8 @@ def test_a_clock_that_goes_on_moves_nothing(database: TestDatabase) -> None:
     assert database.rows(stored) == before
 
 
-def test_the_status_is_not_reassured_by_what_the_old_clock_saw(database: TestDatabase) -> None:
-    """Detection, a notifier and a lease that are gone, and would have been for an hour more."""
+def test_the_status_does_not_count_what_the_old_clock_saw_as_recent(database: TestDatabase) -> None:
+    """Detection, a notifier and a lease that died, with times an hour in the future."""
     skipped(database, "m1", jobs=2)
     database.value("select scooters_ops.detect_timeouts()")
     database.value("select scooters_ops.report_notifier('n1', 1, '0001')")
@@ -226,13 +222,13 @@ def test_the_status_is_not_reassured_by_what_the_old_clock_saw(database: TestDat
     )
     assert database.values("select is_stalled from scooters_ops.detection_status") == [True]
     assert database.values("select is_alive from scooters_ops.notifier_status") == [False]
-    # What fell due, by the new clock, and nobody takes.
+    # What fell due by the new clock and is not taken.
     database.connection.execute(
         "update scooters_ops.notification_recipients"
         " set state = 'pending', leased_by = null, next_attempt_at = now() - interval '30 min'"
     )
     assert set(database.values("select is_stuck from scooters_ops.delivery_status")) == {True}
-    # A config that the old clock applied does not make a pass of now look old.
+    # A config applied by the old clock does not make a current pass look old.
     database.value("select scooters_ops.detect_timeouts()")
     database.connection.execute(
         "update scooters_ops.configs set applied_at = now() + interval '1 hour'"
@@ -240,7 +236,7 @@ def test_the_status_is_not_reassured_by_what_the_old_clock_saw(database: TestDat
     assert database.values("select is_stalled from scooters_ops.detection_status") == [False]
 
 
-def test_a_horizon_of_a_clock_that_ran_years_ahead_hides_no_news(database: TestDatabase) -> None:
+def test_a_news_horizon_in_the_future_hides_no_timeout(database: TestDatabase) -> None:
     database.create_mission()
     database.value(
         "select scooters_ops.record_event('m1', 'mission_started', null, now() - interval '1 h')"
@@ -249,12 +245,12 @@ def test_a_horizon_of_a_clock_that_ran_years_ahead_hides_no_news(database: TestD
         "update scooters_ops.news_horizon set news_since = now() + interval '70 years'"
     )
     assert database.value("select scooters_ops.detect_timeouts()") == 1
-    # Pruning makes it a horizon again.
+    # Pruning corrects the horizon.
     database.connection.execute("call scooters_ops.prune_in_batches()")
     assert database.value("select news_since < now() from scooters_ops.news_horizon")
 
 
-def test_pruning_walks_past_what_the_old_clock_created(database: TestDatabase) -> None:
+def test_pruning_handles_rows_created_by_the_old_clock(database: TestDatabase) -> None:
     database.apply_config(
         detection__notify_within_seconds=60,
         retention__notifications_seconds=60,
@@ -271,7 +267,7 @@ def test_pruning_walks_past_what_the_old_clock_created(database: TestDatabase) -
     assert database.tokens() == []
 
 
-def test_a_message_never_waited_a_negative_time(database: TestDatabase) -> None:
+def test_the_waiting_time_of_a_message_is_never_negative(database: TestDatabase) -> None:
     skipped(database, "m1")
     database.connection.execute(
         "update scooters_ops.monitoring_notifications set created_at = now() + interval '1 hour'"

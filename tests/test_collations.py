@@ -1,5 +1,5 @@
-"""Identifiers, channels and addresses compare byte by byte: no upgrade of a system's locales can
-make an index wrong."""
+"""Identifiers, channels and addresses are compared byte by byte, so that no upgrade of the system's
+locales can corrupt an index."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ BY_LOCALE = """
 """
 
 
-def test_no_index_compares_by_a_locale(cluster: Postgres) -> None:
-    """yoyo's own tables included."""
+def test_no_index_depends_on_a_locale(cluster: Postgres) -> None:
+    """Including the tables of yoyo."""
     with shared_database(cluster) as database:
         assert database.rows(BY_LOCALE) == []
         database.connection.execute("create table scooters_ops.sloppy (name text primary key)")
@@ -42,7 +42,7 @@ def test_no_index_compares_by_a_locale(cluster: Postgres) -> None:
 
 @pytest.fixture
 def old(cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TestDatabase:  # type: ignore[misc]
-    """A filled database whose channels and addresses still compare by a locale."""
+    """A database with rows whose channels and addresses are still compared by a locale."""
     with new_database(cluster, "locale_provider icu icu_locale 'en'") as database:
         migrate_to(database, "0008_wakeups", monkeypatch, tmp_path)
         fill(database, cluster, missions=20)
@@ -50,8 +50,8 @@ def old(cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> T
         yield database
 
 
-def test_addresses_are_walked_in_the_order_of_their_bytes(old: TestDatabase) -> None:
-    """This database's locale would say: @a, @B, @c."""
+def test_addresses_are_sorted_byte_by_byte(old: TestDatabase) -> None:
+    """The locale of this database would sort them as @a, @B, @c."""
     migrations.migrate()
     old.connection.execute(
         """
@@ -71,7 +71,7 @@ def test_addresses_are_walked_in_the_order_of_their_bytes(old: TestDatabase) -> 
     assert walked == ["@B", "@a", "@c"]
 
 
-def test_the_new_collation_finds_the_rows_that_were_there_and_keeps_the_views_on_them(
+def test_the_migration_finds_existing_rows_and_keeps_the_views_on_them(
     old: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {row["key"] for row in old.rows(BY_LOCALE)} >= {"channel", "address", "state"}
@@ -111,10 +111,10 @@ def test_the_new_collation_finds_the_rows_that_were_there_and_keeps_the_views_on
         old.connection.execute("update scooters_ops.notification_recipients set state = 'lost'")
 
 
-def test_between_the_new_collation_and_the_new_sql_notifiers_go_on(
+def test_notifiers_continue_between_the_migration_and_the_new_sql(
     old: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """delivery_queue as it was: a recursion that begins with a literal."""
+    """delivery_queue as it was then: a recursive query that starts with a literal."""
     old.connection.execute(
         """
         create function scooters_ops.delivery_queue(channel text, limits jsonb)

@@ -1,4 +1,4 @@
-"""The config: what is refused, by the notifier and by the database, and what is in force then."""
+"""The config: what the notifier and the database refuse, and what is in force."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from notifier.config import (
     warnings,
 )
 from notifier.config.schema import generated_files, json_schema
+from notifier.notification_types import NOTIFICATION_TYPES
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config
 
 Path_ = tuple[str | int, ...]
-"""Keys and positions from the top of a document."""
+"""The keys and positions that lead from the root of a document to a value."""
 REMOVED = object()
 
 APPLY = "select scooters_ops.apply_config(%s)"
 
-# The example of the design, as it stands there: what is left out has a default.
+# The example of DESIGN.md; the keys that it leaves out have defaults.
 EXAMPLE = """
 {
   "detection": {
@@ -86,18 +87,18 @@ def changed(path: Path_, value: Any) -> dict[str, Any]:
 
 
 def written(path: Path_) -> str:
-    """A path as messages write it: routes[0].recipients[1].queue."""
+    """A path as messages write it, for example routes[0].recipients[1].queue."""
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(steps).lstrip(".")
 
 
-# --- Refused, by both ---------------------------------------------------------------------------
+# --- Refused by both ------------------------------------------------------------------------------
 
 FACTOR = ("detection", "timeouts", "timeout_in_point", "factor")
 TELEGRAM = ("routes", 0, "recipients", 0)
 TRACKER = ("routes", 0, "recipients", 1)
 
-# A change, and the path that the message must name where it is not the changed one.
+# A change, and the path in the message if it is not that of the change.
 BAD: list[tuple[Path_, Any, Path_ | None]] = [
     (("detcetion",), {}, None),
     (("detection", "enabeld"), True, None),
@@ -211,7 +212,7 @@ def test_a_bad_key_is_refused_with_its_path(path: Path_, value: Any, culprit: Pa
 def test_the_database_refuses_the_same_with_the_same_path_and_changes_nothing(
     database: TestDatabase,
 ) -> None:
-    """Or with the path of a part of it: of a list of values to match, it names the bad one."""
+    """Or with the path of a part: in a list of values to match, it names the bad one."""
     database.create_mission()
     state = (
         "select (select count(*) from scooters_ops.configs),"
@@ -230,14 +231,14 @@ def test_the_database_refuses_the_same_with_the_same_path_and_changes_nothing(
 
 
 @pytest.mark.parametrize("document", [None, [], "config", 7, True])
-def test_what_is_no_object_is_no_config(database: TestDatabase, document: Any) -> None:
+def test_only_an_object_is_a_config(database: TestDatabase, document: Any) -> None:
     with pytest.raises(ConfigError, match=r"^the document: "):
         parse(document)
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^the document: "):
         database.value(APPLY, json.dumps(document))
 
 
-def test_the_database_refuses_to_apply_nothing(database: TestDatabase) -> None:
+def test_the_database_refuses_null(database: TestDatabase) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^the document: "):
         database.value("select scooters_ops.apply_config(null)")
 
@@ -265,7 +266,7 @@ def test_every_bad_key_is_named_at_once() -> None:
         (("channels", "st", "base_url"), "https://127.0.0.1:99999"),
     ],
 )
-def test_a_zone_or_a_url_that_cannot_be_is_refused_by_both(
+def test_an_impossible_time_zone_or_url_is_refused_by_both(
     database: TestDatabase, path: Path_, value: Any
 ) -> None:
     with pytest.raises(ConfigError) as refusal:
@@ -278,7 +279,7 @@ def test_a_zone_or_a_url_that_cannot_be_is_refused_by_both(
         assert value not in said
 
 
-# --- A secret where its name belongs --------------------------------------------------------------
+# --- A secret instead of its name -----------------------------------------------------------------
 
 BOT_TOKEN, OAUTH_TOKEN = "7000000000:AAEhBOweik6ad6PsWZBqmR5", "y0_AgAAAABVN3SYAADLWwAAAADPb5V3XQ"
 IAM_TOKEN, ORGANIZATION = "t1.9euelZqOx5nOj5fDg3s0aA2t0", "8017263"
@@ -308,10 +309,10 @@ PASTED: list[tuple[Path_, Any]] = [
 ]
 
 
-def test_a_pasted_secret_is_refused_and_nobody_repeats_it(
+def test_a_pasted_secret_is_refused_and_never_repeated(
     command: Any, database: TestDatabase, tmp_path: Path
 ) -> None:
-    """Neither the command line, nor psql with all that an error carries."""
+    """Neither by the command line nor by psql, in any field of the error."""
     file = tmp_path / "config.json"
     for path, value in PASTED:
         document = changed(path, value)
@@ -329,17 +330,17 @@ def test_a_pasted_secret_is_refused_and_nobody_repeats_it(
     "name",
     ["TOKEN", "_T2", "TELEGRAM_BOT_TOKEN_2", "telegram_token_2", "TelegramToken", "K8S_TOKEN"],
 )
-def test_a_secret_is_named_in_the_ways_that_people_name_them(name: str) -> None:
+def test_common_names_of_environment_variables_are_accepted(name: str) -> None:
     parse(changed(("channels", "telegram", "token_env"), name))
 
 
-def test_an_error_of_psql_is_short(database: TestDatabase) -> None:
+def test_the_error_in_psql_is_short(database: TestDatabase) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue) as refusal:
         database.value(APPLY, json.dumps(changed((*TELEGRAM, "chat_id"), 0)))
     assert len(str(refusal.value)) < 600
 
 
-# --- Routes -------------------------------------------------------------------------------------
+# --- Routes ---------------------------------------------------------------------------------------
 
 
 def route(**match: Any) -> dict[str, Any]:
@@ -362,7 +363,7 @@ TIMEOUTS = ["timeout_in_point", "timeout_between_points"]
         ([route(type=TIMEOUTS), route(type="job_skipped", job_type="pickup")], "job_skipped"),
     ],
 )
-def test_routes_without_a_last_one_that_matches_everything_are_warned_of(
+def test_a_warning_is_given_if_no_last_route_matches_everything(
     routes: list[dict[str, Any]], missed: str
 ) -> None:
     (warning,) = warned(*routes)
@@ -378,7 +379,7 @@ def test_routes_without_a_last_one_that_matches_everything_are_warned_of(
         [route() | {"continue": True}],
     ],
 )
-def test_routes_that_leave_nothing_out_are_not(routes: list[dict[str, Any]]) -> None:
+def test_no_warning_is_given_if_the_routes_cover_everything(routes: list[dict[str, Any]]) -> None:
     assert warned(*routes) == []
 
 
@@ -394,7 +395,7 @@ def test_routes_that_leave_nothing_out_are_not(routes: list[dict[str, Any]]) -> 
         (route(type="job_skipped"), route(job_type="pickup")),
     ],
 )
-def test_a_route_that_can_never_be_reached_is_warned_of(
+def test_a_warning_is_given_for_a_route_that_can_never_be_reached(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     harmless = route(zone="North")
@@ -404,7 +405,7 @@ def test_a_route_that_can_never_be_reached_is_warned_of(
     assert warned(harmless, first | {"continue": True}, second, route()) == []
 
 
-def test_a_route_all_of_whose_types_others_decide_is_warned_of() -> None:
+def test_a_warning_is_given_if_earlier_routes_decide_all_types_of_a_route() -> None:
     by_type = [route(type="job_skipped"), route(zone="North"), route(type=TIMEOUTS)]
     assert warned(*by_type, route(city="Moscow")) == [
         "routes[3]: never reached: routes[0] and routes[2] decide everything it matches"
@@ -423,20 +424,20 @@ def test_a_route_all_of_whose_types_others_decide_is_warned_of() -> None:
         (route(type="job_skipped"), route(city="Moscow")),
     ],
 )
-def test_a_route_that_something_reaches_is_not(
+def test_no_warning_is_given_for_a_reachable_route(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     assert warned(first, second, route()) == []
 
 
-def test_a_route_that_asks_for_the_job_of_a_timeout_is_warned_of() -> None:
+def test_a_warning_is_given_for_a_job_type_on_a_route_for_timeouts() -> None:
     assert warned(route(type=TIMEOUTS, job_type="pickup"), route()) == [
         "routes[0]: never matches: only job_skipped has a job_type"
     ]
     assert warned(route(job_type="pickup"), route()) == []
 
 
-def test_an_unknown_type_is_refused_by_both_in_the_same_words(database: TestDatabase) -> None:
+def test_both_refuse_an_unknown_type_with_the_same_message(database: TestDatabase) -> None:
     for value, path in (
         ("job_skiped", "routes[0].match.type"),
         (["job_skipped", "timeout"], "routes[0].match.type[1]"),
@@ -453,7 +454,7 @@ def test_an_unknown_type_is_refused_by_both_in_the_same_words(database: TestData
         ]
 
 
-def test_a_config_with_an_unknown_type_that_is_in_force_already_stops_nobody(
+def test_an_unknown_type_in_the_config_in_force_stops_nothing(
     database: TestDatabase,
 ) -> None:
     """An earlier version accepted it, or a newer one that knows the type."""
@@ -467,7 +468,7 @@ def test_a_config_with_an_unknown_type_that_is_in_force_already_stops_nobody(
         parse(stored)
 
 
-# --- Files --------------------------------------------------------------------------------------
+# --- Files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -482,7 +483,7 @@ def test_a_config_with_an_unknown_type_that_is_in_force_already_stops_nobody(
         ("// comment\n{}", r"broken JSON at line 1, column 1"),
     ],
 )
-def test_a_broken_file_is_refused_with_its_name_and_place(
+def test_a_broken_file_is_refused_with_its_name_and_position(
     tmp_path: Path, text: str, problem: str
 ) -> None:
     file = tmp_path / "config.json"
@@ -491,7 +492,7 @@ def test_a_broken_file_is_refused_with_its_name_and_place(
         read_json(file)
 
 
-def test_a_file_that_is_missing_unreadable_or_no_text_is_refused_with_its_name(
+def test_a_file_that_is_missing_unreadable_or_binary_is_refused_with_its_name(
     tmp_path: Path,
 ) -> None:
     latin = tmp_path / "latin.json"
@@ -509,7 +510,7 @@ def test_a_file_that_is_missing_unreadable_or_no_text_is_refused_with_its_name(
 def command(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Any:
-    """notifier ARGUMENTS, on the test's database; returns exit code, output and errors."""
+    """Runs notifier ARGUMENTS on the test's database; returns exit code, output and errors."""
     monkeypatch.setenv("DATABASE_URL", database.conninfo)
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -557,7 +558,7 @@ def test_a_missing_template_is_named_and_nothing_is_changed(
     assert database.value("select count(*) from scooters_ops.configs") == 1
 
 
-def test_the_command_applies_shows_and_says_when_nothing_changes(
+def test_the_command_applies_and_shows_a_config_and_reports_when_nothing_changes(
     command: Any, database: TestDatabase, tmp_path: Path
 ) -> None:
     file = tmp_path / "config.json"
@@ -576,7 +577,9 @@ def test_the_command_applies_shows_and_says_when_nothing_changes(
 
 
 @pytest.mark.parametrize("action", ["check", "apply"])
-def test_the_command_warns_of_routes_and_goes_on(command: Any, tmp_path: Path, action: str) -> None:
+def test_the_command_prints_warnings_and_continues(
+    command: Any, tmp_path: Path, action: str
+) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config(routes=[route(city="Moscow"), route(city="Moscow")])))
     code, output, errors = command("config", action, str(file))
@@ -587,7 +590,7 @@ def test_the_command_warns_of_routes_and_goes_on(command: Any, tmp_path: Path, a
     assert second.startswith("notifier: warning: routes: no last one matches every")
 
 
-def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None:
+def test_the_command_mentions_a_changed_schedule(command: Any, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(config(detection__schedule="30 seconds")))
     _, output, _ = command("config", "apply", str(file))
@@ -597,15 +600,15 @@ def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None
     assert "make schedule" not in output
 
 
-# --- In force -----------------------------------------------------------------------------------
+# --- In force -------------------------------------------------------------------------------------
 
 
-def test_the_config_of_the_repository_is_good_and_so_is_the_designs_example() -> None:
+def test_the_config_of_the_repository_and_the_example_of_the_design_are_valid() -> None:
     assert warnings(load(ROOT / "config.json")) == []
     assert warnings(parse(json.loads(EXAMPLE))) == []
 
 
-def test_defaults_are_filled_in_and_are_the_same_in_python_and_in_the_database(
+def test_python_and_the_database_fill_in_the_same_defaults(
     database: TestDatabase,
 ) -> None:
     database.value(APPLY, EXAMPLE)
@@ -627,7 +630,7 @@ def test_defaults_are_filled_in_and_are_the_same_in_python_and_in_the_database(
     assert parse(stored) == parse(json.loads(EXAMPLE))
 
 
-def test_applying_the_same_config_twice_makes_no_new_row_and_wakes_nobody(
+def test_applying_the_same_config_twice_adds_no_row_and_wakes_no_mission(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -640,7 +643,7 @@ def test_applying_the_same_config_twice_makes_no_new_row_and_wakes_nobody(
     assert database.value("select count(*) from scooters_ops.config_history") == 3
 
 
-def test_the_history_keeps_who_and_when(database: TestDatabase) -> None:
+def test_the_history_records_who_applied_a_config_and_when(database: TestDatabase) -> None:
     database.connection.execute("create role dba_of_configs login superuser")
     try:
         with psycopg.connect(database.conninfo, user="dba_of_configs", autocommit=True) as dba:
@@ -672,16 +675,15 @@ def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
         },
     )
     assert database.rows(
-        "select detection_enabled, default_job_eta, notify_within from scooters_ops.config_in_force"
+        "select detection_enabled, default_job_eta, notify_within, job_eta_seconds"
+        " from scooters_ops.config_in_force"
     ) == [
         {
             "detection_enabled": False,
             "default_job_eta": timedelta(seconds=0.5),
             "notify_within": timedelta(seconds=90),
+            "job_eta_seconds": {"pickup": 61},
         }
-    ]
-    assert database.rows("select * from scooters_ops.job_type_etas") == [
-        {"type": "pickup", "eta": timedelta(seconds=61)}
     ]
     (rule,) = database.rows(
         "select * from scooters_ops.timeout_rules where type = 'timeout_in_point'"
@@ -693,7 +695,7 @@ def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
     )
 
 
-# --- The generated schema -----------------------------------------------------------------------
+# --- The generated schema -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("file", generated_files(), ids=lambda file: file.name)
@@ -719,7 +721,7 @@ def schema_nodes(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("source", ["config", "mission"])
-def test_every_keyword_of_the_schemas_is_one_that_the_database_checks(
+def test_the_database_checks_every_keyword_of_the_schemas(
     database: TestDatabase, source: str
 ) -> None:
     schema = (
@@ -728,13 +730,13 @@ def test_every_keyword_of_the_schemas_is_one_that_the_database_checks(
         else database.value("select scooters_ops.mission_schema()")
     )
     keywords = {key for node in schema_nodes(schema) for key in node} - ANNOTATIONS
-    checker = (ROOT / "sql/config/checked_json.sql").read_text("utf-8")
+    checker = (ROOT / "sql/config/validate_json.sql").read_text("utf-8")
     assert {
         key for key in keywords if f"'{key}'" not in checker and f"'{{{key}," not in checker
-    } <= {"oneOf"}
+    } <= {"oneOf", "maxJobs"}  # create_mission checks maxJobs
     for node in schema_nodes(schema):
         checked = node.keys() - ANNOTATIONS - {"$defs"}
-        # These decide alone: the database does not look at what stands beside them.
+        # The database ignores any keyword beside these.
         if "oneOf" in node:
             assert checked == {"oneOf", "discriminator"}
             assert set(node["discriminator"]["mapping"].values()) == {
@@ -748,15 +750,32 @@ def test_every_keyword_of_the_schemas_is_one_that_the_database_checks(
             assert node["additionalProperties"] is not True
 
 
-def test_the_databases_schema_is_the_notifiers(database: TestDatabase) -> None:
+def test_the_database_and_the_notifier_have_the_same_schema(database: TestDatabase) -> None:
     assert database.value("select scooters_ops.config_schema()") == json.loads(
         json.dumps(json_schema())
     )
 
 
-# --- Both agree, whatever the document ----------------------------------------------------------
+def test_the_notifier_and_the_config_know_the_notification_types_of_the_database(
+    database: TestDatabase,
+) -> None:
+    types = database.values(
+        "select unnest(enum_range(null::scooters_ops.monitoring_notification_type))::text"
+    )
+    assert types == [*NOTIFICATION_TYPES]
+    rules = database.values(
+        "select jsonb_object_keys(scooters_ops.config_schema() #> '{$defs,Timeouts,properties}')"
+    )
+    assert {*rules} == {*types} - {"job_skipped"}
+    comment = database.value(
+        "select obj_description('scooters_ops.monitoring_notification_type'::regtype)"
+    )
+    assert all(type in comment for type in types)
 
-# What json.dumps cannot write, as it stands in a file.
+
+# --- Both agree on any document -------------------------------------------------------------------
+
+# Values that json.dumps cannot write, as they appear in a file.
 VERBATIM = re.compile('"@@(.*?)@@"')
 NUMBERS = [
     *("-0", "-0.0", "0e5", "0e-5", "5.0", "5e0", "1.5e1", "1.50e1", "100e-2", "5E+2", "1e16"),
@@ -774,7 +793,7 @@ def verbatim(text: str) -> str:
 
 
 def written_out(document: Any) -> str:
-    """The document as a file has it."""
+    """The document as the text of a file."""
     return VERBATIM.sub(lambda found: found[1], json.dumps(document))
 
 
@@ -856,7 +875,7 @@ ROUTES: list[Any] = [
 
 
 def containers(document: Any) -> Iterator[dict[str, Any] | list[Any]]:
-    """Every object and array of a document."""
+    """Every object and array in a document."""
     if isinstance(document, dict | list):
         yield document
         for part in document.values() if isinstance(document, dict) else document:
@@ -865,7 +884,7 @@ def containers(document: Any) -> Iterator[dict[str, Any] | list[Any]]:
 
 @st.composite
 def mutated_configs(draw: st.DrawFn) -> dict[str, Any]:
-    """config.json, or the least that is one, with a few things removed, replaced or added."""
+    """config.json, or the smallest config, with a few values removed, replaced or added."""
     document: dict[str, Any] = copy.deepcopy(draw(st.sampled_from([CONFIG, json.loads(EXAMPLE)])))
     keys = sorted(
         {key for node in schema_nodes(json_schema()) for key in node.get("properties", {})}
@@ -894,7 +913,7 @@ def mutated_configs(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def connection(cluster: Postgres) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to a database of this module's own; each example is rolled back."""
+    """A connection to a database for this module; each example is rolled back."""
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute(f"create database configs template {TEMPLATE} strategy file_copy")
         with psycopg.connect(cluster.conninfo("configs")) as connection:
@@ -912,15 +931,15 @@ def connection(cluster: Postgres) -> Iterator[psycopg.Connection[Any]]:
 )
 @given(document=mutated_configs())
 @pytest.mark.slow(seconds=10)
-def test_the_notifier_and_the_database_accept_the_same_configs_and_understand_the_same(
+def test_the_notifier_and_the_database_accept_and_read_the_same_configs(
     connection: psycopg.Connection[Any], tmp_path_factory: Any, document: dict[str, Any]
 ) -> None:
     agree(connection, tmp_path_factory.getbasetemp() / "config.json", document)
 
 
 def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, Any]) -> None:
-    """The command line and psql, given the same file, both refuse it, for the same key, or both
-    accept it and understand the same."""
+    """Given the same file, the command line and psql either refuse it for the same key, or accept
+    it and read the same config."""
     text = written_out(document)
     file.write_text(text)
     try:
@@ -946,7 +965,7 @@ def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, A
         return
     for said in (*problems, refusal_of_database.diag.message_primary or ""):
         assert not STEERING.search(said)
-    # What cannot be read at all has no path.
+    # Text that is not JSON has no path.
     can_be_read = not problems[0].startswith(str(file)) and "cannot be stored" not in problems[0]
     if can_be_read and isinstance(refusal_of_database, psycopg.errors.InvalidParameterValue):
         paths = tuple(problem.partition(": ")[0] for problem in problems)
@@ -956,7 +975,7 @@ def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, A
 def test_both_agree_on_every_number_zone_and_url(
     connection: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    """At a whole number, a number, a bounded one, and wherever a value of any kind may be."""
+    """For an integer, a number, a bounded number and a value of any type."""
     file = tmp_path / "config.json"
     places: list[Path_] = [
         ("notifier", "batch_size"),
@@ -985,16 +1004,16 @@ def test_both_know_the_same_time_zones(connection: psycopg.Connection[Any]) -> N
 
 @settings(max_examples=50, deadline=None)
 @given(host=st.from_regex(re.compile(rf"\A{HOST_AND_PORT}\Z", re.ASCII)))
-def test_every_host_that_is_accepted_can_be_called(host: str) -> None:
+def test_every_accepted_host_can_be_called(host: str) -> None:
     url = httpx.URL(f"https://{host}/path")
     assert url.host
     assert url.port is None or 1 <= url.port <= 65535
 
 
-def test_a_repeated_key_is_refused_by_the_command_line_alone(
+def test_only_the_command_line_refuses_a_repeated_key(
     database: TestDatabase, tmp_path: Path
 ) -> None:
-    """jsonb keeps the last one and no trace of the others: psql cannot tell."""
+    """jsonb keeps only the last one, so psql cannot tell."""
     file = tmp_path / "config.json"
     file.write_text(json.dumps(CONFIG)[:-1] + ', "routes": []}')
     with pytest.raises(ConfigError, match="'routes' is listed twice"):
@@ -1006,7 +1025,7 @@ def test_every_channel_has_settings_in_the_schema() -> None:
     assert json_schema()["$defs"]["Channels"]["properties"].keys() == CHANNELS.keys()
 
 
-def test_the_database_knows_which_time_zones_there_are(database: TestDatabase) -> None:
+def test_the_database_refuses_an_unknown_time_zone(database: TestDatabase) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^notifier\.time_zone: is not"):
         database.apply_config(notifier__time_zone="Mars/X")
     database.apply_config(notifier__time_zone="Europe/Moscow")

@@ -291,7 +291,7 @@ def test_an_upgrade_keeps_the_counts_of_an_earlier_version(sender: Sender) -> No
         " insert into scooters_ops.notification_counts"
         " values ('job_skipped', 40), ('job_skipped', 2), ('timeout_in_point', 0)"
     )
-    own.execute((SQL / "delivery" / "earlier_versions.sql").read_bytes())
+    own.execute((SQL / "delivery" / "move_notification_counts.sql").read_bytes())
     sender.route(TELEGRAM)
     sender.skip()
     assert sender.plan() == 1

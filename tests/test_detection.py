@@ -1,8 +1,8 @@
-"""detect_timeouts: whatever happens to history, plan and config, the next pass notifies of each
-overdue interval, once.
+"""detect_timeouts: whatever happens to the history, the plan and the config, the next pass reports
+each overdue interval once.
 
 The missions here have points p1, p2, ... with 10 minutes of travel to each and one job of
-5 minutes at each; the factor is 1.5. So travel may last 15 minutes, and a stay 7.5.
+5 minutes at each. The factor is 1.5, so travel may last 15 minutes and a stay 7.5.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ ADD_EVENTS = (
 
 
 def started(database: TestDatabase, mission_id: str = "m1", minutes: float = 0) -> None:
-    """A mission that started so many minutes after noon."""
+    """A mission that started the given number of minutes after noon."""
     database.create_mission(mission_id)
     database.record("mission_started", minutes, mission_id=mission_id)
 
 
 def wakeups(database: TestDatabase) -> list[tuple[str, datetime | str]]:
-    """Mission and due_at of every wake-up; -infinity and infinity as text."""
+    """The mission and due_at of every wake-up; -infinity and infinity as text."""
     rows = database.rows(
         "select mission_id, due_at::text from scooters_ops.mission_wakeups as wakeup"
         " order by mission_id, wakeup.due_at"
@@ -56,8 +56,8 @@ def wakeups(database: TestDatabase) -> list[tuple[str, datetime | str]]:
 
 @contextmanager
 def held_open(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """A connection whose transaction is open as long as the block; it is rolled back then, unless
-    the block has committed it."""
+    """A connection whose transaction stays open during the block. It is rolled back at the end,
+    unless the block committed it."""
     connection = psycopg.connect(database.conninfo)
     try:
         yield connection
@@ -66,17 +66,17 @@ def held_open(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
         connection.close()
 
 
-# --- What is overdue, and when ------------------------------------------------------------------
+# --- What is overdue, and when --------------------------------------------------------------------
 
 
-def test_an_open_interval_is_noticed_when_its_deadline_has_passed(database: TestDatabase) -> None:
+def test_an_open_interval_is_reported_when_its_deadline_has_passed(database: TestDatabase) -> None:
     started(database)
     assert database.detect(1) == 0
     assert database.detect(16) == 1
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_nothing_is_overdue_at_its_deadline_and_all_is_a_moment_later(
+def test_an_interval_is_overdue_only_after_its_deadline(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -84,7 +84,7 @@ def test_nothing_is_overdue_at_its_deadline_and_all_is_a_moment_later(
     assert database.detect(15 + MOMENT) == 1
 
 
-def test_a_stay_closed_at_its_deadline_was_in_time_and_a_moment_later_was_not(
+def test_a_stay_that_ends_at_its_deadline_is_in_time_and_one_that_ends_later_is_not(
     database: TestDatabase,
 ) -> None:
     for mission_id, stay in (("m1", 7.5), ("m2", 7.5 + MOMENT)):
@@ -95,7 +95,7 @@ def test_a_stay_closed_at_its_deadline_was_in_time_and_a_moment_later_was_not(
     assert database.tokens() == ["m2_p1__timeout_in_point"]
 
 
-def test_an_interval_that_was_closed_too_late_between_two_passes_is_noticed(
+def test_an_interval_that_closes_late_between_two_passes_is_reported(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -105,7 +105,7 @@ def test_an_interval_that_was_closed_too_late_between_two_passes_is_noticed(
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_a_mission_that_starts_and_ends_between_two_passes_is_still_noticed(
+def test_a_mission_that_starts_and_ends_between_two_passes_is_still_reported(
     database: TestDatabase,
 ) -> None:
     assert database.detect(-1) == 0
@@ -119,7 +119,7 @@ def test_a_mission_that_starts_and_ends_between_two_passes_is_still_noticed(
 
 
 @pytest.mark.parametrize("end", ["mission_completed", "mission_cancelled"])
-def test_an_interval_that_the_end_of_its_mission_closed_too_late_is_noticed(
+def test_an_interval_that_the_end_of_its_mission_closes_late_is_reported(
     database: TestDatabase, end: str
 ) -> None:
     started(database, "m1")
@@ -130,7 +130,7 @@ def test_an_interval_that_the_end_of_its_mission_closed_too_late_is_noticed(
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_missions_are_noticed_each_for_itself(database: TestDatabase) -> None:
+def test_each_mission_is_reported_separately(database: TestDatabase) -> None:
     for number in range(20):
         started(database, f"m{number}", minutes=number)
     assert database.detect(25) == 10  # those that started before the 10th minute
@@ -138,10 +138,10 @@ def test_missions_are_noticed_each_for_itself(database: TestDatabase) -> None:
     assert database.detect(60) == 0
 
 
-# --- Once ---------------------------------------------------------------------------------------
+# --- Once -----------------------------------------------------------------------------------------
 
 
-def test_nothing_is_noticed_twice_as_the_interval_lasts_and_when_it_is_closed(
+def test_an_interval_is_reported_once_while_it_lasts_and_after_it_closes(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -153,7 +153,7 @@ def test_nothing_is_noticed_twice_as_the_interval_lasts_and_when_it_is_closed(
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_what_was_noticed_stays_when_it_turns_out_to_have_been_in_time(
+def test_a_notification_stays_when_a_late_event_shows_that_the_courier_was_in_time(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -163,7 +163,7 @@ def test_what_was_noticed_stays_when_it_turns_out_to_have_been_in_time(
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_a_pass_as_of_an_earlier_moment_adds_only_what_was_overdue_then(
+def test_a_pass_as_of_an_earlier_time_adds_only_what_was_overdue_then(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -174,7 +174,7 @@ def test_a_pass_as_of_an_earlier_moment_adds_only_what_was_overdue_then(
     assert database.tokens() == [STAY_AT_P1]
 
 
-# --- Whatever happens to history ----------------------------------------------------------------
+# --- Changes of the history -----------------------------------------------------------------------
 
 
 def test_a_late_event_that_closes_an_interval_before_its_deadline_prevents_the_notification(
@@ -182,14 +182,14 @@ def test_a_late_event_that_closes_an_interval_before_its_deadline_prevents_the_n
 ) -> None:
     started(database)
     assert database.detect(14) == 0
-    database.record("point_arrived", 13, "p1")  # told after the pass at 14
+    database.record("point_arrived", 13, "p1")  # reported after the pass at 14
     assert database.detect(16) == 0
     assert database.detect(20.5) == 0
     assert database.detect(20.5 + MOMENT) == 1
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_a_late_event_that_opens_an_interval_long_overdue_is_noticed(
+def test_a_late_event_that_opens_an_overdue_interval_is_reported(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -200,20 +200,20 @@ def test_a_late_event_that_opens_an_interval_long_overdue_is_noticed(
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_events_told_in_the_wrong_order_count_in_the_order_in_which_they_occurred(
+def test_events_count_in_the_order_in_which_they_occurred(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
     database.record("mission_completed", 40)
     database.record("point_arrived", 16, "p1")
     database.record("point_completed", 20, "p1")
-    assert database.detect(41) == 1  # the way from p1 on
+    assert database.detect(41) == 1  # travel from p1 on
     database.record("mission_started", 0)
     assert database.detect(42) == 1
     assert database.tokens() == [TRAVEL_TO_P1, TRAVEL_TO_P2]
 
 
-def test_of_repeated_events_the_earliest_counts(database: TestDatabase) -> None:
+def test_the_earliest_of_repeated_events_counts(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 14, "p1")
     database.record("point_arrived", 19, "p1")
@@ -234,7 +234,7 @@ def test_of_repeated_events_the_earliest_counts(database: TestDatabase) -> None:
         "set type = 'point_left' where type = 'point_arrived'",
     ],
 )
-def test_an_edited_event_is_looked_at_again(database: TestDatabase, edit: str) -> None:
+def test_an_edited_event_is_evaluated_again(database: TestDatabase, edit: str) -> None:
     started(database)
     database.record("point_arrived", 12, "p1")
     database.record("point_completed", 18, "p1")
@@ -244,7 +244,7 @@ def test_an_edited_event_is_looked_at_again(database: TestDatabase, edit: str) -
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_an_event_edited_into_one_that_counts_and_moved_to_another_mission_is_looked_at(
+def test_an_event_whose_type_and_mission_are_edited_is_evaluated_again(
     database: TestDatabase,
 ) -> None:
     started(database, "m1")
@@ -266,7 +266,7 @@ def test_an_event_edited_into_one_that_counts_and_moved_to_another_mission_is_lo
     assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_in_point"]
 
 
-def test_a_deleted_event_is_looked_at_again(database: TestDatabase) -> None:
+def test_a_mission_is_evaluated_again_after_an_event_was_deleted(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 14, "p1")
     assert database.detect(16) == 0
@@ -277,7 +277,7 @@ def test_a_deleted_event_is_looked_at_again(database: TestDatabase) -> None:
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_an_event_still_to_come_counts_when_its_time_has_come(database: TestDatabase) -> None:
+def test_a_future_event_counts_from_the_time_it_carries(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 10, "p1")
     assert database.detect(5) == 0
@@ -288,7 +288,7 @@ def test_an_event_still_to_come_counts_when_its_time_has_come(database: TestData
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_an_event_still_to_come_does_not_hide_an_earlier_deadline(database: TestDatabase) -> None:
+def test_a_future_event_does_not_hide_an_earlier_deadline(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 20, "p1")
     assert database.detect(5) == 0
@@ -298,14 +298,14 @@ def test_an_event_still_to_come_does_not_hide_an_earlier_deadline(database: Test
     assert wakeups(database) == [("m1", at(20))]
 
 
-def test_a_mission_that_starts_in_the_future_is_noticed_then(database: TestDatabase) -> None:
+def test_a_mission_that_starts_in_the_future_is_reported_then(database: TestDatabase) -> None:
     started(database, minutes=30)
     assert database.detect(0) == 0
     assert database.detect(44) == 0
     assert database.detect(46) == 1
 
 
-def test_a_mission_completed_by_a_clock_ahead_is_watched_until_that_moment(
+def test_a_mission_completed_in_the_future_is_watched_until_then(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -314,7 +314,7 @@ def test_a_mission_completed_by_a_clock_ahead_is_watched_until_that_moment(
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_events_of_other_types_neither_wake_nor_count(database: TestDatabase) -> None:
+def test_events_of_other_types_neither_wake_a_mission_nor_count(database: TestDatabase) -> None:
     started(database)
     assert database.detect(1) == 0
     before = wakeups(database)
@@ -329,7 +329,7 @@ def test_events_of_other_types_neither_wake_nor_count(database: TestDatabase) ->
     assert wakeups(database) == before
 
 
-def test_history_of_a_mission_that_is_not_known_yet_counts_when_it_is(
+def test_the_history_of_an_unknown_mission_counts_once_the_mission_is_created(
     database: TestDatabase,
 ) -> None:
     database.connection.execute(ADD_EVENTS + "('m1', null, 'mission_started', %s)", (at(0),))
@@ -339,7 +339,7 @@ def test_history_of_a_mission_that_is_not_known_yet_counts_when_it_is(
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_a_writer_that_commits_long_after_it_wrote_is_not_missed(database: TestDatabase) -> None:
+def test_a_transaction_that_commits_late_is_not_missed(database: TestDatabase) -> None:
     database.create_mission()
     with held_open(database) as writer:
         writer.execute(
@@ -355,7 +355,7 @@ def test_a_writer_that_commits_long_after_it_wrote_is_not_missed(database: TestD
     assert database.detect(36) == 1
 
 
-def test_a_writer_that_rolls_back_has_changed_nothing(database: TestDatabase) -> None:
+def test_a_transaction_that_rolls_back_changes_nothing(database: TestDatabase) -> None:
     started(database)
     assert database.detect(14) == 0
     with held_open(database) as writer:
@@ -420,7 +420,7 @@ def test_merged_events_wake_their_missions(database: TestDatabase) -> None:
     assert database.detect(16) == 2
 
 
-# --- A plan changed mid-mission -----------------------------------------------------------------
+# --- Changes of the plan --------------------------------------------------------------------------
 
 SHORTENED_ETA = "update scooters_ops.mission_points set eta = '5 minutes' where point_id = 'p1'"
 NEW_FIRST_POINT = """
@@ -459,7 +459,7 @@ SKIPPED_JOB = """
         pytest.param(SKIPPED_JOB, "p2", id="wholly skipped point"),
     ],
 )
-def test_a_changed_plan_makes_the_way_overdue_at_once(
+def test_a_changed_plan_can_make_travel_overdue_at_once(
     database: TestDatabase, change: str, point_id: str
 ) -> None:
     started(database)
@@ -480,7 +480,7 @@ def test_a_changed_plan_makes_the_way_overdue_at_once(
         "delete from scooters_ops.mission_jobs where point_id = 'p1' and job_id = 'j2'",
     ],
 )
-def test_changed_jobs_make_a_stay_overdue_at_once(database: TestDatabase, change: str) -> None:
+def test_changed_jobs_can_make_a_stay_overdue_at_once(database: TestDatabase, change: str) -> None:
     database.create_mission(jobs=2)  # 10 minutes: 15
     database.record("mission_started", 0)
     database.record("point_arrived", 5, "p1")
@@ -501,7 +501,7 @@ def test_a_longer_plan_moves_the_deadline(database: TestDatabase) -> None:
     assert database.detect(31) == 1
 
 
-def test_a_changed_plan_makes_a_closed_interval_overdue(database: TestDatabase) -> None:
+def test_a_changed_plan_can_make_a_closed_interval_overdue(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 14, "p1")
     database.record("mission_completed", 15)
@@ -511,7 +511,7 @@ def test_a_changed_plan_makes_a_closed_interval_overdue(database: TestDatabase) 
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_a_mission_reopened_is_watched_again(database: TestDatabase) -> None:
+def test_a_reopened_mission_is_watched_again(database: TestDatabase) -> None:
     started(database)
     database.connection.execute("update scooters_ops.missions set status = 'cancelled'")
     assert database.detect(16) == 0
@@ -520,7 +520,7 @@ def test_a_mission_reopened_is_watched_again(database: TestDatabase) -> None:
     assert database.detect(17) == 1
 
 
-def test_a_deleted_mission_is_looked_at_no_more(database: TestDatabase) -> None:
+def test_a_deleted_mission_is_not_evaluated_any_more(database: TestDatabase) -> None:
     started(database)
     assert database.detect(1) == 0
     database.connection.execute("delete from scooters_ops.missions")
@@ -528,7 +528,7 @@ def test_a_deleted_mission_is_looked_at_no_more(database: TestDatabase) -> None:
     assert wakeups(database) == []
 
 
-def test_a_mission_renamed_is_watched_by_its_new_name(database: TestDatabase) -> None:
+def test_a_renamed_mission_is_watched_under_its_new_name(database: TestDatabase) -> None:
     database.connection.execute(
         "insert into scooters_ops.missions (mission_id, performer_id) values ('m0', 'c1')"
     )
@@ -543,18 +543,18 @@ def test_a_mission_renamed_is_watched_by_its_new_name(database: TestDatabase) ->
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-# --- A changed config ---------------------------------------------------------------------------
-# apply_config asks the database's own clock which missions are recent: these tests' stories end
+# --- Changes of the config ------------------------------------------------------------------------
+# apply_config compares events with the database's own clock, so the missions of these tests end
 # now.
 
 
 def minutes_ago(minutes: float) -> datetime:
-    """So many minutes before now."""
+    """The given number of minutes before now."""
     return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 def play(database: TestDatabase, mission_id: str, *events: tuple[str, str | None, float]) -> None:
-    """A mission with (type, point, minutes ago)."""
+    """A mission with events, each given as (type, point, minutes ago)."""
     database.create_mission(mission_id)
     for type, point_id, minutes in events:
         database.value(
@@ -570,8 +570,9 @@ def detect_now(database: TestDatabase) -> int:
     return int(database.value("select scooters_ops.detect_timeouts()"))
 
 
-def play_one_open_one_closed_and_one_old(database: TestDatabase) -> None:
-    """Three ways of 12 minutes, of 10 planned; m3's was three hours ago."""
+def three_late_missions(database: TestDatabase) -> None:
+    """Three missions that travelled 12 minutes where 10 are planned: one open, one closed, and m3,
+    which was three hours ago."""
     play(database, "m1", ("mission_started", None, 12))
     for mission_id, ago in (("m2", 20.0), ("m3", 180.0)):
         play(
@@ -583,23 +584,23 @@ def play_one_open_one_closed_and_one_old(database: TestDatabase) -> None:
         )
 
 
-def test_a_lowered_factor_tells_of_open_intervals_and_of_recent_closed_ones(
+def test_a_lower_factor_reports_open_intervals_and_recent_closed_ones(
     database: TestDatabase,
 ) -> None:
     hour = {"detection__notify_within_seconds": 3600}
     database.apply_config(**hour)
-    play_one_open_one_closed_and_one_old(database)
+    three_late_missions(database)
     assert detect_now(database) == 0
     database.apply_config(detection__timeouts__timeout_between_points__factor=1.1, **hour)
     assert detect_now(database) == 2
     assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_between_points"]
 
 
-def test_a_lowered_factor_tells_of_everything_where_there_is_no_bound(
+def test_a_lower_factor_reports_everything_without_notify_within(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__notify_within_seconds=None)
-    play_one_open_one_closed_and_one_old(database)
+    three_late_missions(database)
     assert detect_now(database) == 0
     database.apply_config(
         detection__notify_within_seconds=None,
@@ -608,12 +609,12 @@ def test_a_lowered_factor_tells_of_everything_where_there_is_no_bound(
     assert detect_now(database) == 3
 
 
-def test_a_longer_notify_within_makes_news_of_history(database: TestDatabase) -> None:
+def test_a_longer_notify_within_reports_older_intervals(database: TestDatabase) -> None:
     database.apply_config(
         detection__notify_within_seconds=60,
         detection__timeouts__timeout_between_points__factor=1.0,
     )
-    play_one_open_one_closed_and_one_old(database)
+    three_late_missions(database)
     assert detect_now(database) == 0
     for within, inserted in ((60 * 60, 2), (4 * 60 * 60, 1)):
         database.apply_config(
@@ -623,10 +624,10 @@ def test_a_longer_notify_within_makes_news_of_history(database: TestDatabase) ->
         assert detect_now(database) == inserted
 
 
-def test_an_open_interval_that_was_history_is_news_by_a_longer_notify_within(
+def test_a_longer_notify_within_reports_an_open_interval_with_an_old_start(
     database: TestDatabase,
 ) -> None:
-    """Its start is older than that, and nobody would have looked at it any more."""
+    """Its start is older than notify_within, so no event alone would wake it."""
     database.apply_config(detection__notify_within_seconds=60 * 60)
     play(database, "m1", ("mission_started", None, 200))  # due 185 minutes ago
     assert detect_now(database) == 0
@@ -635,7 +636,7 @@ def test_an_open_interval_that_was_history_is_news_by_a_longer_notify_within(
     assert detect_now(database) == 1
 
 
-def test_changed_etas_of_job_types_wake_too(database: TestDatabase) -> None:
+def test_changed_etas_of_job_types_wake_missions(database: TestDatabase) -> None:
     play(database, "m1", ("mission_started", None, 12), ("point_arrived", "p1", 6))
     assert detect_now(database) == 0
     database.apply_config(detection__job_eta_seconds={"battery_exchange": 60})
@@ -643,7 +644,7 @@ def test_changed_etas_of_job_types_wake_too(database: TestDatabase) -> None:
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_a_raised_factor_gives_more_time(database: TestDatabase) -> None:
+def test_a_higher_factor_gives_more_time(database: TestDatabase) -> None:
     started(database)
     assert database.detect(14) == 0
     database.apply_config(detection__timeouts__timeout_between_points__factor=2)
@@ -658,7 +659,7 @@ def test_a_minimum_gives_time_to_short_etas(database: TestDatabase) -> None:
     assert database.detect(20 + MOMENT) == 1
 
 
-def test_a_changed_config_that_says_nothing_of_detection_wakes_nobody(
+def test_a_change_outside_detection_wakes_no_mission(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -668,7 +669,7 @@ def test_a_changed_config_that_says_nothing_of_detection_wakes_nobody(
     assert wakeups(database) == before
 
 
-def test_a_config_applied_while_a_pass_is_at_work_takes_effect_with_the_next(
+def test_a_config_applied_during_a_pass_takes_effect_with_the_next_pass(
     database: TestDatabase,
 ) -> None:
     started(database)
@@ -680,26 +681,26 @@ def test_a_config_applied_while_a_pass_is_at_work_takes_effect_with_the_next(
     assert database.detect(12) == 1
 
 
-# --- What is history, not news ------------------------------------------------------------------
+# --- What is too old to be reported ---------------------------------------------------------------
 
 
-def test_an_interval_whose_deadline_is_just_recent_enough_is_news_and_an_older_one_history(
+def test_an_interval_is_reported_only_within_notify_within_of_its_deadline(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__notify_within_seconds=3600)
-    started(database, "m1", 0)  # due at 15: news until 75
+    started(database, "m1", 0)  # due at 15, reported until 75
     started(database, "m2", -MOMENT)
     assert database.detect(75) == 1
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_without_a_bound_everything_is_news(database: TestDatabase) -> None:
+def test_without_notify_within_everything_is_reported(database: TestDatabase) -> None:
     database.apply_config(detection__notify_within_seconds=None)
     started(database, minutes=-1_000_000)
     assert database.detect(0) == 1
 
 
-def test_with_a_bound_of_nothing_a_pass_at_the_right_moment_alone_could_tell(
+def test_with_notify_within_zero_hardly_anything_is_reported(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__notify_within_seconds=0)
@@ -708,14 +709,14 @@ def test_with_a_bound_of_nothing_a_pass_at_the_right_moment_alone_could_tell(
     assert database.detect(15 + MOMENT) == 0
 
 
-# --- Disabled, and enabled again ----------------------------------------------------------------
+# --- Disabled, and enabled again ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("start", [0, -1_000_000])
-def test_detection_disabled_notifies_of_nothing_and_enabled_again_catches_up(
+def test_disabled_detection_reports_nothing_and_catches_up_when_enabled(
     database: TestDatabase, start: float
 ) -> None:
-    """Also where passes are as of long ago."""
+    """Also when passes are as of long ago."""
     database.apply_config(detection__enabled=False)
     started(database, "m1", start)
     started(database, "m2", start)
@@ -738,7 +739,7 @@ def test_a_deadline_known_before_detection_was_disabled_is_kept(database: TestDa
     assert database.detect(21) == 1
 
 
-def test_one_type_disabled_is_silent_while_the_other_speaks_and_catches_up(
+def test_a_disabled_type_reports_nothing_and_catches_up_when_enabled(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__timeouts__timeout_in_point__enabled=False)
@@ -752,10 +753,10 @@ def test_one_type_disabled_is_silent_while_the_other_speaks_and_catches_up(
 
 
 @pytest.mark.parametrize("start", [0, -1_000_000])
-def test_one_type_enabled_again_catches_up_with_a_mission_that_ended_meanwhile(
+def test_an_enabled_type_catches_up_with_a_mission_that_ended_meanwhile(
     database: TestDatabase, start: float
 ) -> None:
-    """Also where passes are as of long ago."""
+    """Also when passes are as of long ago."""
     database.apply_config(detection__timeouts__timeout_in_point__enabled=False)
     started(database, minutes=start)
     database.record("point_arrived", start + 5, "p1")
@@ -769,7 +770,7 @@ def test_one_type_enabled_again_catches_up_with_a_mission_that_ended_meanwhile(
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_an_overdue_interval_of_a_disabled_type_is_parked_as_long_as_it_is_news(
+def test_an_overdue_interval_of_a_disabled_type_keeps_a_wakeup_until_it_is_too_old(
     database: TestDatabase,
 ) -> None:
     database.apply_config(
@@ -787,7 +788,7 @@ def test_an_overdue_interval_of_a_disabled_type_is_parked_as_long_as_it_is_news(
     assert wakeups(database) == []
 
 
-def test_an_overdue_interval_of_a_disabled_type_without_bound_is_parked_until_config_changes(
+def test_without_notify_within_that_wakeup_stays_until_the_config_changes(
     database: TestDatabase,
 ) -> None:
     disabled = {
@@ -805,7 +806,7 @@ def test_an_overdue_interval_of_a_disabled_type_without_bound_is_parked_until_co
     assert database.detect(1_000_000) == 1
 
 
-def test_a_parked_mission_is_woken_for_its_next_deadline_all_the_same(
+def test_a_mission_with_such_a_wakeup_is_woken_for_its_next_deadline(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__timeouts__timeout_between_points__enabled=False)
@@ -818,7 +819,7 @@ def test_a_parked_mission_is_woken_for_its_next_deadline_all_the_same(
     assert wakeups(database) == [("m1", at(15 + 24 * 60))]
 
 
-def test_without_any_config_nothing_is_noticed_and_nothing_lost(database: TestDatabase) -> None:
+def test_without_a_config_nothing_is_reported_and_nothing_is_lost(database: TestDatabase) -> None:
     database.connection.execute("delete from scooters_ops.configs")
     started(database)
     assert database.detect(16) == 0
@@ -826,7 +827,7 @@ def test_without_any_config_nothing_is_noticed_and_nothing_lost(database: TestDa
     assert database.detect(17) == 1
 
 
-# --- Passes at once, and beside writers ---------------------------------------------------------
+# --- Concurrent passes and writers ----------------------------------------------------------------
 
 
 def test_a_second_pass_returns_0_at_once_and_nothing_is_lost(database: TestDatabase) -> None:
@@ -852,7 +853,7 @@ def test_a_pass_that_is_rolled_back_loses_nothing(database: TestDatabase) -> Non
     assert database.detect(16) == 1
 
 
-def test_what_is_written_while_a_pass_is_at_work_is_for_the_next(database: TestDatabase) -> None:
+def test_what_is_written_during_a_pass_is_left_to_the_next_pass(database: TestDatabase) -> None:
     started(database)
     with held_open(database) as passing:
         assert passing.execute(DETECT, (at(14),)).fetchone() == (0,)
@@ -862,7 +863,7 @@ def test_what_is_written_while_a_pass_is_at_work_is_for_the_next(database: TestD
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_passes_and_writers_at_once_lose_nothing_and_tell_nothing_twice(
+def test_concurrent_passes_and_writers_lose_nothing_and_report_nothing_twice(
     database: TestDatabase,
 ) -> None:
     missions = [f"m{number}" for number in range(60)]
@@ -920,7 +921,7 @@ def test_a_pass_never_makes_writers_wait(database: TestDatabase) -> None:
         database.connection.execute("update scooters_ops.mission_points set eta = eta * 2")
         database.connection.execute("delete from scooters_ops.missions where mission_id = 'm2'")
         database.value("select scooters_ops.plan_deliveries(10)")
-        database.value("select scooters_ops.prune()")
+        database.value("select scooters_ops.prune_bookkeeping()")
         passing.commit()
 
 
@@ -959,7 +960,7 @@ def test_two_writers_of_the_same_missions_in_opposite_orders_do_not_wait_for_eac
     assert database.detect(16) == len(missions)
 
 
-# --- The wake-ups that a pass leaves ------------------------------------------------------------
+# --- The wake-ups that a pass leaves --------------------------------------------------------------
 
 
 def test_a_pass_leaves_one_wakeup_at_the_deadline_of_the_open_interval(
@@ -972,7 +973,7 @@ def test_a_pass_leaves_one_wakeup_at_the_deadline_of_the_open_interval(
     assert wakeups(database) == [("m1", at(15.5))]
 
 
-def test_a_mission_is_not_looked_at_before_it_is_due(database: TestDatabase) -> None:
+def test_a_mission_is_not_evaluated_before_it_is_due(database: TestDatabase) -> None:
     started(database)
     database.detect(1)
     database.detect(14)
@@ -982,7 +983,7 @@ def test_a_mission_is_not_looked_at_before_it_is_due(database: TestDatabase) -> 
     ) == [1, 0, 1]
 
 
-def test_a_pass_leaves_no_wakeup_where_nothing_can_become_overdue(database: TestDatabase) -> None:
+def test_a_pass_leaves_no_wakeup_if_nothing_can_become_overdue(database: TestDatabase) -> None:
     database.create_mission("not_started")
     started(database, "ended")
     database.record("mission_completed", 5, mission_id="ended")
@@ -996,7 +997,7 @@ def test_a_pass_leaves_no_wakeup_where_nothing_can_become_overdue(database: Test
     assert wakeups(database) == []
 
 
-def test_a_wakeup_too_many_is_harmless(database: TestDatabase) -> None:
+def test_an_extra_wakeup_is_harmless(database: TestDatabase) -> None:
     started(database)
     database.connection.execute(
         "insert into scooters_ops.mission_wakeups"
@@ -1009,18 +1010,18 @@ def test_a_wakeup_too_many_is_harmless(database: TestDatabase) -> None:
 
 
 @pytest.mark.parametrize("as_of", [None, "infinity", "-infinity"])
-def test_a_pass_as_of_no_moment_is_refused_and_changes_nothing(
+def test_a_pass_as_of_null_or_infinity_is_refused_and_changes_nothing(
     database: TestDatabase, as_of: str | None
 ) -> None:
     started(database)
     before = wakeups(database)
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="as_of must be a moment, not"):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="as_of must be a finite time"):
         database.value("select scooters_ops.detect_timeouts(%s::timestamptz)", as_of)
     assert wakeups(database) == before
     assert database.detect(16) == 1
 
 
-# --- What a notification says -------------------------------------------------------------------
+# --- The details of a notification ----------------------------------------------------------------
 
 
 def test_the_details_of_an_open_interval_are_the_facts_at_detection(
@@ -1065,7 +1066,7 @@ def test_the_details_of_an_open_interval_are_the_facts_at_detection(
     }
 
 
-def test_the_details_of_a_closed_interval_say_when_it_ended_and_how_long_it_was(
+def test_the_details_of_a_closed_interval_hold_its_end_and_duration(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__timeouts__timeout_in_point__minimum_seconds=480)
@@ -1094,7 +1095,7 @@ def test_a_point_that_is_no_longer_planned_has_no_position(database: TestDatabas
     assert details["points_total"] == 2
 
 
-def test_identifiers_with_separators_have_tokens_of_their_own(database: TestDatabase) -> None:
+def test_identifiers_that_contain_separators_have_distinct_tokens(database: TestDatabase) -> None:
     for mission_id, point_id in (("a_b", "c"), ("a", "b_c"), ("a\\", "b"), ("a", "\\b")):
         database.connection.execute(
             "insert into scooters_ops.missions (mission_id, performer_id) values (%s, 'c1')"
@@ -1104,14 +1105,14 @@ def test_identifiers_with_separators_have_tokens_of_their_own(database: TestData
         database.connection.execute(
             ADD_EVENTS + "(%s, %s, 'point_arrived', %s)", (mission_id, point_id, at(0))
         )
-    assert database.detect(20) == 3  # of ('a', ...) the first stay is over in no time
+    assert database.detect(20) == 3  # of ('a', ...) the first stay ends at once
     assert len(set(database.tokens())) == 3
 
 
-# --- What is kept of passes ---------------------------------------------------------------------
+# --- The records of passes ------------------------------------------------------------------------
 
 
-def test_each_pass_leaves_a_row_of_what_it_did(database: TestDatabase) -> None:
+def test_each_pass_records_what_it_did(database: TestDatabase) -> None:
     started(database)
     started(database, "m2", 10)
     database.detect(16)
@@ -1127,7 +1128,7 @@ def test_each_pass_leaves_a_row_of_what_it_did(database: TestDatabase) -> None:
     assert all(row["is_past"] and row["elapsed"] > timedelta(0) for row in rows)
 
 
-def test_a_pass_that_did_not_look_leaves_no_row(database: TestDatabase) -> None:
+def test_a_pass_that_did_not_run_leaves_no_record(database: TestDatabase) -> None:
     with held_open(database) as passing:
         passing.execute(DETECT, (at(1),))
         database.detect(2)
@@ -1142,7 +1143,7 @@ def is_stalled(database: TestDatabase) -> bool:
 
 
 def set_ages(database: TestDatabase, *, config: float, passes: float) -> None:
-    """Lets configs have been applied, and passes have started, so many seconds ago."""
+    """Makes configs and passes look as if they were applied and started so many seconds ago."""
     database.connection.execute(
         "update scooters_ops.configs set applied_at = now() - make_interval(secs => %s)", (config,)
     )
@@ -1162,7 +1163,7 @@ def test_detection_is_stalled_without_a_recent_pass(database: TestDatabase) -> N
     assert not is_stalled(database)
 
 
-def test_detection_is_stalled_where_there_never_was_a_pass(database: TestDatabase) -> None:
+def test_detection_is_stalled_if_there_never_was_a_pass(database: TestDatabase) -> None:
     set_ages(database, config=179, passes=0)
     assert not is_stalled(database)
     set_ages(database, config=181, passes=0)
@@ -1178,7 +1179,7 @@ def test_detection_enabled_just_now_has_time_for_its_first_pass(database: TestDa
     assert not is_stalled(database)
 
 
-def test_config_says_after_how_long_detection_is_stalled(database: TestDatabase) -> None:
+def test_the_config_sets_after_how_long_detection_is_stalled(database: TestDatabase) -> None:
     database.detect(0)
     database.apply_config(detection__stalled_after_seconds=600)
     set_ages(database, config=1000, passes=599)
@@ -1187,7 +1188,7 @@ def test_config_says_after_how_long_detection_is_stalled(database: TestDatabase)
     assert is_stalled(database)
 
 
-def test_detection_that_is_disabled_or_has_no_config_is_not_stalled(
+def test_detection_is_not_stalled_when_disabled_or_without_a_config(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__enabled=False)
@@ -1198,7 +1199,7 @@ def test_detection_that_is_disabled_or_has_no_config_is_not_stalled(
     ]
 
 
-def test_detection_status_tells_of_the_last_pass(database: TestDatabase) -> None:
+def test_detection_status_describes_the_last_pass(database: TestDatabase) -> None:
     started(database)
     before = datetime.now(UTC)
     database.detect(1)
@@ -1229,7 +1230,7 @@ def test_detection_status_names_who_holds_the_lock_and_who_waits_for_it(
     ):
         holder.execute("set application_name = 'somebody''s psql'")
         holder.execute("select count(*) from scooters_ops.detection_lock")
-        assert holder_and_waiters() == (None, None)  # whoever only reads is in nobody's way
+        assert holder_and_waiters() == (None, None)  # a reader blocks nobody
         holder.execute("select scooters_ops.try_detection_lock()")
         assert database.detect(17) == 0
         held_by, waited_by = holder_and_waiters()
@@ -1245,11 +1246,11 @@ def test_detection_status_names_who_holds_the_lock_and_who_waits_for_it(
     assert database.value("select count(*) from pg_locks where locktype = 'advisory'") == 0
 
 
-# --- Who is woken ---------------------------------------------------------------------------------
+# --- NOTIFY ---------------------------------------------------------------------------------------
 
 
 def notified(connection: psycopg.Connection[Any]) -> int:
-    """How many NOTIFYs have arrived since it was asked last; a mark shows where to stop."""
+    """How many NOTIFYs arrived since the last call; a marker shows where to stop."""
     connection.execute("notify scooters_ops, 'mark'")
     for arrived, notification in enumerate(connection.notifies()):
         if notification.payload == "mark":
@@ -1257,7 +1258,7 @@ def notified(connection: psycopg.Connection[Any]) -> int:
     raise AssertionError("the connection is gone")
 
 
-def test_only_what_gives_a_notifier_work_wakes_it(database: TestDatabase) -> None:
+def test_a_notifier_is_woken_only_when_there_is_work_for_it(database: TestDatabase) -> None:
     started(database)
     with database.connect() as listener:
         listener.execute("listen scooters_ops")
@@ -1277,7 +1278,7 @@ def test_only_what_gives_a_notifier_work_wakes_it(database: TestDatabase) -> Non
         assert notified(listener) == 0
 
 
-# --- Passes of a bounded size -------------------------------------------------------------------
+# --- Passes of a bounded size ---------------------------------------------------------------------
 
 DETECT_IN_BATCHES = "call scooters_ops.detect_in_batches()"
 
@@ -1290,18 +1291,18 @@ def five_due(database: TestDatabase) -> None:
 
 
 def passes(database: TestDatabase) -> list[tuple[int, int, int]]:
-    """Missions, inserted and still_due of every pass, in their order."""
+    """The columns missions, inserted and still_due of every pass, in order."""
     rows = database.rows("select * from scooters_ops.recent_detection_passes order by pass_id")
     return [(row["missions"], row["inserted"], row["still_due"]) for row in rows]
 
 
-def test_called_by_hand_detection_does_all_that_is_due(database: TestDatabase) -> None:
+def test_detect_timeouts_handles_everything_that_is_due(database: TestDatabase) -> None:
     five_due(database)
     assert database.detect(16) == 5
     assert passes(database) == [(2, 2, 3), (2, 2, 1), (1, 1, 0)]
 
 
-def test_called_by_pg_cron_each_pass_is_committed_on_its_own(database: TestDatabase) -> None:
+def test_detect_in_batches_commits_each_pass(database: TestDatabase) -> None:
     five_due(database)
     with held_open(database) as elsewhere, database.connect() as caller:
         elsewhere.execute(
@@ -1323,7 +1324,7 @@ def test_called_by_pg_cron_each_pass_is_committed_on_its_own(database: TestDatab
     assert len(database.tokens()) == 5
 
 
-def test_what_a_failed_pass_had_taken_is_taken_by_the_next(database: TestDatabase) -> None:
+def test_the_wakeups_of_a_failed_pass_are_taken_by_the_next(database: TestDatabase) -> None:
     five_due(database)
     database.connection.execute(
         "alter table scooters_ops.monitoring_notifications"
@@ -1339,12 +1340,12 @@ def test_what_a_failed_pass_had_taken_is_taken_by_the_next(database: TestDatabas
     assert len(database.tokens()) == 5
 
 
-def test_a_pass_with_nothing_due_tells_that_it_was_there(database: TestDatabase) -> None:
+def test_a_pass_with_nothing_due_leaves_a_record(database: TestDatabase) -> None:
     database.connection.execute(DETECT_IN_BATCHES)
     assert passes(database) == [(0, 0, 0)]
 
 
-def test_of_two_passes_of_pg_cron_at_once_the_second_ends(database: TestDatabase) -> None:
+def test_a_second_concurrent_pass_ends_at_once(database: TestDatabase) -> None:
     five_due(database)
     with held_open(database) as passing:
         passing.execute(DETECT, (at(1),))
@@ -1360,7 +1361,7 @@ def test_batches_cannot_run_within_a_transaction(database: TestDatabase) -> None
         database.connection.execute(DETECT_IN_BATCHES)
 
 
-def test_when_passes_run_and_how_large_they_are_wakes_nobody(database: TestDatabase) -> None:
+def test_a_changed_schedule_or_batch_size_wakes_no_mission(database: TestDatabase) -> None:
     database.create_mission()
     database.detect(1)
     assert wakeups(database) == []
@@ -1372,10 +1373,10 @@ def test_when_passes_run_and_how_large_they_are_wakes_nobody(database: TestDatab
     assert wakeups(database) == []
 
 
-# --- Pruning ------------------------------------------------------------------------------------
+# --- Pruning --------------------------------------------------------------------------------------
 
 
-def test_pruning_keeps_of_each_mission_the_earliest_wakeup(database: TestDatabase) -> None:
+def test_pruning_keeps_the_earliest_wakeup_of_each_mission(database: TestDatabase) -> None:
     database.connection.execute("delete from scooters_ops.mission_wakeups")
     database.connection.execute(
         "insert into scooters_ops.mission_wakeups values"
@@ -1383,7 +1384,7 @@ def test_pruning_keeps_of_each_mission_the_earliest_wakeup(database: TestDatabas
         " ('m2', %(late)s), ('m2', %(soon)s), ('m3', 'infinity')",
         {"soon": at(1), "late": at(2)},
     )
-    database.value("select scooters_ops.prune()")
+    database.value("select scooters_ops.prune_bookkeeping()")
     assert wakeups(database) == [("m1", "-infinity"), ("m2", at(1)), ("m3", "infinity")]
 
 
@@ -1393,13 +1394,13 @@ def test_pruning_loses_nothing_that_a_pass_would_find(database: TestDatabase) ->
     for minutes in range(1, 30):
         database.record("point_arrived", minutes + 16, "p1")
     assert len(wakeups(database)) > 30
-    database.value("select scooters_ops.prune()")
+    database.value("select scooters_ops.prune_bookkeeping()")
     assert wakeups(database) == [("m1", "-infinity")]
     database.apply_config()
     assert database.detect(18) == 1
 
 
-def test_pruning_leaves_wakeups_alone_while_a_pass_is_at_work(database: TestDatabase) -> None:
+def test_pruning_leaves_wakeups_alone_during_a_pass(database: TestDatabase) -> None:
     started(database)
     with held_open(database) as passing:
         passing.execute(DETECT, (at(1),))
@@ -1407,13 +1408,13 @@ def test_pruning_leaves_wakeups_alone_while_a_pass_is_at_work(database: TestData
         database.record("point_arrived", 2, "p1")
         database.connection.execute("set lock_timeout = '500ms'")
         before = wakeups(database)
-        database.value("select scooters_ops.prune()")
+        database.value("select scooters_ops.prune_bookkeeping()")
         assert wakeups(database) == before
         passing.commit()
     assert database.detect(16) == 1
 
 
-def test_pruning_deletes_rows_of_passes_that_are_older_than_config_says(
+def test_pruning_deletes_old_records_of_passes(
     database: TestDatabase,
 ) -> None:
     assert config()["retention"]["passes_seconds"] == 7 * 86400
@@ -1424,8 +1425,8 @@ def test_pruning_deletes_rows_of_passes_that_are_older_than_config_says(
         " from unnest(array[interval '8 days', '6 days', '2 hours', '0']) as age"
     )
     count = "select count(*) from scooters_ops.detection_passes"
-    database.value("select scooters_ops.prune()")
+    database.value("select scooters_ops.prune_bookkeeping()")
     assert database.value(count) == 3
     database.apply_config(retention__passes_seconds=3600)
-    database.value("select scooters_ops.prune()")
+    database.value("select scooters_ops.prune_bookkeeping()")
     assert database.value(count) == 1

@@ -1,7 +1,7 @@
-"""Whatever is written, in whatever order, between and beside passes: after each pass every overdue
-interval that is news has its notification, and there are no others.
+"""Whatever is written, in any order, between and during passes: after each pass, every overdue
+interval that is to be reported has a notification, and there are no others.
 
-The same scripts are played on every run. SCRIPTS_SEED=<another number> plays others.
+Every run plays the same scripts. SCRIPTS_SEED=<another number> plays others.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Events = list[tuple[int, str, str, int]]
 
 
 def token(mission_id: str, point_id: str, type: str) -> str:
-    """As the contract writes it."""
+    """The token as the contract defines it."""
     escaped = (text.replace("\\", r"\\").replace("_", r"\_") for text in (mission_id, point_id))
     return f"{'_'.join(escaped)}__{type}"
 
@@ -51,8 +51,8 @@ class World:
     """Writers, planners, DBAs and passes, one step at a time."""
 
     def __init__(self, database: TestDatabase, *, is_eager: bool) -> None:
-        """An eager world has a pass after every step, so that no other wake-up of a mission can
-        stand in for one that was lost."""
+        """An eager world runs a pass after every step, so that no other wake-up of a mission can
+        hide one that was lost."""
         self.database = database
         self.as_of = datetime.now(UTC)
         self.mission_ids = ["m_0"]  # not planned until a step plans it
@@ -94,8 +94,8 @@ class World:
     # --- Plans ---
 
     def play_mission(self, etas: list[int], stays: list[int], latest: int) -> None:
-        """A new mission: it starts, then from point to point, as far as there are stays, so that
-        its latest event is so many minutes from now."""
+        """A new mission that starts and goes from point to point, one for each stay, so that its
+        latest event is the given number of minutes from now."""
         mission_id = f"m_{len(self.mission_ids)}"
         self.mission_ids.append(mission_id)
         self.replace_plan(0, etas)
@@ -108,7 +108,7 @@ class World:
         for (type, point_id), stay in zip(steps, [*stays, 0], strict=False):
             history.append((0, type, point_id, minutes))
             minutes += stay
-        self.tell(history)
+        self.report(history)
 
     def replace_plan(self, mission: int, etas: list[int]) -> None:
         mission_id = self.mission_id(mission)
@@ -207,7 +207,7 @@ class World:
 
     # --- History ---
 
-    def tell(self, events: Events) -> None:
+    def report(self, events: Events) -> None:
         self.insert_events(self.database.connection, events)
         self.execute(
             "update scooters_ops.missions set status = replace(ending.type, 'mission_', '')"
@@ -216,12 +216,12 @@ class World:
             " and ending.type in ('mission_completed', 'mission_cancelled')"
         )
 
-    def tell_and_commit_later(self, events: Events) -> None:
+    def report_and_commit_later(self, events: Events) -> None:
         if self.late_writer is None:
             self.late_writer = psycopg.connect(self.database.conninfo)
         self.insert_events(self.late_writer, events)
 
-    def commit_at_last(self, is_committed: bool) -> None:
+    def commit_reports(self, is_committed: bool) -> None:
         if self.late_writer is None:
             return
         if is_committed:
@@ -246,7 +246,7 @@ class World:
         )
 
     def change_event(self, row: int, change: str, **values: Any) -> None:
-        """Update or delete the newest event, or the one before it, ..."""
+        """Updates or deletes the newest event, or the one before it, ..."""
         self.execute(
             f"{change} where history_id = ("
             "select history_id from scooters_ops.missions_history"
@@ -321,7 +321,7 @@ class World:
             self.pass_as_of(self.as_of)
 
     def prune(self) -> None:
-        self.database.value("select scooters_ops.prune()")
+        self.database.value("select scooters_ops.prune_bookkeeping()")
 
     def pass_as_of(self, as_of: datetime) -> tuple[set[str], set[str]]:
         """One pass: the tokens before it, and those that it inserted."""
@@ -337,7 +337,7 @@ class World:
         return set(tokens)
 
     def expected(self, as_of: datetime) -> set[str]:
-        """What is overdue by the view and news by the config, of the types that are enabled."""
+        """What the view calls overdue and the config wants reported, of the enabled types."""
         if not self.enabled:
             return set()
         overdue = self.database.rows(
@@ -356,11 +356,11 @@ class World:
         }
 
 
-# --- Scripts ------------------------------------------------------------------------------------
-# Whole minutes, so that things happen at once and last exactly as long as they may. Limits are of
-# 1.5 and 3 minutes, and most steps of a mission take one: most is in time, and any change may make
-# something late. Missions are many and begin often, for an event is told once: an old mission soon
-# has nothing left to tell.
+# --- Scripts --------------------------------------------------------------------------------------
+# Whole minutes, so that events coincide and intervals last exactly as long as they may. Limits are
+# 1.5 and 3 minutes and most steps of a mission take one, so most is in time and any change can make
+# something late. Missions begin often, because an event is reported once: an old mission soon has
+# nothing left to report.
 
 
 def mission(random: Random) -> int:
@@ -386,7 +386,7 @@ def row(random: Random) -> int:
     return random.randint(0, 7)
 
 
-# How often each step is taken, as against the others, and with what.
+# The relative frequency of each step, and its arguments.
 MENU: dict[str, tuple[int, Callable[[Random], dict[str, Any]]]] = {
     "play_mission": (
         8,
@@ -416,9 +416,9 @@ MENU: dict[str, tuple[int, Callable[[Random], dict[str, Any]]]] = {
     "skip_jobs": (1, lambda r: {"mission": mission(r), "point_id": point(r)}),
     "change_status": (1, lambda r: {"mission": mission(r), "status": r.choice(STATUSES)}),
     "delete_mission": (1, lambda r: {"mission": mission(r)}),
-    "tell": (2, lambda r: {"events": history(r)}),
-    "tell_and_commit_later": (2, lambda r: {"events": history(r)}),
-    "commit_at_last": (2, lambda r: {"is_committed": r.random() < 0.7}),
+    "report": (2, lambda r: {"events": history(r)}),
+    "report_and_commit_later": (2, lambda r: {"events": history(r)}),
+    "commit_reports": (2, lambda r: {"is_committed": r.random() < 0.7}),
     "delete_event": (2, lambda r: {"row": row(r)}),
     "move_event": (2, lambda r: {"row": row(r), "minutes": r.choice((-5, -1, 1, 5))}),
     "give_event_to_another_mission": (1, lambda r: {"row": row(r), "mission": mission(r)}),
@@ -467,7 +467,7 @@ class Script:
         return cls(random.random() < 0.6, [(name, MENU[name][1](random)) for name in names])
 
     def problem(self, database: TestDatabase) -> AssertionError | None:
-        """What goes wrong when it is played."""
+        """The problem that occurs when it is played; None: none."""
         world = World(database, is_eager=self.is_eager)
         try:
             for name, arguments in self.steps:
@@ -479,7 +479,7 @@ class Script:
         return None
 
     def shortest(self, database: TestDatabase) -> Script:
-        """Without the steps that its problem does not need."""
+        """The script without the steps that are not needed for its problem."""
         for position in reversed(range(len(self.steps))):
             shorter = Script(self.is_eager, [*self.steps[:position], *self.steps[position + 1 :]])
             if shorter.problem(database):
@@ -487,7 +487,7 @@ class Script:
         return self
 
 
-def test_after_every_pass_each_overdue_interval_has_its_notification_and_nothing_else_has(
+def test_after_every_pass_exactly_the_overdue_intervals_have_notifications(
     cluster: Postgres,
 ) -> None:
     with shared_database(cluster) as database:

@@ -191,7 +191,7 @@ def test_a_mission_is_created_once(database: TestDatabase, http: HttpProcess) ->
         ({"mission_id": "я" * 200}, "mission_id: must have 255 bytes or less"),
         ({"mission_id": "a\0b"}, "unsupported Unicode escape sequence"),
         ({"attributes": {"a": "\ud800"}}, "invalid input syntax for type json"),
-        ({"points": MISSION["points"][:1] * 2}, 'mission "m1": point "p1" stands twice'),
+        ({"points": MISSION["points"][:1] * 2}, 'mission "m1": point "p1" is listed twice'),
     ],
 )
 def test_a_malformed_mission_is_refused_with_the_path_of_its_key_and_nothing_is_stored(
@@ -409,7 +409,7 @@ def test_old_keys_are_pruned(database: TestDatabase, http: HttpProcess) -> None:
         "update scooters_ops.event_keys set created_at = now() - interval '8 days'"
         " where idempotency_key = 'old'"
     )
-    database.connection.execute("select scooters_ops.prune()")
+    database.connection.execute("select scooters_ops.prune_bookkeeping()")
     assert database.values("select idempotency_key from scooters_ops.event_keys") == ["new"]
 
 

@@ -1,6 +1,6 @@
-"""Whatever missions, plans and histories may be: the SQL gives what the reference gives.
+"""For any missions, plans and histories, the SQL gives the same intervals as the reference.
 
-The same examples are made on every run. HYPOTHESIS_SEED=<another number> makes others.
+Every run uses the same examples. HYPOTHESIS_SEED=<another number> makes others.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow(seconds=10)
 SEED = int(os.environ.get("HYPOTHESIS_SEED", "20261124"))
 EXAMPLES = 400
 
-# Durations and moments are of a coarse grain, so that things happen at once and last exactly as
-# long as they may.
+# Durations and times are coarse, so that events coincide and intervals last exactly as long as
+# they may.
 GRAIN = timedelta(seconds=30)
 durations = st.integers(0, 10).map(lambda grains: grains * GRAIN)
 moments = st.integers(0, 40).map(lambda grains: at(0) + grains * GRAIN)
@@ -57,7 +57,7 @@ configs = st.builds(
 
 @st.composite
 def plans(draw: st.DrawFn) -> tuple[Point, ...]:
-    """One to five points, at positions with gaps, in no order."""
+    """One to five points, at positions with gaps, in random order."""
     point_ids = draw(st.lists(st.sampled_from(PLANNED), min_size=1, max_size=5, unique=True))
     positions = draw(
         st.lists(st.integers(1, 9), min_size=len(point_ids), max_size=len(point_ids), unique=True)
@@ -83,7 +83,7 @@ events = st.builds(Event, st.just("point_arrived"), anywhere, moments) | st.one_
 
 @st.composite
 def journeys(draw: st.DrawFn, points: tuple[Point, ...]) -> list[Event]:
-    """A mission as it is meant to be: started, some of the points one by one, ended or not yet."""
+    """A regular mission: started, some points visited one by one, ended or not."""
     moment = at(0)
     story = []
 
@@ -106,7 +106,7 @@ def journeys(draw: st.DrawFn, points: tuple[Point, ...]) -> list[Event]:
 
 @st.composite
 def histories(draw: st.DrawFn, points: tuple[Point, ...]) -> list[Event]:
-    """Journeys with repetitions and noise, in whatever order they reach the log."""
+    """Journeys with repetitions and noise, in random order of insertion."""
     story = draw(journeys(points))
     if story:
         for repeated in draw(st.lists(st.sampled_from(story), max_size=2)):
@@ -130,7 +130,7 @@ def fleets(draw: st.DrawFn) -> list[Case]:
 
 
 def write(database: TestDatabase, fleet: Iterable[Case]) -> None:
-    """The rows of a fleet; history in the order of insertion, mission by mission."""
+    """Inserts the rows of a fleet, mission by mission, the history in order of insertion."""
     missions, points, jobs, history = [], [], [], []
     for mission, log in fleet:
         missions.append((mission.mission_id, "c1", mission.status))
@@ -182,7 +182,7 @@ def as_json(in_force: Config) -> str:
 
 
 def sorted_by_text(rows: Iterable[Any]) -> list[Any]:
-    """In an order that does not mind nulls."""
+    """Sorted by their text, because nulls cannot be compared."""
     return sorted(rows, key=str)
 
 

@@ -1,4 +1,4 @@
-"""DESIGN.md's interval table, by example: one promise each."""
+"""The interval table of DESIGN.md by example, one promise for each test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BETWEEN = "timeout_between_points"
 
 
 class Span(NamedTuple):
-    """What most promises are about; times in minutes after noon, eta in minutes."""
+    """The columns that most tests compare; times in minutes after noon, eta in minutes."""
 
     type: str
     point_id: str
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 def intervals(
     database: TestDatabase, as_of: datetime, mission_id: str = "m1"
 ) -> list[dict[str, Any]]:
-    """Whole rows, in the order in which they started."""
+    """Whole rows, ordered by started_at."""
     return database.rows(
         "select * from scooters_ops.mission_intervals_at(%s)"
         " where mission_id = %s order by started_at, finished_at nulls last",
@@ -37,7 +37,7 @@ def intervals(
 
 
 def spans(database: TestDatabase, minutes: float = 600, mission_id: str = "m1") -> list[Span]:
-    """The intervals as of so many minutes after noon."""
+    """The intervals as of the given number of minutes after noon."""
     return [
         Span(
             str(row["type"]),
@@ -60,7 +60,7 @@ def only_interval(database: TestDatabase, as_of: datetime) -> dict[str, Any]:
 
 
 def write_history(database: TestDatabase, type: str, minutes: float, point_id: str | None) -> None:
-    """An event that record_event would refuse: the log is the mission service's own."""
+    """Inserts an event that record_event would refuse, as the mission service may do."""
     database.connection.execute(
         "insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)"
         " values ('m1', %s, %s, %s)",
@@ -69,7 +69,7 @@ def write_history(database: TestDatabase, type: str, minutes: float, point_id: s
 
 
 def set_jobs(database: TestDatabase, point_id: str, *jobs: tuple[str, int | None, str]) -> None:
-    """Replaces the jobs of a point by these: type, eta in minutes, status."""
+    """Replaces the jobs of a point; each is (type, eta in minutes, status)."""
     database.connection.execute(
         "delete from scooters_ops.mission_jobs where point_id = %s", (point_id,)
     )
@@ -86,10 +86,10 @@ def set_jobs(database: TestDatabase, point_id: str, *jobs: tuple[str, int | None
         )
 
 
-# --- what opens and closes an interval, and where it is ---
+# --- what opens and closes an interval, and at which point it is ---
 
 
-def test_an_arrival_opens_an_interval_in_that_point_until_the_next_event(
+def test_an_arrival_opens_an_interval_at_that_point_until_the_next_event(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -116,14 +116,16 @@ def test_a_completed_point_opens_an_interval_to_the_point_of_the_next_event(
     assert spans(database)[0] == Span(BETWEEN, "p3", 0, 12, 20)
 
 
-def test_the_next_event_names_the_point_though_it_be_no_arrival(database: TestDatabase) -> None:
+def test_the_next_event_names_the_point_even_if_it_is_not_an_arrival(
+    database: TestDatabase,
+) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.record("point_completed", 8, "p2")
     assert spans(database)[0] == Span(BETWEEN, "p2", 0, 8, 20)
 
 
-def test_whoever_is_on_the_way_goes_to_the_first_point_without_an_event(
+def test_travel_without_a_next_event_leads_to_the_first_point_without_an_event(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -132,7 +134,7 @@ def test_whoever_is_on_the_way_goes_to_the_first_point_without_an_event(
     assert spans(database)[-1] == Span(BETWEEN, "p1", 10, None, 10)
 
 
-def test_the_first_point_is_that_of_the_lowest_position_not_name(database: TestDatabase) -> None:
+def test_the_first_point_has_the_lowest_position_not_the_first_name(database: TestDatabase) -> None:
     database.create_mission()
     database.connection.execute("update scooters_ops.mission_points set position = 40 - position")
     database.record("mission_started", 0)
@@ -140,7 +142,7 @@ def test_the_first_point_is_that_of_the_lowest_position_not_name(database: TestD
 
 
 @pytest.mark.parametrize("end", ["mission_completed", "mission_cancelled"])
-def test_the_way_to_a_mission_s_end_leads_to_the_first_point_without_an_event(
+def test_travel_before_the_end_of_the_mission_leads_to_the_first_point_without_an_event(
     database: TestDatabase, end: str
 ) -> None:
     database.create_mission()
@@ -149,7 +151,7 @@ def test_the_way_to_a_mission_s_end_leads_to_the_first_point_without_an_event(
     assert spans(database) == [Span(BETWEEN, "p2", 0, 30, 10)]
 
 
-def test_with_every_point_visited_there_is_no_interval_between_points(
+def test_there_is_no_travel_when_every_point_was_visited(
     database: TestDatabase,
 ) -> None:
     database.create_mission(points=1)
@@ -181,7 +183,7 @@ def test_events_of_an_unknown_mission_make_no_intervals(database: TestDatabase) 
     assert spans(database) == []
 
 
-def test_missions_do_not_mix(database: TestDatabase) -> None:
+def test_missions_do_not_affect_each_other(database: TestDatabase) -> None:
     for mission_id in ("m1", "m2"):
         database.create_mission(mission_id)
     database.record("mission_started", 0, mission_id="m1")
@@ -198,14 +200,14 @@ def test_missions_do_not_mix(database: TestDatabase) -> None:
 # --- which events count, and in which order ---
 
 
-def test_of_repeated_events_only_the_earliest_counts(database: TestDatabase) -> None:
+def test_only_the_earliest_of_repeated_events_counts(database: TestDatabase) -> None:
     database.create_mission()
     for minutes in (3, 0, 7):
         database.record("point_arrived", minutes, "p1")
     assert spans(database) == [Span(IN_POINT, "p1", 0, None, 5)]
 
 
-def test_the_same_type_at_another_point_is_no_repetition(database: TestDatabase) -> None:
+def test_the_same_type_at_another_point_is_another_event(database: TestDatabase) -> None:
     database.create_mission()
     database.record("point_arrived", 0, "p1")
     database.record("point_arrived", 7, "p2")
@@ -227,7 +229,7 @@ def test_a_repeated_start_counts_once(database: TestDatabase) -> None:
     ]
 
 
-def test_a_late_start_closes_an_interval_as_any_event_does(database: TestDatabase) -> None:
+def test_a_late_start_closes_an_interval_like_any_event(database: TestDatabase) -> None:
     database.create_mission()
     database.record("point_completed", 0, "p1")
     database.record("mission_started", 5)
@@ -237,7 +239,7 @@ def test_a_late_start_closes_an_interval_as_any_event_does(database: TestDatabas
     ]
 
 
-def test_events_are_ordered_by_when_they_occurred_not_by_when_they_came(
+def test_events_are_ordered_by_when_they_occurred_not_by_when_they_arrived(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -252,7 +254,7 @@ def test_events_are_ordered_by_when_they_occurred_not_by_when_they_came(
 
 
 @pytest.mark.parametrize(("first", "second"), [("p1", "p2"), ("p2", "p1")])
-def test_events_of_one_moment_are_ordered_as_they_came(
+def test_events_at_the_same_time_are_ordered_as_they_arrived(
     database: TestDatabase, first: str, second: str
 ) -> None:
     database.create_mission()
@@ -264,7 +266,7 @@ def test_events_of_one_moment_are_ordered_as_they_came(
     ]
 
 
-def test_of_repetitions_at_one_moment_the_first_to_come_counts(database: TestDatabase) -> None:
+def test_the_first_to_arrive_of_repetitions_at_the_same_time_counts(database: TestDatabase) -> None:
     database.create_mission()
     for point_id in ("p2", "p1", "p2"):
         database.record("point_arrived", 0, point_id)
@@ -274,7 +276,7 @@ def test_of_repetitions_at_one_moment_the_first_to_come_counts(database: TestDat
     ]
 
 
-def test_what_comes_after_the_end_counts_for_nothing(database: TestDatabase) -> None:
+def test_events_after_the_end_do_not_count(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.record("mission_cancelled", 5)
@@ -283,7 +285,9 @@ def test_what_comes_after_the_end_counts_for_nothing(database: TestDatabase) -> 
     assert spans(database) == [Span(BETWEEN, "p1", 0, 5, 10)]
 
 
-def test_at_the_moment_of_the_end_only_what_came_before_it_counts(database: TestDatabase) -> None:
+def test_at_the_time_of_the_end_only_events_that_arrived_before_it_count(
+    database: TestDatabase,
+) -> None:
     database.create_mission()
     database.record("point_arrived", 0, "p1")
     database.record("point_arrived", 5, "p2")
@@ -295,7 +299,7 @@ def test_at_the_moment_of_the_end_only_what_came_before_it_counts(database: Test
     ]
 
 
-def test_an_end_that_is_reported_late_undoes_what_came_after_it(database: TestDatabase) -> None:
+def test_an_end_that_arrives_late_cancels_the_events_after_it(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.record("point_arrived", 9, "p1")
@@ -303,7 +307,7 @@ def test_an_end_that_is_reported_late_undoes_what_came_after_it(database: TestDa
     assert spans(database) == [Span(BETWEEN, "p1", 0, 5, 10)]
 
 
-def test_other_types_of_history_count_for_nothing(database: TestDatabase) -> None:
+def test_events_of_other_types_do_not_count(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.record("courier_paused", 1)
@@ -315,7 +319,7 @@ def test_other_types_of_history_count_for_nothing(database: TestDatabase) -> Non
     ]
 
 
-def test_an_event_of_the_whole_mission_is_at_no_point_whatever_its_row_holds(
+def test_an_event_of_the_whole_mission_has_no_point_even_if_its_row_names_one(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -328,7 +332,7 @@ def test_an_event_of_the_whole_mission_is_at_no_point_whatever_its_row_holds(
 # --- how long: travel ---
 
 
-def test_a_skipped_point_gives_its_time_to_the_next(database: TestDatabase) -> None:
+def test_the_travel_time_of_a_skipped_point_is_added_to_the_next(database: TestDatabase) -> None:
     database.create_mission()
     set_jobs(database, "p1", ("pickup", None, "skipped"))
     database.record("mission_started", 0)
@@ -348,14 +352,14 @@ def test_a_point_without_jobs_is_still_to_be_visited(database: TestDatabase) -> 
     assert spans(database) == [Span(BETWEEN, "p1", 0, None, 10)]
 
 
-def test_with_the_rest_skipped_there_is_no_interval_between_points(database: TestDatabase) -> None:
+def test_there_is_no_travel_when_the_remaining_points_are_skipped(database: TestDatabase) -> None:
     database.create_mission(points=2)
     set_jobs(database, "p2", ("pickup", None, "skipped"))
     database.record("point_completed", 0, "p1")
     assert spans(database) == []
 
 
-def test_a_wholly_skipped_point_that_is_visited_all_the_same_is_where_the_courier_went(
+def test_a_skipped_point_that_is_visited_counts_as_visited(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -377,9 +381,7 @@ def test_positions_may_have_gaps(database: TestDatabase) -> None:
 
 
 @pytest.mark.parametrize("target", ["p1", "p2"])
-def test_going_back_or_returning_takes_the_point_s_own_eta(
-    database: TestDatabase, target: str
-) -> None:
+def test_going_back_takes_the_eta_of_the_point_itself(database: TestDatabase, target: str) -> None:
     database.create_mission()
     database.connection.execute(
         "update scooters_ops.mission_points set eta = make_interval(mins => 7 * position)"
@@ -389,7 +391,7 @@ def test_going_back_or_returning_takes_the_point_s_own_eta(
     assert spans(database)[0] == Span(BETWEEN, target, 0, 9, 7 if target == "p1" else 14)
 
 
-def test_after_going_back_the_way_is_measured_from_the_last_visited_point(
+def test_after_going_back_travel_is_measured_from_the_last_visited_point(
     database: TestDatabase,
 ) -> None:
     database.create_mission(points=4)
@@ -399,7 +401,7 @@ def test_after_going_back_the_way_is_measured_from_the_last_visited_point(
     assert spans(database)[1] == Span(BETWEEN, "p4", 5, 9, 30)
 
 
-def test_the_way_to_a_point_that_is_not_planned_has_no_limit(database: TestDatabase) -> None:
+def test_travel_to_an_unplanned_point_has_no_limit(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     write_history(database, "point_arrived", 100, "elsewhere")
@@ -413,7 +415,7 @@ def test_the_way_to_a_point_that_is_not_planned_has_no_limit(database: TestDatab
     )
 
 
-def test_no_eta_is_no_limit_whatever_the_minimum(database: TestDatabase) -> None:
+def test_without_an_eta_there_is_no_limit_even_with_a_minimum(database: TestDatabase) -> None:
     database.apply_config(detection__timeouts__timeout_between_points__minimum_seconds=60)
     database.create_mission()
     database.record("mission_started", 0)
@@ -421,7 +423,7 @@ def test_no_eta_is_no_limit_whatever_the_minimum(database: TestDatabase) -> None
     assert intervals(database, at(600))[0]["time_limit"] is None
 
 
-def test_a_point_that_is_not_planned_takes_as_long_as_an_unknown_job(
+def test_an_unplanned_point_takes_as_long_as_an_unknown_job(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__default_job_eta_seconds=420)
@@ -430,7 +432,7 @@ def test_a_point_that_is_not_planned_takes_as_long_as_an_unknown_job(
     assert spans(database) == [Span(IN_POINT, "elsewhere", 0, None, 7)]
 
 
-def test_from_a_point_that_is_not_planned_the_way_is_measured_from_the_last_planned_one(
+def test_travel_from_an_unplanned_point_is_measured_from_the_last_planned_one(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -443,7 +445,7 @@ def test_from_a_point_that_is_not_planned_the_way_is_measured_from_the_last_plan
 # --- how long: jobs ---
 
 
-def test_a_job_s_own_eta_goes_before_config_s_of_its_type_and_that_before_the_default(
+def test_the_eta_of_a_job_overrides_that_of_its_type_which_overrides_the_default(
     database: TestDatabase,
 ) -> None:
     database.apply_config(
@@ -458,14 +460,14 @@ def test_a_job_s_own_eta_goes_before_config_s_of_its_type_and_that_before_the_de
     assert [span.eta for span in spans(database)] == [20, 3, 1]
 
 
-def test_a_job_s_own_eta_may_be_nothing(database: TestDatabase) -> None:
+def test_the_eta_of_a_job_may_be_zero(database: TestDatabase) -> None:
     database.create_mission()
     set_jobs(database, "p1", ("pickup", 0, "planned"))
     database.record("point_arrived", 0, "p1")
     assert spans(database) == [Span(IN_POINT, "p1", 0, None, 0)]
 
 
-def test_a_point_takes_the_sum_of_its_jobs_whatever_became_of_them(
+def test_a_point_takes_the_sum_of_its_jobs_whatever_their_status(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -492,7 +494,7 @@ def test_a_point_without_jobs_counts_as_one_job_of_unknown_type(database: TestDa
 # --- when it is overdue ---
 
 
-def test_an_open_interval_is_overdue_once_it_has_lasted_longer_than_its_limit(
+def test_an_open_interval_is_overdue_when_it_has_lasted_longer_than_its_limit(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -545,7 +547,7 @@ def test_no_limit_is_shorter_than_the_minimum(database: TestDatabase) -> None:
     ]
 
 
-def test_a_new_config_holds_for_what_is_long_past(database: TestDatabase) -> None:
+def test_a_new_config_applies_to_past_intervals_in_the_view(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.record("point_arrived", 16, "p1")
@@ -572,7 +574,7 @@ def test_without_a_config_nothing_has_a_limit(database: TestDatabase) -> None:
     [datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)],
     ids=["spring", "autumn"],
 )
-def test_a_limit_has_as_many_hours_on_the_night_when_the_clocks_change(
+def test_a_limit_has_the_same_hours_on_the_night_when_the_clocks_change(
     database: TestDatabase, eta: str, started_at: datetime
 ) -> None:
     database.apply_config(detection__timeouts__timeout_between_points__factor=1)
@@ -608,7 +610,7 @@ def test_an_open_interval_lasts_until_now_and_a_closed_one_until_it_was_closed(
 
 
 @pytest.mark.parametrize("end", ["mission_completed", "mission_cancelled"])
-def test_the_end_of_a_mission_closes_what_was_open_and_opens_nothing(
+def test_the_end_of_a_mission_closes_the_open_interval_and_opens_none(
     database: TestDatabase, end: str
 ) -> None:
     database.create_mission()
@@ -618,7 +620,7 @@ def test_the_end_of_a_mission_closes_what_was_open_and_opens_nothing(
 
 
 @pytest.mark.parametrize("status", ["completed", "cancelled"])
-def test_a_mission_that_is_over_without_an_event_of_its_end_has_nothing_open(
+def test_a_mission_that_is_over_without_an_end_event_has_no_open_interval(
     database: TestDatabase, status: str
 ) -> None:
     database.create_mission()
@@ -628,7 +630,7 @@ def test_a_mission_that_is_over_without_an_event_of_its_end_has_nothing_open(
     assert spans(database) == [Span(BETWEEN, "p1", 0, 9, 10)]
 
 
-def test_a_mission_that_is_said_to_be_created_still_is_watched_by_its_events(
+def test_a_mission_in_status_created_is_watched_if_it_has_events(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -637,10 +639,10 @@ def test_a_mission_that_is_said_to_be_created_still_is_watched_by_its_events(
     assert spans(database) == [Span(IN_POINT, "p1", 0, None, 5)]
 
 
-# --- as of any moment ---
+# --- as of a given time ---
 
 
-def test_as_of_a_moment_only_events_up_to_it_are_seen(database: TestDatabase) -> None:
+def test_only_events_up_to_as_of_are_seen(database: TestDatabase) -> None:
     database.create_mission()
     database.record("mission_started", 0)
     database.record("point_arrived", 9, "p2")
@@ -653,7 +655,7 @@ def test_as_of_a_moment_only_events_up_to_it_are_seen(database: TestDatabase) ->
     ]
 
 
-def test_before_its_end_a_mission_that_is_over_by_now_was_open(database: TestDatabase) -> None:
+def test_a_mission_that_is_over_now_was_open_before_its_end(database: TestDatabase) -> None:
     database.create_mission()
     database.record("point_arrived", 0, "p1")
     database.record("mission_completed", 30)
@@ -666,7 +668,7 @@ def test_before_its_end_a_mission_that_is_over_by_now_was_open(database: TestDat
     )
 
 
-def test_the_view_is_as_of_now_and_sees_no_event_still_to_come(database: TestDatabase) -> None:
+def test_the_view_is_as_of_now_and_sees_no_future_event(database: TestDatabase) -> None:
     database.create_mission()
     with database.connection.transaction():
         database.connection.execute(
@@ -695,7 +697,7 @@ def test_the_timeouts_are_the_intervals_that_are_overdue(database: TestDatabase)
     ]
 
 
-# --- for whom ---
+# --- analysts ---
 
 INTERVAL_COLUMNS = [
     "mission_id",

@@ -1,9 +1,10 @@
-"""create_mission and record_event: what the mission service calls, and what is refused."""
+"""create_mission and record_event: what they store and what they refuse."""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -54,14 +55,14 @@ def changed(*path_and_value: Any) -> dict[str, Any]:
 
 
 def counts(database: TestDatabase) -> list[int]:
-    """How many rows each table has that these functions write."""
+    """The number of rows in each table that these functions write."""
     return [database.value(f"select count(*) from scooters_ops.{table}") for table in TABLES]
 
 
-# --- create_mission -----------------------------------------------------------------------------
+# --- create_mission -------------------------------------------------------------------------------
 
 
-def test_a_mission_comes_in_with_its_points_and_jobs(database: TestDatabase) -> None:
+def test_a_mission_is_created_with_its_points_and_jobs(database: TestDatabase) -> None:
     assert create(database, MISSION) == "m1"
     assert database.rows(
         "select mission_id, performer_id, status, attributes from scooters_ops.missions"
@@ -110,7 +111,7 @@ def test_positions_may_be_given_in_any_order_and_with_gaps(database: TestDatabas
     ) == [10, 20, 30]
 
 
-def test_a_mission_may_come_in_after_it_began(database: TestDatabase) -> None:
+def test_a_mission_may_be_created_after_it_began(database: TestDatabase) -> None:
     mission = changed("status", "active")
     mission["points"][0]["jobs"][0]["status"] = "skipped"
     create(database, mission)
@@ -122,7 +123,7 @@ def test_a_mission_may_come_in_after_it_began(database: TestDatabase) -> None:
     assert database.tokens() == []
 
 
-def test_one_job_id_may_stand_at_two_points(database: TestDatabase) -> None:
+def test_two_points_may_have_jobs_of_the_same_id(database: TestDatabase) -> None:
     create(database, changed("points", 1, "jobs", [{"job_id": "j1", "type": "pickup"}]))
     assert database.value("select count(*) from scooters_ops.mission_jobs") == 3
 
@@ -132,7 +133,7 @@ def test_one_job_id_may_stand_at_two_points(database: TestDatabase) -> None:
     [
         (
             changed("points", 2, {"point_id": "p1", "eta_seconds": 1}),
-            'mission "m1": point "p1" stands twice',
+            'mission "m1": point "p1" is listed twice',
         ),
         (
             changed("points", 1, "position", 1),
@@ -140,7 +141,7 @@ def test_one_job_id_may_stand_at_two_points(database: TestDatabase) -> None:
         ),
         (
             changed("points", 0, "jobs", 2, {"job_id": "j1", "type": "pickup"}),
-            'mission "m1": job "j1" stands twice at point "p1"',
+            'mission "m1": job "j1" is listed twice at point "p1"',
         ),
         (changed("points", 1, "eta_seconds", -1), "points[1].eta_seconds: must be at least 0"),
         (
@@ -181,7 +182,7 @@ def test_one_job_id_may_stand_at_two_points(database: TestDatabase) -> None:
         (None, "the document: must be object, not null"),
     ],
 )
-def test_a_bad_mission_is_refused_by_its_culprit_and_nothing_of_it_stays(
+def test_a_bad_mission_is_refused_with_the_culprit_named_and_nothing_is_stored(
     database: TestDatabase, mission: Any, message: str
 ) -> None:
     before = counts(database)
@@ -191,7 +192,7 @@ def test_a_bad_mission_is_refused_by_its_culprit_and_nothing_of_it_stays(
     assert counts(database) == before
 
 
-def test_a_mission_that_exists_is_refused_and_stays_as_it_is(database: TestDatabase) -> None:
+def test_an_existing_mission_is_refused_and_stays_as_it_is(database: TestDatabase) -> None:
     create(database, MISSION)
     before = counts(database)
     with pytest.raises(psycopg.errors.UniqueViolation) as refusal:
@@ -201,19 +202,19 @@ def test_a_mission_that_exists_is_refused_and_stays_as_it_is(database: TestDatab
     assert database.value("select performer_id from scooters_ops.missions") == "c1"
 
 
-def test_no_mission_at_all_is_refused(database: TestDatabase) -> None:
+def test_null_is_refused_as_a_mission(database: TestDatabase) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="the document"):
         database.value("select scooters_ops.create_mission(null)")
 
 
-# --- record_event -------------------------------------------------------------------------------
+# --- record_event ---------------------------------------------------------------------------------
 
 
 def status(database: TestDatabase) -> str:
     return str(database.value("select status from scooters_ops.missions"))
 
 
-def test_an_event_is_appended_as_it_was_told(database: TestDatabase) -> None:
+def test_an_event_is_stored_as_it_was_reported(database: TestDatabase) -> None:
     create(database, MISSION)
     history_id = database.record("point_arrived", 5, "p1")
     assert database.rows("select * from scooters_ops.missions_history") == [
@@ -241,7 +242,7 @@ def test_an_event_without_a_time_occurred_now(database: TestDatabase) -> None:
     )
 
 
-def test_the_log_holds_other_types_too(database: TestDatabase) -> None:
+def test_the_history_accepts_other_types(database: TestDatabase) -> None:
     create(database, MISSION)
     database.record("battery_low", 1)
     database.record("scanned", 2, "p1")
@@ -261,7 +262,7 @@ def test_the_missions_status_follows_its_events(database: TestDatabase) -> None:
     assert status(database) == "completed"
 
 
-def test_of_two_ends_the_earlier_gives_the_status_in_whatever_order_they_are_told(
+def test_the_earlier_of_two_ends_gives_the_status_in_whatever_order_they_arrive(
     database: TestDatabase,
 ) -> None:
     create(database, MISSION)
@@ -274,10 +275,10 @@ def test_of_two_ends_the_earlier_gives_the_status_in_whatever_order_they_are_tol
 
 
 @pytest.mark.parametrize("first", ["mission_completed", "mission_cancelled"])
-def test_of_two_ends_told_at_once_the_earlier_gives_the_status(
+def test_the_earlier_of_two_concurrent_ends_gives_the_status(
     database: TestDatabase, first: str
 ) -> None:
-    """Whichever of the two transactions commits first."""
+    """Whichever transaction commits first."""
     create(database, MISSION)
     call = "select scooters_ops.record_event('m1', %s, null, %s)"
     minutes = {"mission_completed": 10, "mission_cancelled": 8}
@@ -302,7 +303,7 @@ def delete(database: TestDatabase, type_: str) -> None:
     )
 
 
-def test_an_end_that_is_deleted_from_history_leaves_the_mission_watched(
+def test_a_mission_is_watched_again_when_its_end_is_deleted(
     database: TestDatabase,
 ) -> None:
     database.create_mission()
@@ -320,7 +321,7 @@ def test_an_end_that_is_deleted_from_history_leaves_the_mission_watched(
     assert status(database) == "created"
 
 
-def test_an_end_that_is_edited_in_history_changes_the_status(database: TestDatabase) -> None:
+def test_editing_the_end_of_a_mission_changes_its_status(database: TestDatabase) -> None:
     def statuses() -> list[str]:
         return database.values("select status from scooters_ops.missions order by mission_id")
 
@@ -339,13 +340,13 @@ def test_an_end_that_is_edited_in_history_changes_the_status(database: TestDatab
     edit("mission_id = 'm2'", "mission_cancelled")
     assert statuses() == ["active", "cancelled"]
     edit("type = 'a note'", "mission_cancelled")
-    # Nothing that counts is left of it: nobody can say what it was before.
+    # No event that counts is left, so the status before it is unknown and stays.
     assert statuses() == ["active", "cancelled"]
     edit("type = 'mission_completed'", "a note")
     assert statuses() == ["active", "completed"]
 
 
-def test_a_mission_that_somebody_completed_by_hand_stays_so(database: TestDatabase) -> None:
+def test_a_mission_completed_by_hand_stays_completed(database: TestDatabase) -> None:
     create(database, MISSION)
     database.record("mission_started", 0)
     database.connection.execute("update scooters_ops.missions set status = 'completed'")
@@ -357,7 +358,7 @@ def test_a_mission_that_somebody_completed_by_hand_stays_so(database: TestDataba
     assert status(database) == "completed"
 
 
-def test_old_history_may_be_deleted_and_leaves_the_status(database: TestDatabase) -> None:
+def test_deleting_old_history_leaves_the_status(database: TestDatabase) -> None:
     create(database, MISSION)
     database.record("mission_started", 0)
     database.record("mission_completed", 10)
@@ -365,7 +366,7 @@ def test_old_history_may_be_deleted_and_leaves_the_status(database: TestDatabase
     assert status(database) == "completed"
 
 
-def test_pruning_settles_the_status_of_what_was_inserted_without_record_event(
+def test_pruning_updates_the_status_after_events_were_inserted_directly(
     database: TestDatabase,
 ) -> None:
     for mission_id in ("m1", "m2", "m3"):
@@ -405,7 +406,7 @@ REFUSED: list[tuple[str, type[psycopg.Error], str]] = [
     (
         "'m1', 'mission_completed', 'p1'",
         psycopg.errors.InvalidParameterValue,
-        'mission "m1": mission_completed is of the whole mission and takes no point_id ("p1")',
+        'mission "m1": mission_completed concerns the whole mission and takes no point_id ("p1")',
     ),
     (
         "'m1', null",
@@ -441,7 +442,7 @@ REFUSED: list[tuple[str, type[psycopg.Error], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), REFUSED)
-def test_a_bad_event_is_refused_by_its_culprit_and_changes_nothing(
+def test_a_bad_event_is_refused_with_the_culprit_named_and_changes_nothing(
     database: TestDatabase, arguments: str, error: type[psycopg.Error], message: str
 ) -> None:
     create(database, MISSION)
@@ -464,7 +465,7 @@ def test_a_bad_event_is_refused_by_its_culprit_and_changes_nothing(
         "('m1', null, null, now())",
     ],
 )
-def test_what_writers_insert_themselves_is_checked_too(database: TestDatabase, values: str) -> None:
+def test_events_inserted_directly_are_checked(database: TestDatabase, values: str) -> None:
     with pytest.raises(psycopg.IntegrityError):
         database.connection.execute(
             "insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)"
@@ -488,18 +489,14 @@ def test_what_writers_insert_themselves_is_checked_too(database: TestDatabase, v
         "update scooters_ops.missions set attributes = '[]'",
     ],
 )
-def test_what_planners_change_themselves_is_checked_too(
-    database: TestDatabase, statement: str
-) -> None:
+def test_plans_changed_directly_are_checked(database: TestDatabase, statement: str) -> None:
     create(database, MISSION)
     with pytest.raises(psycopg.IntegrityError):
         database.connection.execute(statement)
 
 
 @pytest.mark.parametrize("column", ["mission_id", "point_id"])
-def test_an_identifier_too_long_for_a_token_never_reaches_a_pass(
-    database: TestDatabase, column: str
-) -> None:
+def test_an_identifier_too_long_for_a_token_is_refused(database: TestDatabase, column: str) -> None:
     names = {"mission_id": "m1", "point_id": "p1"} | {column: "x" * 256}
     with pytest.raises(psycopg.errors.CheckViolation, match="missions_history_length_check"):
         database.connection.execute(
@@ -507,3 +504,52 @@ def test_an_identifier_too_long_for_a_token_never_reaches_a_pass(
             " values (%(mission_id)s, %(point_id)s, 'point_arrived', now())",
             names,
         )
+
+
+# --- The types of events --------------------------------------------------------------------------
+
+TYPES_OF = {
+    kind: f"select unnest(scooters_ops.{kind}())"
+    for kind in ("mission_start_types", "point_event_types", "mission_end_types")
+}
+
+
+def test_the_tables_agree_with_the_event_types(database: TestDatabase) -> None:
+    """A check constraint and statistics cannot call the function, so they repeat the names."""
+    point_types = database.values(TYPES_OF["point_event_types"])
+    for definition in database.values(
+        """
+        select pg_get_constraintdef(oid) from pg_constraint
+        where conname = 'missions_history_point_id_check'
+        union all
+        select pg_get_statisticsobjdef_expressions(oid)::text from pg_statistic_ext
+        where stxname = 'missions_history_events_stats'
+        """
+    ):
+        assert re.findall(r"\'(\w+_\w+)\'", definition) == point_types
+
+
+def test_the_comments_name_every_event_type(database: TestDatabase) -> None:
+    types = {type for query in TYPES_OF.values() for type in database.values(query)}
+    comments = database.values(
+        """
+        select col_description(attrelid, attnum) from pg_attribute
+        where attname = 'type' and attrelid in (
+            'scooters_ops.missions_history'::regclass, 'scooters_ops.mission_events'::regclass
+        )
+        """
+    )
+    for comment in comments:
+        assert set(re.findall(r"(?:mission|point)_\w+", comment)) == types
+
+
+def test_an_event_type_opens_an_interval_unless_it_ends_the_mission(
+    database: TestDatabase,
+) -> None:
+    opened = "select scooters_ops.interval_type_opened_by(%s)::text"
+    for kind, query in TYPES_OF.items():
+        for type in database.values(query):
+            assert database.value("select scooters_ops.opens_or_closes_interval(%s)", type)
+            assert (database.value(opened, type) is None) == (kind == "mission_end_types")
+    assert not database.value("select scooters_ops.opens_or_closes_interval('scanned')")
+    assert database.value(opened, "scanned") is None

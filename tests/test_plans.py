@@ -1,4 +1,4 @@
-"""How the database finds things: each index is for a query, and that query uses it."""
+"""Query plans: each index is used by the query that it is for, and no query reads too much."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 
 MISSIONS = 4000
-"""m1, m2, ...; of five points each with two jobs; every tenth is under way, the others are over."""
+"""m1, m2, ..., each with five points of two jobs; every tenth is under way, the others are over."""
 
 FAR_EVENTS = 15
 
@@ -30,7 +30,7 @@ select 'm' || m, 'p' || p, 'j' || j, 'pickup'
 from
     generate_series(1, {MISSIONS}) as m, generate_series(1, 5) as p, generate_series(1, 2) as j;
 
--- Mission after mission, an hour apart and until now.
+-- One mission after the other, an hour apart, the last one now.
 insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
 select
     'm' || m,
@@ -46,8 +46,8 @@ from generate_series(1, {MISSIONS}) as m, generate_series(0, 11) as e
 where m % 10 <> 7 or e < 6
 order by m, e;
 
--- Far apart: of 8 points with two jobs each and {FAR_EVENTS} events, each row of a mission on
--- a page of its own.
+-- Missions of 8 points with two jobs each and {FAR_EVENTS} events, each row of a mission on a
+-- page of its own.
 insert into scooters_ops.missions (mission_id, performer_id)
 select 'far' || m, 'c' || m from generate_series(1, 200) as m;
 insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
@@ -67,13 +67,13 @@ select
 from generate_series(1, {FAR_EVENTS}) as e, generate_series(1, 200) as m
 order by e, m;
 
--- Nothing is due but mission m77.
+-- Only mission m77 is due.
 delete from scooters_ops.mission_wakeups;
 insert into scooters_ops.mission_wakeups
 select 'm' || m, now() + interval '1 hour' from generate_series(1, {MISSIONS}) as m;
 insert into scooters_ops.mission_wakeups values ('m77', '-infinity'), ('m77', 'infinity');
 
--- Notified and told long ago, but for one of each state and ten that nobody has planned.
+-- Sent long ago, except for one recipient in each other state and ten unplanned notifications.
 insert into scooters_ops.monitoring_notifications
     (idempotency_token, mission_id, point_id, job_id, type, planned_at)
 select
@@ -118,7 +118,7 @@ vacuum analyze;
 
 @pytest.fixture(scope="module")
 def filled(cluster: Postgres) -> Iterator[TestDatabase]:
-    """A database with the fleet and what it left behind."""
+    """A database with the fleet, its notifications and everything else that grows."""
     with shared_database(cluster) as database:
         for statement in FLEET.split(";\n"):
             database.connection.execute(statement)
@@ -132,7 +132,7 @@ def fleet(filled: TestDatabase) -> Iterator[TestDatabase]:
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A plan's node with all below it."""
+    """A node of a plan and all nodes below it."""
     yield plan
     for child in plan.get("Plans", []):
         yield from nodes(child)
@@ -228,13 +228,13 @@ QUERY_OF_INDEX = {
     "event_keys_pkey": (
         "select scooters_ops.record_event_once('m77', 'mission_started', null, null, 'k')"
     ),
-    "event_keys_created_at_idx": "select scooters_ops.prune()",
+    "event_keys_created_at_idx": "select scooters_ops.prune_bookkeeping()",
 }
-"""As the index's comment names it."""
+"""The query that the comment of each index names."""
 
 
 def scans(database: TestDatabase) -> dict[str, int]:
-    """How often this connection has scanned each index of ours, and each table in full."""
+    """How often this transaction has scanned each index, and each table in full."""
     rows = database.rows(
         "select relname, pg_stat_get_xact_numscans(oid) as scans from pg_catalog.pg_class"
         " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'i')"
@@ -243,19 +243,19 @@ def scans(database: TestDatabase) -> dict[str, int]:
 
 
 def scanned(database: TestDatabase, statement: str) -> set[str]:
-    """The indexes that a statement scans, and the tables that it scans in full, those of the
-    functions that it calls included."""
+    """The indexes that a statement scans and the tables that it scans in full, including those
+    scanned by the functions that it calls."""
     before = scans(database)
     database.connection.execute(statement)
     return {name for name, count in scans(database).items() if count > before[name]}
 
 
 @pytest.mark.parametrize("index", QUERY_OF_INDEX)
-def test_an_index_is_used_by_the_query_that_it_is_for(fleet: TestDatabase, index: str) -> None:
+def test_each_index_is_used_by_the_query_that_it_is_for(fleet: TestDatabase, index: str) -> None:
     assert index in scanned(fleet, QUERY_OF_INDEX[index])
 
 
-def test_every_index_says_which_query_it_is_for_and_is_tested(fleet: TestDatabase) -> None:
+def test_every_index_names_its_query_in_its_comment_and_is_tested(fleet: TestDatabase) -> None:
     comments = {
         row["relname"]: row["comment"]
         for row in fleet.rows(
@@ -269,11 +269,11 @@ def test_every_index_says_which_query_it_is_for_and_is_tested(fleet: TestDatabas
     assert comments.keys() == QUERY_OF_INDEX.keys()
 
 
-# --- How much is read, whatever is known of the tables ------------------------------------------
+# --- How much is read, with statistics and without ------------------------------------------------
 
 
 def forget_statistics(database: TestDatabase) -> None:
-    """As just after a bulk load, before the first ANALYZE."""
+    """Deletes all statistics, as if after a bulk load and before the first ANALYZE."""
     tables = (
         "(select oid from pg_catalog.pg_class"
         " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'i'))"
@@ -289,28 +289,29 @@ def forget_statistics(database: TestDatabase) -> None:
 
 
 @pytest.fixture(params=["analyzed", "before the first analyze"])
-def known(request: pytest.FixtureRequest, fleet: TestDatabase) -> TestDatabase:
+def either_fleet(request: pytest.FixtureRequest, fleet: TestDatabase) -> TestDatabase:
+    """The fleet, with statistics and without."""
     if request.param != "analyzed":
         forget_statistics(fleet)
     return fleet
 
 
 def buffers(database: TestDatabase, statement: str) -> int:
-    """How many pages a statement reads, its functions' included, but not what the session must
-    read of the catalog when it does so for the first time."""
+    """How many pages a statement reads, including those read by its functions, but not the catalog
+    pages that a session reads only the first time."""
     with database.connection.transaction(force_rollback=True):
         database.connection.execute(statement)
     plan = database.value(f"explain (analyze, buffers, format json) {statement}")[0]["Plan"]
     return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
 
 
-LOOKED_AT_BY_MOMENT = """
+WAKEUPS_READ_BY_DUE_AT = """
 select pg_stat_get_xact_tuples_returned('scooters_ops.mission_wakeups_due_at_idx'::regclass)
 """
 
 
 def make_due(database: TestDatabase, missions: int) -> None:
-    """So many missions under way have something overdue, and nobody else is to be looked at."""
+    """Makes the given number of missions under way due and overdue, and no others."""
     database.connection.execute(
         "update scooters_ops.configs"
         " set config = jsonb_set(config, '{detection,notify_within_seconds}', 'null')"
@@ -325,40 +326,44 @@ def make_due(database: TestDatabase, missions: int) -> None:
 
 
 def test_a_pass_does_not_compare_the_wakeups_of_the_fleet_with_its_missions(
-    known: TestDatabase,
+    either_fleet: TestDatabase,
 ) -> None:
-    """Not even by statistics from a moment when everything was due."""
-    known.connection.execute("update scooters_ops.mission_wakeups set due_at = '-infinity'")
-    known.connection.execute("analyze scooters_ops.mission_wakeups")
-    known.connection.execute("truncate scooters_ops.mission_wakeups")
-    known.connection.execute(
+    """Not even with statistics from a time when everything was due."""
+    either_fleet.connection.execute("update scooters_ops.mission_wakeups set due_at = '-infinity'")
+    either_fleet.connection.execute("analyze scooters_ops.mission_wakeups")
+    either_fleet.connection.execute("truncate scooters_ops.mission_wakeups")
+    either_fleet.connection.execute(
         "insert into scooters_ops.mission_wakeups"
         " select mission_id, now() + interval '1 hour' from scooters_ops.missions"
     )
-    make_due(known, 100)
-    before = known.value(LOOKED_AT_BY_MOMENT)
-    assert known.value(DETECT) == 100
-    assert known.value(LOOKED_AT_BY_MOMENT) - before < MISSIONS / 2
+    make_due(either_fleet, 100)
+    before = either_fleet.value(WAKEUPS_READ_BY_DUE_AT)
+    assert either_fleet.value(DETECT) == 100
+    assert either_fleet.value(WAKEUPS_READ_BY_DUE_AT) - before < MISSIONS / 2
 
 
 @pytest.mark.parametrize("missions", [1, 100])
-def test_a_pass_scans_no_table_that_grows_in_full(known: TestDatabase, missions: int) -> None:
-    make_due(known, missions)
+def test_a_pass_never_scans_a_growing_table_in_full(
+    either_fleet: TestDatabase, missions: int
+) -> None:
+    make_due(either_fleet, missions)
     tables = set(
-        known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+        either_fleet.values(
+            "select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'"
+        )
     )
-    # One row, and a config of a page or two.
-    assert scanned(known, DETECT) & tables <= {"configs", "news_horizon"}
-    assert known.value("select max(missions) from scooters_ops.detection_passes") == missions
+    # These have one row, or a page or two.
+    assert scanned(either_fleet, DETECT) & tables <= {"configs", "news_horizon"}
+    assert either_fleet.value("select max(missions) from scooters_ops.detection_passes") == missions
 
 
 @pytest.mark.parametrize(("missions", "ceiling"), [(0, 80), (1, 200), (100, 8000)])
-def test_a_pass_reads_no_more_than_what_is_due_takes(
-    known: TestDatabase, missions: int, ceiling: int
+def test_a_pass_reads_in_proportion_to_what_is_due(
+    either_fleet: TestDatabase, missions: int, ceiling: int
 ) -> None:
-    make_due(known, missions)
-    assert buffers(known, DETECT) <= ceiling
-    assert known.rows(
+    make_due(either_fleet, missions)
+    assert buffers(either_fleet, DETECT) <= ceiling
+    assert either_fleet.rows(
         "select missions, inserted from scooters_ops.detection_passes order by pass_id desc limit 1"
     ) == [{"missions": missions, "inserted": missions}]
 
@@ -375,53 +380,58 @@ def test_a_pass_reads_no_more_than_what_is_due_takes(
         pytest.param("select * from scooters_ops.metrics", 120, id="metrics"),
     ],
 )
-def test_what_is_asked_often_reads_little(
-    known: TestDatabase, statement: str, ceiling: int
+def test_frequent_queries_read_few_pages(
+    either_fleet: TestDatabase, statement: str, ceiling: int
 ) -> None:
-    assert buffers(known, statement) <= ceiling
+    assert buffers(either_fleet, statement) <= ceiling
 
 
 @pytest.mark.parametrize("view", ["delivery_status", "recipient_status"])
 def test_the_status_reads_no_more_than_ten_thousand_rows_of_a_kind(
-    known: TestDatabase, view: str
+    either_fleet: TestDatabase, view: str
 ) -> None:
-    known.connection.execute(
+    either_fleet.connection.execute(
         "update scooters_ops.notification_recipients set state = 'pending', sent_at = null,"
         " next_attempt_at = now() - interval '1 s' * (recipient_id % 1000)"
         " where state = 'sent'"
     )
     statement = f"select * from scooters_ops.{view}"
-    assert scanned(known, statement) & {"notification_recipients", "monitoring_notifications"} == (
-        set()
-    )
-    # Each row may lie in a page of its own; all there are would take four times as many.
-    assert buffers(known, statement) <= 11_000
-    (pending,) = known.rows(
+    assert scanned(either_fleet, statement) & {
+        "notification_recipients",
+        "monitoring_notifications",
+    } == (set())
+    # Each row may be on a page of its own; reading all of them would take four times as many.
+    assert buffers(either_fleet, statement) <= 11_000
+    (pending,) = either_fleet.rows(
         f"select recipients, is_lower_bound from scooters_ops.{view} where state = 'pending'"
     )
     assert pending == {"recipients": 10_000, "is_lower_bound": True}
 
 
-def test_a_scrape_reads_no_more_than_the_status_however_much_waits(known: TestDatabase) -> None:
-    known.connection.execute(
+def test_a_scrape_reads_a_bounded_number_of_rows_however_much_waits(
+    either_fleet: TestDatabase,
+) -> None:
+    either_fleet.connection.execute(
         "update scooters_ops.notification_recipients set state = 'pending', sent_at = null,"
         " next_attempt_at = now() - interval '1 s' * (recipient_id % 1000)"
         " where state = 'sent'"
     )
     tables = set(
-        known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+        either_fleet.values(
+            "select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'"
+        )
     )
     statement = "select * from scooters_ops.metrics"
-    # A row of each chat that was sent to, of each type, of each notifier, and the configs.
-    # Of what no route matched it reads no more than ten thousand.
+    # A row for each chat, type, notifier and config. Of unrouted notifications it reads at most
+    # ten thousand.
     few = {
         "configs",
         "delivery_targets",
         "notifiers",
         "unrouted_notifications",
     }
-    assert scanned(known, statement) & tables <= few
-    assert buffers(known, statement) <= 11_000
+    assert scanned(either_fleet, statement) & tables <= few
+    assert buffers(either_fleet, statement) <= 11_000
 
 
 PRUNE_BATCH = "select scooters_ops.prune_notifications({after}, now() - interval '1 day', 100)"
@@ -429,39 +439,41 @@ PRUNE_BATCH = "select scooters_ops.prune_notifications({after}, now() - interval
 
 @pytest.mark.parametrize(
     ("ended", "left", "ceiling"),
-    [pytest.param(True, 0, 2500, id="they go"), pytest.param(False, 100, 900, id="they must stay")],
+    [pytest.param(True, 0, 2500, id="deleted"), pytest.param(False, 100, 900, id="kept")],
 )
-def test_a_batch_of_pruning_reads_what_it_looks_at_however_much_there_is(
-    known: TestDatabase, ended: bool, left: int, ceiling: int
+def test_a_batch_of_pruning_reads_only_its_own_notifications(
+    either_fleet: TestDatabase, ended: bool, left: int, ceiling: int
 ) -> None:
-    known.connection.execute(
+    either_fleet.connection.execute(
         "update scooters_ops.monitoring_notifications"
         " set completed = true, created_at = now() - interval '2 days'"
         " where notification_id between 4 and 3000"
     )
     if not ended:
-        known.connection.execute(
+        either_fleet.connection.execute(
             "update scooters_ops.missions_history set type = 'something_else'"
             " where type = 'mission_completed'"
         )
     batch = PRUNE_BATCH.format(after=1000)
     tables = set(
-        known.values("select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'")
+        either_fleet.values(
+            "select tablename from pg_catalog.pg_tables where schemaname = 'scooters_ops'"
+        )
     )
-    with known.connection.transaction(force_rollback=True):
-        assert scanned(known, batch) & tables == set()
+    with either_fleet.connection.transaction(force_rollback=True):
+        assert scanned(either_fleet, batch) & tables == set()
         assert (
-            known.value(
+            either_fleet.value(
                 "select count(*) from scooters_ops.monitoring_notifications"
                 " where notification_id between 1001 and 1100 and mission_id !~ '7$'"
             )
             == left * 9 // 10
         )
-    assert buffers(known, batch) <= ceiling
+    assert buffers(either_fleet, batch) <= ceiling
 
 
 @pytest.mark.parametrize("source", ["mission_intervals", "mission_timeouts"])
-def test_a_long_mission_is_looked_up_once_and_not_for_each_interval(
+def test_a_long_mission_is_looked_up_once_rather_than_for_each_interval(
     fleet: TestDatabase, source: str
 ) -> None:
     query = f"select * from scooters_ops.{source} where mission_id = 'far77'"
@@ -474,11 +486,16 @@ def test_a_long_mission_is_looked_up_once_and_not_for_each_interval(
     )
 
 
-def test_a_lease_reads_what_it_leases_however_much_waits(known: TestDatabase) -> None:
-    known.connection.execute(
+def test_a_lease_reads_only_what_it_leases_however_much_waits(
+    either_fleet: TestDatabase,
+) -> None:
+    either_fleet.connection.execute(
         "update scooters_ops.notification_recipients set state = 'pending', sent_at = null"
         " where state = 'sent' and notification_id % 4 = 0"
     )
-    known.connection.execute("analyze scooters_ops.notification_recipients")
-    assert not scanned(known, LEASE) & {"notification_recipients", "monitoring_notifications"}
-    assert known.value(f"select count(*) from ({LEASE}) as leased") == 5
+    either_fleet.connection.execute("analyze scooters_ops.notification_recipients")
+    assert not scanned(either_fleet, LEASE) & {
+        "notification_recipients",
+        "monitoring_notifications",
+    }
+    assert either_fleet.value(f"select count(*) from ({LEASE}) as leased") == 5

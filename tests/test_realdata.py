@@ -96,7 +96,7 @@ def fleet() -> list[tuple[reference.Mission, list[reference.Event]]]:
 
 
 def computed(factor: float) -> Counter[Timeout]:
-    """What the reference says of the recorded events."""
+    """The answer of the reference to the recorded events."""
     rule = reference.Rule(factor)
     rules = reference.Config({IN_POINT: rule, BETWEEN_POINTS: rule}, {}, DEFAULT_JOB_ETA)
     return Counter(
@@ -134,7 +134,7 @@ COLUMN_TYPES = {
 
 
 def load(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """The whole set into the tables."""
+    """Loads the whole set into the tables."""
     with connection.transaction(), connection.cursor() as cursor:
         for table in ("missions", "points", "jobs", "history"):
             with gzip.open(FLIGHTS / f"{table}.csv.gz") as file:
@@ -163,7 +163,7 @@ def flights(loaded: TestDatabase) -> Iterator[TestDatabase]:
 
 
 def apply_factor(database: TestDatabase, factor: float) -> None:
-    """One factor for both types; everything is news."""
+    """Applies one factor for both types, and no notify_within."""
     database.apply_config(
         detection__notify_within_seconds=None,
         detection__timeouts__timeout_in_point__factor=factor,
@@ -172,14 +172,14 @@ def apply_factor(database: TestDatabase, factor: float) -> None:
 
 
 def tokens(timeouts: Counter[Timeout]) -> list[str]:
-    """The tokens of these, by DESIGN.md; no identifier of the set holds a character to escape."""
+    """The tokens of these timeouts; no identifier in the set has a character to be escaped."""
     return sorted(
         f"{timeout.mission_id}_{timeout.point_id}__{timeout.type}" for timeout in timeouts
     )
 
 
 @pytest.mark.parametrize(("factor", "count"), [(1.5, 6239), (2.0, 2404)])
-def test_the_view_gives_each_recorded_timeout_and_no_other(
+def test_the_view_gives_exactly_the_recorded_timeouts(
     flights: TestDatabase, factor: float, count: int
 ) -> None:
     apply_factor(flights, factor)
@@ -197,7 +197,7 @@ def test_the_view_gives_each_recorded_timeout_and_no_other(
 
 
 @pytest.mark.parametrize("factor", [1.5, 2.0])
-def test_the_reference_gives_each_recorded_timeout_and_no_other(factor: float) -> None:
+def test_the_reference_gives_exactly_the_recorded_timeouts(factor: float) -> None:
     assert computed(factor) == expected(factor)
 
 

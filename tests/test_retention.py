@@ -1,4 +1,4 @@
-"""What is pruned of notifications, and that nobody is ever told of it again."""
+"""Which notifications are pruned, and that none of them is ever sent again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRUNE = "call scooters_ops.prune_in_batches()"
 HOUR = 3600
 DAY = 86400
 
-# An hour is history, and kept for an hour.
+# After an hour nothing is reported, and notifications are kept for an hour.
 SHORT = {"detection__notify_within_seconds": HOUR, "retention__notifications_seconds": HOUR}
 
 
@@ -32,7 +32,7 @@ def record(
     point_id: str | None = None,
     mission_id: str = "m1",
 ) -> None:
-    """An event so many minutes from now."""
+    """Records an event the given number of minutes from now."""
     database.value(
         "select scooters_ops.record_event(%s, %s, %s, now() + %s * interval '1 min')",
         mission_id,
@@ -43,7 +43,7 @@ def record(
 
 
 def detect(database: TestDatabase, minutes: float = 0) -> int:
-    """A pass as of so many minutes from now."""
+    """Runs a pass as of the given number of minutes from now."""
     return int(
         database.value(
             "select scooters_ops.detect_timeouts(now() + %s * interval '1 min')", minutes
@@ -58,7 +58,7 @@ def skip(database: TestDatabase, point_id: str, job_id: str = "j1", mission_id: 
 
 
 def deliver(database: TestDatabase) -> None:
-    """Everything is planned and sent."""
+    """Plans and sends everything."""
     database.value("select scooters_ops.plan_deliveries(1000)")
     database.connection.execute(
         "update scooters_ops.notification_recipients"
@@ -71,7 +71,7 @@ def deliver(database: TestDatabase) -> None:
 
 
 def grow_old(database: TestDatabase, minutes: float = 600) -> None:
-    """What was noticed was noticed so long ago."""
+    """Makes all notifications look that old."""
     database.connection.execute(
         "update scooters_ops.monitoring_notifications"
         " set created_at = now() - %s * interval '1 min'",
@@ -80,8 +80,8 @@ def grow_old(database: TestDatabase, minutes: float = 600) -> None:
 
 
 def late_courier(database: TestDatabase, mission_id: str = "m1", ended: float = -500) -> None:
-    """A mission that began ten hours ago, was late at its first point and skipped a job at its
-    second one, and ended so many minutes from now; everybody was told."""
+    """A mission that began ten hours ago, was late at its first point, skipped a job at its second
+    one and ended the given number of minutes from now; everything was delivered."""
     database.apply_config(detection__notify_within_seconds=None)
     database.create_mission(mission_id)
     record(database, "mission_started", -600, mission_id=mission_id)
@@ -97,7 +97,7 @@ def late_courier(database: TestDatabase, mission_id: str = "m1", ended: float = 
 TOLD = ["m1_p1__timeout_in_point", "m1_p2_j1_job_skipped"]
 
 
-def test_what_everybody_was_told_of_a_mission_that_ended_long_ago_is_pruned(
+def test_delivered_notifications_of_a_mission_that_ended_long_ago_are_pruned(
     database: TestDatabase,
 ) -> None:
     late_courier(database)
@@ -108,7 +108,7 @@ def test_what_everybody_was_told_of_a_mission_that_ended_long_ago_is_pruned(
     assert database.value("select count(*) from scooters_ops.notification_recipients") == 0
 
 
-def test_ninety_days_are_kept_where_config_says_nothing_else(database: TestDatabase) -> None:
+def test_notifications_are_kept_for_ninety_days_by_default(database: TestDatabase) -> None:
     late_courier(database)
     database.apply_config()
     grow_old(database, minutes=89 * 1440)
@@ -153,11 +153,11 @@ def _is_young(database: TestDatabase) -> None:
     grow_old(database, minutes=59)
 
 
-def _is_news_for_longer(database: TestDatabase) -> None:
+def _is_reported_for_longer(database: TestDatabase) -> None:
     database.apply_config(**SHORT | {"detection__notify_within_seconds": DAY})
 
 
-def _is_news_for_ever(database: TestDatabase) -> None:
+def _is_reported_forever(database: TestDatabase) -> None:
     database.apply_config(**SHORT | {"detection__notify_within_seconds": None})
 
 
@@ -165,7 +165,7 @@ def _is_kept_for_longer(database: TestDatabase) -> None:
     database.apply_config(**SHORT | {"retention__notifications_seconds": DAY})
 
 
-def _is_kept_for_ever(database: TestDatabase) -> None:
+def _is_kept_forever(database: TestDatabase) -> None:
     database.apply_config(**SHORT | {"retention__notifications_seconds": None})
 
 
@@ -204,10 +204,10 @@ def _has_history_alone(database: TestDatabase) -> None:
         _is_waiting,
         _is_unplanned,
         _is_young,
-        _is_news_for_longer,
-        _is_news_for_ever,
+        _is_reported_for_longer,
+        _is_reported_forever,
         _is_kept_for_longer,
-        _is_kept_for_ever,
+        _is_kept_forever,
         _has_not_ended,
         _has_ended_in_the_plan_alone,
         _ended_a_while_ago,
@@ -226,7 +226,7 @@ def test_nothing_is_pruned_that(
     assert database.tokens() == before
 
 
-def test_what_no_route_matched_is_pruned_like_what_was_told(database: TestDatabase) -> None:
+def test_unrouted_notifications_are_pruned_like_delivered_ones(database: TestDatabase) -> None:
     late_courier(database)
     before = database.tokens()
     database.apply_config(**SHORT)
@@ -245,7 +245,7 @@ def test_what_no_route_matched_is_pruned_like_what_was_told(database: TestDataba
     assert database.value("select count(*) from scooters_ops.unrouted_notifications") == 0
 
 
-def test_what_is_left_of_a_mission_that_is_gone_is_pruned(database: TestDatabase) -> None:
+def test_notifications_of_a_deleted_mission_are_pruned(database: TestDatabase) -> None:
     late_courier(database, ended=-5)
     database.apply_config(**SHORT)
     database.connection.execute("delete from scooters_ops.missions")
@@ -254,7 +254,7 @@ def test_what_is_left_of_a_mission_that_is_gone_is_pruned(database: TestDatabase
     assert database.tokens() == []
 
 
-def test_one_recipient_that_is_not_told_keeps_the_whole_notification(
+def test_one_recipient_without_a_message_keeps_the_whole_notification(
     database: TestDatabase,
 ) -> None:
     late_courier(database)
@@ -274,7 +274,7 @@ def test_one_recipient_that_is_not_told_keeps_the_whole_notification(
     assert database.value("select count(*) from scooters_ops.notification_recipients") == 2
 
 
-def test_pruning_commits_batch_by_batch_and_goes_on_where_others_must_stay(
+def test_pruning_commits_each_batch_and_passes_over_what_must_stay(
     database: TestDatabase,
 ) -> None:
     for number in range(1, 6):
@@ -300,7 +300,7 @@ def test_pruning_commits_batch_by_batch_and_goes_on_where_others_must_stay(
     assert {token.partition("_")[0] for token in database.tokens()} == {"m2"}
 
 
-def test_pruning_waits_for_the_pass_that_runs_and_a_later_pass_sees_its_horizon(
+def test_pruning_waits_for_a_running_pass_and_later_passes_see_its_horizon(
     database: TestDatabase,
 ) -> None:
     late_courier(database)
@@ -331,7 +331,7 @@ def test_the_horizon_never_moves_back(database: TestDatabase) -> None:
     assert database.value("select news_since from scooters_ops.news_horizon") == horizon
 
 
-def test_a_lost_horizon_loses_no_news_and_is_made_anew_before_anything_is_pruned(
+def test_a_lost_horizon_loses_no_notification_and_is_restored_by_pruning(
     database: TestDatabase,
 ) -> None:
     database.connection.execute("truncate scooters_ops.news_horizon")
@@ -352,7 +352,7 @@ def test_pruning_is_refused_within_a_transaction(database: TestDatabase) -> None
         database.connection.execute(PRUNE)
 
 
-def test_notifiers_that_died_are_forgotten_after_a_day(database: TestDatabase) -> None:
+def test_dead_notifiers_are_deleted_after_a_day(database: TestDatabase) -> None:
     for name in ("alive", "dead"):
         database.value("select scooters_ops.report_notifier(%s, 1, '')", name)
     database.connection.execute(
@@ -362,7 +362,7 @@ def test_notifiers_that_died_are_forgotten_after_a_day(database: TestDatabase) -
     assert database.values("select name from scooters_ops.notifiers") == ["alive"]
 
 
-def test_a_config_of_an_earlier_version_keeps_what_the_defaults_say(
+def test_a_migration_gives_a_config_of_an_earlier_version_the_defaults(
     database: TestDatabase,
 ) -> None:
     database.apply_config(retention__passes_seconds=77)
@@ -372,16 +372,16 @@ def test_a_config_of_an_earlier_version_keeps_what_the_defaults_say(
         " #- '{retention,notifications_seconds}' #- '{retention,notifiers_seconds}'"
         " #- '{retention,batch_size}'"
     )
-    database.connection.execute(PRUNE)  # before it is migrated, it prunes no notification
+    database.connection.execute(PRUNE)  # without the migration no notification is pruned
     migration = (ROOT / "migrations" / "0006_operations.sql").read_text("utf-8")
     database.connection.execute(migration[migration.index("update scooters_ops.configs") :])
     assert database.values("select config from scooters_ops.configs order by config_id") == after
 
 
-# --- Whatever happens afterwards ----------------------------------------------------------------
+# --- What happens after pruning -------------------------------------------------------------------
 
 
-def test_what_was_pruned_is_not_noticed_again_though_nothing_is_history_any_more(
+def test_a_pruned_notification_is_not_inserted_again_without_notify_within(
     database: TestDatabase,
 ) -> None:
     late_courier(database)
@@ -394,7 +394,7 @@ def test_what_was_pruned_is_not_noticed_again_though_nothing_is_history_any_more
     assert database.tokens() == []
 
 
-def test_what_is_new_of_a_mission_under_way_is_still_noticed(database: TestDatabase) -> None:
+def test_new_timeouts_of_a_mission_under_way_are_still_reported(database: TestDatabase) -> None:
     late_courier(database, ended=-5)
     database.apply_config(**SHORT)
     database.connection.execute(PRUNE)
@@ -479,7 +479,7 @@ def call(database: TestDatabase, name: str, argument: Any) -> None:
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
-def test_no_sequence_of_calls_notifies_again_what_was_pruned(
+def test_no_sequence_of_calls_inserts_a_pruned_notification_again(
     shared: TestDatabase, past: list[Any], end: int, calls: list[Any]
 ) -> None:
     start_over(shared)

@@ -1,4 +1,4 @@
-"""recipients_for: whom the routes of the config in force name."""
+"""recipients_for: the recipients that the routes of the config in force name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def named(
     job_type: str | None = None,
     attributes: dict[str, Any] | None = None,
 ) -> Any:
-    """Whom the routes in force name."""
+    """The recipients that the routes in force name."""
     return database.value(
         "select scooters_ops.recipients_for(%s, %s, %s)",
         type,
@@ -66,14 +66,14 @@ def test_a_route_that_continues_adds_the_next_that_matches(database: TestDatabas
     assert named(database) == [DUTY]
 
 
-def test_a_route_that_continues_and_is_the_last_to_match_decides_too(
+def test_a_route_that_continues_also_decides_if_it_is_the_last_to_match(
     database: TestDatabase,
 ) -> None:
     database.apply_config(routes=[route({}, ANNA, **{"continue": True})])
     assert named(database) == [ANNA]
 
 
-def test_recipients_come_in_the_order_of_the_routes_and_within_them(
+def test_recipients_are_listed_in_the_order_of_the_routes(
     database: TestDatabase,
 ) -> None:
     database.apply_config(
@@ -82,7 +82,9 @@ def test_recipients_come_in_the_order_of_the_routes_and_within_them(
     assert named(database) == [DUTY, CLARA, BORIS, ANNA]
 
 
-def test_whoever_is_named_twice_is_told_once_in_the_first_place(database: TestDatabase) -> None:
+def test_a_recipient_that_is_named_twice_is_listed_once_at_its_first_place(
+    database: TestDatabase,
+) -> None:
     database.apply_config(
         routes=[route({}, BORIS, ANNA, BORIS, **{"continue": True}), route({}, ANNA, DUTY, BORIS)]
     )
@@ -101,14 +103,14 @@ def test_a_route_without_recipients_mutes(database: TestDatabase) -> None:
     assert named(database, attributes={"city": "Moscow"}) == [ANNA]
 
 
-def test_where_no_route_matches_nobody_is_told(database: TestDatabase) -> None:
+def test_if_no_route_matches_there_is_no_recipient(database: TestDatabase) -> None:
     database.apply_config(routes=[route({"type": "job_skipped"}, ANNA)])
     assert named(database) == []
     database.apply_config(routes=[])
     assert named(database) == []
 
 
-def test_without_any_config_nobody_is_told(database: TestDatabase) -> None:
+def test_without_a_config_there_is_no_recipient(database: TestDatabase) -> None:
     database.connection.execute("delete from scooters_ops.configs")
     assert named(database) == []
 
@@ -169,7 +171,7 @@ def test_job_type_matches_skipped_jobs_of_that_type_and_no_timeout(database: Tes
     assert named(database, "timeout_in_point", None) == []
 
 
-def test_a_missions_attribute_does_not_pass_for_the_type_of_the_notification(
+def test_an_attribute_named_type_does_not_replace_the_type_of_the_notification(
     database: TestDatabase,
 ) -> None:
     database.apply_config(routes=[route({"type": "job_skipped"}, ANNA)])

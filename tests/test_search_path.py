@@ -1,4 +1,4 @@
-"""Whatever somebody puts into `public`, or into a search_path: our functions, procedures and views
+"""Whatever somebody puts into `public` or into a search_path, our functions, procedures and views
 resolve no name there."""
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from tests.conftest import TestDatabase, at, config, until
 from tests.delivery_rigs import TELEGRAM, TICKET, make_house
 from tests.http_rigs import http_process, http_user
 
-# They commit, so that they cannot have a search_path of their own: each of their transactions sets
-# it. The tests below run them.
+# These commit and so cannot have a search_path of their own; each of their transactions sets it.
+# The tests below run them.
 PROCEDURES = {"detect_in_batches", "detect_for_a_minute", "prune_in_batches"}
 
 HOSTILE_PATH = "public, scooters_ops, pg_catalog"
 
-# What our sources call or write that pg_catalog has, each with the arguments that it has there, so
-# that whoever looks into public first finds a match that is as good.
+# Every function of pg_catalog that our sources mention, every operator, and some types, created in
+# public with the same arguments, so that a lookup that starts in public finds an equal match.
 HOSTILE_FUNCTIONS = """
 do $hostile$
 declare
@@ -100,7 +100,7 @@ $hostile$
 
 
 def names_called() -> list[str]:
-    """Everything in sql/, and in the programs' statements, that looks like a call."""
+    """Every name in sql/ and in the programs that looks like a call."""
     sources = (
         path.read_text()
         for folder, files in (("sql", "*.sql"), ("notifier", "*.py"))
@@ -110,7 +110,7 @@ def names_called() -> list[str]:
 
 
 def fill_public(connection: psycopg.Connection[Any]) -> None:
-    """Puts a match for each name that we use into public, which raises when it is called."""
+    """Creates a match in public for each name that we use; it raises an error when called."""
     quoted = "array[" + ", ".join(f"'{name}'" for name in names_called()) + "]::pg_catalog.name[]"
     connection.execute("set search_path = pg_catalog")
     connection.execute((HOSTILE_FUNCTIONS % {"names": quoted}).encode())
@@ -118,8 +118,8 @@ def fill_public(connection: psycopg.Connection[Any]) -> None:
 
 @pytest.fixture
 def hostile(database: TestDatabase) -> Iterator[psycopg.Connection[Any]]:
-    """A session that looks into a hostile public first, as whoever may set its own path, or the
-    database's, can have it. The caller speaks without operators of its own."""
+    """A session whose search_path starts with a hostile public, as anybody can set for a session
+    and an owner for a database. Its own statements must not use operators."""
     fill_public(database.connection)
     with database.connect() as connection:
         connection.execute(f"set search_path = {HOSTILE_PATH}")
@@ -132,10 +132,10 @@ def call(connection: psycopg.Connection[Any], statement: str, *parameters: Any) 
     return None if row is None else row[0]
 
 
-# --- The catalog --------------------------------------------------------------------------------
+# --- The catalog ----------------------------------------------------------------------------------
 
 
-def test_every_function_is_pinned_or_looked_its_names_up_when_it_was_made(
+def test_every_function_has_a_search_path_or_was_bound_when_it_was_created(
     database: TestDatabase,
 ) -> None:
     rows = database.rows(
@@ -152,10 +152,10 @@ def test_every_function_is_pinned_or_looked_its_names_up_when_it_was_made(
     assert {row["name"] for row in rows if row["kind"] == "p"} == PROCEDURES
 
 
-# --- A hostile public ---------------------------------------------------------------------------
+# --- A hostile public -----------------------------------------------------------------------------
 
 
-def test_a_hostile_public_does_deceive_whoever_pins_nothing(
+def test_a_hostile_public_does_affect_a_function_without_a_search_path(
     hostile: psycopg.Connection[Any],
 ) -> None:
     for statement in (
@@ -172,12 +172,12 @@ def test_a_hostile_public_does_deceive_whoever_pins_nothing(
         hostile.execute("select 'x'::text")
 
 
-def test_passes_and_pruning_do_not_look_into_a_hostile_public(
+def test_passes_and_pruning_ignore_a_hostile_public(
     database: TestDatabase, hostile: psycopg.Connection[Any]
 ) -> None:
     database.create_mission()
     database.record("mission_started", 0)
-    # Two batches, so that a pass goes on after it has committed.
+    # Two batches, so that a second pass follows a commit.
     database.apply_config(
         detection__batch_size=1,
         detection__notify_within_seconds=31622400,
@@ -194,7 +194,7 @@ def test_passes_and_pruning_do_not_look_into_a_hostile_public(
         "update scooters_ops.monitoring_notifications set completed = true, planned_at = now()"
     )
     call(hostile, "call scooters_ops.prune_in_batches()")
-    # A minute of 1 pass.
+    # A minute with one pass.
     call(hostile, "call scooters_ops.detect_for_a_minute('1 minute')")
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         call(hostile, "call scooters_ops.detect_for_a_minute('1 hour')")
@@ -202,10 +202,10 @@ def test_passes_and_pruning_do_not_look_into_a_hostile_public(
     assert call(hostile, "select scooters_ops.detect_timeouts()") == 0
 
 
-def test_a_minute_of_passes_does_not_look_into_a_hostile_public_between_two_of_them(
+def test_a_minute_of_passes_ignores_a_hostile_public_between_passes(
     database: TestDatabase, hostile: psycopg.Connection[Any]
 ) -> None:
-    """The second pass of the minute comes after commits, and the sleep between them."""
+    """The second pass of the minute comes after commits and a sleep."""
     database.connection.execute("set search_path = pg_catalog")
     passes = "select count(*) from scooters_ops.detection_passes"
     with ThreadPoolExecutor(1) as pool:
@@ -216,10 +216,10 @@ def test_a_minute_of_passes_does_not_look_into_a_hostile_public_between_two_of_t
             minute.result()
 
 
-def test_no_function_looks_into_a_hostile_public(
+def test_functions_ignore_a_hostile_public(
     database: TestDatabase, hostile: psycopg.Connection[Any]
 ) -> None:
-    """The whole way of a skip and a timeout, by every function that somebody calls."""
+    """A skip and a timeout from beginning to end, through every function that is called."""
     mission = {
         "mission_id": "m1",
         "performer_id": "c1",
@@ -333,8 +333,8 @@ def test_no_function_looks_into_a_hostile_public(
     assert call(hostile, "select scooters_ops.board('timeout_in_point', 'Omsk', 'c')")
     assert call(hostile, "select scooters_ops.board()")
     assert call(hostile, "select scooters_ops.board_mission('m1')")["mission_id"] == "m1"
-    call(hostile, "select scooters_ops.prune()")
-    # The triggers on the plan and on history.
+    call(hostile, "select scooters_ops.prune_bookkeeping()")
+    # The triggers on the plan and on the history.
     database.connection.execute("set search_path = pg_catalog")
     hostile.execute(b"update scooters_ops.missions_history set type = type")
     hostile.execute(b"delete from scooters_ops.missions_history")
@@ -342,7 +342,7 @@ def test_no_function_looks_into_a_hostile_public(
     hostile.execute(b"delete from scooters_ops.missions")
 
 
-def test_no_view_looks_into_a_hostile_public(
+def test_views_ignore_a_hostile_public(
     database: TestDatabase, hostile: psycopg.Connection[Any]
 ) -> None:
     database.connection.execute("set search_path = pg_catalog")
@@ -357,15 +357,15 @@ def test_no_view_looks_into_a_hostile_public(
         hostile.execute(f"select * from scooters_ops.{view}".encode())
 
 
-def test_what_is_installed_over_a_hostile_public_binds_nothing_of_it(
+def test_an_installation_over_a_hostile_public_binds_nothing_in_it(
     cluster: Postgres, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upgrade: the database's own path leads to public first."""
+    """An upgrade of a database whose search_path starts with public."""
     fill_public(database.connection)
     database.connection.execute(f"alter database {database.name} set search_path = {HOSTILE_PATH}")
     monkeypatch.setenv("DATABASE_URL", database.conninfo)
     migrate()
-    # Functions, operators and types alike, in functions, views, triggers, constraints and defaults.
+    # Functions, operators and types, in functions, views, triggers, constraints and defaults.
     database.connection.execute("set search_path = pg_catalog")
     assert (
         database.values(
@@ -384,8 +384,8 @@ def test_what_is_installed_over_a_hostile_public_binds_nothing_of_it(
 
 
 @pytest.mark.slow
-def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase) -> None:
-    """Their first statements too: the database's own path leads to public first."""
+def test_the_programs_ignore_a_hostile_public(database: TestDatabase) -> None:
+    """Even in their first statements, on a database whose search_path starts with public."""
     with make_house(database) as house, http_user(database) as environment:
         fill_public(database.connection)
         database.connection.execute(
@@ -415,6 +415,6 @@ def test_the_programs_look_no_name_up_in_a_hostile_public(database: TestDatabase
             ("unschedule",),
         ):
             finished = house.process(*arguments, **admin)
-            # No pass is scheduled, which `status --jobs` says.
+            # status --jobs reports that no pass is scheduled.
             assert finished.returncode == ("--jobs" in arguments), finished.stderr
             assert "hijacked" not in finished.stdout + finished.stderr

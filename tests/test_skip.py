@@ -1,4 +1,4 @@
-"""skip_job: marked and notified, in one transaction, once."""
+"""skip_job: the job is marked and notified once, in one transaction."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_the_first_skip_marks_the_job_and_inserts_its_notification(database: Tes
     ]
 
 
-def test_a_second_skip_says_false_and_notifies_nobody(database: TestDatabase) -> None:
+def test_a_second_skip_returns_false_and_notifies_nobody(database: TestDatabase) -> None:
     database.create_mission()
     assert database.value(SKIP, "m1", "p1", "j1") is True
     assert database.value(SKIP, "m1", "p1", "j1") is False
     assert database.tokens() == ["m1_p1_j1_job_skipped"]
 
 
-def test_of_twenty_skips_at_once_one_says_true(database: TestDatabase) -> None:
+def test_only_one_of_twenty_concurrent_skips_returns_true(database: TestDatabase) -> None:
     database.create_mission()
 
     def skip(_: int) -> bool:
@@ -71,7 +71,7 @@ def test_a_skip_that_is_rolled_back_leaves_nothing(database: TestDatabase) -> No
     assert database.value(SKIP, "m1", "p1", "j1") is True
 
 
-def test_an_unknown_job_is_refused_by_its_names(database: TestDatabase) -> None:
+def test_an_unknown_job_is_refused_with_its_name(database: TestDatabase) -> None:
     database.create_mission()
     with pytest.raises(psycopg.errors.NoDataFound) as refusal:
         database.value(SKIP, "m1", "p1", "j9")

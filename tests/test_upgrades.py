@@ -142,7 +142,7 @@ def test_what_somebody_changed_or_dropped_is_made_again(ours: TestDatabase) -> N
         before insert on scooters_ops.monitoring_notifications
         for each statement execute function scooters_ops.wake_notifiers();
         drop function scooters_ops.skip_job(text, text, text);
-        alter function scooters_ops.prune() reset search_path;
+        alter function scooters_ops.prune_bookkeeping() reset search_path;
         comment on column scooters_ops.missions.status is 'Another comment.';
         comment on index scooters_ops.missions_pkey is null;
         comment on view scooters_ops.notifications is null;
@@ -235,6 +235,79 @@ def test_a_function_with_a_new_parameter_of_a_new_view_is_made_after_it(
         contents.write("\\ir intervals/late.sql\n")
     migrations.migrate()
     assert ours.value("select obj_description('scooters_ops.late()'::regprocedure)") == "Late."
+
+
+def test_views_inherit_their_comments_when_they_gain_a_column(
+    ours: TestDatabase, next_version: Path
+) -> None:
+    """The do block that copies comments runs again after the views were replaced."""
+    change_view(next_version, "mission_intervals")
+    change_view(next_version, "mission_timeouts")
+    with (next_version / "intervals/mission_timeouts.sql").open("a") as file:
+        file.write("comment on column scooters_ops.mission_intervals.is_changed is 'New.';\n")
+    migrations.migrate()
+    assert (
+        ours.value(
+            "select col_description(attrelid, attnum) from pg_attribute"
+            " where attrelid = 'scooters_ops.mission_timeouts'::regclass and attname = 'is_changed'"
+        )
+        == "New."
+    )
+
+
+EARLIER_VIEWS = """
+create or replace view scooters_ops.mission_routes as
+select mission_id, point_id, position, eta, eta as route_eta from scooters_ops.mission_points;
+create or replace view scooters_ops.timeout_rules as
+select
+    type::scooters_ops.monitoring_notification_type as type,
+    true as is_enabled,
+    1.5 as factor,
+    interval '0' as minimum,
+    1.5::double precision as ratio
+from unnest(array['timeout_in_point', 'timeout_between_points']) as type;
+create view scooters_ops.job_type_etas as select 'pickup' as type, interval '1 minute' as eta;
+create function scooters_ops.prune() returns void language sql as '';
+"""
+
+LEFT_OVER = """
+select array_remove(array[
+    to_regclass('scooters_ops.mission_routes_before_0014')::text,
+    to_regclass('scooters_ops.timeout_rules_before_0014')::text,
+    to_regclass('scooters_ops.job_type_etas')::text,
+    to_regprocedure('scooters_ops.prune()')::text
+], null)
+"""
+
+
+def test_what_a_version_retires_keeps_working_and_is_dropped_later(ours: TestDatabase) -> None:
+    """A view of an analyst's own keeps the view that it reads."""
+    before = schema_of(ours)
+    ours.connection.execute(EARLIER_VIEWS)
+    ours.connection.execute("create view public.own as select * from scooters_ops.mission_routes")
+    ours.create_mission()
+    ours.record("mission_started", 0)
+    intervals = "select point_id, time_limit from scooters_ops.mission_intervals"
+    (interval,) = ours.rows(intervals)
+    (migration,) = (ROOT / "migrations").glob("0014_*.sql")
+
+    ours.connection.execute(migration.read_text("utf-8").encode())
+    assert ours.rows(intervals) == [interval]
+    for applied in ("now()", "now() - interval '2 h'"):
+        ours.connection.execute(
+            "update scooters_ops._yoyo_migration"
+            f" set applied_at_utc = ({applied}) at time zone 'UTC'".encode()
+        )
+        migrations.migrate()
+        assert ours.rows(intervals) == [interval]
+        assert len(ours.values("select eta from public.own")) == 3
+        if applied == "now()":
+            assert len(ours.value(LEFT_OVER)) == 4
+
+    assert ours.value(LEFT_OVER) == ["scooters_ops.mission_routes_before_0014"]
+    ours.connection.execute("drop view public.own")
+    migrations.migrate()
+    assert sorted(schema_of(ours).splitlines()) == sorted(before.splitlines())
 
 
 SCRIPT = """

@@ -154,7 +154,7 @@ begin
                 jsonb_build_object(
                     'mission_id', mission.mission_id,
                     'performer_id', mission.performer_id,
-                    'attributes', scooters_ops.shallow(mission.attributes),
+                    'attributes', scooters_ops.truncate_deep_attributes(mission.attributes),
                     'points_total', (
                         select count(*)
                         from scooters_ops.mission_points as point

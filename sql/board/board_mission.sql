@@ -20,7 +20,7 @@ begin
             'mission_id', mission.mission_id,
             'performer_id', mission.performer_id,
             'status', mission.status,
-            'attributes', scooters_ops.shallow(mission.attributes),
+            'attributes', scooters_ops.truncate_deep_attributes(mission.attributes),
             'intervals', coalesce(evaluated.intervals, '[]'),
             'events', (
                 select coalesce(

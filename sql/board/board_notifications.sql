@@ -22,7 +22,7 @@ select coalesce(
             notification.details - 'attributes'
             || jsonb_build_object(
                 'attributes',
-                scooters_ops.shallow(
+                scooters_ops.truncate_deep_attributes(
                     coalesce(notification.details -> 'attributes', '{}')
                 )
             ),

@@ -1,15 +1,15 @@
--- How does a new config come into force?
--- It is checked against the schema that notifier/config.py generates, stored beside all
--- earlier ones, and every mission that it may change the view of is woken: the active
--- ones, those that wait for a look, and those with events recent enough to be news.
+-- What happens when a config is applied?
+-- It is validated against the schema that notifier/config.py generates and stored
+-- beside all earlier configs. If it can change what a pass finds, it wakes the missions
+-- concerned: the active ones, those with a wake-up, and those with recent events.
 create or replace function scooters_ops.apply_config(config jsonb)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- When passes run and how large they are changes nothing of what they find.
-    keys_of_passes constant text[] := array[
+    -- These keys do not change what a pass finds.
+    scheduling_keys constant text[] := array[
         'schedule', 'batch_size', 'stalled_after_seconds'
     ];
     known_types constant text[] :=
@@ -20,7 +20,7 @@ declare
     before scooters_ops.config_in_force;
     new_config_id bigint;
 begin
-    checked := scooters_ops.checked_json(config, scooters_ops.config_schema());
+    checked := scooters_ops.validate_json(config, scooters_ops.config_schema());
 
     select
         format('routes[%s].recipients[%s].type', route.n - 1, recipient.n - 1) as path,
@@ -76,7 +76,7 @@ begin
     end if;
 
     if
-        -- Looking through all zones takes a tenth of a second.
+        -- Only if it changed: reading all time zones takes a tenth of a second.
         checked #> '{notifier,time_zone}'
         is distinct from before.config #> '{notifier,time_zone}'
         and not exists (
@@ -95,7 +95,7 @@ begin
     values (checked)
     returning config_id into new_config_id;
 
-    -- Whatever a channel was paused for may be mended now.
+    -- Release paused channels: the new config may have fixed the cause.
     insert into scooters_ops.delivery_targets as known (channel, address)
     select
         channel.key,
@@ -110,8 +110,8 @@ begin
     where known.failures > 0;
 
     if
-        (before.config -> 'detection') - keys_of_passes
-        is distinct from (checked -> 'detection') - keys_of_passes
+        (before.config -> 'detection') - scheduling_keys
+        is distinct from (checked -> 'detection') - scheduling_keys
     then
         insert into scooters_ops.mission_wakeups (mission_id, due_at)
         select
@@ -138,6 +138,6 @@ end
 $$;
 
 comment on function scooters_ops.apply_config(jsonb) is
-'Checks a config (JSON, as config.schema.json says), stores it and puts it into force with the next pass; returns its config_id, or the one in force where nothing changed. SQLSTATE 22023 names the path of the first bad key; nothing is changed then.';
+'Validates a config (JSON, see config.schema.json) and stores it; it takes effect with the next pass. Returns its config_id, or the current one if nothing changed. SQLSTATE 22023: names the path of the first bad key; nothing is changed then.';
 
 revoke execute on function scooters_ops.apply_config(jsonb) from public;

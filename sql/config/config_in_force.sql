@@ -1,4 +1,4 @@
--- Which config holds now? One row, or none where no config was ever applied.
+-- Which config is in force? One row; none before the first config is applied.
 create or replace view scooters_ops.config_in_force as
 select
     config_id,
@@ -24,39 +24,53 @@ select
     make_interval(
         secs => (config -> 'retention' ->> 'notifications_seconds')::double precision
     ) as notifications_kept,
-    (config -> 'retention' ->> 'batch_size')::integer as pruning_batch_size
+    (config -> 'retention' ->> 'batch_size')::integer as pruning_batch_size,
+    make_interval(
+        secs => (config -> 'retention' ->> 'passes_seconds')::double precision
+    ) as passes_kept,
+    make_interval(
+        secs => (
+            config -> 'retention' ->> 'idempotency_keys_seconds'
+        )::double precision
+    ) as idempotency_keys_kept,
+    make_interval(
+        secs => (config -> 'retention' ->> 'notifiers_seconds')::double precision
+    ) as notifiers_kept,
+    make_interval(
+        secs => (config -> 'detection' ->> 'stalled_after_seconds')::double precision
+    ) as stalled_after
 from scooters_ops.configs
 order by config_id desc
 limit 1;
 
 comment on view scooters_ops.config_in_force is
-'The config that holds now: the newest applied one.';
-comment on column scooters_ops.config_in_force.config_id is
-'Number of the config, rising with each change.';
-comment on column scooters_ops.config_in_force.config is
-'The whole config as applied, defaults filled in.';
-comment on column scooters_ops.config_in_force.applied_at is
-'When it was applied.';
-comment on column scooters_ops.config_in_force.applied_by is
-'The database user who applied it.';
+'The config in force: the one that was applied last.';
 comment on column scooters_ops.config_in_force.detection_enabled is
 'Whether passes insert notifications.';
 comment on column scooters_ops.config_in_force.default_job_eta is
 'Planned time of a job whose type has no eta of its own (interval).';
 comment on column scooters_ops.config_in_force.notify_within is
-'An interval whose deadline is older is history, not news (interval; null: no bound).';
+'How long after its deadline an interval is still reported (interval; null: without limit).';
 comment on column scooters_ops.config_in_force.stuck_after is
-'What is due for so long, and nobody takes it, needs a person (interval).';
+'How long a due delivery may wait, untaken, before somebody must look at it (interval).';
 comment on column scooters_ops.config_in_force.detection_batch_size is
-'How many missions one pass looks at, at most (a count).';
+'The most missions that one pass looks at (a count).';
 comment on column scooters_ops.config_in_force.job_eta_seconds is
 'Planned time of a job by its type (JSON object of numbers, in seconds).';
 comment on column scooters_ops.config_in_force.notifier_missing_after is
-'A notifier that was not seen for so long counts as dead: notifier.poll_seconds and lease_seconds together (interval).';
+'A notifier that has not been seen for this long counts as dead: notifier.poll_seconds + notifier.lease_seconds (interval).';
 comment on column scooters_ops.config_in_force.notifications_kept is
-'How long notifications are kept at least (interval; null: for ever).';
+'How long notifications are kept at least (interval; null: forever).';
 comment on column scooters_ops.config_in_force.pruning_batch_size is
-'How many notifications one transaction of pruning looks at, at most (a count).';
+'The most notifications that one transaction of pruning looks at (a count).';
+comment on column scooters_ops.config_in_force.passes_kept is
+'How long the records of passes are kept (interval).';
+comment on column scooters_ops.config_in_force.idempotency_keys_kept is
+'How long record_event_once() remembers the keys of events (interval).';
+comment on column scooters_ops.config_in_force.notifiers_kept is
+'How long a notifier that is no longer seen stays listed (interval).';
+comment on column scooters_ops.config_in_force.stalled_after is
+'After this long without a pass, detection counts as stalled (interval).';
 
 grant select on scooters_ops.config_in_force
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,6 +1,6 @@
--- How do messages write the path of this key? routes[0].match.city, for example.
--- The name of an unknown key is not repeated unless it looks like one: it may be a
--- secret that somebody pasted, and so is no name that could steer a terminal.
+-- How do error messages write the path of a key? For example routes[0].match.city.
+-- The name of an unknown key is masked unless it looks like a name: it may be a secret
+-- that somebody pasted. A name that could control a terminal is masked as well.
 create or replace function scooters_ops.json_path(path text, key text, is_known boolean)
 returns text
 language sql immutable parallel safe
@@ -24,6 +24,6 @@ select concat_ws(
 $$;
 
 comment on function scooters_ops.json_path(text, text, boolean) is
-'The path of a key within the object at a path, as error messages write it. is_known: whether the schema allows the key; the name of an unknown one is written as *** unless it is a plain word.';
+'The path of a key of the object at a path, as error messages write it. is_known: whether the schema allows the key. An unknown key is written as *** unless it is a plain word.';
 
 revoke execute on function scooters_ops.json_path(text, text, boolean) from public;

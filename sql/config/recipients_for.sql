@@ -1,4 +1,4 @@
--- Whom do the routes of the config in force name for such a notification?
+-- Which recipients do the routes name for a notification like this?
 create or replace function scooters_ops.recipients_for(
     type scooters_ops.monitoring_notification_type,
     job_type text,
@@ -18,7 +18,7 @@ end; -- noqa: enable=all
 comment on function scooters_ops.recipients_for(
     scooters_ops.monitoring_notification_type, text, jsonb
 ) is
-'The recipients (JSON array of {"type": channel, ...}) that the config in force names for a notification of this type, job type (null: none) and mission attributes (JSON object); none where no route matches.';
+'The recipients (JSON array of {"type": channel, ...}) that the config in force names for a notification of this type, job type (null: none) and mission attributes (JSON object); an empty array if no route matches.';
 
 revoke execute on function scooters_ops.recipients_for(
     scooters_ops.monitoring_notification_type, text, jsonb

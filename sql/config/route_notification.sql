@@ -1,7 +1,7 @@
--- Whom do the routes of the config in force name, if any of them matches?
--- Routes are asked in order; the first whose match holds decides, unless it says
--- "continue". A match holds when each of its keys does: type, job_type, or an attribute
--- of the mission, equal to the value or to one of the list.
+-- Which recipients do the routes name for a notification, and does any route match?
+-- Routes are tried in order. The first one that matches decides, unless it says
+-- "continue". A route matches when each key of its match does: type, job_type or an
+-- attribute of the mission equals the given value, or one of the given list.
 create or replace function scooters_ops.route_notification(
     type scooters_ops.monitoring_notification_type,
     job_type text,
@@ -50,11 +50,11 @@ matching_routes as (
     )
 ),
 
--- Whoever is named twice is told once.
+-- A recipient that is named twice gets one message.
 named_recipients as (
     select
         recipient.value as recipient,
-        min(matching_routes.n * 10000 + recipient.n) as place
+        min(array[matching_routes.n, recipient.n]) as place
     from matching_routes
     cross join lateral jsonb_array_elements(matching_routes.route -> 'recipients')
         with ordinality as recipient (value, n)
@@ -70,7 +70,7 @@ end; -- noqa: enable=all
 comment on function scooters_ops.route_notification(
     scooters_ops.monitoring_notification_type, text, jsonb
 ) is
-'The recipients (JSON array of {"type": channel, ...}) that the config in force names for a notification of this type, job type (null: none) and mission attributes (JSON object); null: no route matches, which is not the same as one that names nobody.';
+'The recipients (JSON array of {"type": channel, ...}) that the config in force names for a notification of this type, job type (null: none) and mission attributes (JSON object); null if no route matches, an empty array if one matches and names nobody.';
 
 revoke execute on function scooters_ops.route_notification(
     scooters_ops.monitoring_notification_type, text, jsonb

@@ -1,4 +1,4 @@
--- How long may an interval of each type last, as multiple of its eta?
+-- How long may an interval of each type last, as a multiple of its eta?
 create or replace view scooters_ops.timeout_rules as
 select
     rule.type::scooters_ops.monitoring_notification_type as type,
@@ -6,14 +6,11 @@ select
     (rule.settings ->> 'factor')::numeric as factor,
     make_interval(
         secs => (rule.settings ->> 'minimum_seconds')::double precision
-    ) as minimum,
-    (rule.settings ->> 'factor')::double precision as ratio
+    ) as minimum
 from scooters_ops.config_in_force as in_force
 cross join
     jsonb_each(in_force.config -> 'detection' -> 'timeouts')
-        as rule (type, settings)
--- Computed once for each rule, not once for each interval that is joined to it.
-offset 0; -- noqa: AM09
+        as rule (type, settings);
 
 comment on view scooters_ops.timeout_rules is
 'The rule of each timeout type in the config in force: limit = greatest(eta * factor, minimum).';
@@ -22,10 +19,8 @@ comment on column scooters_ops.timeout_rules.type is
 comment on column scooters_ops.timeout_rules.is_enabled is
 'Whether passes notify of this type.';
 comment on column scooters_ops.timeout_rules.factor is
-'How many times the eta an interval may last (a number without unit).';
+'How many times its eta an interval may last (a number without unit).';
 comment on column scooters_ops.timeout_rules.minimum is
 'No limit is shorter than this (interval).';
-comment on column scooters_ops.timeout_rules.ratio is
-'The factor as a binary number, quicker to multiply with (a number without unit).';
 
 grant select on scooters_ops.timeout_rules to scooters_ops_analyst;

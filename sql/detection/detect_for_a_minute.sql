@@ -1,9 +1,9 @@
--- How are there passes more often than each minute where pg_cron knows minutes only?
--- Before pg_cron 1.5 a job of every minute calls this: passes at a distance within its
--- minute, each committed on its own, the last one early enough to end within it. Where
--- statement_timeout would end the call before, it ends by itself a little earlier: what
--- the timeout cancels is a pass, and a run that failed. As for search_path, see
--- detect_in_batches, which commits and so ends what was set.
+-- How do passes run more often than once a minute where pg_cron knows only minutes?
+-- Before pg_cron 1.5, a job that runs every minute calls this. It starts passes at the
+-- given distance, the last one early enough to end within the minute. If
+-- statement_timeout is shorter, it ends a little before that, because the timeout would
+-- cancel a pass and make the run fail. For search_path see detect_in_batches: its
+-- commits undo the setting.
 create or replace procedure scooters_ops.detect_for_a_minute(distance interval)
 language plpgsql
 as $$
@@ -42,6 +42,6 @@ end
 $$;
 
 comment on procedure scooters_ops.detect_for_a_minute(interval) is -- noqa: LT01
-'Calls detect_in_batches() now and at each distance (1 second to 1 minute) within a minute. SQLSTATE 22023: distance out of range.';
+'Calls detect_in_batches() for one minute: now, and then each time the distance (1 second to 1 minute) has passed. SQLSTATE 22023: distance out of range.';
 
 revoke execute on procedure scooters_ops.detect_for_a_minute(interval) from public;

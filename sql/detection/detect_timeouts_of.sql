@@ -1,16 +1,13 @@
--- What is newly overdue in these missions? One pass over them.
+-- What has become overdue in these missions? One pass over them.
 --
--- Takes all their wake-ups; looks at these missions, and no others, through the view;
--- inserts what is overdue; leaves each mission one wake-up: the moment at which it must
--- be looked at again; tells in detection_passes what it did.
+-- It takes all their wake-ups, evaluates these missions and no others, inserts a
+-- notification for what is overdue, leaves each mission one wake-up for the time at
+-- which it must be evaluated again, and records itself in detection_passes.
 --
--- The missions are looked at in a later statement than the one that takes their
--- wake-ups: its snapshot sees at least what woke them. One plan serves lists of any
--- length, since planning for the list at hand costs as much as evaluating forty
--- missions. The planner takes such a list for ten missions, hence no nested loops where
--- sets meet, and before the first ANALYZE for half of all, hence no reading of whole
--- tables. jit and parallel workers are off since compiling such a plan, or starting
--- them, takes longer than running it.
+-- The missions are evaluated in a later statement than the one that takes their
+-- wake-ups, so that its snapshot includes what woke them. The settings make one plan
+-- serve lists of any length, with statistics and without: planning costs as much as
+-- evaluating forty missions.
 create or replace function scooters_ops.detect_timeouts_of(
     mission_ids text[],
     as_of timestamptz,
@@ -28,8 +25,8 @@ set jit = off
 as $$
 declare
     pass_started_at constant timestamptz := clock_timestamp();
-    -- What was notified before it may have been pruned. One that is still to come is of a
-    -- clock that has been set back since.
+    -- Notifications of earlier deadlines may have been pruned. A horizon in the future
+    -- was written before the clock was set back, and does not count.
     horizon constant timestamptz := coalesce(
         (
             select max(news_since)
@@ -41,9 +38,9 @@ declare
     inserted_count integer := 0;
 begin
     if cardinality(mission_ids) > 0 then
-        -- Those that are due by their moment, the others by their mission. The former
-        -- are joined: a plan for any list would compare each of them with all of it.
-        -- Of the others' condition only the index by mission can make use.
+        -- The wake-ups that are due are found by due_at, the others by mission_id. The
+        -- first are joined, because "= any" would compare each of them with the whole
+        -- list. The condition of the second matches only the index on mission_id.
         delete from scooters_ops.mission_wakeups as wakeup
         using unnest(mission_ids) as due_mission (mission_id)
         where
@@ -55,7 +52,7 @@ begin
             due_at <> '-infinity'
             and mission_id = any(mission_ids);
 
-        -- Read once, and not for each interval.
+        -- Read once rather than for each interval.
         with rules as materialized (
             select
                 rule.type,
@@ -120,8 +117,8 @@ begin
             returning 1
         ),
 
-        -- The first moment at which more is overdue. News of a disabled type keep their
-        -- mission awake as long as they are news.
+        -- When something more can become overdue. What a disabled type would report
+        -- keeps its mission awake for as long as it would be reported.
         next_looks as (
             select
                 mission_id,
@@ -180,8 +177,8 @@ begin
         cardinality(mission_ids),
         inserted_count,
         still_due,
-        coalesce(before.total_elapsed, '0') + this_pass.elapsed,
-        coalesce(before.total_inserted, 0) + inserted_count
+        coalesce(previous.total_elapsed, '0') + this_pass.elapsed,
+        coalesce(previous.total_inserted, 0) + inserted_count
     from (select clock_timestamp() - pass_started_at as elapsed) as this_pass
     left join (
         select
@@ -190,13 +187,13 @@ begin
         from scooters_ops.detection_passes as passed
         order by passed.pass_id desc
         limit 1
-    ) as before on true;
+    ) as previous on true;
     return inserted_count;
 end
 $$;
 
 comment on function scooters_ops.detect_timeouts_of(text[], timestamptz, integer) is
-'One pass over these missions as of a moment; returns how many notifications it inserted. still_due: how many missions it leaves to the next pass, for the record. The caller holds the lock of detection.';
+'One pass over these missions as of a given time; returns how many notifications it inserted. still_due: how many due missions are left to the next pass, for the record. The caller holds the detection lock.';
 
 revoke execute on function
 scooters_ops.detect_timeouts_of(text[], timestamptz, integer) from public;

@@ -1,4 +1,4 @@
--- Is detection running, and if it is not, who stands in its way?
+-- Is detection running, and if not, which session blocks it?
 create or replace view scooters_ops.detection_status as
 with last_pass as (
     select *
@@ -7,17 +7,7 @@ with last_pass as (
     limit 1
 ),
 
-patience as (
-    select
-        make_interval(
-            secs => (
-                config -> 'detection' ->> 'stalled_after_seconds'
-            )::double precision
-        ) as stalled_after
-    from scooters_ops.config_in_force
-),
-
--- A reader's lock is in nobody's way.
+-- The weaker locks of readers block no pass.
 lock_session as (
     select
         lock.granted,
@@ -47,16 +37,17 @@ select
     last_pass.elapsed as last_pass_elapsed,
     last_pass.missions as last_pass_missions,
     last_pass.inserted as last_pass_inserted,
-    -- A moment ahead is of a clock that was set back since: no sign of life either.
+    -- A time in the future was written before the clock was set back: it proves
+    -- nothing.
     coalesce(
         config.detection_enabled
         and not coalesce(
-            last_pass.started_at between now() - patience.stalled_after
-            and now() + patience.stalled_after,
+            last_pass.started_at between now() - config.stalled_after
+            and now() + config.stalled_after,
             false
         )
-        and config.applied_at not between now() - patience.stalled_after
-        and now() + patience.stalled_after,
+        and config.applied_at not between now() - config.stalled_after
+        and now() + config.stalled_after,
         false
     ) as is_stalled,
     (
@@ -69,16 +60,15 @@ select
         from lock_session
         where not lock_session.granted
     ) as lock_waiters
--- One row, whatever is missing.
+-- One row even without a config or a pass.
 from (select true as is_there) as always -- noqa: ST11
 left join scooters_ops.config_in_force as config on true
-left join last_pass on true
-left join patience on true;
+left join last_pass on true;
 
 comment on view scooters_ops.detection_status is
 'One row: whether detection is enabled, its last pass, and whether passes have stopped.';
 comment on column scooters_ops.detection_status.is_enabled is
-'Whether the config in force has detection enabled; false where there is no config.';
+'Whether the config in force has detection enabled; false if there is no config.';
 comment on column scooters_ops.detection_status.last_pass_at is
 'When the last pass started; null: there was none.';
 comment on column scooters_ops.detection_status.last_pass_elapsed is
@@ -88,11 +78,11 @@ comment on column scooters_ops.detection_status.last_pass_missions is
 comment on column scooters_ops.detection_status.last_pass_inserted is
 'How many notifications the last pass inserted (a count).';
 comment on column scooters_ops.detection_status.is_stalled is
-'Whether detection is enabled, and yet for stalled_after_seconds no pass has started and no config was applied.';
+'Whether detection is enabled, but no pass has started and no config was applied for detection.stalled_after_seconds.';
 comment on column scooters_ops.detection_status.lock_holder is
-'The session that holds the detection lock at this moment: pid, user, application and since when; null: nobody. No pass runs while another session holds it.';
+'The session that holds the detection lock now: pid, user, application and since when; null: nobody. No pass runs while another session holds it.';
 comment on column scooters_ops.detection_status.lock_waiters is
-'The sessions that wait for the detection lock, as lock_holder; null: nobody.';
+'The sessions that wait for the detection lock, described as in lock_holder; null: nobody.';
 
 grant select on scooters_ops.detection_status
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -1,8 +1,7 @@
--- Which missions must be looked at by now, those that have waited longest first?
--- The planner is kept from reading the whole table: what it knows of wake-ups is
--- always out of date, and few of them are due. One plan serves every moment, since
--- planning takes longer than finding that nothing is due; and that plan takes a third
--- of the table for due, hence no hash table, which would be made for so many.
+-- Which missions are due, those that have waited longest first?
+-- The settings keep the planner to one plan that uses the index: its statistics on
+-- wake-ups are always out of date, and planning takes longer than finding that nothing
+-- is due.
 create or replace function scooters_ops.due_missions(as_of timestamptz)
 returns text[]
 language plpgsql stable
@@ -27,6 +26,6 @@ end
 $$;
 
 comment on function scooters_ops.due_missions(timestamptz) is
-'Identifiers of the missions with a wake-up due at that moment, in the order in which they fell due.';
+'The mission_ids of the missions with a wake-up that is due at that time, in the order in which they fell due.';
 
 revoke execute on function scooters_ops.due_missions(timestamptz) from public;

@@ -1,7 +1,6 @@
--- By which token is an event known, so that it is notified once?
--- {mission_id}_{point_id}_{job_id}_{type}, an absent part being empty. The separator
--- and the escape character are escaped within identifiers, so that no two events share
--- one.
+-- Which token makes sure that an event is notified only once?
+-- {mission_id}_{point_id}_{job_id}_{type}, where an absent part is empty. Within
+-- identifiers, _ and \ are escaped with \, so that no two events share a token.
 create or replace function scooters_ops.idempotency_token(
     mission_id text,
     point_id text,
@@ -21,7 +20,7 @@ return concat_ws(
 comment on function scooters_ops.idempotency_token(
     text, text, text, scooters_ops.monitoring_notification_type
 ) is
-'The token of a notification: {mission_id}_{point_id}_{job_id}_{type}, with _ and \ escaped by \ within identifiers.';
+'The token of a notification: {mission_id}_{point_id}_{job_id}_{type}, with _ and \ escaped with \ within identifiers.';
 
 revoke execute on function scooters_ops.idempotency_token(
     text, text, text, scooters_ops.monitoring_notification_type

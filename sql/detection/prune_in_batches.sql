@@ -1,28 +1,26 @@
--- What has grown and is of no use any more, notifications included? pg_cron calls this.
--- Missions whose start or end came into history without record_event get their status
--- first.
--- Notifications go in batches that are committed one by one. Before the first of them
--- the news horizon moves up, between two passes, so that each pass either finds them or
--- no longer looks at their events. Where nothing is ever too old to be news
--- (detection.notify_within_seconds is null), they are kept. As for search_path, see
--- detect_in_batches.
+-- What is no longer needed, and is deleted?
+-- pg_cron calls this. Old notifications are deleted in batches, each committed on its
+-- own. Before the first batch, the news horizon is moved forward between two passes, so
+-- that a pass either finds a notification or no longer looks at its event. If
+-- detection.notify_within_seconds is null, no event ever becomes too old to be
+-- reported, and all notifications are kept. For search_path see detect_in_batches.
 create or replace procedure scooters_ops.prune_in_batches()
 language plpgsql
 as $$
 declare
-    settled_before pg_catalog.timestamptz;
-    batch_size integer;
-    looked_up_to bigint;
+    horizon pg_catalog.timestamptz;
+    max_notifications integer;
+    last_id bigint;
     is_last boolean;
 begin
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    perform scooters_ops.prune();
+    perform scooters_ops.prune_bookkeeping();
     commit;
 
-    -- Those whose start or end was inserted into history by other means than
-    -- record_event.
+    -- The missions whose start or end was inserted into the history directly, rather
+    -- than by record_event.
     perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    perform scooters_ops.follow_history(
+    perform scooters_ops.update_mission_status(
         array(
             select mission.mission_id
             from scooters_ops.missions as mission
@@ -37,7 +35,7 @@ begin
                             event.ends_mission
                             or (
                                 mission.status = 'created'
-                                and event.type = 'mission_started'
+                                and event.type = any(scooters_ops.mission_start_types())
                             )
                         )
                 )
@@ -49,7 +47,7 @@ begin
     select
         now() - greatest(notifications_kept, notify_within),
         pruning_batch_size
-    into settled_before, batch_size
+    into horizon, max_notifications
     from scooters_ops.config_in_force
     where
         notifications_kept is not null
@@ -59,24 +57,24 @@ begin
     end if;
 
     perform scooters_ops.wait_for_detection_lock();
-    -- It never moves back, but from a moment that is still to come: that was of a clock
-    -- that has been set back since.
+    -- It only moves forward, except from a time in the future, which was written before
+    -- the clock was set back.
     update scooters_ops.news_horizon
     set news_since = case
-        when news_since > now() then settled_before
-        else greatest(news_since, settled_before)
+        when news_since > now() then horizon
+        else greatest(news_since, horizon)
     end;
     if not found then
-        insert into scooters_ops.news_horizon (news_since) values (settled_before);
+        insert into scooters_ops.news_horizon (news_since) values (horizon);
     end if;
     commit;
 
     loop
         perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-        looked_up_to := scooters_ops.prune_notifications(
-            coalesce(looked_up_to, 0), settled_before, batch_size
+        last_id := scooters_ops.prune_notifications(
+            coalesce(last_id, 0), horizon, max_notifications
         );
-        is_last := looked_up_to is null;
+        is_last := last_id is null;
         commit;
         exit when is_last;
     end loop;
@@ -84,6 +82,6 @@ end
 $$;
 
 comment on procedure scooters_ops.prune_in_batches() is -- noqa: LT01
-'Calls prune(), makes the status of missions follow a start or an end that was inserted into history directly, then deletes completed notifications older than config''s retention.notifications_seconds whose missions can give no news any more, at most retention.batch_size in a transaction. Cannot run within a transaction (SQLSTATE 2D000).';
+'Calls prune_bookkeeping(), updates the status of missions whose start or end was inserted into the history directly, then deletes completed notifications older than retention.notifications_seconds that can never be inserted again, at most retention.batch_size in a transaction. Cannot run within a transaction (SQLSTATE 2D000).';
 
 revoke execute on procedure scooters_ops.prune_in_batches() from public;

@@ -1,12 +1,13 @@
--- Which notifications of these next few are of no use any more?
--- A notification is why nobody is told twice of its event. It may go when everything
--- was sent, or no route named anybody, and its mission can never give that event again:
+-- Which of the next few notifications are no longer needed?
+-- A notification keeps its event from being reported twice. It may be deleted when
+-- everything was sent, or no route matched it, and its mission cannot produce the event
+-- again:
 --
--- - The mission ended before ended_before. What happens later counts for nothing, and
---   of two ends the earlier one counts. Whatever is recorded or configured from now on:
---   what is overdue was so before that end, so its deadline lies before the news
---   horizon, where detection does not look. A skipped job stays skipped.
--- - Or nothing is known of the mission, neither plan nor history.
+-- - Either the mission ended before ended_before. Later events do not count, and of two
+--   ends the earlier one counts. Whatever is recorded or configured from now on, an
+--   interval of that mission was overdue before that end, so its deadline is before the
+--   news horizon, where detection does not look. A skipped job stays skipped.
+-- - Or the mission is unknown: it has neither a plan nor a history.
 --
 -- Recipients are locked before notifications, as in record_deliveries.
 create or replace function scooters_ops.prune_notifications(
@@ -35,7 +36,7 @@ begin
                 from scooters_ops.unrouted_notifications as unrouted
                 where unrouted.notification_id = notification.notification_id
             ) as is_settled,
-            -- One ahead of now is of a clock that has been set back since.
+            -- A time in the future was written before the clock was set back.
             created_at < ended_before or created_at > now() as is_old
         from scooters_ops.monitoring_notifications as notification
         where notification_id > after_id
@@ -90,7 +91,7 @@ end
 $$;
 
 comment on function scooters_ops.prune_notifications(bigint, timestamptz, integer) is
-'Looks at the next batch_size notifications after this one and deletes those that are completed or unrouted, older than a moment, and of missions that ended before it or are gone. Returns the last old one that it looked at, to go on from; null: there are none. The moment must not be later than news_horizon.';
+'Looks at the next batch_size notifications after the given one and deletes those that are completed or unrouted, older than ended_before, and of missions that ended before it or do not exist. Returns the last old one that it looked at, from which to continue; null: there was none. ended_before must not be later than news_horizon.';
 
 revoke execute on function
 scooters_ops.prune_notifications(bigint, timestamptz, integer) from public;

@@ -1,6 +1,6 @@
 -- Take the detection lock for this transaction; false if another session holds it.
--- The lock is on a table of ours, so that nobody can hold it who may not write there,
--- and everybody can see in pg_locks who does.
+-- It is a lock on a table rather than an advisory lock: only those who may write to the
+-- table can hold it, and pg_locks shows who does.
 create or replace function scooters_ops.try_detection_lock()
 returns boolean
 language plpgsql
@@ -16,6 +16,6 @@ end
 $$;
 
 comment on function scooters_ops.try_detection_lock() is
-'Takes the detection lock until the end of the transaction; false at once where another transaction holds it. No writer, skip_job or notifier ever takes it. detection_status names who holds it.';
+'Takes the detection lock until the end of the transaction; returns false at once if another transaction holds it. Writers, skip_job and notifiers never take it. detection_status names the session that holds it.';
 
 revoke execute on function scooters_ops.try_detection_lock() from public;

@@ -1,7 +1,7 @@
--- Which timeouts have passes missed, though nothing will make them look?
--- They are overdue, still news, and have no notification, and their mission has no
--- wake-up that is due: its rows came without firing triggers. It looks at the missions
--- under way and at those with events that may still be news, one by one.
+-- Which timeouts were missed, and will not be found by the next pass either?
+-- They are overdue, recent enough to be reported and without a notification, and their
+-- mission has no wake-up that is due: its rows were written without firing triggers.
+-- The view evaluates, one by one, the missions under way and those with recent events.
 create or replace view scooters_ops.unnoticed_timeouts as
 with config as materialized (
     select
@@ -42,7 +42,7 @@ overdue as (
             span.mission_id, span.point_id, null, span.type
         ) as idempotency_token
     from candidate
-    -- One by one, so that the mission reaches the indexes of every table.
+    -- One by one, so that the filter on mission_id reaches the indexes of every table.
     inner join lateral (
         select each.*
         from scooters_ops.mission_intervals as each
@@ -75,20 +75,8 @@ where
     );
 
 comment on view scooters_ops.unnoticed_timeouts is
-'Timeouts that are news and have no notification, though no pass is about to look at their mission: those of rows that came without firing triggers (wake_missions mends that), and for a moment those that fall due just now. Looks at all missions under way, and at those with events within detection.notify_within_seconds.';
+'Timeouts that should have a notification, have none, and will not be found by the next pass, because their rows were written without firing triggers: wake_missions() helps. For a moment it also shows what falls due right now. Evaluates all missions under way, and those with events within detection.notify_within_seconds.';
 comment on column scooters_ops.unnoticed_timeouts.idempotency_token is
-'Token of the notification that is missing.';
-comment on column scooters_ops.unnoticed_timeouts.mission_id is
-'The mission.';
-comment on column scooters_ops.unnoticed_timeouts.point_id is
-'The point where the courier is, or to which the courier is on the way.';
-comment on column scooters_ops.unnoticed_timeouts.type is
-'timeout_in_point or timeout_between_points.';
-comment on column scooters_ops.unnoticed_timeouts.started_at is
-'When the event that opened the interval occurred.';
-comment on column scooters_ops.unnoticed_timeouts.finished_at is
-'When the next event closed it; null while it is open.';
-comment on column scooters_ops.unnoticed_timeouts.deadline is
-'started_at + the time limit, by the config in force.';
+'Token of the missing notification.';
 
 grant select on scooters_ops.unnoticed_timeouts to scooters_ops_analyst;

@@ -1,5 +1,5 @@
--- Take the detection lock for this transaction; wait for the session that holds it.
--- For what must happen between two passes, however busy they are.
+-- Take the detection lock for this transaction; wait if another session holds it.
+-- For work that must happen between two passes, however busy detection is.
 create or replace function scooters_ops.wait_for_detection_lock()
 returns void
 language plpgsql
@@ -11,6 +11,6 @@ end
 $$;
 
 comment on function scooters_ops.wait_for_detection_lock() is
-'Takes the lock of try_detection_lock until the end of the transaction, waiting for the pass that holds it.';
+'Takes the detection lock until the end of the transaction, waiting for the pass that holds it.';
 
 revoke execute on function scooters_ops.wait_for_detection_lock() from public;

@@ -1,8 +1,8 @@
--- Which missions must the next pass look at, because their history changed?
--- It only appends: no key, no look-up, no "distinct", so that nobody who writes history
--- ever waits for a pass or for another writer. Of the caller it needs no rights.
--- Whoever changes or deletes a mission's start or end, which is a person's work and
--- rare, changes its status with it.
+-- Which missions must the next pass look at because their history changed?
+-- It only appends, without a key, a look-up or "distinct", so that a writer of history
+-- never waits for a pass or for another writer. The caller needs no rights.
+-- When somebody edits or deletes the start or end of a mission, which is rare manual
+-- work, the mission's status is updated as well.
 create or replace function scooters_ops.wake_for_history()
 returns trigger
 language plpgsql
@@ -28,22 +28,26 @@ begin
         reopened_ids := array(
             select mission_id
             from old_rows
-            where type in ('mission_completed', 'mission_cancelled')
+            where type = any(scooters_ops.mission_end_types())
         );
         edited_ids := reopened_ids || array(
             select mission_id
             from old_rows
-            where type = 'mission_started'
+            where type = any(scooters_ops.mission_start_types())
         );
         if tg_op = 'UPDATE' then
             edited_ids := edited_ids || array(
                 select mission_id
                 from new_rows
-                where type in ('mission_started', 'mission_completed', 'mission_cancelled')
+                where
+                    type = any(
+                        scooters_ops.mission_start_types()
+                        || scooters_ops.mission_end_types()
+                    )
             );
         end if;
         if edited_ids <> '{}' then
-            perform scooters_ops.follow_history(edited_ids, reopened_ids);
+            perform scooters_ops.update_mission_status(edited_ids, reopened_ids);
         end if;
     end if;
     return null;
@@ -51,12 +55,12 @@ end
 $$;
 
 comment on function scooters_ops.wake_for_history() is
-'Trigger: appends a wake-up, due at once, for each changed event that counts. Where a start or an end was edited or deleted, the mission''s status follows.';
+'Trigger: appends a wake-up, due at once, for each changed event that counts. If the start or end of a mission was edited or deleted, updates its status.';
 
 revoke execute on function scooters_ops.wake_for_history() from public;
 
--- When does a change of history wake a mission? At every insert, update and delete.
--- A trigger with transition tables serves one kind of statement, hence three of them.
+-- Which changes wake a mission? Each insert, update and delete of its history.
+-- Three triggers, because transition tables allow only one kind of statement each.
 create or replace trigger wake_for_inserted_history
 after insert on scooters_ops.missions_history
 referencing new table as new_rows

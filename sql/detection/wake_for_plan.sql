@@ -1,5 +1,6 @@
--- Which missions must the next pass look at, because their plan changed?
--- For any table of the plan: missions, mission_points, mission_jobs. It only appends.
+-- Which missions must the next pass look at because their plan changed?
+-- Serves each table of the plan: missions, mission_points, mission_jobs. It only
+-- appends.
 create or replace function scooters_ops.wake_for_plan()
 returns trigger
 language plpgsql
@@ -22,12 +23,11 @@ end
 $$;
 
 comment on function scooters_ops.wake_for_plan() is
-'Trigger: appends a wake-up, due at once, for each mission whose plan changed.';
+'Trigger: appends a wake-up, due at once, for each changed row of the plan.';
 
 revoke execute on function scooters_ops.wake_for_plan() from public;
 
--- When does a change of the plan wake a mission? At every insert, update and delete of
--- missions, mission_points and mission_jobs.
+-- Which changes wake a mission? Each insert, update and delete of its plan.
 
 create or replace trigger wake_for_inserted_missions
 after insert on scooters_ops.missions

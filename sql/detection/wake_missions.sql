@@ -1,6 +1,6 @@
--- Which missions shall the next pass look at again? Those whose rows came without
--- firing triggers: by a logical subscription, or as session_replication_role = replica.
--- Two forms: named missions, and those of a stretch of time.
+-- How is a mission woken whose rows were written without firing triggers?
+-- That is what a logical subscription or session_replication_role = replica does.
+-- Two forms: by mission_id, and by time.
 create or replace function scooters_ops.wake_missions(mission_ids text[])
 returns bigint
 language plpgsql
@@ -23,7 +23,7 @@ end
 $$;
 
 comment on function scooters_ops.wake_missions(text[]) is
-'Lets the next pass look at these missions again; returns how many of them there are. For rows that came without firing triggers; harmless otherwise.';
+'Makes the next pass look at these missions again; returns how many of them exist. For rows that were written without firing triggers; otherwise harmless.';
 
 revoke execute on function scooters_ops.wake_missions(text[]) from public;
 grant execute on function scooters_ops.wake_missions(text[]) to scooters_ops_operator;
@@ -41,7 +41,7 @@ begin
     if since is null or until is null then
         raise exception using
             errcode = 'invalid_parameter_value',
-            message = 'since and until must be moments (-infinity and infinity are), not null';
+            message = 'since and until must not be null; -infinity and infinity are allowed';
     end if;
     return scooters_ops.wake_missions(
         array(
@@ -62,7 +62,7 @@ end
 $$;
 
 comment on function scooters_ops.wake_missions(timestamptz, timestamptz) is
-'Lets the next pass look again at each mission with an event that occurred at or after since and before until, whenever its row arrived, and at each that was created within that time; returns how many. Reads the table of missions once. SQLSTATE 22023: since or until is null.';
+'Makes the next pass look again at each mission that was created, or has an event that occurred, at or after since and before until; returns how many. When the rows arrived does not matter. Reads the whole missions table. SQLSTATE 22023: since or until is null.';
 
 revoke execute on function
 scooters_ops.wake_missions(timestamptz, timestamptz) from public;

@@ -1,4 +1,4 @@
--- Where is and was every courier, since when, and how long may that last?
+-- Where is and was each courier, since when, and how long may it last?
 create or replace view scooters_ops.mission_intervals as
 select
     mission_id,
@@ -17,7 +17,7 @@ select
 from scooters_ops.mission_intervals_at(now());
 
 comment on view scooters_ops.mission_intervals is
-'Every interval of every mission as of now: at a point, or on the way to one.';
+'Every interval of every mission as of now: time spent at a point, or on the way to one.';
 comment on column scooters_ops.mission_intervals.mission_id is
 'The mission.';
 comment on column scooters_ops.mission_intervals.performer_id is
@@ -29,19 +29,19 @@ comment on column scooters_ops.mission_intervals.type is
 comment on column scooters_ops.mission_intervals.started_at is
 'When the event that opened the interval occurred.';
 comment on column scooters_ops.mission_intervals.finished_at is
-'When the next event closed it; null while it is open.';
+'When the next event closed it; null: it is still open.';
 comment on column scooters_ops.mission_intervals.eta is
-'Planned duration (interval); null where there is no plan, and so no limit.';
+'Planned duration (interval); null: nothing is planned, so there is no limit.';
 comment on column scooters_ops.mission_intervals.factor is
-'How many times the eta it may last, by the config in force (a number without unit).';
+'How many times its eta it may last, by the config in force (a number without unit).';
 comment on column scooters_ops.mission_intervals.time_limit is
 'How long it may last: greatest(eta * factor, minimum) (interval); null: no limit.';
 comment on column scooters_ops.mission_intervals.deadline is
-'started_at + time_limit; null: no limit, or one after the year 9999.';
+'When its limit is reached: started_at + time_limit; null: no limit, or one after the year 9999.';
 comment on column scooters_ops.mission_intervals.elapsed is
-'How long it has lasted, until now or until it was closed (interval).';
+'How long it has lasted, or lasted until it was closed (interval).';
 comment on column scooters_ops.mission_intervals.is_open is
-'Whether no event has closed it yet.';
+'Whether it is still open: no event has closed it.';
 comment on column scooters_ops.mission_intervals.is_overdue is
 'Whether it has lasted strictly longer than its limit.';
 

@@ -1,16 +1,14 @@
--- Where were these couriers at some moment, since when, and how long may that last?
--- The one definition of an interval and of a timeout; everything else asks it.
+-- Where were these couriers at a given time, since when, and how long could it last?
+-- The one definition of an interval and of a timeout; everything else reads it.
 --
--- Each event but the end of a mission opens an interval, and the next event closes it.
--- Only plain SQL without settings, so that the planner sees through the function: a
--- filter on mission_id reaches the indexes of every table below, and so does the list,
--- which is repeated for each of them since only "=" spreads through joins by itself.
--- Whether all missions are meant is a parameter of its own: written as a constant, it
--- leaves a plain condition, even in a plan that is made before the list is known. It
--- reads views only, so that whoever may ask the views may ask it.
+-- Each event except the end of a mission opens an interval, and the next event closes
+-- it. No duration exceeds longest_seconds(), so nothing overflows. A deadline after the
+-- year 9999, which many programs cannot represent, is null.
 --
--- All durations end at longest_seconds(): nothing overflows, whatever a plan says. A
--- deadline that no calendar of a program can show is left out.
+-- The function is plain SQL without settings, so that the planner can inline it. The
+-- filter on mission_ids is repeated for each table, because only "=" spreads through
+-- joins by itself, and of_all is a parameter of its own, so that a plan made before the
+-- list is known is as good. It reads only views, so that an analyst may call it.
 create or replace function scooters_ops.mission_intervals_of(
     mission_ids text[],
     as_of timestamptz,
@@ -20,13 +18,19 @@ returns setof scooters_ops.mission_interval
 language sql stable parallel safe
 begin atomic -- noqa: disable=all
 with rules as materialized (
-    -- Read once, and not for each interval.
-    select * from scooters_ops.timeout_rules
+    -- Read once rather than for each interval. Binary numbers multiply faster.
+    select
+        type,
+        factor,
+        factor::double precision as binary_factor,
+        minimum
+    from scooters_ops.timeout_rules
 ),
 
 events as (
-    -- Apps repeat themselves: of one type at one point the earliest counts. In the order
-    -- of the plan's keys, so that one sort serves the joins below as well.
+    -- Apps report events repeatedly: of one type at one point, the earliest counts. The
+    -- sort order is that of the plan's keys, so that the joins below need no other
+    -- sort.
     select distinct on (mission_id, point_id, type) *
     from scooters_ops.mission_events
     where
@@ -36,14 +40,14 @@ events as (
 ),
 
 visits as (
-    -- Each event up to as_of: what the plan says of its point, which positions were
-    -- visited until then, and what came next.
+    -- Each event with the plan of its point, the positions visited so far, and the next
+    -- event.
     select
         event.mission_id,
         mission.performer_id,
         mission.status in ('completed', 'cancelled') as is_over,
         event.point_id,
-        event.type,
+        event.opens,
         event.occurred_at,
         stop.dwell_eta,
         array_agg(planned.position) filter (where planned.position is not null)
@@ -54,7 +58,7 @@ visits as (
         lead(planned.position) over so_far as next_position,
         lead(planned.eta) over so_far as next_eta
     from events as event
-    -- Here and not at the end: one mission is looked up once, not for each interval.
+    -- Joined here, so that a mission is looked up once and not for each interval.
     inner join scooters_ops.mission_overview as mission
         on
             event.mission_id = mission.mission_id
@@ -77,23 +81,21 @@ visits as (
 ),
 
 intervals as (
-    -- In a point: that point, and the planned time of its jobs. Between points: the next
-    -- point, and the planned travel from the last visited one; going back, its own eta.
+    -- At a point: that point and the planned time of its jobs. Between points: the next
+    -- point and the planned travel from the last visited one, or, when going back along
+    -- the route, the next point's own eta.
     select
         visit.mission_id,
         visit.performer_id,
         visit.is_over,
         target.point_id,
-        case
-            when visit.type = 'point_arrived'
-                then 'timeout_in_point'::scooters_ops.monitoring_notification_type
-            else 'timeout_between_points'::scooters_ops.monitoring_notification_type
-        end as type,
+        visit.opens as type,
         visit.occurred_at as started_at,
         visit.next_occurred_at as finished_at,
         plan.eta
     from visits as visit
-    -- Where no next event names a point: the first one that nobody has visited yet.
+    -- If no next event names a point: the first one on the route that was not visited
+    -- yet.
     left join lateral (
         select
             planned.point_id,
@@ -101,7 +103,7 @@ intervals as (
             planned.eta
         from scooters_ops.mission_routes as planned
         where
-            visit.type <> 'point_arrived'
+            visit.opens = 'timeout_between_points'
             and visit.next_point_id is null
             and planned.mission_id = visit.mission_id
             and planned.position <> all (coalesce(visit.visited_positions, '{}'))
@@ -118,7 +120,7 @@ intervals as (
     cross join lateral (
         select
             case
-                when visit.type = 'point_arrived' then visit.point_id
+                when visit.opens = 'timeout_in_point' then visit.point_id
                 else coalesce(visit.next_point_id, ahead.point_id)
             end as point_id,
             coalesce(visit.next_position, ahead.position) as position,
@@ -129,7 +131,7 @@ intervals as (
     cross join lateral (
         select
             case
-                when visit.type = 'point_arrived'
+                when visit.opens = 'timeout_in_point'
                     then coalesce(
                         visit.dwell_eta,
                         (select in_force.default_job_eta from scooters_ops.config_in_force as in_force)
@@ -151,10 +153,10 @@ intervals as (
                     )
                 else coalesce(visit.next_eta, ahead.eta)
             end as eta
-        -- Computed once, not once for each column that depends on it.
+        -- Keeps the planner from computing it once for each column that depends on it.
         offset 0
     ) as plan
-    -- What comes after the end counts for nothing.
+    -- Events after the end of the mission do not count.
     where visit.endings = 0
 )
 
@@ -183,14 +185,14 @@ select
 from intervals as span
 left join rules as rule using (type)
 cross join lateral (
-    -- In seconds: a day of an interval may have 23 or 25 hours, a limit may not.
+    -- In seconds: a day of an interval can have 23 or 25 hours, a limit must not vary.
     select
         case
-            when span.eta is not null and rule.ratio is not null
+            when span.eta is not null and rule.binary_factor is not null
                 then greatest(
                     make_interval(
                         secs => least(
-                            date_part('epoch', span.eta) * rule.ratio,
+                            date_part('epoch', span.eta) * rule.binary_factor,
                             scooters_ops.longest_seconds()
                         )
                     ),
@@ -200,7 +202,7 @@ cross join lateral (
 ) as allowed
 where
     span.point_id is not null
-    -- A mission that is over has nothing open, unless at that moment its end lay ahead.
+    -- A mission that is over has no open interval, unless it ended after as_of.
     and (
         span.finished_at is not null
         or not span.is_over
@@ -216,7 +218,7 @@ where
 end; -- noqa: enable=all
 
 comment on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean) is
-'Every interval of these missions, or of all, as of a moment, seeing only events up to it; columns as in mission_intervals.';
+'Every interval of these missions, or of all, as of a given time, from the events up to then; the columns are those of mission_intervals.';
 
 revoke execute on function
 scooters_ops.mission_intervals_of(text[], timestamptz, boolean) from public;

@@ -3,7 +3,7 @@ create or replace view scooters_ops.mission_stops as
 select
     mission_id,
     point_id,
-    -- A look-up, not a join: the jobs stay in the order of their key, unsorted.
+    -- Looked up rather than joined: this keeps the jobs in the order of their key.
     make_interval(
         secs => nullif(
             least(
@@ -34,11 +34,7 @@ from scooters_ops.mission_jobs
 group by mission_id, point_id;
 
 comment on view scooters_ops.mission_stops is
-'The points of each mission that have jobs, with the planned time of these, by the config in force.';
-comment on column scooters_ops.mission_stops.mission_id is
-'The mission.';
-comment on column scooters_ops.mission_stops.point_id is
-'The planned point.';
+'The points that have jobs, with the planned time of these jobs by the config in force.';
 comment on column scooters_ops.mission_stops.dwell_eta is
 'Planned time of all jobs at this point (interval).';
 

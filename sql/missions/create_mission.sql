@@ -1,4 +1,4 @@
--- How does a planned mission come in? With its points, etas and jobs in one call.
+-- How is a planned mission created? With its points, etas and jobs in one call.
 create or replace function scooters_ops.create_mission(mission jsonb)
 returns text
 language plpgsql
@@ -6,15 +6,16 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    most_jobs constant integer := 10000;
+    schema constant jsonb := scooters_ops.mission_schema();
+    max_jobs constant integer := (schema #> '{properties,points,maxJobs}')::integer;
     plan jsonb;
     new_mission_id text;
     culprit text;
 begin
-    plan := scooters_ops.checked_json(mission, scooters_ops.mission_schema());
+    plan := scooters_ops.validate_json(mission, schema);
     new_mission_id := plan ->> 'mission_id';
     if
-        most_jobs < (
+        max_jobs < (
             select sum(jsonb_array_length(point.value -> 'jobs'))
             from jsonb_array_elements(plan -> 'points') as point (value)
         )
@@ -24,7 +25,7 @@ begin
             message = format(
                 'mission "%s": points: must have %s jobs or less together',
                 new_mission_id,
-                most_jobs
+                max_jobs
             );
     end if;
 
@@ -44,12 +45,12 @@ begin
 
     select
         case
-            when point.id_count > 1 then format('point "%s" stands twice', point.point_id)
+            when point.id_count > 1 then format('point "%s" is listed twice', point.point_id)
             when point.position_count > 1
                 then format('two points have position %s', point.position)
             when point.repeated_job_id is not null
                 then format(
-                    'job "%s" stands twice at point "%s"',
+                    'job "%s" is listed twice at point "%s"',
                     point.repeated_job_id,
                     point.point_id
                 )
@@ -113,7 +114,7 @@ end
 $$;
 
 comment on function scooters_ops.create_mission(jsonb) is
-'Creates a mission with its points and jobs, all or nothing, and returns its mission_id. The shape: mission_schema(); without "position" the points are visited in the order given. SQLSTATE 22023: a bad key, a repeated point or job, two points at one position, more than 10000 jobs. SQLSTATE 23505: the mission exists already, hence not idempotent: a plan is changed in the tables.';
+'Creates a mission with its points and jobs, all or nothing, and returns its mission_id. mission_schema() describes the argument; points without "position" are visited in the order given. SQLSTATE 22023: a bad key, a repeated point or job, two points at one position, too many jobs. SQLSTATE 23505: the mission already exists, so this is not idempotent; to change a plan, update the tables.';
 
 revoke execute on function scooters_ops.create_mission(jsonb) from public;
 grant execute on function scooters_ops.create_mission(jsonb) to scooters_ops_writer;

@@ -1,12 +1,12 @@
--- What should a notification remember of its mission and point?
--- A set of one, so that in a query over many the planner sees through it.
+-- What does every notification record about its mission and point?
+-- It returns a set of one row, so that the planner can inline it.
 create or replace function scooters_ops.mission_facts(mission_id text, point_id text)
 returns setof jsonb
 language sql stable
 begin atomic -- noqa: disable=all
 select jsonb_build_object(
     'performer_id', mission.performer_id,
-    'attributes', scooters_ops.shallow(mission.attributes),
+    'attributes', scooters_ops.truncate_deep_attributes(mission.attributes),
     'point_position', (
         select point.position
         from scooters_ops.mission_points as point
@@ -25,6 +25,6 @@ where mission.mission_id = mission_facts.mission_id;
 end; -- noqa: enable=all
 
 comment on function scooters_ops.mission_facts(text, text) is
-'The facts of a mission that every notification keeps: performer_id, attributes, point_position (from 1; null: not planned), points_total.';
+'The facts that every notification records about its mission (JSON object): performer_id, attributes, point_position (from 1; null: not in the plan), points_total. No row for an unknown mission.';
 
 revoke execute on function scooters_ops.mission_facts(text, text) from public;

@@ -1,4 +1,4 @@
--- What does create_mission take?
+-- What may create_mission be given?
 create or replace function scooters_ops.mission_schema()
 returns jsonb
 language sql immutable parallel safe
@@ -30,6 +30,7 @@ return jsonb '{
             "type": "array",
             "minItems": 1,
             "maxItems": 10000,
+            "maxJobs": 10000,
             "items": {
                 "type": "object",
                 "additionalProperties": false,
@@ -89,7 +90,7 @@ return jsonb '{
 }';
 
 comment on function scooters_ops.mission_schema() is
-'JSON Schema of the argument of create_mission: a mission with its points and their jobs; seconds where a key ends in _seconds. maxBytes counts the bytes of a value as text, maxDepth how deep it is nested.';
+'JSON Schema of the argument of create_mission: a mission with its points and their jobs; keys that end in _seconds hold seconds. maxBytes: the most bytes of a value as text. maxDepth: the most levels of nesting. maxJobs: the most jobs of all points together.';
 
 revoke execute on function scooters_ops.mission_schema() from public;
 grant execute on function scooters_ops.mission_schema() to scooters_ops_writer;

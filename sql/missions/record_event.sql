@@ -1,4 +1,4 @@
--- What happened on a mission?
+-- What happens when the mission service reports an event?
 create or replace function scooters_ops.record_event(
     mission_id text,
     type text,
@@ -36,7 +36,7 @@ begin
             );
     end if;
     if
-        record_event.type in ('point_arrived', 'point_completed')
+        record_event.type = any(scooters_ops.point_event_types())
         and record_event.point_id is null
     then
         raise exception using
@@ -48,13 +48,15 @@ begin
             );
     end if;
     if
-        record_event.type in ('mission_started', 'mission_completed', 'mission_cancelled')
+        record_event.type = any(
+            scooters_ops.mission_start_types() || scooters_ops.mission_end_types()
+        )
         and record_event.point_id is not null
     then
         raise exception using
             errcode = 'invalid_parameter_value',
             message = format(
-                'mission "%s": %s is of the whole mission and takes no point_id ("%s")',
+                'mission "%s": %s concerns the whole mission and takes no point_id ("%s")',
                 record_event.mission_id,
                 record_event.type,
                 record_event.point_id
@@ -101,21 +103,21 @@ begin
     )
     returning history_id into new_history_id;
 
-    if record_event.type = 'mission_started' then
+    if record_event.type = any(scooters_ops.mission_start_types()) then
         update scooters_ops.missions
         set status = 'active'
         where
             mission_id = record_event.mission_id
             and status = 'created';
-    elsif record_event.type in ('mission_completed', 'mission_cancelled') then
-        perform scooters_ops.follow_history(array[record_event.mission_id]);
+    elsif record_event.type = any(scooters_ops.mission_end_types()) then
+        perform scooters_ops.update_mission_status(array[record_event.mission_id]);
     end if;
     return new_history_id;
 end
 $$;
 
 comment on function scooters_ops.record_event(text, text, text, timestamptz) is
-'Appends an event to missions_history and returns its history_id; keeps the mission''s status (started: active; ended: completed or cancelled, as its earliest end says). Not idempotent, and need not be: of repeated events the earliest counts. SQLSTATE P0002: unknown mission or point. SQLSTATE 22023: a type that is missing or longer than 255 bytes, a point_id that is missing or too many, an occurred_at out of range. opens_or_closes_interval says whether the type counts.';
+'Appends an event to missions_history and returns its history_id. Updates the mission''s status: active when it starts, completed or cancelled by the earliest event that ends it. Not idempotent, which does no harm: only the earliest of repeated events counts. SQLSTATE P0002: unknown mission or point. SQLSTATE 22023: a type that is missing or longer than 255 bytes, a point_id that is missing or not allowed, an occurred_at out of range. opens_or_closes_interval() tells whether a type counts.';
 
 revoke execute on function scooters_ops.record_event(text, text, text, timestamptz)
 from public;

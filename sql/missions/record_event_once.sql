@@ -1,7 +1,7 @@
--- What happened on a mission, told by somebody who may have to repeat himself?
--- The first call with a key records the event, and the key in the same transaction. Of
--- two calls at once the second waits for the first: by the key's unique index, which
--- nobody can hold who may not write to the table.
+-- How is an event recorded once although its sender repeats the request?
+-- The first call with a key records the event and its key in one transaction. A second
+-- call at the same time waits for the first at the key's unique index, which only those
+-- who may write to the table can lock.
 create or replace function scooters_ops.record_event_once(
     mission_id text,
     type text,
@@ -16,7 +16,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    told constant jsonb := jsonb_build_object(
+    reported_event constant jsonb := jsonb_build_object(
         'type', record_event_once.type,
         'point_id', record_event_once.point_id,
         'occurred_at', extract(epoch from record_event_once.occurred_at)
@@ -33,15 +33,16 @@ begin
         );
     end if;
 
-    -- Whoever inserts the key records the event; another caller waits here until that
-    -- has committed. An unknown mission is record_event's to refuse.
+    -- The caller who inserts the key records the event; another one waits here until
+    -- that has been committed. For an unknown mission nothing is inserted: record_event
+    -- raises.
     insert into scooters_ops.event_keys (
         mission_id, idempotency_key, event, history_id
     )
     select
         mission_id,
         record_event_once.idempotency_key,
-        told,
+        reported_event,
         0
     from scooters_ops.missions
     where mission_id = record_event_once.mission_id
@@ -55,7 +56,7 @@ begin
         where
             mission_id = record_event_once.mission_id
             and idempotency_key = record_event_once.idempotency_key;
-        if known_event <> told then
+        if known_event <> reported_event then
             raise exception using
                 errcode = 'invalid_parameter_value',
                 message = format(
@@ -85,7 +86,7 @@ end
 $$;
 
 comment on function scooters_ops.record_event_once(text, text, text, timestamptz, text) is
-'record_event, at most once for each idempotency_key of a mission: repeated, it returns the first call''s history_id, for retention.idempotency_keys_seconds. occurred_at null: now; idempotency_key null: as record_event. SQLSTATE 22023: the key was used for another event; besides those of record_event.';
+'Calls record_event at most once for each idempotency_key of a mission; a repeated call returns the history_id of the first, for retention.idempotency_keys_seconds. occurred_at null: now. idempotency_key null: the same as record_event. SQLSTATE 22023: the key was used for another event. Also raises what record_event raises.';
 
 revoke execute on function
 scooters_ops.record_event_once(text, text, text, timestamptz, text) from public;

@@ -1,4 +1,4 @@
--- What becomes of a row that is written to a table directly, and too large?
+-- What happens to a row that is too large and is written to a table directly?
 create or replace function scooters_ops.refuse_oversized()
 returns trigger
 language plpgsql
@@ -18,14 +18,13 @@ end
 $$;
 
 comment on function scooters_ops.refuse_oversized() is
-'Trigger: refuses the row, naming its mission, the column (first argument) and the bound (second argument). SQLSTATE 22023.';
+'Trigger: refuses the row. SQLSTATE 22023: names its mission, the column (first argument) and the limit (second argument).';
 
 revoke execute on function scooters_ops.refuse_oversized() from public;
 
--- Which rows are too large to come in? The bounds are those of mission_schema() and
--- record_event, for whoever writes to the tables directly.
--- No check constraints: those would refuse each later update of a row that is older
--- than they are, and a mission could not end. A row costs one look at its length.
+-- Which rows are too large? The limits are those of mission_schema() and record_event.
+-- Triggers rather than check constraints: a constraint would refuse every later update
+-- of a row that is older than itself, and that mission could never end.
 create or replace trigger refuse_oversized_performer
 after insert or update of performer_id on scooters_ops.missions
 for each row when (octet_length(new.performer_id) > 255)

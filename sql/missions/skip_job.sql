@@ -1,5 +1,5 @@
--- What happens when a courier skips a job? It is marked and notified, in one
--- transaction.
+-- What happens when a courier skips a job?
+-- The job is marked as skipped and a notification is inserted, in one transaction.
 create or replace function scooters_ops.skip_job(
     mission_id text,
     point_id text,
@@ -14,10 +14,9 @@ as $$
 #variable_conflict use_column
 declare
     skipped_type text;
-    present_status text;
+    current_status text;
 begin
-    -- Of two calls at once the second waits here for the first, and then finds no
-    -- planned job any more.
+    -- A second call at the same time waits here, and then finds no planned job.
     update scooters_ops.mission_jobs
     set status = 'skipped'
     where
@@ -52,23 +51,23 @@ begin
     end if;
 
     select status
-    into present_status
+    into current_status
     from scooters_ops.mission_jobs
     where
         mission_id = skip_job.mission_id
         and point_id = skip_job.point_id
         and job_id = skip_job.job_id;
-    if present_status = 'skipped' then
+    if current_status = 'skipped' then
         return false;
     end if;
     raise exception using
         errcode = case
-            when present_status is null then 'no_data_found'
+            when current_status is null then 'no_data_found'
             else 'object_not_in_prerequisite_state'
         end,
         message = format(
             case
-                when present_status is null
+                when current_status is null
                     then 'no job "%s" at point "%s" of mission "%s"'
                 else 'job "%s" at point "%s" of mission "%s" is completed: it cannot be skipped'
             end,
@@ -80,7 +79,7 @@ end
 $$;
 
 comment on function scooters_ops.skip_job(text, text, text) is
-'Marks a job as skipped and inserts its job_skipped notification, in one transaction: true the first time, false when it was skipped already. SQLSTATE P0002: unknown job. SQLSTATE 55000: the job is completed.';
+'Marks a job as skipped and inserts its job_skipped notification, in one transaction. Returns true the first time, false if it was already skipped. SQLSTATE P0002: unknown job. SQLSTATE 55000: the job is completed.';
 
 revoke execute on function scooters_ops.skip_job(text, text, text) from public;
 grant execute on function scooters_ops.skip_job(text, text, text)

@@ -1,11 +1,11 @@
--- Which status do these missions have by their history?
--- Their earliest end says completed or cancelled. Without one, a mission is active once
--- it has started. But one that somebody completed or cancelled by hand stays so, unless
--- it is among reopened_ids: its history lost an end. Where no event is left, history
--- says nothing, and the status stays.
--- The missions are locked first: of two that record an end at once, the later one sees
--- both ends.
-create or replace function scooters_ops.follow_history(
+-- Which status do these missions have according to their history?
+-- The earliest event that ends a mission makes it completed or cancelled. Without one,
+-- a mission that has started is active. A mission that somebody completed or cancelled
+-- by hand stays so, unless it is in reopened_ids: then an end was removed from its
+-- history. A mission without events keeps its status.
+-- The missions are locked first: of two sessions that record an end at the same time,
+-- the later one sees both.
+create or replace function scooters_ops.update_mission_status(
     mission_ids text[],
     reopened_ids text[] default '{}'
 )
@@ -21,7 +21,7 @@ begin
     for no key update;
 
     update scooters_ops.missions as mission
-    set status = told.status
+    set status = derived.status
     from (
         select
             known.mission_id,
@@ -44,20 +44,21 @@ begin
                         order by event.occurred_at, event.history_id
                     ) filter (where event.ends_mission)
                 )[1] as ended_as,
-                bool_or(event.type = 'mission_started') as is_started,
+                bool_or(event.type = any(scooters_ops.mission_start_types())) as is_started,
                 count(*) as events
             from scooters_ops.mission_events as event
             where event.mission_id = known.mission_id
         ) as history
         where known.mission_id = any(mission_ids)
-    ) as told
+    ) as derived
     where
-        mission.mission_id = told.mission_id
-        and mission.status <> told.status;
+        mission.mission_id = derived.mission_id
+        and mission.status <> derived.status;
 end
 $$;
 
-comment on function scooters_ops.follow_history(text[], text[]) is
-'Makes the status of these missions say what their history says: completed or cancelled by the earliest end, else active once started, else created. A mission that is over without an end in history stays so, unless it is among reopened_ids; one without any history stays as it is.';
+comment on function scooters_ops.update_mission_status(text[], text[]) is
+'Sets the status of these missions from their history: completed or cancelled by the earliest event that ends it, otherwise active if it has started, otherwise created. A mission that is over without such an event stays so, unless it is in reopened_ids. A mission without events keeps its status.';
 
-revoke execute on function scooters_ops.follow_history(text[], text[]) from public;
+revoke execute on function scooters_ops.update_mission_status(text[], text[])
+from public;

@@ -1,11 +1,11 @@
--- Is this JSON what the schema says, and what is it with its defaults filled in?
--- Walks the part of JSON Schema that the project's schemas use, and stops at the first
--- bad key, which the error names by its path: routes[0].recipients[1].chat_id. It never
--- repeats a value, which may be a secret in the wrong place. The cost grows with the
--- size of the value, and not faster: what is checked is collected and built once.
+-- Does a JSON value match a schema, and what is it with the defaults filled in?
+-- Supports the part of JSON Schema that this project's schemas use. It stops at the
+-- first bad key and names its path, as in routes[0].recipients[1].chat_id. It never
+-- repeats a value, which may be a secret in the wrong place. The time taken is linear
+-- in the size of the value.
 -- maxBytes and maxDepth are keywords of our own: the length of the value as text, and
--- how deep it is nested.
-create or replace function scooters_ops.checked_json(
+-- the levels of nesting.
+create or replace function scooters_ops.validate_json(
     value jsonb,
     schema jsonb,
     path text default '',
@@ -28,12 +28,12 @@ declare
 begin
     if definitions is null then
         begin
-            return scooters_ops.checked_json(
+            return scooters_ops.validate_json(
                 value, schema, path, coalesce(schema -> '$defs', '{}')
             );
         exception
             when invalid_parameter_value then
-                -- Anew, without the context of each step down to the bad key.
+                -- Raised again without the context of every level of the recursion.
                 raise exception using
                     errcode = 'invalid_parameter_value',
                     message = sqlerrm;
@@ -46,10 +46,9 @@ begin
         raise exception using
             errcode = 'invalid_parameter_value',
             message = format('%s: unknown key', path);
-    -- A schema elsewhere, or one of several: by the tag that tells them apart, or by
-    -- type.
+    -- A reference to a schema, or a choice of several: by a tag, or by type.
     elsif schema ? '$ref' then
-        return scooters_ops.checked_json(
+        return scooters_ops.validate_json(
             value,
             definitions -> split_part(schema ->> '$ref', '/', 3),
             path,
@@ -66,7 +65,7 @@ begin
             into problem
             from jsonb_object_keys(schema #> '{discriminator,mapping}') as tag;
         else
-            return scooters_ops.checked_json(
+            return scooters_ops.validate_json(
                 value, jsonb_build_object('$ref', part), path, definitions
             );
         end if;
@@ -84,12 +83,12 @@ begin
             end if;
         end loop;
         if cardinality(matching) = 1 then
-            return scooters_ops.checked_json(value, matching[1], path, definitions);
+            return scooters_ops.validate_json(value, matching[1], path, definitions);
         end if;
         foreach part in array matching
         loop
             begin
-                return scooters_ops.checked_json(value, part, path, definitions);
+                return scooters_ops.validate_json(value, part, path, definitions);
             exception
                 when invalid_parameter_value then null;
             end;
@@ -131,7 +130,7 @@ begin
                     then 'must be less than ' || (schema ->> 'exclusiveMaximum')
             end;
         else
-            -- As programs read it, and as it is calculated with.
+            -- As a double, which is how programs read it and calculate with it.
             double := number::double precision;
             problem := case
                 when double < (schema ->> 'minimum')::double precision
@@ -166,7 +165,7 @@ begin
                 then format('must have %s bytes or less', schema ->> 'maxBytes')
             when
                 schema ? 'maxDepth'
-                and scooters_ops.is_deeper(value, (schema ->> 'maxDepth')::integer)
+                and scooters_ops.exceeds_depth(value, (schema ->> 'maxDepth')::integer)
                 then format('must be nested %s deep or less', schema ->> 'maxDepth')
         end;
     end if;
@@ -183,7 +182,7 @@ begin
         if problem is null and schema ? 'items' then
             select coalesce(
                 jsonb_agg(
-                    scooters_ops.checked_json(
+                    scooters_ops.validate_json(
                         item.value,
                         schema -> 'items',
                         format('%s[%s]', path, item.n - 1),
@@ -204,7 +203,7 @@ begin
                         key,
                         case
                             when item.value is null then property.value -> 'default'
-                            else scooters_ops.checked_json(
+                            else scooters_ops.validate_json(
                                 item.value,
                                 coalesce(
                                     property.value, schema -> 'additionalProperties', 'true'
@@ -254,8 +253,8 @@ begin
 end
 $$;
 
-comment on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb) is
-'The value with the schema''s defaults filled in. SQLSTATE 22023 at the first bad key, naming its path and never its value. definitions: the root schema''s $defs, within the recursion.';
+comment on function scooters_ops.validate_json(jsonb, jsonb, text, jsonb) is
+'The value with the schema''s defaults filled in. SQLSTATE 22023: names the path of the first bad key, never its value. definitions: the $defs of the root schema, for the recursion.';
 
-revoke execute on function scooters_ops.checked_json(jsonb, jsonb, text, jsonb)
+revoke execute on function scooters_ops.validate_json(jsonb, jsonb, text, jsonb)
 from public;

@@ -1,5 +1,5 @@
-"""One row is one row's problem: whatever a mission's attributes hold, the others are delivered and
-shown, and what can be said of that mission is said."""
+"""A bad row affects no other row: whatever the attributes of one mission hold, all other missions
+are delivered and shown, and so is what can be shown of that mission."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.http_rigs import TOKEN, http_process, http_user
 
 HUGE = '{"city": 1e5000, "zone": -2.5e5000, "battery": 1e-5000}'
 DEEP = 13_000
-"""About as deep as PostgreSQL reads JSON."""
+"""About the depth of JSON that PostgreSQL can parse."""
 ODD_ATTRIBUTES = {
     "huge numbers": HUGE,
     "a long number": f'{{"city": {"9" * 5000}}}',
@@ -38,9 +38,9 @@ def house(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
         yield made
 
 
-def slip_in(database: TestDatabase, mission_id: str, attributes: str) -> None:
-    """A mission whose attributes nothing has checked: older than the bounds, or written by a
-    subscription. It is on its way for hours, and its job is skipped."""
+def insert_unchecked(database: TestDatabase, mission_id: str, attributes: str) -> None:
+    """A mission whose attributes were never checked, because it is older than the limits or was
+    written by a subscription. It has been on its way for hours, and its job is skipped."""
     database.create_mission(mission_id, 1)
     with database.connection.transaction():
         database.connection.execute("set local session_replication_role = replica")
@@ -56,10 +56,12 @@ def slip_in(database: TestDatabase, mission_id: str, attributes: str) -> None:
 
 
 @pytest.mark.parametrize("attributes", ODD_ATTRIBUTES.values(), ids=ODD_ATTRIBUTES)
-def test_a_mission_with_odd_attributes_stands_in_nobodys_way(house: House, attributes: str) -> None:
-    """Detection, planning, delivery, and whatever asks for the notification."""
+def test_a_mission_with_odd_attributes_does_not_affect_others(
+    house: House, attributes: str
+) -> None:
+    """In detection, planning, delivery and every query for notifications."""
     database = house.database
-    slip_in(database, "m1", attributes)
+    insert_unchecked(database, "m1", attributes)
     house.skip("m2")
     assert database.value("select scooters_ops.detect_timeouts()") == 1
     house.run_once()
@@ -71,11 +73,11 @@ def test_a_mission_with_odd_attributes_stands_in_nobodys_way(house: House, attri
 
 
 @pytest.mark.parametrize("attributes", ODD_ATTRIBUTES.values(), ids=ODD_ATTRIBUTES)
-def test_the_board_shows_every_mission_whatever_the_attributes_of_one(
+def test_the_board_shows_every_mission_despite_odd_attributes(
     database: TestDatabase, attributes: str
 ) -> None:
     for mission_id, held in (("odd", attributes), ("even", "{}")):
-        slip_in(database, mission_id, held)
+        insert_unchecked(database, mission_id, held)
     database.value("select scooters_ops.detect_timeouts()")
     with serving(database) as served:
         page = httpx.get(served.url + "/board")
@@ -88,7 +90,7 @@ def test_the_board_shows_every_mission_whatever_the_attributes_of_one(
             assert "2.5E+5000" in own.text
 
 
-def test_a_mission_with_unreadable_facts_fails_alone_and_says_why(house: House) -> None:
+def test_only_the_mission_with_unreadable_facts_fails_and_its_error_says_why(house: House) -> None:
     good, bad = house.skip("m1"), house.skip("m2")
     house.database.connection.execute(
         "update scooters_ops.monitoring_notifications"
@@ -110,11 +112,11 @@ def sent(house: House) -> list[tuple[int, str]]:
     return [(message.chat_id, message.text) for message in house.telegram.messages]
 
 
-def test_a_notification_that_cannot_be_shown_is_left_out_of_the_board_alone(
+def test_only_the_notification_that_cannot_be_shown_is_left_out_of_the_board(
     database: TestDatabase,
 ) -> None:
     for mission_id in ("odd", "even"):
-        slip_in(database, mission_id, "{}")
+        insert_unchecked(database, mission_id, "{}")
     database.connection.execute(
         "update scooters_ops.monitoring_notifications"
         ' set details = details || \'{"factor": [], "elapsed_seconds": "long"}\''
@@ -128,7 +130,7 @@ def test_a_notification_that_cannot_be_shown_is_left_out_of_the_board_alone(
 
 
 @pytest.mark.parametrize("part", ["{}", "[]"])
-def test_json_of_any_depth_and_any_number_can_be_read(part: str) -> None:
+def test_json_of_any_depth_and_with_any_number_can_be_read(part: str) -> None:
     begin, end = ('{"a":', "}") if part == "{}" else ("[", "]")
     for depth in (DEEPEST, DEEPEST + 1, 1000, 100_000):
         text = f'[{begin * depth}"]}}{{[\\""{end * depth}, 7]'
@@ -142,7 +144,7 @@ def test_json_of_any_depth_and_any_number_can_be_read(part: str) -> None:
     }
 
 
-# --- Bounds where rows come in ------------------------------------------------------------------
+# --- Limits on what is written --------------------------------------------------------------------
 
 
 def nested(depth: int) -> Any:
@@ -188,7 +190,7 @@ TOO_LARGE = {
 
 
 @pytest.mark.parametrize("culprit", TOO_LARGE)
-def test_a_mission_that_is_too_large_is_refused_and_the_culprit_named(
+def test_a_mission_that_is_too_large_is_refused_with_the_culprit_named(
     database: TestDatabase, culprit: str
 ) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue) as refusal:
@@ -198,7 +200,7 @@ def test_a_mission_that_is_too_large_is_refused_and_the_culprit_named(
     assert database.value("select count(*) from scooters_ops.missions") == 0
 
 
-def test_a_mission_as_large_as_allowed_comes_in(database: TestDatabase) -> None:
+def test_a_mission_of_the_largest_allowed_size_is_created(database: TestDatabase) -> None:
     large = mission(
         performer_id="я" * 127,
         attributes={"a": "x" * 65_000, "b": nested(31)},
@@ -242,7 +244,7 @@ def test_an_event_whose_type_is_too_long_is_refused(database: TestDatabase) -> N
         ),
     ],
 )
-def test_what_is_written_to_the_tables_directly_keeps_the_same_bounds(
+def test_the_same_limits_apply_to_rows_that_are_inserted_directly(
     database: TestDatabase, statement: str, column: str
 ) -> None:
     database.create_mission()
@@ -250,20 +252,20 @@ def test_what_is_written_to_the_tables_directly_keeps_the_same_bounds(
         database.connection.execute(statement)
 
 
-def test_a_row_that_is_older_than_the_bounds_goes_on_as_before(database: TestDatabase) -> None:
-    slip_in(database, "m1", json.dumps({"a": "x" * 70_000, "b": nested(40)}))
+def test_a_row_that_is_older_than_the_limits_can_still_be_updated(database: TestDatabase) -> None:
+    insert_unchecked(database, "m1", json.dumps({"a": "x" * 70_000, "b": nested(40)}))
     for kind in ("mission_started", "mission_completed"):
         database.value("select scooters_ops.record_event('m1', %s)", kind)
     assert database.value("select status from scooters_ops.missions") == "completed"
 
 
 def best_of_two(milliseconds: Callable[[int], float], count: int) -> float:
-    """The machine may be busy: the shorter of two times is closer to what it costs."""
+    """The shorter of two times, because the machine may be busy."""
     return min(milliseconds(count), milliseconds(count))
 
 
-def test_checking_a_plan_costs_as_much_as_it_is_long(database: TestDatabase) -> None:
-    """Ten times the points take about ten times as long, and not a hundred times."""
+def test_the_time_to_check_a_plan_is_linear(database: TestDatabase) -> None:
+    """Ten times the points take about ten times as long, not a hundred times."""
 
     def milliseconds(count: int) -> float:
         database.connection.execute("delete from scooters_ops.missions")
@@ -273,16 +275,16 @@ def test_checking_a_plan_costs_as_much_as_it_is_long(database: TestDatabase) -> 
         )
         return float(plan["Execution Time"])
 
-    milliseconds(10)  # plans and caches
+    milliseconds(10)  # fills caches
     assert best_of_two(milliseconds, 4000) < 30 * best_of_two(milliseconds, 400)
 
 
-def test_checking_a_config_costs_as_much_as_it_is_long(database: TestDatabase) -> None:
+def test_the_time_to_check_a_config_is_linear(database: TestDatabase) -> None:
     route = {"match": {"city": ["Moscow", "Kazan"]}, "recipients": []}
 
     def milliseconds(count: int) -> float:
         (plan,) = database.value(
-            "explain (analyze, format json) select scooters_ops.checked_json("
+            "explain (analyze, format json) select scooters_ops.validate_json("
             "jsonb_build_object('routes', (select jsonb_agg(%s::jsonb) from"
             " generate_series(1, %s))), scooters_ops.config_schema() - 'required')",
             json.dumps(route),
@@ -294,10 +296,10 @@ def test_checking_a_config_costs_as_much_as_it_is_long(database: TestDatabase) -
     assert best_of_two(milliseconds, 3000) < 30 * best_of_two(milliseconds, 300)
 
 
-# --- The same over HTTP -------------------------------------------------------------------------
+# --- The same over HTTP ---------------------------------------------------------------------------
 
 
-def test_what_repeating_cannot_mend_is_422_over_http(database: TestDatabase) -> None:
+def test_over_http_a_request_that_can_never_succeed_is_answered_422(database: TestDatabase) -> None:
     with http_user(database) as environment, http_process(environment) as http:
         bodies = {name: json.dumps(document) for name, document in TOO_LARGE.items()}
         text = json.dumps(mission(attributes=None))

@@ -1,0 +1,41 @@
+-- Which views and functions of earlier versions are left over?
+-- The first installation that runs an hour or more after the migration that retired
+-- them drops them: by then no session is still executing an old function that calls
+-- them. A view is kept as long as somebody's own view reads it.
+do $$
+declare
+    retired record;
+begin
+    for retired in
+        select
+            object.kind,
+            object.name
+        from (
+            values
+            ('0014_retired', 'view', 'job_type_etas'),
+            ('0014_retired', 'view', 'mission_routes_before_0014'),
+            ('0014_retired', 'view', 'timeout_rules_before_0014'),
+            ('0014_retired', 'function', 'checked_json(jsonb, jsonb, text, jsonb)'),
+            ('0014_retired', 'function', 'is_deeper(jsonb, integer)'),
+            ('0014_retired', 'function', 'shallow(jsonb)'),
+            ('0014_retired', 'function', 'follow_history(text[], text[])'),
+            ('0014_retired', 'function', 'prune()'),
+            ('0015_delivery_doubt', 'function', 'note_channels(jsonb)'),
+            ('0015_delivery_doubt', 'function', 'follow_clock()'),
+            ('0015_delivery_doubt', 'function', 'lock_undelivered(text, text, text[])'),
+            ('0015_delivery_doubt', 'function', 'resume_channels(text[])'),
+            ('0015_delivery_doubt', 'function', 'send_allowance(timestamptz[], jsonb)'),
+            ('0015_delivery_doubt', 'function', 'target_rules(jsonb, text)')
+        ) as object (migration_id, kind, name)
+        inner join scooters_ops._yoyo_migration as migration
+            on object.migration_id = migration.migration_id
+        where migration.applied_at_utc < now() at time zone 'UTC' - interval '1 hour'
+    loop
+        begin
+            execute format('drop %s if exists scooters_ops.%s', retired.kind, retired.name);
+        exception
+            when dependent_objects_still_exist then null;
+        end;
+    end loop;
+end
+$$;
