@@ -90,7 +90,6 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/hold_addresses.sql
 \ir delivery/record_deliveries.sql
 \ir delivery/release_deliveries.sql
-\ir delivery/adopt_leases.sql
 \ir delivery/lock_recipients.sql
 \ir delivery/retry_deliveries.sql
 \ir delivery/confirm_deliveries.sql

@@ -20,6 +20,7 @@ begin
             ('0014_retired', 'function', 'shallow(jsonb)'),
             ('0014_retired', 'function', 'follow_history(text[], text[])'),
             ('0014_retired', 'function', 'prune()'),
+            ('0015_delivery_doubt', 'function', 'adopt_leases(text, bigint[])'),
             ('0015_delivery_doubt', 'function', 'note_channels(jsonb)'),
             ('0015_delivery_doubt', 'function', 'follow_clock()'),
             ('0015_delivery_doubt', 'function', 'lock_undelivered(text, text, text[])'),

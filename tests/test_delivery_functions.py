@@ -826,16 +826,6 @@ def test_late_statements_of_a_lost_connection_do_not_change_current_leases(
     assert sender.recipient() == before
 
 
-def test_a_notifier_of_the_previous_version_still_takes_over_its_leases(sender: Sender) -> None:
-    sender.route(TELEGRAM)
-    sender.skip(2)
-    sender.plan()
-    known, _ = sender.lease(worker="n#01")
-    (row,) = sender.call("adopt_leases", "n#02", [known["recipient_id"]])
-    assert row["adopt_leases"] == 1
-    assert [row["leased_by"] for row in sender.recipients()] == ["n#02", None]
-
-
 def test_a_lease_that_a_lost_connection_had_taken_over_stays_in_doubt_when_released(
     sender: Sender,
 ) -> None:

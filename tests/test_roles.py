@@ -62,7 +62,6 @@ CALLERS: dict[str, set[str]] = {
     "record_event_once": {WRITER},
     "skip_job": {WRITER},
     # The notifier
-    "adopt_leases": {NOTIFIER},
     "confirm_deliveries": {NOTIFIER, OPERATOR},
     "lease_deliveries": {NOTIFIER},
     "next_delivery": {NOTIFIER},
@@ -221,7 +220,6 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         " where pronamespace = 'scooters_ops'::regnamespace and prosecdef"
     )
     assert {row["proname"] for row in rows} == {
-        "adopt_leases",
         "applied_migrations",
         "board",
         "board_mission",
