@@ -1,7 +1,7 @@
 -- Which couriers are furthest over their limit, or closest to it, and who was notified?
 --
--- It evaluates at most 2 * max_missions missions, however many are active. A pass leaves
--- a wake-up at the deadline of each mission that may still become overdue
+-- It evaluates at most 2 * max_missions missions, however many are active. A pass
+-- leaves a wake-up at the deadline of each mission that may still become overdue
 -- (detect_timeouts_of). The active missions without one are called silent: overdue and
 -- already noticed, without a limit, not started, or not seen by a pass since their
 -- first event. It evaluates the silent missions whose last event is oldest, and the
