@@ -1,4 +1,4 @@
-"""The board, served as the notifier serves it, on a database with couriers of all kinds."""
+"""Serves the board on a database with missions in every state."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.conftest import TestDatabase
 
 REFRESH_SECONDS = 0.5
 LOGIN = "duty_analyst"
-"""A user that is a scooters_ops_analyst and nothing else."""
+"""A user whose only role is scooters_ops_analyst."""
 
 
 @dataclass
 class Rows:
-    """Asks the database as such a user, and counts how often."""
+    """Queries the database as that user, and remembers the queries."""
 
     conninfo: str
     queries: list[str] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Served:
 def serving(
     database: TestDatabase, locale: str = "en", refresh_seconds: float = REFRESH_SECONDS
 ) -> Iterator[Served]:
-    """The board's router alone, on a free port."""
+    """Serves the board's router alone on a free port."""
     database.connection.execute(
         f"do $$ begin create role {LOGIN} login in role scooters_ops_analyst;"
         " exception when duplicate_object then null; end $$"
@@ -91,9 +91,12 @@ def serving(
 def travel(
     database: TestDatabase, mission_id: str, *events: tuple[str, float], **facts: Any
 ) -> None:
-    """A mission of points p1 to p4, ten minutes of way and a battery at each (limits: 15 and 7.5
-    minutes), and what has happened: (event, minutes ago), "p1" being an arrival and "-p1" a
-    departure. `facts`: performer_name, city and whatever else."""
+    """Creates a mission with the points p1 to p4, each with ten minutes of travel and one battery
+    (limits: 15 and 7.5 minutes), and records its events.
+
+    events  (event, minutes ago): "start", "end", "p1" for an arrival, "-p1" for a departure
+    facts   the mission's attributes, such as performer_name and city
+    """
     mission = {
         "mission_id": mission_id,
         "performer_id": f"c-{mission_id}",
@@ -130,7 +133,7 @@ CITIES = ("Moscow", "Kazan", "Sochi")
 
 
 def fleet(database: TestDatabase) -> None:
-    """Couriers on time, late and very late; a pass; messages sent, retried, in doubt and failed."""
+    """Couriers on time, late and very late, and recipients sent, retrying, in doubt and failed."""
     apply = "select scooters_ops.apply_config(%s)"
     config = json.loads((ROOT / "config.json").read_text("utf-8"))
     everybody = [{"type": "telegram", "chat_id": -1001}, {"type": "st", "queue": "DUTY"}]

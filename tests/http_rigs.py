@@ -1,4 +1,4 @@
-"""A real HTTP face on loopback, by the command line, with a user of the rights it needs."""
+"""Runs the HTTP server on loopback through the command line, as a user with the roles it needs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.delivery_rigs import SECRETS, command
 
 TOKEN = "s3cret-of-the-mission-service"
 LOGIN = "duty_http"
-"""A user with the roles that the HTTP face needs."""
+"""A user with the roles that the HTTP server needs."""
 
 
 def url_of(*segments: str) -> str:
-    """A path of these segments, each encoded."""
+    """A path of these segments, each percent-encoded."""
     return "/" + "/".join(quote(segment, safe="") for segment in segments)
 
 
@@ -79,12 +79,12 @@ class HttpProcess:
         return self.post(url_of("v1", "missions", mission_id, "events"), event, headers)
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
-        """With a body of JSON in ASCII, whatever characters it holds."""
+        """Sends the body as JSON in ASCII, so that lone surrogates can be sent too."""
         json_headers = {"Content-Type": "application/json", **(headers or {})}
         return self.client.post(path, content=json.dumps(body), headers=json_headers)
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM and returns the exit code."""
         self.process.terminate()
         code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
@@ -93,7 +93,7 @@ class HttpProcess:
 
 @contextmanager
 def http_user(database: TestDatabase) -> Iterator[dict[str, str]]:
-    """The environment of a process of that user, with all secrets."""
+    """The environment of a process that connects as that user and has all secrets."""
     database.connection.execute(
         f"do $$ begin create role {LOGIN} login"
         " in role scooters_ops_notifier, scooters_ops_writer, scooters_ops_analyst;"
@@ -104,7 +104,7 @@ def http_user(database: TestDatabase) -> Iterator[dict[str, str]]:
 
 
 def with_files(limit: int, *command: str) -> list[str]:
-    """A command line whose process may have so many files open, and cannot raise that."""
+    """The command with a hard limit of open files."""
     return ["sh", "-c", f'ulimit -n {limit} && exec "$0" "$@"', *command]
 
 
@@ -112,8 +112,10 @@ def with_files(limit: int, *command: str) -> list[str]:
 def http_process(
     environment: dict[str, str], *arguments: str, files: int | None = None
 ) -> Iterator[HttpProcess]:
-    """`notifier serve` (or ARGUMENTS) on a free port, with so many files at most; killed at the
-    end, unless it has ended."""
+    """Runs `notifier serve` (or ARGUMENTS) on a free port and kills it at the end.
+
+    files  its hard limit of open files
+    """
     serve = command(*(arguments or ("serve",)), "--listen", "127.0.0.1:0")
     with subprocess.Popen(
         serve if files is None else with_files(files, *serve),
@@ -129,7 +131,7 @@ def http_process(
 
 
 def is_problem(response: httpx.Response, status: int) -> bool:
-    """Whether it is a problem document of that status, and nothing that only we should see."""
+    """Whether it is a problem document of that status; fails where it reveals a secret."""
     document = response.json()
     assert response.headers["content-type"] == "application/problem+json", response.text
     assert document["type"] == "about:blank"
@@ -159,7 +161,7 @@ def end_sessions(database: TestDatabase) -> None:
 
 @contextmanager
 def away(database: TestDatabase) -> Iterator[None]:
-    """Within, others lose their connections and get no new ones."""
+    """Inside, everybody else is disconnected and cannot connect."""
     with psycopg.connect(database.cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute(f"alter database {database.name} allow_connections false")
         end_sessions(database)

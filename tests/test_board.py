@@ -1,4 +1,4 @@
-"""What the board asks the database, what it costs, and what it sends."""
+"""The board's queries, their cost, and its pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 def asked(database: TestDatabase, **arguments: Any) -> dict[str, Any]:
-    """What board() answers."""
+    """What scooters_ops.board() returns."""
     named = ", ".join(f"{name} => %s" for name in arguments)
     answer = database.value(f"select scooters_ops.board({named})", *arguments.values())
     assert isinstance(answer, dict)
@@ -47,7 +47,7 @@ def detect(database: TestDatabase) -> int:
     return int(database.value("select scooters_ops.detect_timeouts()"))
 
 
-# --- Which missions -----------------------------------------------------------------------------
+# --- Which missions are shown -------------------------------------------------------------------
 
 
 def test_missions_are_ordered_from_furthest_over_the_limit_to_furthest_below(
@@ -82,7 +82,7 @@ def test_a_mission_is_shown_as_overdue_exactly_while_it_is(
     database: TestDatabase,
 ) -> None:
     travel(database, "m1", ("start", 2000))
-    assert detect(database) == 0  # no news any more
+    assert detect(database) == 0  # older than notify_within_seconds
     assert shown(asked(database, only_overdue=True)) == ["m1"]
     database.value("select scooters_ops.record_event('m1', 'point_arrived', 'p1')")
     for _ in ("before the next pass", "after it"):
@@ -146,7 +146,7 @@ def test_filters_apply_to_missions_and_notifications_alike(
     assert noticed == expected - {"a"}
 
 
-# --- What it costs ------------------------------------------------------------------------------
+# --- Cost ---------------------------------------------------------------------------------------
 
 MANY = """
 insert into scooters_ops.missions (mission_id, performer_id, status, attributes)
@@ -159,7 +159,7 @@ insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_
 select 'm' || m, null, 'mission_started', now() - interval '1 second' * (m %% 1000)
 from generate_series(%(first)s::int, %(last)s::int) as m;
 """
-"""One of ten is over the limit of 15 minutes."""
+"""One mission in ten is over its limit of 15 minutes."""
 
 
 def grow(database: TestDatabase, first: int, last: int) -> None:
@@ -176,7 +176,7 @@ def grow(database: TestDatabase, first: int, last: int) -> None:
 def test_its_cost_hardly_grows_with_the_number_of_active_missions(
     cluster: Postgres, arguments: str
 ) -> None:
-    """Of each mission beyond those shown an index entry or two, and who is silent: since when."""
+    """Each further mission costs an index entry or two; a silent one its last event as well."""
     statement = f"select scooters_ops.board({arguments})"
     with shared_database(cluster) as database:
         grow(database, 1, 2500)
@@ -215,7 +215,7 @@ def test_a_hundred_open_boards_cost_one_query_per_refresh(database: TestDatabase
             assert all("c-m1" in answer.text for answer in answers)
 
 
-# --- One answer for all -------------------------------------------------------------------------
+# --- Shared answers -----------------------------------------------------------------------------
 
 
 def test_an_answer_is_shared_until_it_is_old_and_so_is_an_error() -> None:
@@ -260,12 +260,12 @@ def test_a_cancelled_caller_does_not_cancel_the_shared_query() -> None:
     asyncio.run(story())
 
 
-# --- What is sent -------------------------------------------------------------------------------
+# --- Pages --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def busy(cluster: Postgres) -> Iterator[Served]:
-    """A board with a fleet, which no test may change."""
+    """A board with a fleet that all tests share and none changes."""
     with shared_database(cluster) as database:
         fleet(database)
         with serving(database, locale="ru") as served:

@@ -1,4 +1,4 @@
-"""The board as people meet it: in a real browser, Debian's Chromium, headless."""
+"""The board in a real browser: Debian's Chromium, headless."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ CHROMIUM = Path("/usr/bin/chromium")
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 WIDTHS = {375: 812, 1280: 900}
 REFRESH = REFRESH_SECONDS * 1000
-"""In milliseconds, as Playwright has it."""
+"""In milliseconds, for Playwright."""
 BECOMES_TRUE = 120_000
-"""As long as a slow machine may take for a refresh."""
+"""How long to wait for a refresh, in milliseconds; a slow machine needs some."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,14 +55,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def board(database: TestDatabase) -> Iterator[Served]:
-    """A board on a database of the test's own, without missions."""
+    """A board on the test's own database, without missions."""
     with serving(database) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def busy(cluster: Postgres) -> Iterator[Served]:
-    """A board with a fleet, which no test may change."""
+    """A board with a fleet that all tests share and none changes."""
     with shared_database(cluster) as database:
         fleet(database)
         with serving(database) as served:
@@ -73,8 +73,8 @@ def busy(cluster: Postgres) -> Iterator[Served]:
 def opened(
     browser: Browser, served: Served, path: str = "/board", *, expected: str = "", **options: Any
 ) -> Iterator[Page]:
-    """A page of the board. Whatever the browser complains of fails the test at the end, unless it
-    is expected, and so does a request to anywhere else."""
+    """A page of the board. At the end the test fails if the browser has logged a warning or an
+    error that does not match `expected`, or has requested another host."""
     complaints: list[str] = []
 
     def hear(said: ConsoleMessage) -> None:
@@ -97,20 +97,20 @@ def opened(
 
 
 def screenshots() -> Path:
-    """Where pictures are kept."""
+    """The folder for screenshots."""
     folder = ROOT / "build" / "board"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def wait_for_refresh(page: Page) -> None:
-    """Waits until the script has put another picture in place."""
+    """Waits until the script has refreshed the page."""
     shown = page.locator(".as-of").inner_text()
     expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
 
 
 def serious_faults(page: Page) -> list[tuple[str, list[str]]]:
-    """What axe-core finds that keeps somebody from reading the page."""
+    """The serious accessibility problems that axe-core finds."""
     return [
         (fault["id"], [node["html"][:200] for node in fault["nodes"][:3]])
         for fault in Axe().run(page).response["violations"]
@@ -187,17 +187,19 @@ def test_a_refresh_keeps_scroll_focus_selection_and_what_is_being_typed(
     with opened(browser, busy, viewport={"width": 375, "height": 500}) as page:
         page.get_by_label("Courier").fill("half a na")
         page.evaluate("window.scrollTo(0, 1500)")
-        link = page.locator(".mission .who a").nth(8)
-        link.evaluate("link => link.focus({ preventScroll: true })")
-        href = link.get_attribute("href")
+        # In one step: a refresh between finding the link and focusing it would replace the link.
+        href = page.evaluate(
+            "(() => { const link = document.querySelectorAll('.mission .who a')[8];"
+            " link.focus({ preventScroll: true }); return link.getAttribute('href'); })()"
+        )
         wait_for_refresh(page)
         wait_for_refresh(page)
         assert page.evaluate("window.scrollY") == 1500
         assert page.evaluate("document.activeElement.getAttribute('href')") == href
         assert page.get_by_label("Courier").input_value() == "half a na"
 
-        page.locator("#missions-heading").evaluate(
-            "heading => document.getSelection().selectAllChildren(heading)"
+        page.evaluate(
+            "document.getSelection().selectAllChildren(document.getElementById('missions-heading'))"
         )
         with page.expect_response(re.compile("fragment=1")):
             pass
@@ -208,7 +210,7 @@ def test_a_paused_board_does_not_change(browser: Browser, busy: Served) -> None:
     with opened(browser, busy) as page:
         page.get_by_role("button", name="Pause").click()
         shown = page.locator(".as-of").inner_text()
-        page.wait_for_timeout(1000 + 2 * REFRESH)  # nothing is to happen
+        page.wait_for_timeout(1000 + 2 * REFRESH)  # a refresh would have come by now
         assert page.locator(".as-of").inner_text() == shown
         page.get_by_role("button", name="Pause").click()
         expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
@@ -311,8 +313,8 @@ def test_everything_works_without_javascript(browser: Browser, busy: Served) -> 
 def test_every_page_is_accessible_on_every_screen(
     browser: Browser, busy: Served, name: str, path: str, width: int, scheme: Any
 ) -> None:
-    """On a phone and on a desk, by day and by night, and by what axe-core knows of those who read
-    with a reader or see few colours. The pictures are kept."""
+    """On a phone and a desktop, in light and dark: axe-core finds no serious problem, and nothing
+    needs horizontal scrolling. The screenshots are kept."""
     size: ViewportSize = {"width": width, "height": WIDTHS[width]}
     with opened(browser, busy, path, viewport=size, color_scheme=scheme) as page:
         page.screenshot(path=screenshots() / f"{name}-{width}-{scheme}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""The handles that the mission service calls, over a real connection to a real server."""
+"""The HTTP API that the mission service calls, on a real server."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from notifier.config import ROOT
+from notifier.history import EVENT_TYPES
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, at, shared_database, until
 from tests.http_rigs import (
@@ -59,7 +60,7 @@ def served(cluster: Postgres) -> Iterator[tuple[TestDatabase, HttpProcess]]:
 
 @pytest.fixture
 def clean(served: tuple[TestDatabase, HttpProcess]) -> tuple[TestDatabase, HttpProcess]:
-    """The module's server, with nothing in its database."""
+    """The server that the module's tests share, with its database emptied."""
     database, serving = served
     database.connection.execute(
         "truncate scooters_ops.missions, scooters_ops.missions_history,"
@@ -96,7 +97,7 @@ def test_a_hundred_skips_at_once_make_one_notification(
 ) -> None:
     database.create_mission()
     with database.connect() as other, ThreadPoolExecutor(100) as pool:
-        with other.transaction():  # until all are there
+        with other.transaction():  # until all four connections wait
             other.execute("select from scooters_ops.mission_jobs for update")
             calls = [pool.submit(http.skip, "m1", "p1", "j1") for _ in range(100)]
             until(lambda: _waiting(database, "skip_job") == 4)
@@ -107,7 +108,7 @@ def test_a_hundred_skips_at_once_make_one_notification(
 
 
 def _waiting(database: TestDatabase, function: str) -> int:
-    """How many sessions wait for a lock in a call of that function."""
+    """How many sessions wait for a lock inside that function."""
     return int(
         database.value(
             "select count(*) from pg_stat_activity where datname = current_database()"
@@ -318,6 +319,12 @@ def test_an_event_of_an_unknown_type_is_kept_and_the_answer_says_that_it_has_no_
     ]
 
 
+def test_the_event_types_are_those_that_open_or_close_an_interval(database: TestDatabase) -> None:
+    decide = "select scooters_ops.opens_or_closes_interval(%s)"
+    assert all(database.value(decide, each) for each in EVENT_TYPES)
+    assert not database.value(decide, "photo_taken")
+
+
 def test_a_repeated_key_gets_the_first_answer_and_records_nothing(
     database: TestDatabase, http: HttpProcess
 ) -> None:
@@ -413,7 +420,7 @@ def test_old_keys_are_pruned(database: TestDatabase, http: HttpProcess) -> None:
     assert database.values("select idempotency_key from scooters_ops.event_keys") == ["new"]
 
 
-# --- who may call --------------------------------------------------------------------------------
+# --- authorization -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -464,7 +471,7 @@ def test_a_missing_writer_role_is_named_in_the_answer(cluster: Postgres) -> None
     assert refused.json()["detail"] == "the database's user lacks the role scooters_ops_writer"
 
 
-# --- HEAD, and the first page ---------------------------------------------------------------------
+# --- HEAD and the root ---------------------------------------------------------------------------
 
 
 def test_head_answers_as_get_does_without_a_body(database: TestDatabase, http: HttpProcess) -> None:
@@ -532,7 +539,7 @@ def test_without_the_token_no_body_is_read(http: HttpProcess) -> None:
         assert caller.recv(100).startswith(b"HTTP/1.1 401 ")
 
 
-# --- with the database away ----------------------------------------------------------------------
+# --- without the database ------------------------------------------------------------------------
 
 
 def test_without_the_database_callers_get_503_with_retry_after_and_nothing_is_half_done(
@@ -592,7 +599,7 @@ def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_gets_503(
             assert http.skip("m1", "p1", "j1").json() == {"skipped": True}
 
 
-# --- the whole of it -----------------------------------------------------------------------------
+# --- the whole API -------------------------------------------------------------------------------
 
 
 @pytest.mark.slow(seconds=20)
@@ -607,7 +614,7 @@ def test_schemathesis_finds_no_failure(
             *("--header", f"Authorization: Bearer {TOKEN}"),
             *("--phases", "coverage,fuzzing", "--max-examples", "15"),
         ],
-        cwd=tmp_path,  # it leaves its files there
+        cwd=tmp_path,  # schemathesis writes files there
         capture_output=True,
         text=True,
         check=False,

@@ -1,5 +1,5 @@
-"""Callers that connect and say nothing, speak slowly or do not listen: they harm neither delivery
-nor other callers, and keep nothing for long."""
+"""Clients that send nothing, send slowly or do not read: they delay neither delivery nor other
+clients, and are soon cut."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPOKEN = {
     b"Content-Length: 1000\r\n\r\n{",
     "requests whose answers it does not read": UNREAD,
 }
-"""What a caller says before it falls silent, or goes on letter by letter."""
+"""What a client sends before it falls silent or continues byte by byte."""
 CROWDS = {
     **{name: SPOKEN[name] for name in ("nothing", "half a head", "half a body")},
     "a question of its own": b"GET /board?city=NUMBER HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -84,8 +84,8 @@ def address_of(process: HttpProcess) -> tuple[str, int]:
 
 @dataclass
 class Crowd:
-    """Connects again and again, says the same each time, but for NUMBER, and keeps what connections
-    it can."""
+    """Connects again and again, sends the same each time with another NUMBER, and keeps up to CROWD
+    connections open."""
 
     address: tuple[str, int]
     said: bytes
@@ -110,7 +110,7 @@ class Crowd:
 
     @contextmanager
     def pressing(self) -> Iterator[None]:
-        """Within, whoever else comes has at least CROWD connections before and around them."""
+        """Inside, the crowd is connected and keeps connecting."""
         thread = threading.Thread(target=self.press)
         thread.start()
         try:
@@ -123,7 +123,7 @@ class Crowd:
 
 @pytest.fixture
 def _many_files() -> Iterator[None]:
-    """So many that this process, and not the other, has enough for the crowd."""
+    """Raises this process's limit of open files, so that the crowd fits into it."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limits[1] != resource.RLIM_INFINITY and limits[1] < CROWD + 500:
         pytest.skip(f"this process may open only {limits[1]} files")
@@ -133,7 +133,7 @@ def _many_files() -> Iterator[None]:
 
 
 def skips(url: str) -> bool:
-    """Whether the request is answered; one that is cut before its token was read is repeated."""
+    """Whether the request is answered. False: it was cut before its token was read; repeat it."""
     try:
         answer = httpx.post(
             url,
@@ -160,7 +160,7 @@ def test_two_thousand_strangers_connections_delay_neither_messages_nor_callers(
             other.transaction(),
             Crowd(address_of(process), CROWDS[said]).pressing(),
         ):
-            other.execute("lock table scooters_ops.detection_passes")  # the board has to wait
+            other.execute("lock table scooters_ops.detection_passes")  # keeps the board waiting
             house.skip()
             until(house.is_sent)
             until(lambda: skips(process.url + skip_url("m2", "p1", "j1")))
@@ -172,12 +172,12 @@ def test_two_thousand_strangers_connections_delay_neither_messages_nor_callers(
         assert "unreachable" not in process.log
 
 
-# --- one slow caller -----------------------------------------------------------------------------
+# --- one slow client -----------------------------------------------------------------------------
 
 
 @asynccontextmanager
 async def serving(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> AsyncIterator[Address]:
-    """The HTTP server in this process."""
+    """Runs the HTTP server in this process."""
     async with open_server(Address("127.0.0.1", 0), Secrets(), metrics) as server:
         task = asyncio.create_task(server.serve_until_stopped())
         yield server.address
@@ -186,7 +186,7 @@ async def serving(monkeypatch: pytest.MonkeyPatch, metrics: Metrics) -> AsyncIte
 
 
 async def hang_on(address: Address, said: bytes) -> None:
-    """Says it, goes on letter by letter, reads nothing, and returns when it is hung up on."""
+    """Sends `said`, continues byte by byte, reads nothing, and returns when the server cuts it."""
     _, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
     with contextlib.suppress(ConnectionError):
         writer.write(said)
@@ -238,7 +238,8 @@ def test_silent_connections_do_not_delay_the_shutdown(
             caller = callers.enter_context(socket.create_connection(address_of(process)))
             caller.setblocking(False)
             caller.send(said)
-        assert process.client.get("/healthz").status_code == 200  # the others are there as well
+        # Once this one is answered, the silent ones are connected as well.
+        assert process.client.get("/healthz").status_code == 200
         assert process.stop() == 0
         assert "graceful shutdown exceeded" not in process.log
 

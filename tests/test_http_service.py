@@ -1,5 +1,4 @@
-"""The HTTP server as a process: beside the notifier, alone, started, stopped, and what keeps it
-from starting."""
+"""The HTTP server as a process: its start and its end, alone and beside the notifier."""
 
 from __future__ import annotations
 

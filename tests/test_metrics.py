@@ -1,5 +1,4 @@
-"""Health, readiness and metrics of a notifier that is really at work, and the alerts that rest on
-them."""
+"""Health, readiness and metrics of a running notifier, and the alerts that are built on them."""
 
 from __future__ import annotations
 
@@ -51,14 +50,14 @@ def house(database: TestDatabase) -> Iterator[House]:
 
 @pytest.fixture
 def at_work(house: House) -> Iterator[HttpProcess]:
-    """`notifier run --listen`, with its role's rights alone."""
+    """`notifier run --listen` as a user with the notifier's role alone."""
     with http_process(house.environment, "run") as process:
         until(lambda: " started " in process.log)
         yield process
 
 
 class Scrape:
-    """What /metrics says."""
+    """The samples of /metrics."""
 
     def __init__(self, process: HttpProcess) -> None:
         answer = process.client.get("/metrics")
@@ -71,7 +70,7 @@ class Scrape:
         ]
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The one series of that name and labels; None: there is none."""
+        """The value of the series with that name and these labels; None: there is none."""
         found = [
             sample.value
             for sample in self.samples
@@ -261,14 +260,14 @@ def test_two_planners_count_without_waiting_for_each_other(house: House) -> None
 
 @pytest.fixture
 def serving(house: House) -> Iterator[HttpProcess]:
-    """`notifier run --listen` with all that callers of /v1 need."""
+    """`notifier run --listen` with all roles and secrets."""
     with http_user(house.database) as environment, http_process(environment, "run") as process:
         until(lambda: " started " in process.log)
         yield process
 
 
 def problems(process: HttpProcess) -> list[str]:
-    """Why /readyz says that callers are refused."""
+    """The problems that /readyz names."""
     answer = process.client.get("/readyz")
     found: list[str] = answer.json()["problems"]
     assert answer.json()["ready"] == (not found)
@@ -311,7 +310,7 @@ def test_a_read_only_database_makes_it_not_ready(house: House, serving: HttpProc
 
 
 def test_a_missing_role_or_token_makes_it_not_ready(at_work: HttpProcess) -> None:
-    """Neither the token nor the writer's role: it delivers, but nobody should be sent there."""
+    """It delivers, but a load balancer must not send callers to it."""
     assert problems(at_work) == [
         "the database's user lacks the role scooters_ops_writer",
         "no token is configured: the secret SCOOTERS_OPS_HTTP_TOKEN is missing",
@@ -334,7 +333,7 @@ def test_a_hanging_work_loop_leaves_it_ready(house: House, serving: HttpProcess)
     with house.database.connect() as other, other.transaction():
         other.execute("lock table scooters_ops.notification_recipients in exclusive mode")
         assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
-        until(lambda: house.is_blocked("scooters_ops."))  # it has something to plan now
+        until(lambda: house.is_blocked("scooters_ops."))  # planning waits for the lock
         hung = Scrape(serving)
         assert problems(serving) == []
         assert serving.skip("m1", "p2", "j1").json() == {"skipped": True}
@@ -370,7 +369,8 @@ def test_during_an_upgrade_it_stays_ready_while_its_connections_hold(
 def test_a_crowd_at_metrics_shares_one_query_and_delays_nobody_else(
     house: House, serving: HttpProcess
 ) -> None:
-    """Nobody needs a token there, and whoever cuts off what is not ready would cut off ingest."""
+    """/metrics needs no token. If a crowd there made the process unready, a load balancer would cut
+    the mission service off."""
     house.database.value("select scooters_ops.detect_timeouts()")
     house.database.create_mission()
     age = "scooters_ops_detection_last_pass_age_seconds"

@@ -1,22 +1,23 @@
 -- Which couriers are furthest over their limit, or closest to it, and who was notified?
 --
--- It evaluates at most 2 * max_missions missions, however many are active. A pass leaves
--- a wake-up at the deadline of each mission that may still become overdue
+-- It evaluates at most 2 * max_missions missions, however many are active. A pass
+-- leaves a wake-up at the deadline of each mission that may still become overdue
 -- (detect_timeouts_of). The active missions without one are called silent: overdue and
--- already noticed, without a limit, not started, or not seen by a pass since their first
--- event. It evaluates the silent missions whose last event is oldest, and the others
--- whose deadline is nearest; a deadline that passed since the last pass comes first.
+-- already noticed, without a limit, not started, or not seen by a pass since their
+-- first event. It evaluates the silent missions whose last event is oldest, and the
+-- others whose deadline is nearest; deadlines that passed after the last pass come
+-- first.
 --
--- With at most max_missions silent, the choice is exact as of the last pass; each chosen
--- mission is shown as of as_of. With more, may_be_late counts the silent missions that
--- were not evaluated, and the choice is approximate, because limits differ. A filter by
--- type decides by the last event before it evaluates: a repeated event may hide its
--- mission, and so may a type that was disabled at the last pass.
+-- With at most max_missions silent, the choice is exact as of the last pass; each
+-- chosen mission is shown as of as_of. With more, may_be_late counts the silent
+-- missions that were not evaluated, and the choice is approximate, because limits
+-- differ. A filter by type decides by the last event before it evaluates: a repeated
+-- event may hide its mission, and so may a type that was disabled at the last pass.
 --
--- Only counting grows with the fleet: it reads an index entry per active mission and per
--- wake-up; with a filter by city or performer it reads the mission's row, with a filter
--- by type its last event. The statements are planned at each call, so that a filter that
--- is null costs nothing. The settings are explained in detect_timeouts_of.
+-- Only counting grows with the fleet: it reads an index entry per active mission and
+-- per wake-up; with a filter by city or performer it reads the mission's row, with a
+-- filter by type its last event. The statements are planned at each call, so that a
+-- filter that is null costs nothing. detect_timeouts_of explains the settings.
 create or replace function scooters_ops.board(
     of_type scooters_ops.monitoring_notification_type default null,
     of_city text default null,

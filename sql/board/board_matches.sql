@@ -1,6 +1,6 @@
 -- Does this courier pass the board's filters?
 -- Plain SQL, so that the planner inlines it and a filter that is null costs nothing.
--- lower() needs the database's collation: with "C", which the identifiers have and which
+-- lower() needs the database's collation: with "C", which the identifiers have and
 -- arguments inherit, it changes ASCII letters only.
 create or replace function scooters_ops.board_matches(
     performer_id text,
