@@ -283,21 +283,21 @@ def test_the_command_line_does_not_call_a_refusal_a_missing_database(house: Hous
 
 
 def test_systemd_shows_what_the_database_refuses() -> None:
-    told: list[str] = []
+    sent: list[str] = []
 
     class Listener(type(Notifier.__dataclass_fields__["service"].default_factory())):  # type: ignore
         def _send(self, *lines: str) -> None:
-            told.extend(lines)
+            sent.extend(lines)
 
     service = Listener({})
     service.at_work(3)
     service.at_work(3, "the database refuses to plan:\n permission denied (SQLSTATE 42501)")
     service.without_database(1, "the database refuses the work loop")
-    assert told[:2] == [
+    assert sent[:2] == [
         "STATUS=3 in flight",
         "STATUS=3 in flight, the database refuses to plan: permission denied (SQLSTATE 42501)",
     ]
-    assert told[2].startswith("STATUS=the database refuses the work loop since ")
+    assert sent[2].startswith("STATUS=the database refuses the work loop since ")
 
 
 # --- The HTTP API --------------------------------------------------------------------------------

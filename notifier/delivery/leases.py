@@ -111,8 +111,8 @@ class Leases:
         return min((lease.renew_at for lease in self._in_flight), default=math.inf)
 
     def taken_ids(self) -> list[int]:
-        """The recipients that are in flight or to be recorded. Whatever else this notifier has
-        leased can be given back."""
+        """The recipients that are in flight or to be recorded. Everything else that this
+        notifier has leased can be given back."""
         in_flight = {lease.delivery.recipient_id for lease in self._in_flight}
         return sorted(in_flight | {result.recipient_id for result in self.results})
 

@@ -155,8 +155,8 @@ class Notifier:
         self.service.without_database(self.leases.in_flight(), self.outage.refusal)
 
     async def _back_off(self) -> None:
-        """Until the next attempt to connect, or stop(). A send that ends meanwhile is no reason to
-        try sooner."""
+        """Waits until the next attempt to connect, or stop(). A send that ends meanwhile does not
+        shorten the wait."""
         stopping_since = self._signals.stopping_since
         until = _now() + self.outage.delay_seconds()
         while (left := until - _now()) > 0 and self._signals.stopping_since == stopping_since:

@@ -60,8 +60,9 @@ class Sender:
             self._signals.wake()
 
     async def _send(self, setup: Setup, lease: Lease) -> Result | None:
-        """One attempt, counted and logged. None: the lease was lost before the request. Whoever has
-        it by now sends the message; if nobody has, the recipient is given back."""
+        """One attempt, counted and logged. None: the lease was lost before the request. If another
+        notifier has it by now, that one sends the message; otherwise the recipient is given
+        back."""
         delivery = lease.delivery
         loop = asyncio.get_running_loop()
         began_at = loop.time()

@@ -214,7 +214,7 @@ class WorkLoop:
         if self.signals.is_awake or not slots:
             return False
         if self.refusals.is_refused("lease"):
-            return False  # whatever is due cannot be leased
+            return False  # what is due cannot be leased
         upcoming = await self.refusals.step(
             "look ahead", lambda: database.next_delivery(list(slots)), NextDelivery(None, False)
         )
@@ -239,8 +239,8 @@ class WorkLoop:
         return max(rest, 0)
 
     async def _hand_back(self, database: Database) -> None:
-        """Leaves nothing leased: sends whose request may be out become doubtful, the others anybody
-        may take."""
+        """Leaves nothing leased: sends whose request may be out become doubtful, all other
+        recipients are given back."""
         await self.sender.cut()
         await self._record(database)
         await self._release(database)
