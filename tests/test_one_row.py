@@ -17,6 +17,8 @@ from tests.conftest import TestDatabase
 from tests.delivery_rigs import GROUP, TELEGRAM, House, make_house
 from tests.http_rigs import TOKEN, face, http_user
 
+pytestmark = pytest.mark.slow
+
 HUGE = '{"city": 1e5000, "zone": -2.5e5000, "battery": 1e-5000}'
 DEEP = 13_000
 """About as deep as PostgreSQL reads JSON."""
