@@ -175,6 +175,7 @@ def grow(database: TestDatabase, first: int, last: int) -> None:
 @pytest.mark.parametrize(
     "arguments", ["", "of_type => 'timeout_between_points'", "only_overdue => true"]
 )
+@pytest.mark.slow
 def test_it_reads_little_more_however_many_are_active(cluster: Postgres, arguments: str) -> None:
     """Of each mission beyond those shown an index entry or two, and who is silent: since when."""
     statement = f"select scooters_ops.board({arguments})"
@@ -199,6 +200,7 @@ def test_it_reads_no_table_that_grows_in_full_before_the_first_analyze(
     assert (answer["active"], len(answer["missions"])) == (3000, 200)
 
 
+@pytest.mark.slow
 def test_a_hundred_open_boards_cost_one_query_a_refresh(database: TestDatabase) -> None:
     travel(database, "m1", ("start", 20), city="Moscow")
 

@@ -24,6 +24,8 @@ from tests.conftest import TEMPLATE, TestDatabase, config, shared_database, unti
 from tests.delivery_rigs import command
 from tests.test_foreign_texts import HOSTILE
 
+pytestmark = pytest.mark.slow
+
 # Before pg_cron 1.5 jobs start at full minutes.
 
 
@@ -114,7 +116,6 @@ def knows_seconds(cron: psycopg.Connection[Any]) -> bool:
     return (int(major), int(minor)) >= (1, 5)
 
 
-@pytest.mark.slow
 def test_scheduling_makes_three_jobs_and_again_replaces_them(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
@@ -466,7 +467,6 @@ def test_status_names_the_first_failed_run_and_what_to_do_until_one_succeeds(
     assert problems(database) == []
 
 
-@pytest.mark.slow
 def test_status_needs_a_person_or_does_not_with_one_answer_and_one_exit_code(
     database: TestDatabase, cron: psycopg.Connection[Any]
 ) -> None:
@@ -519,7 +519,6 @@ def test_status_counts_the_failures_of_each_job_and_shows_the_last_message(
     assert run_at == failed_at == "2020-02-02 02:02:00+00"
 
 
-@pytest.mark.slow
 def test_pg_cron_may_live_in_our_own_database_whatever_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -560,7 +559,6 @@ def test_a_database_that_was_never_migrated_is_named(cluster: Postgres, script: 
     assert 'database "postgres" was never migrated: make migrate' in refused.stderr
 
 
-@pytest.mark.slow
 def test_a_server_without_pg_cron_says_how_to_get_it() -> None:
     with Postgres(cron_database=None) as server:
         with psycopg.connect(server.conninfo(), autocommit=True) as connection:

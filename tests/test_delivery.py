@@ -200,6 +200,7 @@ def test_what_was_sent_is_not_sent_again(house: House) -> None:
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_two_notifiers_at_once_share_the_work_and_repeat_nothing(house: House) -> None:
     house.configure(TELEGRAM, TICKET, notifier__batch_size=5)
     tokens = house.skip_many(40)
@@ -529,6 +530,7 @@ def asleep_before_its_request(house: House, gate: Gate) -> Iterator[subprocess.P
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_notifier_that_slept_through_its_lease_does_not_send_what_another_has(
     house: House,
 ) -> None:
@@ -544,6 +546,7 @@ def test_a_notifier_that_slept_through_its_lease_does_not_send_what_another_has(
     ) == ["another"]
 
 
+@pytest.mark.slow
 def test_a_notifier_that_slept_through_its_lease_sends_what_nobody_else_took(
     house: House,
 ) -> None:
@@ -673,6 +676,7 @@ def test_a_group_that_became_a_supergroup_goes_on_under_its_new_id(house: House)
     assert house.is_sent()
 
 
+@pytest.mark.slow
 def test_ten_thousand_that_wait_for_a_dead_queue_and_a_slow_chat_delay_nobody_else(
     house: House,
 ) -> None:

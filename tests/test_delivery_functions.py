@@ -331,6 +331,7 @@ def test_each_channel_gives_no_more_than_its_slots(sender: Sender) -> None:
     assert sender.lease({"pigeon": 5}) == []
 
 
+@pytest.mark.slow
 def test_a_crowd_that_waits_for_one_channel_never_blocks_another(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()

@@ -862,6 +862,7 @@ def test_what_is_written_while_a_pass_is_at_work_is_for_the_next(database: TestD
     assert database.tokens() == [STAY_AT_P1]
 
 
+@pytest.mark.slow
 def test_passes_and_writers_at_once_lose_nothing_and_tell_nothing_twice(
     database: TestDatabase,
 ) -> None:
