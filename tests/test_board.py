@@ -173,6 +173,7 @@ def grow(database: TestDatabase, first: int, last: int) -> None:
 @pytest.mark.parametrize(
     "arguments", ["", "of_type => 'timeout_between_points'", "only_overdue => true"]
 )
+@pytest.mark.slow
 def test_its_cost_hardly_grows_with_the_number_of_active_missions(
     cluster: Postgres, arguments: str
 ) -> None:
@@ -199,6 +200,7 @@ def test_it_scans_no_growing_table_even_before_the_first_analyze(
     assert (answer["active"], len(answer["missions"])) == (3000, 200)
 
 
+@pytest.mark.slow
 def test_a_hundred_open_boards_cost_one_query_per_refresh(database: TestDatabase) -> None:
     travel(database, "m1", ("start", 20), city="Moscow")
 

@@ -62,6 +62,7 @@ def test_a_daemon_goes_on_as_soon_as_a_limit_allows(house: House) -> None:
     assert len(house.telegram.messages) == 6
 
 
+@pytest.mark.slow
 def test_ten_thousand_for_a_dead_queue_and_a_slow_chat_delay_nobody_else(
     house: House,
 ) -> None:

@@ -103,6 +103,7 @@ def test_run_once_exits_0_even_if_a_recipient_failed(house: House) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_after_a_signal_run_finishes_the_sends_in_flight_and_exits_0(
     house: House, number: signal.Signals
 ) -> None:
@@ -132,6 +133,7 @@ def test_after_a_signal_run_finishes_the_sends_in_flight_and_exits_0(
     assert said == ["started", "stopping", "sent"]
 
 
+@pytest.mark.slow
 def test_run_reports_results_that_it_could_not_record(house: House) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=1)
     house.skip()
@@ -175,6 +177,7 @@ def hostile(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("way", ["by its path", "by a link", "by PATH"])
+@pytest.mark.slow
 def test_bin_notifier_runs_no_code_from_the_current_folder(
     hostile: Path, tmp_path_factory: pytest.TempPathFactory, way: str
 ) -> None:
@@ -251,6 +254,7 @@ def test_without_a_config_in_force_the_error_says_what_to_do(house: House) -> No
         assert_refused(house.cli(*arguments), "no config is in force: make config")
 
 
+@pytest.mark.slow
 def test_a_missing_template_is_named_and_nothing_is_sent(house: House, checkout: Path) -> None:
     house.skip()
     (checkout / "templates/en/job_skipped/st.summary.j2").unlink()
@@ -262,6 +266,7 @@ def test_a_missing_template_is_named_and_nothing_is_sent(house: House, checkout:
     assert house.telegram.calls == []
 
 
+@pytest.mark.slow
 def test_a_broken_template_is_found_before_it_is_needed(house: House, checkout: Path) -> None:
     path = checkout / "templates/en/job_skipped/telegram.text.j2"
     path.write_text("{{ courier_name }}")
@@ -506,6 +511,7 @@ def test_status_exits_1_when_something_is_due_and_no_notifier_is_alive(house: Ho
     assert house.cli("status").returncode == 0
 
 
+@pytest.mark.slow
 def test_status_shows_a_running_notifier_and_forgets_one_that_stopped(house: House) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=0.1)
     seen = "select name, seen_at, leases from scooters_ops.notifier_status where is_alive"
@@ -703,6 +709,7 @@ def test_a_database_that_a_newer_version_migrated_is_refused(house: House) -> No
     assert house.telegram.calls == []
 
 
+@pytest.mark.slow
 def test_a_database_that_lacks_a_migration_is_refused(house: House, checkout: Path) -> None:
     (checkout / "migrations/9999_of_today.sql").write_text("select 1;\n")
     assert_refused(

@@ -13,6 +13,8 @@ from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 from tests.upgrade_rigs import fill, migrate_to, new_database
 
+pytestmark = pytest.mark.slow
+
 BY_LOCALE = """
     select
         index.indexrelid::regclass::text as index,

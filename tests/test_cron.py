@@ -24,6 +24,8 @@ from tests.conftest import TEMPLATE, TestDatabase, config, shared_database, unti
 from tests.delivery_rigs import command
 from tests.test_foreign_texts import HOSTILE
 
+pytestmark = pytest.mark.slow
+
 # Before pg_cron 1.5 jobs start at full minutes.
 
 

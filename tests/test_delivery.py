@@ -176,6 +176,7 @@ def test_what_was_sent_is_not_sent_again(house: House) -> None:
     assert (len(house.telegram.messages), len(house.tracker.tickets)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_two_notifiers_at_once_share_the_work_and_repeat_nothing(house: House) -> None:
     house.configure(TELEGRAM, TICKET, notifier__batch_size=5)
     tokens = house.skip_many(40)

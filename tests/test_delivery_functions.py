@@ -377,6 +377,7 @@ def test_each_channel_gives_no_more_than_its_slots(sender: Sender) -> None:
     assert sender.lease({"pigeon": 5}) == []
 
 
+@pytest.mark.slow
 def test_a_crowd_waiting_for_one_channel_does_not_block_another(sender: Sender) -> None:
     sender.route(TELEGRAM)
     sender.skip()

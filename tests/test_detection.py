@@ -863,6 +863,7 @@ def test_what_is_written_during_a_pass_is_left_to_the_next_pass(database: TestDa
     assert database.tokens() == [STAY_AT_P1]
 
 
+@pytest.mark.slow
 def test_concurrent_passes_and_writers_lose_nothing_and_report_nothing_twice(
     database: TestDatabase,
 ) -> None:

@@ -15,6 +15,8 @@ from notifier.database.values import Notification
 from notifier.web.board.answers import Board, MissionStory
 from tests.conftest import TestDatabase, at
 
+pytestmark = pytest.mark.slow
+
 LONGEST = timedelta(seconds=315576000000)
 A_YEAR_AND_A_DAY = timedelta(days=366)
 LAST_MOMENTS = (

@@ -25,6 +25,8 @@ from tests.conftest import CONFIG, TestDatabase
 from tests.delivery_rigs import TELEGRAM, House, command, make_house
 from tests.http_rigs import HttpProcess, http_process, http_user, is_problem, url_of
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\x7f\u202egnp.exe\u2066"
 
 

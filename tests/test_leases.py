@@ -101,6 +101,7 @@ def suspended_before_its_request(house: House, gate: Gate) -> Iterator[subproces
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_notifier_suspended_past_its_lease_does_not_send_what_another_has_leased(
     house: House,
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_notifier_suspended_past_its_lease_does_not_send_what_another_has_leas
     ) == ["another"]
 
 
+@pytest.mark.slow
 def test_a_notifier_suspended_past_its_lease_sends_what_no_other_has_leased(
     house: House,
 ) -> None:

@@ -36,6 +36,7 @@ LABELS = {
     "type": {*NOTIFICATION_TYPES},
 }
 
+pytestmark = pytest.mark.slow
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not installed (Debian: prometheus)"
 )

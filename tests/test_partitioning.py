@@ -15,6 +15,8 @@ from notifier.migrate import migrate
 from tests.conftest import TestDatabase
 from tests.test_plans import scanned
 
+pytestmark = pytest.mark.slow
+
 RECORD = "select scooters_ops.record_event(%s, %s, %s, %s)"
 
 

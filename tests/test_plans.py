@@ -11,6 +11,8 @@ import pytest
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 
+pytestmark = pytest.mark.slow
+
 MISSIONS = 4000
 """m1, m2, ..., each with five points of two jobs; every tenth is under way, the others are over."""
 

@@ -479,6 +479,7 @@ def call(database: TestDatabase, name: str, argument: Any) -> None:
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
+@pytest.mark.slow
 def test_no_sequence_of_calls_inserts_a_pruned_notification_again(
     shared: TestDatabase, past: list[Any], end: int, calls: list[Any]
 ) -> None:

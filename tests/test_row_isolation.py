@@ -17,6 +17,8 @@ from tests.conftest import TestDatabase
 from tests.delivery_rigs import GROUP, TELEGRAM, House, make_house
 from tests.http_rigs import TOKEN, http_process, http_user
 
+pytestmark = pytest.mark.slow
+
 HUGE = '{"city": 1e5000, "zone": -2.5e5000, "battery": 1e-5000}'
 DEEP = 13_000
 """About the depth of JSON that PostgreSQL can parse."""

@@ -19,6 +19,8 @@ from tests.conftest import TestDatabase, at, config, until
 from tests.delivery_rigs import TELEGRAM, TICKET, make_house
 from tests.http_rigs import http_process, http_user
 
+pytestmark = pytest.mark.slow
+
 # These commit and so cannot have a search_path of their own; each of their transactions sets it.
 # The tests below run them.
 PROCEDURES = {"detect_in_batches", "detect_for_a_minute", "prune_in_batches"}
@@ -383,7 +385,6 @@ def test_an_installation_over_a_hostile_public_binds_nothing_in_it(
     assert database.detect(20) == 1
 
 
-@pytest.mark.slow
 def test_the_programs_ignore_a_hostile_public(database: TestDatabase) -> None:
     """Even in their first statements, on a database whose search_path starts with public."""
     with make_house(database) as house, http_user(database) as environment:
