@@ -73,8 +73,8 @@ def edit(file: Path, diff: str) -> None:
     file.write_text(text.replace(old, new), "utf-8")
 
 
-def test_a_new_channel(copy: Path, database: TestDatabase) -> None:
-    follow("## Recipe: a new channel", copy, database.environment)
+def test_a_new_channel(copy: Path) -> None:
+    follow("## Recipe: a new channel", copy, dict(os.environ))
 
 
 def test_a_new_notification_type(copy: Path, database: TestDatabase) -> None:
