@@ -1,6 +1,6 @@
--- What do the views look like? Three missions of a morning, all of them over.
+-- What do the views look like? Three finished missions of one morning.
 -- For an empty, migrated database: psql -f docs/example.sql
--- The limits that config.json sets: 15 minutes on the way, 7.5 minutes for a battery.
+-- config.json limits a trip to 15 minutes and the exchange of a battery to 7.5 minutes.
 \set ON_ERROR_STOP on
 \set QUIET on
 set timezone = 'UTC';
@@ -42,14 +42,14 @@ with events (mission_id, type, point_id, occurred_at) as (
     ('m-101', 'point_arrived', 'p2', '08:25'),
     ('m-101', 'point_completed', 'p2', '08:31'),
     ('m-101', 'mission_completed', null, '08:31'),
-    -- Boris stays half an hour at his second point.
+    -- Boris stays at his second point for half an hour.
     ('m-102', 'mission_started', null, '08:05'),
     ('m-102', 'point_arrived', 'p1', '08:14'),
     ('m-102', 'point_completed', 'p1', '08:20'),
     ('m-102', 'point_arrived', 'p2', '08:32'),
     ('m-102', 'point_completed', 'p2', '09:02'),
     ('m-102', 'mission_completed', null, '09:02'),
-    -- Vera takes her time to the first point, and skips the job at the second.
+    -- Vera takes half an hour to her first point, and skips the job at the second.
     ('m-103', 'mission_started', null, '08:10'),
     ('m-103', 'point_arrived', 'p1', '08:40'),
     ('m-103', 'point_completed', 'p1', '08:46'),

@@ -1,4 +1,4 @@
-"""Each channel with the stand-in of its server: what its tests stand on."""
+"""Each channel with the stand-in of its server, for the tests of channels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN = "m1_p1__timeout_in_point"
 
 @dataclass
 class Rig:
-    """A channel beside its server. `accepted` counts what the server truly has."""
+    """A channel and its server. `accepted` counts the messages that the server has accepted."""
 
     stand_in: StandIn
     secret_name: str
@@ -52,7 +52,7 @@ class Rig:
         parts: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> Outcome:
-        """One message through a channel of its own."""
+        """Sends one message through a new channel."""
         message = Message(token, target or self.target, parts or self.parts)
 
         async def once() -> Outcome:
@@ -66,7 +66,7 @@ class Rig:
 
     @property
     def bodies(self) -> list[Any]:
-        """The bodies of the deliveries that arrived."""
+        """The bodies of the delivery requests that arrived."""
         calls = self.stand_in.calls
         return [call.body for call in calls if call.operation == self.stand_in.delivery]
 

@@ -1,4 +1,4 @@
-"""What every channel promises, whatever its far end does: one suite over the registry."""
+"""What every channel promises, whatever its server does: one suite over the registry."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 
 
 def assert_in_doubt(rig: Rig, outcome: Outcome) -> None:
-    """Doubt is a reason to repeat where repeating is harmless."""
+    """An idempotent channel retries what is in doubt, because repeating is harmless."""
     assert isinstance(outcome, Retry if rig.kind.idempotent else InDoubt)
 
 
@@ -56,7 +56,7 @@ def refused(rig: Rig, status: int, text: str = "no", retry_after: int | None = N
 # --- The registry ------------------------------------------------------------------------------
 
 
-def test_every_channel_has_a_rig_here() -> None:
+def test_every_channel_has_a_rig() -> None:
     assert set(RIGS) == set(CHANNELS)
 
 
@@ -84,7 +84,9 @@ def test_a_slash_at_the_end_of_base_url_makes_no_difference(rig: Rig) -> None:
     assert isinstance(rig.deliver(base_url=rig.stand_in.base_url + "/"), Sent)
 
 
-def test_proxies_of_the_environment_are_not_used(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_variables_of_the_environment_are_ignored(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     assert isinstance(rig.deliver(), Sent)
@@ -128,7 +130,7 @@ def test_an_answer_that_comes_too_late_is_in_doubt(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("head", ["X-Endless: ", "Content-Length: 1000000\r\n\r\n"])
-def test_an_answer_that_trickles_in_is_not_waited_for(rig: Rig, head: str) -> None:
+def test_an_answer_that_trickles_in_times_out(rig: Rig, head: str) -> None:
     with trickling_server(head) as base_url:
         assert_in_doubt(rig, rig.deliver(base_url=base_url, timeout_seconds=0.6))
 
@@ -152,7 +154,7 @@ def test_a_web_page_instead_of_the_answer_does_not_lose_a_message_that_was_taken
     assert_is_not_lost(rig, rig.deliver())
 
 
-def test_a_web_page_instead_of_the_answer_is_no_success(rig: Rig) -> None:
+def test_a_web_page_instead_of_the_answer_is_not_a_success(rig: Rig) -> None:
     rig.stand_in.script(page(200))
     assert_in_doubt(rig, rig.deliver())
 
@@ -212,13 +214,13 @@ def test_a_gateway_that_lost_the_answer_may_have_passed_the_message_on(
 
 
 @pytest.mark.parametrize("status", [400, 403, 429, 503])
-def test_a_web_page_that_refuses_is_a_gateways_and_passes(rig: Rig, status: int) -> None:
+def test_a_web_page_that_refuses_comes_from_a_gateway_and_is_retried(rig: Rig, status: int) -> None:
     rig.stand_in.script(page(status))
     assert isinstance(rig.deliver(), Retry)
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_web_page_where_the_api_should_be_is_a_wrong_address(rig: Rig, status: int) -> None:
+def test_a_web_page_where_the_api_should_be_means_a_wrong_address(rig: Rig, status: int) -> None:
     rig.stand_in.script(page(status))
     assert isinstance(rig.deliver(), Misconfigured)
 
@@ -227,12 +229,12 @@ def test_a_web_page_where_the_api_should_be_is_a_wrong_address(rig: Rig, status:
 
 
 @pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504, 599])
-def test_a_passing_failure_is_retried(rig: Rig, status: int) -> None:
+def test_a_temporary_failure_is_retried(rig: Rig, status: int) -> None:
     assert refused(rig, status) == Retry(f"HTTP {status}: no", None)
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
-def test_a_refused_message_has_failed(rig: Rig, status: int) -> None:
+def test_a_refused_message_fails(rig: Rig, status: int) -> None:
     assert refused(rig, status) == Failed(f"HTTP {status}: no")
 
 
@@ -248,7 +250,7 @@ def test_a_wrong_token_stops_the_channel(rig: Rig, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 413, 422, 429])
-def test_an_answer_of_the_api_about_this_message_proves_that_the_token_works(
+def test_an_answer_of_the_api_about_the_message_proves_that_the_token_works(
     rig: Rig, status: int
 ) -> None:
     outcome = refused(rig, status)
@@ -256,7 +258,7 @@ def test_an_answer_of_the_api_about_this_message_proves_that_the_token_works(
     assert outcome.is_authenticated
 
 
-def test_nothing_but_the_apis_own_answer_proves_that_the_token_works(rig: Rig) -> None:
+def test_only_an_answer_of_the_api_itself_proves_that_the_token_works(rig: Rig) -> None:
     no_api = Reply(403, b"blocked by policy", {"Content-Type": "text/plain"})
     faults = [rig.stand_in.refusal(status, "no") for status in (408, 500, 503)]
     faults += [RESET_BEFORE, page(400), page(403), page(429), page(503), Fault(reply=no_api)]
@@ -270,11 +272,11 @@ def test_nothing_but_the_apis_own_answer_proves_that_the_token_works(rig: Rig) -
     assert not outcome.is_authenticated
 
 
-def test_a_flood_is_waited_out_as_long_as_the_channel_says(rig: Rig) -> None:
+def test_a_throttled_message_waits_as_long_as_the_server_says(rig: Rig) -> None:
     assert refused(rig, 429, "flood", 7) == Retry("HTTP 429: flood", timedelta(seconds=7))
 
 
-def test_a_flood_without_a_stated_delay_is_retried_without_one(rig: Rig) -> None:
+def test_a_throttled_message_without_a_stated_delay_is_retried_without_one(rig: Rig) -> None:
     assert refused(rig, 429, "flood") == Retry("HTTP 429: flood", None)
 
 
@@ -303,7 +305,7 @@ def test_retry_after_may_be_a_date(rig: Rig) -> None:
         ("", None),
     ],
 )
-def test_a_senseless_retry_after_does_no_harm(
+def test_an_invalid_or_extreme_retry_after_does_no_harm(
     rig: Rig, header: str, delay: timedelta | None
 ) -> None:
     assert delay_of(rig, header) == delay
@@ -319,7 +321,7 @@ def test_a_redirect_is_not_followed(rig: Rig, status: int) -> None:
     assert "redirect" in outcome.reason
 
 
-def test_a_target_that_is_none_fails_without_a_request(rig: Rig) -> None:
+def test_an_invalid_target_fails_without_a_request(rig: Rig) -> None:
     outcome = rig.deliver(target={"type": rig.kind.name, "unknown": 1})
     assert isinstance(outcome, Failed)
     assert "Field required" in outcome.reason
@@ -337,7 +339,7 @@ def test_a_reason_is_one_short_line(rig: Rig) -> None:
     assert outcome.reason.isprintable()
 
 
-def test_no_secret_gets_into_a_reason_or_a_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_appears_in_a_reason_or_a_log(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     stand_in = rig.stand_in
     echo = f"{'x' * (REASON_LIMIT - 40)} POST /bot{rig.secret}/ with {rig.secret}"
@@ -362,7 +364,7 @@ def test_no_secret_gets_into_a_reason_or_a_log(rig: Rig, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("secret", ["two\nlines", "two words", "ключ"])
-def test_a_secret_that_no_request_can_carry_is_refused_at_the_start(
+def test_a_secret_that_no_request_can_carry_is_refused_at_startup(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
     monkeypatch.setenv(rig.secret_name, secret)
@@ -407,7 +409,7 @@ def test_a_missing_secret_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) ->
         ("base_url", "http://host\n"),
     ],
 )
-def test_bad_settings_are_refused_by_name(rig: Rig, key: str, value: Any) -> None:
+def test_bad_settings_are_refused_with_the_name_of_the_key(rig: Rig, key: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         rig.channel(**{key: value})
     assert {error["loc"] for error in caught.value.errors()} == {(key,)}
@@ -428,18 +430,18 @@ def test_a_base_url_may_have_a_port_and_a_path(rig: Rig, url: str) -> None:
 # --- Connections -------------------------------------------------------------------------------
 
 
-def test_a_connection_serves_one_message_after_the_other_and_is_closed_when_it_was_idle(
+def test_a_connection_is_reused_and_closed_once_it_is_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def scenario() -> None:
         with RIGS["telegram"]() as rig:
             monkeypatch.setattr("notifier.channels.http.KEEP_ALIVE_SECONDS", PATIENCE_SECONDS)
-            async with keeping_server() as (url, made, open_, crowd):
+            async with keeping_server() as (url, made, open_, barrier):
                 channel = rig.channel(base_url=url)
 
                 async def deliver(times: int) -> None:
                     message = Message(TOKEN, rig.target, rig.parts)
-                    crowd.expect(times)
+                    barrier.expect(times)
                     done = await asyncio.gather(*(channel.deliver(message) for _ in range(times)))
                     assert all(isinstance(outcome, Sent) for outcome in done)
 
@@ -510,14 +512,14 @@ def test_bytes_and_headers_of_a_request_arrive_unchanged() -> None:
     assert types == ["Content-Type: application/json"]
 
 
-class Crowd:
-    """So many requests at once: none is answered before the last has come."""
+class Barrier:
+    """Holds requests back until the expected number of them has arrived."""
 
     def expect(self, count: int) -> None:
         self._missing = count
         self._is_complete = asyncio.Event()
 
-    async def meet(self) -> None:
+    async def wait(self) -> None:
         self._missing -= 1
         if self._missing == 0:
             self._is_complete.set()
@@ -525,12 +527,12 @@ class Crowd:
 
 
 @asynccontextmanager
-async def keeping_server() -> AsyncIterator[tuple[str, list[object], set[object], Crowd]]:
-    """Answers as Telegram does and keeps connections; which were made, which are open, and how many
-    have to ask before any of them is answered."""
+async def keeping_server() -> AsyncIterator[tuple[str, list[object], set[object], Barrier]]:
+    """A server that answers as Telegram does and keeps its connections: its URL, all connections
+    so far, those that are open, and the barrier in front of its answers."""
     made: list[object] = []
     open_: set[object] = set()
-    crowd = Crowd()
+    barrier = Barrier()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         made.append(writer)
@@ -540,7 +542,7 @@ async def keeping_server() -> AsyncIterator[tuple[str, list[object], set[object]
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
                 await reader.readexactly(int(length))
-                await crowd.meet()
+                await barrier.wait()
                 body = b'{"ok":true,"result":{"message_id":1}}'
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         writer.close()
@@ -548,15 +550,15 @@ async def keeping_server() -> AsyncIterator[tuple[str, list[object], set[object]
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", made, open_, crowd
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", made, open_, barrier
 
 
-# --- A server that never comes to an end -------------------------------------------------------
+# --- A server whose answers never end ----------------------------------------------------------
 
 
 @contextmanager
 def trickling_server(head: str) -> Iterator[str]:
-    """Answers a byte at a time, for ever: no single wait of the client is ever long."""
+    """Answers one byte at a time without end, so that no single read of the client times out."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -27,6 +28,8 @@ def copy(tmp_path: Path) -> Path:
     tree = tmp_path / "copy"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
     (tree / ".venv").symlink_to(ROOT / ".venv")
+    for file in (*tree.glob("requirements*"), tree / "pyproject.toml"):
+        os.utime(file, (0, 0))  # make must never rebuild the environment that runs this test
     if (ROOT / ".mypy_cache").exists():
         (tree / ".mypy_cache").symlink_to(ROOT / ".mypy_cache")
     return tree
@@ -70,8 +73,8 @@ def edit(file: Path, diff: str) -> None:
     file.write_text(text.replace(old, new), "utf-8")
 
 
-def test_a_new_channel(copy: Path, database: TestDatabase) -> None:
-    follow("## Recipe: a new channel", copy, database.environment)
+def test_a_new_channel(copy: Path) -> None:
+    follow("## Recipe: a new channel", copy, dict(os.environ))
 
 
 def test_a_new_notification_type(copy: Path, database: TestDatabase) -> None:
@@ -89,6 +92,5 @@ def test_a_new_notification_type(copy: Path, database: TestDatabase) -> None:
     assert json.loads(
         database.value("select recipients::text from scooters_ops.monitoring_notifications")
     )
-    run(
-        f".venv/bin/python -m notifier preview point_blocked --token {token}", environment, cwd=copy
-    )
+    preview = f".venv/bin/python -m notifier preview point_blocked --token {token}"
+    run(preview, environment, cwd=copy)

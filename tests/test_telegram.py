@@ -68,7 +68,7 @@ def test_a_message_is_sent_as_html_without_a_link_preview(rig: Rig) -> None:
     assert entities(rig) == [Entity("bold", 0, 4)]
 
 
-def test_a_topic_of_a_public_forum(rig: Rig) -> None:
+def test_a_message_reaches_a_topic_of_a_public_forum(rig: Rig) -> None:
     target = {"type": "telegram", "chat_id": "@scooters_duty", "message_thread_id": 7}
     assert rig.deliver(target=target) == Sent("1")
     assert messages(rig) == [(-1002, 7, "Late at Tverskaya & Co")]
@@ -93,7 +93,7 @@ def test_a_topic_of_a_public_forum(rig: Rig) -> None:
         ("type", "st"),
     ],
 )
-def test_a_bad_recipient_is_refused_by_the_name_of_its_field(field: str, value: Any) -> None:
+def test_a_bad_recipient_is_refused_with_the_name_of_the_field(field: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         TelegramRecipient.model_validate({"type": "telegram", "chat_id": -1001, field: value})
     assert [error["loc"] for error in caught.value.errors()] == [(field,)]
@@ -123,7 +123,7 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize(("status", "description"), PERMANENT)
-def test_a_permanent_refusal_fails_at_once_with_telegrams_words(
+def test_a_permanent_refusal_fails_at_once_with_telegrams_description(
     rig: Rig, status: int, description: str
 ) -> None:
     rig.stand_in.script(rig.stand_in.refusal(status, description))
@@ -159,14 +159,14 @@ def test_a_chat_that_cannot_be_reached_fails(rig: Rig, target: dict[str, Any], r
     assert messages(rig) == []
 
 
-def test_the_delay_in_the_body_comes_before_that_in_the_header(rig: Rig) -> None:
+def test_the_delay_in_the_body_takes_precedence_over_the_header(rig: Rig) -> None:
     body = {"ok": False, "parameters": {"retry_after": 35}}
     rig.stand_in.script(Fault(reply=json_reply(429, body, {"Retry-After": "3"})))
     assert rig.deliver() == Retry("HTTP 429", timedelta(seconds=35))
 
 
 @pytest.mark.parametrize("stated", ["soon", None, True, [], {}])
-def test_a_senseless_delay_in_the_body_yields_to_the_header(rig: Rig, stated: Any) -> None:
+def test_an_invalid_delay_in_the_body_gives_way_to_the_header(rig: Rig, stated: Any) -> None:
     body = {"ok": False, "parameters": {"retry_after": stated}}
     rig.stand_in.script(Fault(reply=json_reply(429, body, {"Retry-After": "3"})))
     assert rig.deliver() == Retry("HTTP 429", timedelta(seconds=3))
@@ -175,7 +175,7 @@ def test_a_senseless_delay_in_the_body_yields_to_the_header(rig: Rig, stated: An
 @pytest.mark.parametrize(
     ("stated", "delay"), [(10**400, timedelta(days=1)), (-1, timedelta(0)), (float("nan"), None)]
 )
-def test_a_boundless_delay_in_the_body_is_bounded(
+def test_an_extreme_delay_in_the_body_is_capped(
     rig: Rig, stated: float, delay: timedelta | None
 ) -> None:
     body = {"ok": False, "parameters": {"retry_after": stated}}
@@ -184,22 +184,22 @@ def test_a_boundless_delay_in_the_body_is_bounded(
 
 
 @pytest.mark.parametrize("result", [{}, None, [], {"message_id": None}])
-def test_what_telegram_calls_ok_is_sent_even_without_an_id(rig: Rig, result: Any) -> None:
+def test_an_ok_answer_counts_as_sent_even_without_an_id(rig: Rig, result: Any) -> None:
     rig.stand_in.script(Fault(reply=json_reply(200, {"ok": True, "result": result})))
     assert rig.deliver() == Sent("")
 
 
-# --- Mended and sent again ---------------------------------------------------------------------
+# --- Corrected and sent again ------------------------------------------------------------------
 
 
-def test_a_group_that_became_a_supergroup_gets_the_message_under_its_new_number(rig: Rig) -> None:
+def test_a_group_that_became_a_supergroup_gets_the_message_under_its_new_id(rig: Rig) -> None:
     outcome = rig.deliver(target={"type": "telegram", "chat_id": -3})
     assert outcome == Sent("1", moved_to={"type": "telegram", "chat_id": -1001})
     assert [body["chat_id"] for body in rig.bodies] == [-3, -1001]
     assert len(messages(rig)) == 1
 
 
-def test_a_group_that_keeps_moving_is_not_followed_for_ever(rig: Rig) -> None:
+def test_a_group_that_keeps_moving_is_not_followed_endlessly(rig: Rig) -> None:
     body = {"ok": False, "description": "moved", "parameters": {"migrate_to_chat_id": -5}}
     rig.stand_in.script(*[Fault(reply=json_reply(400, body))] * 5)
     assert rig.deliver() == Failed("HTTP 400: moved")
@@ -219,20 +219,20 @@ def test_markup_that_telegram_cannot_parse_is_sent_as_plain_text(rig: Rig, text:
     assert messages(rig) == [(-1001, None, "Late 5 < 6 & <br>R&D <ivan@example.org>")]
 
 
-def test_broken_markup_in_a_group_that_moved_arrives_all_the_same(rig: Rig) -> None:
+def test_broken_markup_in_a_group_that_moved_still_arrives(rig: Rig) -> None:
     outcome = rig.deliver(target={"type": "telegram", "chat_id": -3}, parts={"text": "<b>Late</i>"})
     assert outcome == Sent("1", moved_to={"type": "telegram", "chat_id": -1001})
     assert messages(rig) == [(-1001, None, "Late")]
 
 
-def test_plain_text_that_telegram_cannot_parse_either_fails(rig: Rig) -> None:
+def test_plain_text_that_telegram_cannot_parse_fails(rig: Rig) -> None:
     refusal = rig.stand_in.refusal(400, "Bad Request: can't parse entities: no")
     rig.stand_in.script(refusal, refusal)
     assert rig.deliver() == Failed("HTTP 400: Bad Request: can't parse entities: no")
     assert len(rig.stand_in.calls) == 2
 
 
-def test_a_second_request_that_is_refused_decides(rig: Rig) -> None:
+def test_the_answer_to_the_corrected_request_decides(rig: Rig) -> None:
     stand_in = rig.stand_in
     stand_in.script(
         stand_in.refusal(400, "Bad Request: can't parse entities"),
@@ -245,7 +245,7 @@ def test_a_second_request_that_is_refused_decides(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "я", "🛴"])
-def test_4096_code_points_are_sent_as_they_are(rig: Rig, letter: str) -> None:
+def test_4096_code_points_are_sent_unchanged(rig: Rig, letter: str) -> None:
     assert rig.deliver(parts={"text": letter * TEXT_LIMIT}) == Sent("1")
     assert messages(rig)[0][2] == letter * TEXT_LIMIT
     assert len(rig.stand_in.calls) == 1
@@ -259,7 +259,7 @@ def test_a_longer_text_is_cut_rather_than_lost(rig: Rig) -> None:
     assert len(rig.stand_in.calls) == 1
 
 
-def test_a_text_that_only_its_markup_makes_too_long_is_not_cut(rig: Rig) -> None:
+def test_a_text_that_is_too_long_only_with_its_markup_is_not_cut(rig: Rig) -> None:
     text = "<b>Late</b> " * 500
     assert rig.deliver(parts={"text": text}) == Sent("1")
     assert messages(rig)[0][2] == "Late " * 500
@@ -271,7 +271,7 @@ def test_plain_text_keeps_the_address_of_a_link() -> None:
 
 
 @given(st.text())
-def test_plain_text_gives_back_any_text_that_was_escaped(text: str) -> None:
+def test_plain_text_restores_any_text_that_was_escaped(text: str) -> None:
     assert plain_text(f"<b>{html.escape(text)}</b>") == text
 
 
@@ -280,7 +280,7 @@ def test_plain_text_gives_back_any_text_that_was_escaped(text: str) -> None:
 
 @dataclass
 class Proxy:
-    """A forward proxy for http:// that asks for user ops, password hunter2."""
+    """A forward proxy for http:// that wants the user ops and the password hunter2."""
 
     url: str
     targets: list[str]
@@ -350,7 +350,9 @@ def test_a_proxy_that_refuses_us_stops_the_channel(
     assert rig.stand_in.calls == []
 
 
-def test_a_proxy_that_refuses_a_tunnel_stops_the_channel_or_passes(rig: Rig) -> None:
+def test_a_proxy_that_refuses_our_password_stops_the_channel_and_one_that_fails_is_retried(
+    rig: Rig,
+) -> None:
     for status, outcome in ((407, Misconfigured), (502, Retry)):
         with tunnel_refusing_proxy(status) as url:
             assert isinstance(rig.deliver(proxy=url, base_url="https://127.0.0.1:1"), outcome)
@@ -371,7 +373,9 @@ def tunnel_refusing_proxy(status: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
-def test_a_proxy_that_is_down_is_certainly_not_delivered(rig: Rig, scheme: str) -> None:
+def test_a_message_to_a_proxy_that_is_down_is_certainly_not_delivered(
+    rig: Rig, scheme: str
+) -> None:
     outcome = rig.deliver(proxy=f"{scheme}://127.0.0.1:1")
     assert isinstance(outcome, Retry)
     assert rig.stand_in.calls == []
@@ -384,14 +388,14 @@ def test_a_proxy_url_with_credentials_is_refused_without_showing_them(rig: Rig) 
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:3128", "ftp://127.0.0.1", "http://h/path"])
-def test_a_proxy_that_is_no_proxy_url_is_refused(rig: Rig, url: str) -> None:
+def test_an_invalid_proxy_url_is_refused(rig: Rig, url: str) -> None:
     with pytest.raises(ValidationError) as caught:
         rig.channel(proxy=url)
     assert [error["loc"] for error in caught.value.errors()] == [("proxy",)]
 
 
 @pytest.mark.parametrize(("secret", "problem"), [("hunter2", "user:password"), ("", "missing")])
-def test_proxy_credentials_that_are_none_are_refused_without_showing_them(
+def test_invalid_proxy_credentials_are_refused_without_showing_them(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, secret: str, problem: str
 ) -> None:
     monkeypatch.setenv("PROXY_AUTH", secret)
@@ -401,7 +405,7 @@ def test_proxy_credentials_that_are_none_are_refused_without_showing_them(
 
 
 @pytest.mark.parametrize("in_doubt", ["resend", "hold"])
-def test_in_doubt_is_resend_or_hold(rig: Rig, in_doubt: str) -> None:
+def test_in_doubt_must_be_resend_or_hold(rig: Rig, in_doubt: str) -> None:
     rig.channel(in_doubt=in_doubt)
     with pytest.raises(ValidationError):
         rig.channel(in_doubt=in_doubt + "s")

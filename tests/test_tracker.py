@@ -57,7 +57,7 @@ def test_an_issue_is_created_with_the_deliverys_key_as_its_unique(rig: Rig) -> N
     }
 
 
-def test_the_version_of_the_api_is_chosen(rig: Rig) -> None:
+def test_the_config_chooses_the_version_of_the_api(rig: Rig) -> None:
     assert rig.deliver(api_version="v2") == Sent("DUTY-1")
     assert rig.stand_in.calls[0].path == "/v2/issues/"
 
@@ -71,7 +71,7 @@ def test_a_summary_is_one_line(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("setting", "header"), [("org_id_env", "X-Org-ID"), ("cloud_org_id_env", "X-Cloud-Org-ID")]
 )
-def test_the_organization_is_named_by_its_own_header(
+def test_each_kind_of_organization_is_named_by_its_own_header(
     monkeypatch: pytest.MonkeyPatch, setting: str, header: Any
 ) -> None:
     monkeypatch.setenv("TEST_ORG_ID", "7405124")
@@ -100,7 +100,7 @@ def test_both_organizations_at_once_are_refused(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("api_version", "v1"), ("auth", "basic"), ("org_id_env", "a-b")]
 )
-def test_bad_settings_are_refused_by_name(rig: Rig, key: str, value: str) -> None:
+def test_bad_settings_are_refused_with_the_name_of_the_key(rig: Rig, key: str, value: str) -> None:
     with pytest.raises(ValidationError) as caught:
         rig.channel(**{key: value})
     assert [error["loc"] for error in caught.value.errors()] == [(key,)]
@@ -120,7 +120,7 @@ def test_a_bad_queue_is_refused(queue: Any) -> None:
     "token",
     [TOKEN, r"m\_1_p1_j1_job_skipped", "a b", "x" * UNIQUE_LIMIT, "1__" + "-".join("abcdef")],
 )
-def test_an_ordinary_token_is_its_own_unique(token: str) -> None:
+def test_an_ordinary_token_is_used_as_unique_unchanged(token: str) -> None:
     assert unique_value(token) == token
 
 
@@ -128,7 +128,7 @@ LONG = "m" * UNIQUE_LIMIT + "_p1__timeout_in_point"
 
 
 @pytest.mark.parametrize("token", [LONG, "миссия-7_p1__timeout_in_point", "m\n1_p1_j1_job_skipped"])
-def test_any_other_token_gets_a_short_ascii_unique_of_its_own(token: str) -> None:
+def test_any_other_token_gets_a_short_distinct_ascii_unique(token: str) -> None:
     unique = unique_value(token)
     assert re.fullmatch(r"[A-Za-z0-9_-]{64,125}", unique)
     assert unique == unique_value(token)
@@ -144,7 +144,7 @@ def test_a_token_that_is_not_ascii_makes_one_issue(rig: Rig) -> None:
 # --- An issue that exists ----------------------------------------------------------------------
 
 
-def test_a_repeated_notification_gives_the_key_of_the_first_issue(rig: Rig) -> None:
+def test_a_repeated_notification_returns_the_key_of_the_first_issue(rig: Rig) -> None:
     assert rig.deliver() == Sent("DUTY-1")
     assert rig.deliver() == Sent("DUTY-1")
     assert operations(rig) == ["create", "create", "_findByUnique"]
@@ -154,7 +154,7 @@ def test_a_repeated_notification_gives_the_key_of_the_first_issue(rig: Rig) -> N
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 500])
-def test_a_tracker_without_find_by_unique_is_searched(rig: Rig, status: int) -> None:
+def test_where_find_by_unique_fails_tracker_is_searched(rig: Rig, status: int) -> None:
     rig.deliver()
     rig.stand_in.script(rig.stand_in.refusal(status, "no"), operation="_findByUnique")
     assert rig.deliver() == Sent("DUTY-1")
@@ -162,21 +162,21 @@ def test_a_tracker_without_find_by_unique_is_searched(rig: Rig, status: int) -> 
     assert rig.stand_in.calls[-1].body == {"filter": {"unique": TOKEN}}
 
 
-def test_an_index_that_lags_behind_is_asked_again(rig: Rig) -> None:
+def test_a_lagging_index_is_asked_again(rig: Rig) -> None:
     rig.deliver()
     rig.stand_in.script(rig.stand_in.refusal(404, "no"), operation="_findByUnique")
     rig.stand_in.script(Fault(reply=json_reply(200, [])), operation="_search")
     assert rig.deliver() == Sent("DUTY-1")
 
 
-def test_an_issue_that_is_never_found_is_tried_again_later(rig: Rig) -> None:
+def test_an_issue_that_is_never_found_is_retried_later(rig: Rig) -> None:
     rig.stand_in.script(rig.stand_in.refusal(409, "exists"))
     outcome = rig.deliver()
     assert isinstance(outcome, Retry)
     assert operations(rig) == ["create", *["_findByUnique", "_search"] * 3]
 
 
-def test_a_search_that_ignores_its_filter_is_not_believed(rig: Rig) -> None:
+def test_the_result_of_a_search_that_ignores_its_filter_is_not_used(rig: Rig) -> None:
     everything = Fault(reply=json_reply(200, [{"key": "DUTY-7"}, {"key": "DUTY-8"}]))
     rig.stand_in.script(rig.stand_in.refusal(409, "exists"))
     rig.stand_in.script(*[everything] * 3, operation="_search")
@@ -186,7 +186,7 @@ def test_a_search_that_ignores_its_filter_is_not_believed(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "reply", [HALF_AN_ANSWER, page(200, accepts=True), page(201, accepts=True)]
 )
-def test_an_issue_whose_creation_was_answered_unreadably_is_looked_up(
+def test_an_issue_whose_creation_got_an_unreadable_answer_is_looked_up(
     rig: Rig, reply: Fault
 ) -> None:
     rig.stand_in.script(reply)
@@ -194,13 +194,13 @@ def test_an_issue_whose_creation_was_answered_unreadably_is_looked_up(
     assert operations(rig) == ["create", "_findByUnique"]
 
 
-def test_a_lookup_that_breaks_off_is_tried_again_later(rig: Rig) -> None:
+def test_a_lookup_that_breaks_off_is_retried_later(rig: Rig) -> None:
     rig.deliver()
     rig.stand_in.script(RESET_BEFORE, operation="_findByUnique")
     assert isinstance(rig.deliver(), Retry)
 
 
-def test_a_lookup_that_is_refused_for_all_says_so(rig: Rig) -> None:
+def test_a_lookup_that_is_throttled_or_unauthorized_ends_with_that_refusal(rig: Rig) -> None:
     rig.deliver()
     rig.stand_in.script(
         rig.stand_in.refusal(429, "slow down", 9),
@@ -229,7 +229,7 @@ def test_an_unknown_queue_fails(rig: Rig) -> None:
     assert outcome == Failed("HTTP 404: Очередь не существует.")
 
 
-def test_an_invalid_issue_fails_naming_the_field(rig: Rig) -> None:
+def test_an_invalid_issue_fails_with_the_name_of_the_field(rig: Rig) -> None:
     outcome = rig.deliver(parts={"summary": "", "description": ""})
     assert outcome == Failed("HTTP 422: summary: Обязательное поле.")
 
@@ -250,6 +250,6 @@ def test_an_expired_token_stops_the_channel(rig: Rig) -> None:
         ({"errorMessages": "text", "errors": "text"}, "HTTP 400"),
     ],
 )
-def test_the_error_body_is_told_in_a_line(rig: Rig, body: Any, reason: str) -> None:
+def test_the_error_body_becomes_one_line(rig: Rig, body: Any, reason: str) -> None:
     rig.stand_in.script(Fault(reply=json_reply(400, body)))
     assert rig.deliver() == Failed(reason)
