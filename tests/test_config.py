@@ -366,7 +366,7 @@ def test_routes_without_a_last_one_that_matches_everything_are_warned_of(
     routes: list[dict[str, Any]], missed: str
 ) -> None:
     (warning,) = warned(*routes)
-    assert warning.startswith(f"routes: no last one matches every {missed}: ")
+    assert warning.startswith(f"routes: no route matches every {missed}: ")
 
 
 @pytest.mark.parametrize(
@@ -584,7 +584,7 @@ def test_the_command_warns_of_routes_and_goes_on(command: Any, tmp_path: Path, a
     assert output in (f"{file}: good\n", f"{file}: in force as config 2\n")
     first, second = errors.splitlines()
     assert first.startswith("notifier: warning: routes[1]: never reached")
-    assert second.startswith("notifier: warning: routes: no last one matches every")
+    assert second.startswith("notifier: warning: routes: no route matches every")
 
 
 def test_a_changed_schedule_is_pointed_out(command: Any, tmp_path: Path) -> None:
