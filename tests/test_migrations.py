@@ -107,7 +107,7 @@ def other_version(tmp_path: Path) -> Path:
 def run(
     *arguments: str, environment: Mapping[str, str], project: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    """Runs python -m ARGUMENTS in this project, or in a copy of it."""
+    """python -m ARGUMENTS, of this project or of a copy of it."""
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=project,
@@ -509,7 +509,7 @@ def test_an_unreadable_database_url_is_refused_without_its_password(cluster: Pos
 
 
 def test_migrating_starts_no_other_program(empty: Scratch, tmp_path: Path) -> None:
-    """So no argument can show a password to other users of the machine, and psql is not needed."""
+    """So that no argument shows a password to the machine's other users, and psql may be absent."""
     finished = run("notifier", "migrate", environment=empty.environment | {"PATH": str(tmp_path)})
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
 
