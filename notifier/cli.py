@@ -1,7 +1,7 @@
 """The command line: notifier, or python -m notifier.
 
-Exit codes: 0 done; 1 something needs a person (status), or results could not be recorded (run);
-2 bad input, a missing secret, or a database that cannot be used. The error names what is wrong.
+Exit codes: 0 done; 1 something needs a person (status, schedule), or results could not be recorded
+(run); 2 bad input, a missing secret, or a database that cannot be used. The error names the cause.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from notifier.web.address import Address, AddressUnusable
 
 # retry --failed may have to update every failed recipient at once.
 STATEMENT_SECONDS = 600.0
-PSQL_COMMANDS = ("psql", "schedule", "unschedule")
 SESSION_COMMANDS = ("migrate", "schedule", "unschedule")
 
 
@@ -56,10 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.command in SESSION_COMMANDS or getattr(options, "jobs", False):
             require_session(f"make {options.command}")
-        if options.command in PSQL_COMMANDS:
-            _psql(options).replace_process()
-        if options.command == "migrate":
-            _migrate()
+        match options.command:
+            case "psql":
+                psql.Psql.on_database(*options.psql_arguments).replace_process()
+            case "schedule":
+                return psql.cron_script("schedule.sql", wait_seconds=options.wait).run()
+            case "unschedule":
+                return psql.cron_script("unschedule.sql").run()
+            case "migrate":
+                _migrate()
         return asyncio.run(_command(options, secrets))
     except BrokenPipeError:  # notifier preview ... | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,16 +96,6 @@ def _say_json(document: object) -> None:
 
 def _complain(problem: str) -> None:
     print(f"notifier: {escaped_lines(problem)}", file=sys.stderr)
-
-
-def _psql(options: Namespace) -> psql.Psql:
-    match options.command:
-        case "psql":
-            return psql.Psql.on_database(*options.psql_arguments)
-        case "schedule":
-            return psql.cron_script("schedule.sql", wait_seconds=options.wait)
-        case _:
-            return psql.cron_script("unschedule.sql")
 
 
 async def _command(options: Namespace, secrets: Secrets) -> int:

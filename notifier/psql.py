@@ -7,6 +7,7 @@ environment; the rest of the connection string is passed as an argument.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from notifier.resources import SQL
 CRON = SQL / "cron"
 SECRET = b"*"
 """libpq's mark for an option whose value must be hidden."""
+SCRIPT_FAILED = 3
+"""psql's exit code for an error in a script with ON_ERROR_STOP."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,17 @@ class Psql:
             os.execvpe(self.command[0], self.command, self.environment)  # noqa: S606
         except FileNotFoundError:
             raise _no_psql() from None
+
+    def run(self) -> int:
+        """Runs psql; returns 0 for success, 1 if the script failed, 2 if psql could not run it."""
+        try:
+            process = subprocess.Popen(self.command, env=self.environment)
+        except FileNotFoundError:
+            raise _no_psql() from None
+        with process:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda received, _: process.send_signal(received))
+            return {0: 0, SCRIPT_FAILED: 1}.get(process.wait(), 2)
 
     def errors(self) -> tuple[int, str]:
         """Runs psql; returns its exit code and what it wrote to standard error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -12,7 +13,8 @@ from notifier.channels import CHANNELS
 from notifier.cli import main
 from notifier.database.schema_version import known_migrations
 from notifier.notification_types import NOTIFICATION_TYPES
-from tests.conftest import TestDatabase
+from tests.conftest import PATIENCE_SECONDS, TestDatabase
+from tests.delivery_rigs import command
 
 
 def exit_code(*arguments: str) -> int | str | None:
@@ -99,3 +101,21 @@ def test_preview_as_json_holds_the_parts_of_each_channel(
             assert text in as_text
     assert main(["preview", type, "--output", "json", "--channel", "st"]) == 0
     assert json.loads(capsys.readouterr().out) == {"st": rendered["st"]}
+
+
+@pytest.mark.parametrize(("script", "code"), [("schedule", 1), ("unschedule", 0)])
+def test_a_failed_script_of_pg_cron_is_exit_code_1(
+    database: TestDatabase, script: str, code: int
+) -> None:
+    """psql's own code for it is 3."""
+    database.connection.execute("delete from scooters_ops.configs")
+    finished = subprocess.run(
+        command(script),
+        env=database.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert finished.returncode == code, finished.stderr
+    assert ("no config is in force" in finished.stderr) == (code == 1)

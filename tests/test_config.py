@@ -367,7 +367,7 @@ def test_a_warning_is_given_if_no_last_route_matches_everything(
     routes: list[dict[str, Any]], missed: str
 ) -> None:
     (warning,) = warned(*routes)
-    assert warning.startswith(f"routes: no last one matches every {missed}: ")
+    assert warning.startswith(f"routes: no route matches every {missed}: ")
 
 
 @pytest.mark.parametrize(
@@ -587,7 +587,7 @@ def test_the_command_prints_warnings_and_continues(
     assert output in (f"{file}: good\n", f"{file}: in force as config 2\n")
     first, second = errors.splitlines()
     assert first.startswith("notifier: warning: routes[1]: never reached")
-    assert second.startswith("notifier: warning: routes: no last one matches every")
+    assert second.startswith("notifier: warning: routes: no route matches every")
 
 
 def test_the_command_mentions_a_changed_schedule(command: Any, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""make migrate: as often as you like, from as many shells as you like, and nothing half done."""
+"""make migrate: repeated, concurrent and interrupted, and on servers with unusual settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AGAIN = "migrated: nothing to apply; sql/ installed\n" + STAYS
 
 @dataclass(frozen=True)
 class Scratch:
-    """A database of the test's own."""
+    """A database of one test."""
 
     cluster: Postgres
     name: str
@@ -56,8 +56,7 @@ class Scratch:
             connection.execute(query)
 
     def contents(self) -> str:
-        """All that pg_dump can tell of the database, but for what differs from dump to dump and
-        for yoyo's own diary."""
+        """The output of pg_dump without yoyo's log and lines that differ between dumps."""
         dump = subprocess.run(
             [
                 self.cluster.programs / "pg_dump",
@@ -86,7 +85,7 @@ def scratch(cluster: Postgres, template: str, options: str = "") -> Iterator[Scr
 
 @pytest.fixture
 def empty(cluster: Postgres) -> Iterator[Scratch]:
-    """A database in which nothing has been migrated yet."""
+    """A database before its first migration."""
     with scratch(cluster, "template0") as database:
         yield database
 
@@ -100,7 +99,7 @@ def migrated(cluster: Postgres) -> Iterator[Scratch]:
 
 @pytest.fixture
 def other_version(tmp_path: Path) -> Path:
-    """A copy of the project, to be changed: another version of it."""
+    """A copy of the project for a test to change."""
     copy = tmp_path / "other_version"
     for part in ("notifier", "sql", "migrations", "templates"):
         shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -153,12 +152,12 @@ def test_migrating_from_three_shells_at_once_applies_each_migration_once(
         )
         for _ in range(3)
     ]
-    said = [shell.communicate(timeout=PATIENCE_SECONDS) for shell in shells]
+    outputs = [shell.communicate(timeout=PATIENCE_SECONDS) for shell in shells]
     assert [shell.returncode for shell in shells] == [0, 0, 0]
-    migrated = sorted(out.splitlines()[0] + "\n" for out, _ in said)
+    migrated = sorted(out.splitlines()[0] + "\n" for out, _ in outputs)
     assert migrated == [FIRST.splitlines(keepends=True)[0], *[AGAIN.removesuffix(STAYS)] * 2]
-    assert all("config 1" in out.splitlines()[1] for out, _ in said)
-    assert all(not err or "waits for its turn: pid" in err for _, err in said)
+    assert all("config 1" in out.splitlines()[1] for out, _ in outputs)
+    assert all(not err or "waits for its turn: pid" in err for _, err in outputs)
     assert empty.rows("select migration_id from scooters_ops._yoyo_migration") == [
         (name,) for name in known_migrations()
     ]
@@ -169,7 +168,7 @@ def test_a_lock_that_a_killed_migration_left_is_broken(migrated: Scratch) -> Non
     assert migrate(migrated).returncode == 0
 
 
-def test_the_owner_of_a_database_who_is_no_superuser_can_migrate_it(
+def test_the_owner_of_a_database_can_migrate_it_without_being_a_superuser(
     cluster: Postgres, empty: Scratch
 ) -> None:
     empty.execute("create role dba_of_this_test login")
@@ -240,7 +239,7 @@ UNUSUAL = {
 }
 
 
-def test_no_setting_of_a_database_changes_what_is_made(
+def test_the_settings_of_a_database_do_not_change_the_result(
     empty: Scratch, cluster: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty.execute("create schema hostile")
@@ -258,7 +257,7 @@ def test_no_setting_of_a_database_changes_what_is_made(
     with scratch(cluster, "template0") as usual:
         monkeypatch.setenv("DATABASE_URL", cluster.conninfo(usual.name))
         migrations.migrate()
-        yoyo = r"(\t00\d\d_|\n\d\t20).*"  # its rows tell when and by whom
+        yoyo = r"(\t00\d\d_|\n\d\t20).*"  # its rows hold times and user names
         assert re.sub(yoyo, "", empty.contents()) == re.sub(yoyo, "", usual.contents())
 
 
@@ -280,7 +279,7 @@ def test_an_encoding_that_cannot_be_converted_is_refused(cluster: Postgres, enco
 
 
 @pytest.mark.parametrize(("encoding", "name"), [("WIN1251", "Хорошо"), ("LATIN1", "Zoë")])
-def test_an_encoding_of_fewer_letters_holds_those_letters(
+def test_a_database_with_a_single_byte_encoding_stores_the_letters_of_that_encoding(
     cluster: Postgres, monkeypatch: pytest.MonkeyPatch, encoding: str, name: str
 ) -> None:
     with scratch(cluster, "template0", f"encoding '{encoding}' locale 'C'") as database:
@@ -326,7 +325,7 @@ def assert_analysts_views_work(database: Scratch) -> None:
     assert database.rows("select * from analysts.timeouts_per_courier") in ([], [("c1", 1)])
 
 
-def test_an_analysts_own_views_survive_a_migrate(migrated: Scratch) -> None:
+def test_an_analysts_own_views_survive_migrating_again(migrated: Scratch) -> None:
     migrated.execute(ANALYSTS_VIEWS)
     contents = migrated.contents()
     assert migrate(migrated).returncode == 0
@@ -336,7 +335,7 @@ def test_an_analysts_own_views_survive_a_migrate(migrated: Scratch) -> None:
 
 def replace_in(path: Path, old: str, new: str) -> None:
     text = path.read_text("utf-8")
-    assert text.count(old) == 1, f"{path}: {old!r} stands {text.count(old)} times"
+    assert text.count(old) == 1, f"{path}: {old!r} occurs {text.count(old)} times"
     path.write_text(text.replace(old, new), "utf-8")
 
 
@@ -369,7 +368,7 @@ def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
     assert migrated.rows("select count(*) from scooters_ops.mission_intervals_at(now())") == [(1,)]
 
 
-def test_a_database_that_a_newer_version_migrated_is_refused_and_not_touched(
+def test_a_database_that_a_newer_version_migrated_is_refused_and_unchanged(
     migrated: Scratch,
 ) -> None:
     migrated.execute(
@@ -403,9 +402,7 @@ def test_a_database_that_lacks_a_migration_is_refused_by_the_notifier(
 # --- What goes wrong ----------------------------------------------------------------------------
 
 
-def test_a_broken_migration_leaves_the_state_before_it(
-    migrated: Scratch, other_version: Path
-) -> None:
+def test_a_broken_migration_is_rolled_back(migrated: Scratch, other_version: Path) -> None:
     migrations = other_version / "migrations"
     (migrations / "9000_good.sql").write_text("create table scooters_ops.good (id int);\n")
     (migrations / "9001_broken.sql").write_text(
@@ -433,7 +430,7 @@ def test_a_broken_migration_leaves_the_state_before_it(
     assert mended.stdout == "migrated: 9001_broken, 9002_unreached; sql/ installed\n" + STAYS
 
 
-def test_a_crash_before_a_migration_is_noted_undoes_it(
+def test_a_crash_before_a_migration_is_recorded_rolls_it_back(
     empty: Scratch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash(*_: object, **__: object) -> None:
@@ -449,7 +446,7 @@ def test_a_crash_before_a_migration_is_noted_undoes_it(
     assert migrations.migrate()[0] == "0001_tables"
 
 
-def test_a_broken_file_of_sql_leaves_all_of_it_as_it_was(
+def test_a_broken_file_in_sql_leaves_the_database_unchanged(
     migrated: Scratch, other_version: Path
 ) -> None:
     contents = migrated.contents()
@@ -525,7 +522,7 @@ def test_migrating_starts_no_other_program(empty: Scratch, tmp_path: Path) -> No
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
 
 
-def test_the_table_of_contents_names_every_file_once() -> None:
+def test_install_sql_lists_every_file_once() -> None:
     named = re.findall(r"^\\ir (\S+)$", (ROOT / "sql/install.sql").read_text("utf-8"), re.MULTILINE)
     files = (ROOT / "sql").rglob("*.sql")
     assert sorted(named) == sorted(

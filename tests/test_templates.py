@@ -1,4 +1,4 @@
-"""The messages that people on duty read: complete, in their language, safe whatever the facts."""
+"""The messages to people on duty: complete, in their language, and safe whatever the facts are."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from notifier.channels import CHANNELS
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, clock, duration, number
-from notifier.notification_types import NOTIFICATION_TYPES, SAMPLE_FACTS
+from notifier.notification_types import NOTIFICATION_TYPES, SAMPLE_FACTS, TIMEOUT_TYPES
 from notifier.templates import Renderer, TemplateError, code, one_line
 from notifier.text import STEERING
 from notifier.text import one_line as as_shown
@@ -25,17 +25,16 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 MOSCOW = ZoneInfo("Europe/Moscow")
 TELEGRAM = CHANNELS["telegram"]
 TRACKER = CHANNELS["st"]
-TIMEOUTS = ("timeout_in_point", "timeout_between_points")
 RENDERERS = {locale: Renderer(TEMPLATES, locale, MOSCOW) for locale in LOCALES}
 
 every_locale = pytest.mark.parametrize("locale", LOCALES)
 every_type = pytest.mark.parametrize("type", NOTIFICATION_TYPES)
-every_timeout = pytest.mark.parametrize("type", TIMEOUTS)
+every_timeout = pytest.mark.parametrize("type", TIMEOUT_TYPES)
 every_channel = pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
 
 
 def texts(locale: str, type: str, /, **changed: object) -> dict[str, str]:
-    """What every channel says of the sample with some facts changed: `<channel>.<part>` -> text."""
+    """All texts for the sample facts with some changed, as `<channel>.<part>` -> text."""
     facts = {**SAMPLE_FACTS[type], **changed}
     return {
         f"{channel.name}.{part}": text
@@ -45,12 +44,12 @@ def texts(locale: str, type: str, /, **changed: object) -> dict[str, str]:
 
 
 def telegram(locale: str, type: str, /, **changed: object) -> str:
-    """What the reader of the Telegram message sees."""
+    """The Telegram message as its reader sees it."""
     return read_as_telegram(texts(locale, type, **changed)["telegram.text"])
 
 
 def read_as_telegram(html: str) -> str:
-    """The text that Telegram shows for this HTML; fails where Telegram would refuse or distort it.
+    """The text that Telegram shows for this HTML; fails if Telegram would refuse or distort it.
 
     Written from Telegram's rules, not from ours: known tags, properly nested; no bare `<`, `>` or
     `&`; only four named entities and the numeric ones; 4,096 characters, already before parsing.
@@ -87,7 +86,7 @@ def failure(renderer: Renderer, **changed: object) -> str:
     return caught.value.reason
 
 
-# What the messages say
+# --- What the messages say ------------------------------------------------------------------------
 
 
 @every_type
@@ -153,7 +152,7 @@ def test_messages_and_descriptions_end_with_the_token(locale: str, type: str) ->
         ),
     ],
 )
-def test_a_timeout_says_since_when_how_long_how_much_over_and_over_what(
+def test_a_timeout_states_its_start_its_length_and_by_how_much_it_exceeds_which_limit(
     locale: str, type: str, said: list[str], over: str
 ) -> None:
     rendered = texts(locale, type)
@@ -168,7 +167,7 @@ def test_a_timeout_says_since_when_how_long_how_much_over_and_over_what(
     [("en", "still", "already ended"), ("ru", "всё ещё", "уже закончилось")],
 )
 @every_timeout
-def test_a_timeout_says_whether_it_still_goes_on(
+def test_a_timeout_says_whether_it_is_still_open(
     type: str, locale: str, going_on: str, ended: str
 ) -> None:
     end = SAMPLE_FACTS[type]["started_at"] + SAMPLE_FACTS[type]["elapsed"]
@@ -188,13 +187,13 @@ def test_a_timeout_says_whether_it_still_goes_on(
         ("ru", "20 мин (минимум; план 8 мин × 1,5 меньше)"),
     ],
 )
-def test_a_limit_that_is_the_minimum_says_so(locale: str, said: str) -> None:
+def test_a_limit_that_is_the_minimum_is_called_the_minimum(locale: str, said: str) -> None:
     rendered = texts(locale, "timeout_in_point", limit=timedelta(minutes=20))
     assert said in rendered["telegram.text"]
     assert said in rendered["st.description"]
 
 
-def test_a_limit_rounded_elsewhere_is_still_planned_time_by_factor() -> None:
+def test_a_limit_that_was_rounded_is_still_explained_by_eta_and_factor() -> None:
     changed = {"eta": timedelta(seconds=100), "factor": 1.1, "limit": timedelta(seconds=109.999999)}
     assert "1 min 50 s (planned 1 min 40 s × 1.1)" in telegram("en", "timeout_in_point", **changed)
 
@@ -206,7 +205,7 @@ def test_a_limit_rounded_elsewhere_is_still_planned_time_by_factor() -> None:
         ("ru", "Пропущена в 14:05 24 ноября UTC+3", "тип неизвестен"),
     ],
 )
-def test_a_skipped_job_says_which_of_what_type_and_when(
+def test_a_skipped_job_message_names_the_job_its_type_and_the_time(
     locale: str, skipped: str, unknown: str
 ) -> None:
     for name, text in texts(locale, "job_skipped").items():
@@ -223,7 +222,7 @@ def test_a_skipped_job_says_which_of_what_type_and_when(
 @pytest.mark.parametrize(
     ("locale", "said"), [("en", "no longer in the plan"), ("ru", "не в плане")]
 )
-def test_a_point_that_left_the_plan_is_said_to_have_left_it(
+def test_a_point_that_was_removed_from_the_plan_is_described_so(
     type: str, locale: str, said: str
 ) -> None:
     for text in texts(locale, type, point_position=None).values():
@@ -241,7 +240,7 @@ def test_a_point_that_left_the_plan_is_said_to_have_left_it(
         {"performer_name": "", "city": " ", "zone": "\n"},
     ],
 )
-def test_without_attributes_the_courier_is_the_id_alone(
+def test_without_attributes_the_courier_is_shown_by_id_alone(
     type: str, locale: str, attributes: dict[str, Any]
 ) -> None:
     message = telegram(locale, type, attributes=attributes)
@@ -250,13 +249,13 @@ def test_without_attributes_the_courier_is_the_id_alone(
         assert "None" not in text
 
 
-def test_attributes_that_are_no_text_are_printed_as_in_json() -> None:
+def test_attributes_that_are_not_text_are_printed_as_json() -> None:
     attributes = {"performer_name": {"first": "Иван"}, "city": 77, "zone": ["a", "b"]}
     message = telegram("en", "job_skipped", attributes=attributes)
     assert 'Courier: {"first": "Иван"} (c-317), 77, zone ["a", "b"]' in message
 
 
-# How durations and times are written
+# --- Durations, times and numbers -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -276,13 +275,13 @@ def test_attributes_that_are_no_text_are_printed_as_in_json() -> None:
         (-7, "<1 s", "<1 с"),
     ],
 )
-def test_a_duration_reads_as_people_say_it(seconds: float, english: str, russian: str) -> None:
+def test_a_duration_has_its_two_largest_units(seconds: float, english: str, russian: str) -> None:
     assert duration(timedelta(seconds=seconds), locale=LOCALES["en"]) == english
     assert duration(timedelta(seconds=seconds), locale=LOCALES["ru"]) == russian
 
 
 @given(st.timedeltas())
-def test_no_duration_is_negative_or_zero_or_of_more_than_two_units(value: timedelta) -> None:
+def test_a_duration_is_positive_and_has_at_most_two_units(value: timedelta) -> None:
     text = duration(value, locale=LOCALES["en"])
     assert re.fullmatch(r"<1 s|[1-9]\d* (d|h|min|s)( [1-9]\d? (h|min|s))?", text)
 
@@ -298,8 +297,8 @@ def test_no_duration_is_negative_or_zero_or_of_more_than_two_units(value: timede
     ],
 )
 def test_a_time_is_written_in_the_configured_zone_with_its_offset(zone: tzinfo, said: str) -> None:
-    moment = datetime.fromisoformat("2026-12-31T22:30:00+00:00")
-    assert clock(moment, locale=LOCALES["en"], time_zone=zone) == said
+    time = datetime.fromisoformat("2026-12-31T22:30:00+00:00")
+    assert clock(time, locale=LOCALES["en"], time_zone=zone) == said
 
 
 @pytest.mark.parametrize(
@@ -310,14 +309,14 @@ def test_a_time_is_written_in_the_configured_zone_with_its_offset(zone: tzinfo, 
         ("2025-11-24T14:05:00+03:00", "2026-11-24T14:18:00+03:00", "14:18 24 ноября UTC+3"),
     ],
 )
-def test_a_second_time_repeats_the_date_only_where_it_differs(
+def test_a_second_time_repeats_the_date_only_if_it_differs(
     first: str, second: str, said: str
 ) -> None:
     start, end = datetime.fromisoformat(first), datetime.fromisoformat(second)
     assert clock(end, after=start, locale=LOCALES["ru"], time_zone=MOSCOW) == said
 
 
-def test_a_second_time_repeats_the_offset_when_the_clocks_were_changed_between() -> None:
+def test_a_second_time_repeats_the_offset_if_the_clocks_changed_in_between() -> None:
     start, end = (datetime.fromisoformat(f"2026-10-25T0{hour}:30:00+00:00") for hour in (0, 1))
     berlin = ZoneInfo("Europe/Berlin")
     assert clock(start, locale=LOCALES["en"], time_zone=berlin) == "02:30 25 Oct UTC+2"
@@ -338,7 +337,7 @@ def test_numbers_have_the_decimal_point_of_the_locale() -> None:
     assert number(1.5, locale=LOCALES["en"]) == "1.5"
 
 
-# What comes from outside
+# --- Texts from other systems ---------------------------------------------------------------------
 
 
 @given(st.text())
@@ -355,7 +354,7 @@ def test_no_name_breaks_a_telegram_message(name: str) -> None:
 
 @every_type
 @every_locale
-def test_no_fact_brings_a_control_character_or_an_override_into_a_message(
+def test_no_control_or_direction_character_of_a_fact_reaches_a_message(
     locale: str, type: str
 ) -> None:
     hostile = "\x1b[31m\x07red\x9b2J\u202egnp.exe\u2066\u200b\ufeff\ud800\x7f"
@@ -366,7 +365,7 @@ def test_no_fact_brings_a_control_character_or_an_override_into_a_message(
         assert not STEERING.search(text.replace("\n", ""))
 
 
-def test_letters_of_every_script_and_joined_emoji_stay_as_they_are() -> None:
+def test_letters_of_every_script_and_joined_emoji_are_unchanged() -> None:
     for name in ("Зоя Ёлкина", "علی\u200cرضا", "👩\u200d👧", "José", "東京", "a\u00adb"):
         assert as_shown(name) == name
 
@@ -374,7 +373,7 @@ def test_letters_of_every_script_and_joined_emoji_stay_as_they_are() -> None:
 @pytest.mark.parametrize("piece", ["x", "&", "'", '"', "<b>", "</code>", "\n", "🛵", "&lt;"])
 @every_type
 @every_locale
-def test_a_message_stays_in_bounds_when_every_fact_is_huge(
+def test_a_message_stays_within_the_channels_limits_if_every_fact_is_huge(
     locale: str, type: str, piece: str
 ) -> None:
     huge = "a" + piece * 20_000
@@ -396,7 +395,7 @@ def test_a_long_value_is_cut_with_an_ellipsis_between_characters() -> None:
 
 @every_type
 @every_locale
-def test_markup_from_outside_is_shown_as_it_is(locale: str, type: str) -> None:
+def test_markup_from_other_systems_is_shown_literally(locale: str, type: str) -> None:
     name = """<a href="tg://user?id=1">O'Neil & co</a>"""
     changed: dict[str, object] = {
         "attributes": {"performer_name": name},
@@ -412,7 +411,7 @@ def test_markup_from_outside_is_shown_as_it_is(locale: str, type: str) -> None:
 
 
 @given(st.text())
-def test_no_value_gets_out_of_the_code_it_stands_in_in_a_description(name: str) -> None:
+def test_no_value_ends_its_inline_code_in_a_description(name: str) -> None:
     description = texts(
         "en", "job_skipped", attributes={"performer_name": name, "city": name}, point_id=f"p{name}"
     )["st.description"]
@@ -423,7 +422,7 @@ def test_no_value_gets_out_of_the_code_it_stands_in_in_a_description(name: str) 
         assert re.fullmatch(r"[A-Za-z0-9:+() .-]*", outside)
 
 
-def test_code_cannot_be_ended_from_inside() -> None:
+def test_inline_code_cannot_be_ended_from_inside() -> None:
     assert code("``](x) `") == "`''](x) '`"
 
 
@@ -435,14 +434,14 @@ def test_a_subject_is_one_line_of_bounded_length(text: str) -> None:
     assert line.endswith("…")
 
 
-def test_escaping_is_for_the_parts_that_are_html_and_for_no_others() -> None:
+def test_only_html_parts_are_escaped() -> None:
     rendered = texts("en", "job_skipped", attributes={"performer_name": "<i>&"})
     assert "&lt;i&gt;&amp; (c-317)" in rendered["telegram.text"]
     assert "<i>& (c-317)" in rendered["st.summary"]
     assert "<i>& (c-317)" in rendered["st.description"]
 
 
-# What goes wrong
+# --- Errors ---------------------------------------------------------------------------------------
 
 
 @every_channel
@@ -451,8 +450,8 @@ def test_escaping_is_for_the_parts_that_are_html_and_for_no_others() -> None:
 def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
     locale: str, type: str, channel: type[Channel]
 ) -> None:
-    unspoken = {"type"} if SAMPLE_FACTS[type]["job_id"] else {"type", "job_id"}
-    for name in set(SAMPLE_FACTS[type]) - unspoken:
+    unused = {"type"} if SAMPLE_FACTS[type]["job_id"] else {"type", "job_id"}
+    for name in set(SAMPLE_FACTS[type]) - unused:
         rest = {key: value for key, value in SAMPLE_FACTS[type].items() if key != name}
         with pytest.raises(TemplateError) as caught:
             RENDERERS[locale].render(type, channel, rest)
@@ -494,48 +493,48 @@ def test_a_failure_inside_a_macro_names_both_files() -> None:
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "line 1: RecursionError: "),
     ],
 )
-def test_whatever_is_wrong_in_a_template_is_one_kind_of_error_that_names_the_place(
+def test_every_problem_in_a_template_is_a_template_error_that_names_the_place(
     tmp_path: Path, template: str, reason: str
 ) -> None:
     expected = f"template en/job_skipped/telegram.text.j2: {reason}"
     assert failure(one_template(tmp_path, template)).startswith(expected)
 
 
-def test_facts_of_a_wrong_kind_fail_like_everything_else(tmp_path: Path) -> None:
+def test_facts_of_the_wrong_type_are_a_template_error(tmp_path: Path) -> None:
     renderer = one_template(tmp_path, "{{ token }}")
     assert "AttributeError" in failure(renderer, attributes=None)
     assert "ValueError" in failure(renderer, token=[10**5000])
 
 
-def test_a_template_that_is_not_utf8_fails_like_everything_else(tmp_path: Path) -> None:
+def test_a_template_that_is_not_utf8_is_a_template_error(tmp_path: Path) -> None:
     renderer = one_template(tmp_path, "")
     (tmp_path / "en/job_skipped/telegram.text.j2").write_bytes(b"\xff")
     assert "UnicodeDecodeError" in failure(renderer)
 
 
 @pytest.mark.parametrize("type", ["teleported", "../ru/job_skipped"])
-def test_an_unknown_type_is_a_template_that_does_not_exist(type: str) -> None:
+def test_an_unknown_type_is_reported_as_a_missing_template(type: str) -> None:
     with pytest.raises(TemplateError, match=rf"there is no template en/{re.escape(type)}/telegram"):
         RENDERERS["en"].render(type, TELEGRAM, SAMPLE_FACTS["job_skipped"])
 
 
 @pytest.mark.parametrize("locale", ["de", "", "..", "EN"])
-def test_an_unknown_locale_is_refused_with_the_known_ones(locale: str) -> None:
+def test_the_error_for_an_unknown_locale_lists_the_known_ones(locale: str) -> None:
     with pytest.raises(TemplateError) as caught:
         Renderer(TEMPLATES, locale, MOSCOW)
     assert caught.value.reason == f"unknown locale {locale!r}; known: en, ru"
 
 
-# The set of files
+# --- The template files ---------------------------------------------------------------------------
 
 
 def files() -> Iterator[str]:
-    """Of the messages; the board's are apart."""
+    """The paths of the message templates."""
     paths = (p.relative_to(TEMPLATES) for p in TEMPLATES.rglob("*") if p.is_file())
     return (path.as_posix() for path in paths if path.parts[0] != "board")
 
 
-def test_every_template_exists_and_no_other_file_lies_among_them() -> None:
+def test_every_template_exists_and_there_is_no_other_file() -> None:
     expected = {
         f"{locale}/{type}/{channel.name}.{part}.j2"
         for locale in LOCALES
@@ -556,9 +555,9 @@ def test_missing_templates_are_listed_by_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(path for path in files() if path.startswith("en/")))
-def test_every_locale_says_the_same_facts(path: str) -> None:
+def test_every_locale_uses_the_same_facts(path: str) -> None:
     def names(source: str) -> set[str]:
-        """Facts, filters, macros and attributes that the template speaks of, in any branch."""
+        """The facts, filters, macros and attributes that the template uses, in any branch."""
         words = {word for _, kind, word in jinja2.Environment().lex(source) if kind == "name"}
         return words | set(re.findall(r'attributes\.get\("(\w+)"\)', source))
 
@@ -580,7 +579,7 @@ def test_every_macro_is_used(locale: str) -> None:
     assert used == defined
 
 
-def test_after_preloading_no_rendering_reads_a_file_that_has_not_changed(
+def test_after_preloading_rendering_reads_no_unchanged_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     renderer = Renderer(TEMPLATES, "en", MOSCOW)
@@ -595,7 +594,7 @@ def test_after_preloading_no_rendering_reads_a_file_that_has_not_changed(
             assert renderer.render(type, channel, facts)
 
 
-def test_preloading_passes_over_a_broken_template(tmp_path: Path) -> None:
+def test_preloading_skips_a_broken_template(tmp_path: Path) -> None:
     folder = tmp_path / "en" / "job_skipped"
     folder.mkdir(parents=True)
     (folder / "telegram.text.j2").write_text("{{")

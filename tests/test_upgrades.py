@@ -1,4 +1,4 @@
-"""An upgrade beside everybody who works: none waits for long, none is ended, nothing is lost."""
+"""Upgrades while everyone keeps working: nobody waits long, no session ends, nothing is lost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ours(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> TestDatabas
 
 @pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """sql/ of another version, which migrate() installs."""
+    """A copy of sql/ for a test to change, which migrate() installs."""
     sql = tmp_path / "sql"
     shutil.copytree(ROOT / "sql", sql)
     monkeypatch.setattr(migrations, "INSTALL", sql / "install.sql")
@@ -57,7 +57,7 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 def change_view(sql: Path, name: str) -> None:
-    """A column more, at its end."""
+    """Appends a column to a view."""
     (file,) = sql.rglob(f"{name}.sql")
     text = file.read_text("utf-8")
     head, body = text.split(" as\n", 1)
@@ -78,7 +78,7 @@ def is_changed(database: TestDatabase, view: str) -> bool:
 
 
 def schema_of(database: TestDatabase) -> str:
-    """All that pg_dump tells of the database but rows."""
+    """The output of pg_dump without rows."""
     dump = subprocess.run(
         [database.cluster.programs / "pg_dump", "--schema-only"],
         env=database.environment,
@@ -89,15 +89,15 @@ def schema_of(database: TestDatabase) -> str:
     return "\n".join(line for line in dump.splitlines() if "restrict " not in line)
 
 
-# --- What has not changed is left alone -----------------------------------------------------------
+# --- Unchanged objects ----------------------------------------------------------------------------
 
 
 def test_a_second_migrate_locks_nobody_out(
     ours: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exclusive mode lets only those through who read. Indexes cannot be locked by hand."""
+    """An exclusive lock admits only readers. Indexes cannot be locked explicitly."""
     locked: list[Any] = []
-    done: list[str] = []
+    executed: list[str] = []
     do_deferred, do_or_defer = Installation._execute_deferred, Installation._execute_or_defer
 
     def spy(self: Installation) -> None:
@@ -112,7 +112,7 @@ def test_a_second_migrate_locks_nobody_out(
         )
 
     def note(self: Installation, statement: Statement) -> None:
-        done.append(statement.words)
+        executed.append(statement.words)
         do_or_defer(self, statement)
 
     monkeypatch.setattr(Installation, "_execute_deferred", spy)
@@ -120,17 +120,17 @@ def test_a_second_migrate_locks_nobody_out(
     relations = ours.values(
         "select oid::regclass::text from pg_class"
         " where relnamespace = 'scooters_ops'::regnamespace and relkind in ('r', 'v', 'p')"
-        " and relname <> 'migrate_turn'"  # that of make migrate itself
+        " and relname <> 'migrate_turn'"  # make migrate itself locks it
     )
     with psycopg.connect(ours.conninfo) as holder:
         holder.execute(f"lock table {', '.join(relations)} in exclusive mode")
         assert migrations.migrate(patience_seconds=0) == []
     assert locked == []
     cheap = r"comment on (type|function|procedure) |grant |revoke |do "
-    assert [words for words in done if not re.match(cheap, words)] == []
+    assert [words for words in executed if not re.match(cheap, words)] == []
 
 
-def test_what_somebody_changed_or_dropped_is_made_again(ours: TestDatabase) -> None:
+def test_objects_that_somebody_changed_or_dropped_are_restored(ours: TestDatabase) -> None:
     before = schema_of(ours)
     ours.connection.execute(
         """
@@ -160,8 +160,8 @@ def test_what_somebody_changed_or_dropped_is_made_again(ours: TestDatabase) -> N
     assert sorted(schema_of(ours).splitlines()) == sorted(before.splitlines())
 
 
-def test_a_trigger_that_was_made_to_fire_always_stays_so(ours: TestDatabase) -> None:
-    """For rows that a subscription brings."""
+def test_a_trigger_that_was_set_to_fire_always_stays_so(ours: TestDatabase) -> None:
+    """A subscriber of logical replication needs it."""
     ours.connection.execute(
         "alter table scooters_ops.missions_history enable always trigger wake_for_inserted_history"
     )
@@ -180,10 +180,10 @@ def test_psql_installs_the_same(ours: TestDatabase) -> None:
     assert schema_of(ours) == before
 
 
-def test_a_view_that_reads_all_columns_of_one_that_gains_a_column_gains_it_as_well(
+def test_a_view_that_selects_all_columns_gains_the_column_that_its_source_gains(
     ours: TestDatabase, next_version: Path
 ) -> None:
-    """Its own text is as it was, and so are the texts of those between."""
+    """Neither its own text nor the texts of the views in between change."""
     files = {
         "first": "select mission_id from scooters_ops.missions",
         "second": "select * from scooters_ops.first",
@@ -220,7 +220,7 @@ def test_a_view_that_reads_all_columns_of_one_that_gains_a_column_gains_it_as_we
     ]
 
 
-def test_a_function_with_a_new_parameter_of_a_new_view_is_made_after_it(
+def test_a_function_that_reads_a_new_column_is_created_after_the_view_gains_it(
     ours: TestDatabase, next_version: Path
 ) -> None:
     change_view(next_version, "mission_timeouts")
@@ -334,18 +334,18 @@ def test_a_script_is_split_where_its_statements_end() -> None:
     ]
 
 
-def test_every_statement_of_sql_is_one_that_is_known_to_lock_nobody_out_or_is_compared() -> None:
-    """What is of another kind would lock at every make migrate."""
+def test_every_statement_of_sql_locks_nobody_out_or_is_skipped_if_nothing_changed() -> None:
+    """Any other statement would take its locks at every make migrate."""
     for statement in statements(ROOT / "sql/install.sql"):
         words = statement.words
         assert LOCKS_NOBODY_OUT.match(words) or TRIGGER.match(words), words
 
 
-# --- What must lock -------------------------------------------------------------------------------
+# --- Strong locks ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("in_between", ["view", "trigger", "migration"])
-def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
+def test_a_session_that_keeps_a_lock_is_named_and_nothing_changes(
     ours: TestDatabase,
     next_version: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -399,7 +399,7 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
         assert f"pid {analyst.info.backend_pid} (user postgres, ann's notebook," in message
         assert re.search(r"idle in transaction since 20\d\d-\d\d-\d\d \d\d:", message)
         assert re.search(r"holds \w+Lock on scooters_ops\.mission\w+", message)
-        assert "nothing of it was done" in message
+        assert "changed nothing" in message
         assert len(said) == 1
         assert "ann's notebook" in said[0]
         assert schema_of(ours) == before
@@ -408,7 +408,7 @@ def test_whoever_stays_in_the_way_is_named_and_nothing_is_done(
     assert is_changed(ours, "mission_timeouts")
 
 
-def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
+def test_autovacuum_gives_way_and_nobody_waits_meanwhile(
     ours: TestDatabase, next_version: Path
 ) -> None:
     edit(
@@ -433,7 +433,7 @@ def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
                 " and datname = current_database()"
             )
         )
-    finally:  # it comes again only after a minute
+    finally:  # its next run is a minute away
         ours.connection.execute("alter system reset autovacuum_naptime")
         ours.connection.execute("select pg_reload_conf()")
     with ours.connect() as writer:
@@ -450,7 +450,7 @@ def test_autovacuum_goes_away_and_nobody_waits_meanwhile(
     assert re.search(r"\(autovacuum worker, .*\) holds .* on scooters_ops\.missions", said[0])
 
 
-def test_whoever_holds_the_turn_is_named(ours: TestDatabase) -> None:
+def test_the_session_that_holds_the_turn_is_named(ours: TestDatabase) -> None:
     said: list[str] = []
     with psycopg.connect(ours.conninfo, autocommit=True, application_name="other") as holder:
         holder.execute("begin; lock table scooters_ops.migrate_turn in exclusive mode")
@@ -479,10 +479,10 @@ def test_an_attempt_ends_before_the_server_looks_for_deadlocks(ours: TestDatabas
     assert locks.milliseconds(0) == "1ms"
 
 
-# --- Beside everybody who works -------------------------------------------------------------------
+# --- While everyone keeps working -----------------------------------------------------------------
 
 
-def assert_all_that_is_due_arrives(database: TestDatabase, traffic: Traffic) -> None:
+def assert_everything_due_arrives(database: TestDatabase, traffic: Traffic) -> None:
     database.value("select scooters_ops.detect_timeouts()")
     while deliver(database.connection):
         pass
@@ -521,13 +521,13 @@ def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing
             analyst.execute("select * from public.late")
             assert migrations.migrate(say=commits)[-1] == known_migrations()[-1]
             analyst.execute("select * from public.late")
-        assert_all_that_is_due_arrives(database, traffic)
+        assert_everything_due_arrives(database, traffic)
 
 
-def test_until_the_new_sql_is_installed_notifiers_lease_by_the_function_that_was_there(
+def test_until_the_new_sql_is_installed_notifiers_use_the_old_lease_deliveries(
     cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The installation may wait for somebody, or give up."""
+    """The installation may have to wait, or give up."""
     lease = (
         "select recipient_id from scooters_ops.lease_deliveries("
         """'n1', '{"telegram": 1000, "st": 1000}', 60)"""
@@ -560,10 +560,10 @@ def test_until_the_new_sql_is_installed_notifiers_lease_by_the_function_that_was
         assert len(database.values(keyed)) == len(waiting)
 
 
-def test_changed_views_triggers_and_functions_take_effect_beside_everybody_who_works(
+def test_changed_views_triggers_and_functions_take_effect_while_everyone_keeps_working(
     ours: TestDatabase, next_version: Path, cluster: Postgres
 ) -> None:
-    """With a deadlock_timeout that is short: nobody is ended for a deadlock."""
+    """deadlock_timeout is short, so a deadlock would end a session."""
     fill(ours, cluster)
     for folder in ("detection", "delivery"):
         for file in (next_version / folder).glob("wake_*.sql"):
@@ -588,4 +588,4 @@ def test_changed_views_triggers_and_functions_take_effect_beside_everybody_who_w
         "select every(pg_get_triggerdef(oid) like '% WHEN (true) %') from pg_trigger"
         " where tgname like 'wake_%'"
     )
-    assert_all_that_is_due_arrives(ours, traffic)
+    assert_everything_due_arrives(ours, traffic)

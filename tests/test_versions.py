@@ -1,4 +1,4 @@
-"""Programs of this version beside a database that was upgraded to the next one meanwhile."""
+"""Programs of this version keep working after the database is upgraded to the next version."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def house(database: TestDatabase) -> Iterator[House]:
 
 
 def upgrade(database: TestDatabase) -> None:
-    """What the contract lets the next version do: a notification type, columns at the ends of
-    views and results, metrics and labels, a migration of its own."""
+    """Changes the database as the next version may: a new notification type, columns at the end of
+    views and results, new metrics and labels, a new migration."""
     own = database.connection
     own.execute("alter type scooters_ops.monitoring_notification_type add value 'started_late'")
     for view in VIEWS:
@@ -73,7 +73,7 @@ def upgrade(database: TestDatabase) -> None:
     )
 
 
-def notice_what_only_tomorrow_knows(database: TestDatabase) -> None:
+def insert_notification_of_unknown_type(database: TestDatabase) -> None:
     database.create_mission("m-new", 1)
     database.connection.execute(
         "insert into scooters_ops.monitoring_notifications"
@@ -84,7 +84,7 @@ def notice_what_only_tomorrow_knows(database: TestDatabase) -> None:
     )
 
 
-def missions_told_of(house: House) -> set[str]:
+def missions_reported(house: House) -> set[str]:
     return set(
         house.database.values(
             "select mission_id from scooters_ops.notification_deliveries where sended"
@@ -98,7 +98,7 @@ def assert_shows_all(serving: HttpProcess) -> None:
         assert page.status_code == 200, page.text
         return "started_late" in page.text
 
-    until(lambda: shows("/board"))  # an answer serves everybody for some seconds
+    until(lambda: shows("/board"))  # answers are cached for some seconds
     until(lambda: shows(url_of("board", "missions", "m-new")))
     until(lambda: shows("/board?type=started_late"))
     metrics = serving.client.get("/metrics").text
@@ -108,7 +108,7 @@ def assert_shows_all(serving: HttpProcess) -> None:
     assert 'scooters_ops_notifiers{shard="7",state="alive"} 5.0' in metrics
 
 
-def test_programs_go_on_beside_a_database_that_a_newer_version_migrated(house: House) -> None:
+def test_programs_keep_working_after_a_newer_version_migrated_the_database(house: House) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)
     database = house.database
     with http_user(database) as environment, http_process(environment, "run") as running:
@@ -116,25 +116,25 @@ def test_programs_go_on_beside_a_database_that_a_newer_version_migrated(house: H
         until(house.is_sent)
         assert running.client.get("/board").status_code == 200
         upgrade(database)
-        notice_what_only_tomorrow_knows(database)
+        insert_notification_of_unknown_type(database)
         house.database.create_mission("m-after", 1)
         assert running.skip("m-after", "p1", "j1").json() == {"skipped": True}
-        until(lambda: {"m-before", "m-after"} <= missions_told_of(house))
+        until(lambda: {"m-before", "m-after"} <= missions_reported(house))
         assert_shows_all(running)
         assert running.stop() == 0
     assert " bug " not in running.log
 
 
 def test_the_http_api_connects_to_a_database_that_a_newer_version_migrated(house: House) -> None:
-    """During an upgrade the mission service's events must not wait for this process's turn."""
+    """During an upgrade the mission service must not wait until this process is upgraded too."""
     database = house.database
     with http_user(database) as environment, http_process(environment) as serving:
         upgrade(database)
         end_sessions(database)
-        notice_what_only_tomorrow_knows(database)
+        insert_notification_of_unknown_type(database)
         assert serving.skip("m-new", "p1", "j1").json() == {"skipped": True}
         assert_shows_all(serving)
-        # What it lacks is another matter.
+        # A database that lacks a migration is refused.
         database.connection.execute("delete from scooters_ops._yoyo_migration")
         end_sessions(database)
         assert serving.skip("m-new", "p1", "j1").status_code == 503
@@ -144,7 +144,7 @@ def test_status_reads_a_newer_versions_views(house: House, monkeypatch: pytest.M
     house.configure(TELEGRAM)
     upgrade(house.database)
     house.skip()
-    notice_what_only_tomorrow_knows(house.database)
+    insert_notification_of_unknown_type(house.database)
     monkeypatch.setenv("DATABASE_URL", house.conninfo)
 
     async def read() -> Status:
@@ -161,7 +161,7 @@ def test_status_reads_a_newer_versions_views(house: House, monkeypatch: pytest.M
     assert json.dumps(report.document(found))
 
 
-def test_a_notifier_that_must_not_go_on_records_what_it_sent_says_why_and_ends_by_exit_code_2(
+def test_a_notifier_that_cannot_continue_records_what_it_sent_logs_why_and_exits_2(
     house: House,
 ) -> None:
     house.configure(TELEGRAM, notifier__poll_seconds=1)

@@ -1,4 +1,4 @@
-"""Databases as earlier versions left them, and everybody who works meanwhile."""
+"""Databases as earlier versions left them, and sessions that use them during an upgrade."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from notifier.migrate import migrations
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, until
 
-# The server itself ends whoever waits longer for a lock.
-PATIENCE = "500ms"
+# The server cancels a statement that waits longer than this for a lock.
+LOCK_TIMEOUT = "500ms"
 
 _numbers = count(1)
 
 
 @contextmanager
 def new_database(cluster: Postgres, options: str = "") -> Iterator[TestDatabase]:
-    """A database in which nothing is, created with these options."""
+    """An empty database, created with these options."""
     name = f"upgrade_{next(_numbers)}"
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         admin.execute(f"create database {name} template template0 {options}")
@@ -44,7 +44,7 @@ def new_database(cluster: Postgres, options: str = "") -> Iterator[TestDatabase]
 def migrate_to(
     database: TestDatabase, last: str, monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> None:
-    """Applies the migrations up to `last`, and nothing of sql/: that of their time is gone."""
+    """Applies the migrations up to `last`, without sql/: its version of that time is not here."""
     earlier = folder / f"migrations_to_{last}"
     earlier.mkdir()
     for name in known_migrations():
@@ -58,8 +58,8 @@ def migrate_to(
 
 
 def fill(database: TestDatabase, cluster: Postgres, missions: int = 300) -> None:
-    """Rows that every version had room for: missions under way, and of half of them a
-    notification that was sent to one of its recipients and waits for the other."""
+    """Inserts rows that fit every version: active missions, half of them with a notification that
+    was sent to one recipient and is pending for the other."""
     with psycopg.connect(cluster.conninfo(TEMPLATE), autocommit=True) as connection:
         row = connection.execute("select config from scooters_ops.config_in_force").fetchone()
     assert row is not None
@@ -124,8 +124,8 @@ def fill(database: TestDatabase, cluster: Postgres, missions: int = 300) -> None
 
 
 class Traffic:
-    """Everybody who works while a database is upgraded, each by the means that it offers at that
-    moment. The server itself ends whoever waits too long for a lock."""
+    """Sessions that write, detect, deliver and read while a database is upgraded, each with the
+    functions that the database has at that time. None may wait longer than LOCK_TIMEOUT."""
 
     def __init__(self, database: TestDatabase) -> None:
         self._database = database
@@ -137,7 +137,7 @@ class Traffic:
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
-        """Until the block ends, which each of them then has a turn after."""
+        """Runs the sessions until the block has ended and each of them has had one more turn."""
         for name, turn in {
             "writer": self._write,
             "other writer": self._write,
@@ -166,11 +166,11 @@ class Traffic:
     def _work(self, name: str, turn: Callable[[Any, str], None]) -> None:
         try:
             with self._database.connect() as connection:
-                connection.execute(f"set lock_timeout = '{PATIENCE}'")
+                connection.execute(f"set lock_timeout = '{LOCK_TIMEOUT}'")
                 while not self._end.wait(0.02):
                     turn(connection, f"{name.replace(' ', '-')}-{self.turns.get(name, 0)}")
                     self.turns[name] = self.turns.get(name, 0) + 1
-        except Exception as error:  # whatever it was must not be
+        except Exception as error:  # flowing() fails with it
             self.failures.append(f"{name}: {type(error).__name__}: {error}")
 
     def _write(self, connection: psycopg.Connection[Any], mission_id: str) -> None:
@@ -185,7 +185,7 @@ class Traffic:
                     (mission_id,),
                 )
                 connection.execute("select scooters_ops.skip_job(%s, 'p3', 'j1')", (mission_id,))
-            else:  # what that version's functions and triggers did
+            else:  # writes what that version's functions and triggers wrote
                 connection.execute(AS_EARLIER, {"mission_id": mission_id}, prepare=False)
         self.written.append(mission_id)
 
@@ -220,19 +220,19 @@ class Traffic:
 
 @contextmanager
 def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
-    """A transaction that has written a mission. It commits when the upgrade says, by what this
-    yields, that it waits: so others who write would wait behind the upgrade, if that stayed."""
+    """A transaction that has written a mission. It commits when the upgrade calls what this yields,
+    because it waits. Other writers would wait behind the upgrade if it kept waiting."""
     with psycopg.connect(database.conninfo) as connection:
         connection.execute(AS_EARLIER, {"mission_id": "slow"})
         pid = connection.info.backend_pid
-        said: list[str] = []
+        reported: list[str] = []
 
-        def commit(waits: str) -> None:
-            said.append(waits)
+        def commit(line: str) -> None:
+            reported.append(line)
             connection.commit()
 
         yield commit
-    assert any(f"pid {pid} " in waits for waits in said)
+    assert any(f"pid {pid} " in line for line in reported)
 
 
 AS_EARLIER = """
@@ -283,7 +283,7 @@ def _has(connection: psycopg.Connection[Any], function: str) -> bool:
 
 
 def deliver(connection: psycopg.Connection[Any]) -> int:
-    """One round of a notifier whose messages all arrive; returns how many it sent."""
+    """One round of a notifier all of whose messages are sent; returns their number."""
     connection.execute("select scooters_ops.plan_deliveries(1000)")
     cursor = connection.cursor(row_factory=scalar_row)
     leased = cursor.execute(

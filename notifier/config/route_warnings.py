@@ -9,14 +9,14 @@ from notifier.notification_types import JOB_TYPES, NOTIFICATION_TYPES
 
 
 def warnings(config: Config) -> list[str]:
-    """One line for the types of which a notification may match no route, and one, with its path,
+    """One line for the types whose notifications may match no route, and one line, with its path,
     for each route that never decides anything."""
     found = [*_unreachable(config.routes)]
     of_every = [_types(route) for route in config.routes if route.match.keys() <= {"type"}]
     if missed := set(NOTIFICATION_TYPES).difference(*of_every):
         found.append(
-            f"routes: no last one matches every {', '.join(sorted(missed))}: a notification that no"
-            " route matches reaches nobody and needs a person; end the routes with"
+            f"routes: no route matches every {', '.join(sorted(missed))}: a notification that"
+            " matches no route reaches nobody and needs a person; end the routes with"
             ' {"match": {}, "recipients": [...]}'
         )
     return found

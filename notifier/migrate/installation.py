@@ -102,8 +102,9 @@ class Installation:
         except psycopg.Error:  # it is broken, or it needs a deferred statement
             self._deferred.append(statement)
             return
-        # A new function may have been bound to a view that is about to be replaced.
-        if FUNCTION.match(statement.words) and self._reads_deferred_view(statement):
+        # The function may read, and the do block inspect, a view that is yet to be replaced.
+        inspects_views = statement.words.startswith("do ") and self._deferred_views
+        if inspects_views or self._reads_deferred_view(statement):
             self._deferred.append(statement)
 
     def _reads_deferred_view(self, statement: Statement) -> bool:

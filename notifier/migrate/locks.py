@@ -123,19 +123,19 @@ class Attempts:
                     return attempt()
             except (*NOT_GRANTED, NotInTime) as error:
                 if count == 1:
-                    self._say(f"{what} waits: {self._in_the_way(error)}")
+                    self._say(f"{what} waits: {self._blockers(error)}")
                 elapsed = time.monotonic() - began
                 if elapsed + pause > self._patience_seconds:
                     raise DatabaseUnusable(
-                        f"{what} gave up after {count} attempts in {elapsed:.0f} s, and nothing of"
-                        f" it was done: {self._in_the_way(error)}. Run it again when they have"
+                        f"{what} gave up after {count} attempts in {elapsed:.0f} s, and changed"
+                        f" nothing: {self._blockers(error)}. Run it again when they have"
                         " finished"
                     ) from None
-            self._ask_autovacuum_to_leave()
+            self._wait_for_autovacuum()
             time.sleep(pause)
         raise AssertionError("pauses() never ends")
 
-    def _ask_autovacuum_to_leave(self) -> None:
+    def _wait_for_autovacuum(self) -> None:
         """Waits for a weak lock on the tables that autovacuum holds.
 
         Autovacuum gives way to a session that has waited for deadlock_timeout. No attempt waits
@@ -153,7 +153,7 @@ class Attempts:
                         f"lock table only {holder.what} in share update exclusive mode"
                     )
 
-    def _in_the_way(self, error: Exception) -> str:
+    def _blockers(self, error: Exception) -> str:
         if self._holders:
             return "; ".join(str(holder) for holder in self._holders)
         return str(error).strip()
