@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from notifier.config import ROOT
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase, shared_database, until
+from tests.conftest import CONFIG, TestDatabase, shared_database, until
 
 SEED = int(os.environ.get("HYPOTHESIS_SEED", "20261124"))
 PRUNE = "call scooters_ops.prune_in_batches()"
@@ -342,6 +343,14 @@ def test_a_lost_horizon_loses_no_notification_and_is_restored_by_pruning(
     database.apply_config(detection__notify_within_seconds=None)
     assert detect(database) == 0
     assert database.value("select count(*) from scooters_ops.news_horizon") == 1
+
+
+def test_config_in_force_shows_every_retention_period(database: TestDatabase) -> None:
+    """Pruning reads them there. Only the scripts for pg_cron need cron_runs_seconds."""
+    (row,) = database.rows("select * from scooters_ops.config_in_force")
+    for key, seconds in CONFIG["retention"].items():
+        if key.endswith("_seconds") and key != "cron_runs_seconds":
+            assert row[key.replace("_seconds", "_kept")] == timedelta(seconds=seconds)
 
 
 def test_pruning_is_refused_within_a_transaction(database: TestDatabase) -> None:
