@@ -212,8 +212,8 @@ def test_an_impossible_time_zone_or_url_is_refused_by_both(
     assert problem.startswith(f"{written(path)}: ")
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"^{written(path)}: ") as error:
         database.value(APPLY, json.dumps(changed(path, value)))
-    for said in (problem, str(error.value)):
-        assert value not in said
+    for message in (problem, str(error.value)):
+        assert value not in message
 
 
 # --- A secret instead of its name -----------------------------------------------------------------
@@ -452,8 +452,8 @@ def command(
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli.main(arguments)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
 

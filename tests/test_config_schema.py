@@ -299,8 +299,8 @@ def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, A
     if refusal_of_database is None:
         assert parse(stored) == understood
         return
-    for said in (*problems, refusal_of_database.diag.message_primary or ""):
-        assert not STEERING.search(said)
+    for message in (*problems, refusal_of_database.diag.message_primary or ""):
+        assert not STEERING.search(message)
     # Text that is not JSON has no path.
     can_be_read = not problems[0].startswith(str(file)) and "cannot be stored" not in problems[0]
     if can_be_read and isinstance(refusal_of_database, psycopg.errors.InvalidParameterValue):

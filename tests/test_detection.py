@@ -364,11 +364,11 @@ def test_merged_events_wake_their_missions(database: TestDatabase) -> None:
     assert database.detect(11) == 0
     database.connection.execute(
         "merge into scooters_ops.missions_history as event"
-        " using (values ('m1'), ('m2')) as told (mission_id)"
-        " on event.mission_id = told.mission_id"
+        " using (values ('m1'), ('m2')) as source (mission_id)"
+        " on event.mission_id = source.mission_id"
         " when matched then update set occurred_at = %(zero)s"
         " when not matched then insert (mission_id, type, occurred_at)"
-        "     values (told.mission_id, 'mission_started', %(zero)s)",
+        "     values (source.mission_id, 'mission_started', %(zero)s)",
         {"zero": at(0)},
     )
     assert database.detect(16) == 2

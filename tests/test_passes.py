@@ -183,13 +183,13 @@ def test_a_pass_leaves_no_wakeup_if_nothing_can_become_overdue(database: TestDat
     database.create_mission("not_started")
     started(database, "ended")
     database.record("mission_completed", 5, mission_id="ended")
-    started(database, "told")
+    started(database, "reported")
     database.create_mission("at_the_last_point", points=1)
     database.record("mission_started", 0, mission_id="at_the_last_point")
     database.record("point_arrived", 1, "p1", "at_the_last_point")
     database.record("point_completed", 2, "p1", "at_the_last_point")
     database.detect(16)
-    assert database.tokens() == ["told_p1__timeout_between_points"]
+    assert database.tokens() == ["reported_p1__timeout_between_points"]
     assert wakeups(database) == []
 
 

@@ -150,7 +150,7 @@ def _is_unplanned(database: TestDatabase) -> None:
     )
 
 
-def _is_young(database: TestDatabase) -> None:
+def _is_recent(database: TestDatabase) -> None:
     grow_old(database, minutes=59)
 
 
@@ -176,12 +176,12 @@ def _has_not_ended(database: TestDatabase) -> None:
     )
 
 
-def _has_ended_in_the_plan_alone(database: TestDatabase) -> None:
+def _has_ended_only_by_its_status(database: TestDatabase) -> None:
     _has_not_ended(database)
     database.connection.execute("update scooters_ops.missions set status = 'completed'")
 
 
-def _ended_a_while_ago(database: TestDatabase) -> None:
+def _ended_too_recently(database: TestDatabase) -> None:
     database.connection.execute(
         "update scooters_ops.missions_history set occurred_at = now() - interval '59 min'"
         " where type = 'mission_completed'"
@@ -192,37 +192,37 @@ def _has_no_history(database: TestDatabase) -> None:
     database.connection.execute("truncate scooters_ops.missions_history")
 
 
-def _has_history_alone(database: TestDatabase) -> None:
+def _has_only_a_history(database: TestDatabase) -> None:
     _has_not_ended(database)
     database.connection.execute("delete from scooters_ops.missions")
 
 
 @pytest.mark.parametrize(
-    "but",
+    "reason",
     [
         _is_failed,
         _is_in_doubt,
         _is_waiting,
         _is_unplanned,
-        _is_young,
+        _is_recent,
         _is_reported_for_longer,
         _is_reported_forever,
         _is_kept_for_longer,
         _is_kept_forever,
         _has_not_ended,
-        _has_ended_in_the_plan_alone,
-        _ended_a_while_ago,
+        _has_ended_only_by_its_status,
+        _ended_too_recently,
         _has_no_history,
-        _has_history_alone,
+        _has_only_a_history,
     ],
 )
-def test_nothing_is_pruned_that(
-    database: TestDatabase, but: Callable[[TestDatabase], None]
+def test_a_notification_is_kept_if_it_or_its_mission(
+    database: TestDatabase, reason: Callable[[TestDatabase], None]
 ) -> None:
     late_courier(database)
     database.apply_config(**SHORT)
     before = database.tokens()
-    but(database)
+    reason(database)
     database.connection.execute(PRUNE)
     assert database.tokens() == before
 
@@ -281,7 +281,7 @@ def test_pruning_commits_each_batch_and_passes_over_what_must_stay(
     for number in range(1, 6):
         late_courier(database, f"m{number}", ended=-500 if number != 2 else -5)
     database.apply_config(**SHORT, retention__batch_size=2)
-    last_id, told = database.rows(
+    last_id, last_token = database.rows(
         "select notification_id, idempotency_token from scooters_ops.monitoring_notifications"
         " order by notification_id desc limit 1"
     )[0].values()
@@ -294,7 +294,7 @@ def test_pruning_commits_each_batch_and_passes_over_what_must_stay(
         )
         pruning = pool.submit(pruner.execute, PRUNE)
         until(lambda: len(database.tokens()) <= 5)
-        assert told in database.tokens()
+        assert last_token in database.tokens()
         assert not pruning.done()
         holder.rollback()
         pruning.result()
