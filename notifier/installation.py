@@ -295,8 +295,9 @@ class Installation:
         except psycopg.Error:  # for good, or until what is deferred is there
             self._deferred.append(statement)
             return
-        looks_at_views = statement.words.startswith("do ") and self._deferred_views
-        if looks_at_views or (function and self._stands_on_deferred(function["name"])):
+        # A do block may read views that are yet to be replaced, so it runs again after them.
+        reads_views = statement.words.startswith("do ") and self._deferred_views
+        if reads_views or (function and self._stands_on_deferred(function["name"])):
             self._deferred.append(statement)
 
     def _stands_on_deferred(self, name: str) -> bool:
