@@ -163,16 +163,18 @@ def test_the_lease_of_a_dead_notifier_ends_when_it_would_have(database: TestData
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         pytest.param({"hold_seconds": 30, "error": "slow down"}, id="a chat on hold"),
         pytest.param({"is_channel_refused": True, "error": "401"}, id="a paused channel"),
     ],
 )
-def test_a_hold_lasts_no_longer_than_intended(database: TestDatabase, said: dict[str, Any]) -> None:
+def test_a_hold_lasts_no_longer_than_intended(
+    database: TestDatabase, answer: dict[str, Any]
+) -> None:
     skipped(database, "m1")
     (recipient_id,) = lease(database)
-    record(database, recipient_id, "pending", **said)
+    record(database, recipient_id, "pending", **answer)
     hold = "select held_until - now() <= interval '30 s' from scooters_ops.delivery_holds"
     assert database.values(hold) == [True]
     set_back(database, HOUR)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import available_timezones
 
-import httpx
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from notifier import cli
-from notifier.channels import CHANNELS
-from notifier.channels.settings import HOST_AND_PORT
 from notifier.config import (
     ROOT,
     ConfigError,
@@ -30,60 +22,8 @@ from notifier.config import (
     read_json,
     warnings,
 )
-from notifier.config.schema import generated_files, json_schema
-from notifier.notification_types import NOTIFICATION_TYPES
-from notifier.text import STEERING
-from sandbox.postgres import Postgres
-from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config
-
-Path_ = tuple[str | int, ...]
-"""The keys and positions that lead from the root of a document to a value."""
-REMOVED = object()
-
-APPLY = "select scooters_ops.apply_config(%s)"
-
-# The example of DESIGN.md; the keys that it leaves out have defaults.
-EXAMPLE = """
-{
-  "detection": {
-    "enabled": true,
-    "schedule": "10 seconds",
-    "notify_within_seconds": 86400,
-    "timeouts": {
-      "timeout_in_point":       {"enabled": true, "factor": 1.5, "minimum_seconds": 0},
-      "timeout_between_points": {"enabled": true, "factor": 1.5, "minimum_seconds": 0}
-    },
-    "job_eta_seconds": {"battery_exchange": 300, "pickup": 180, "dropoff": 120},
-    "default_job_eta_seconds": 300
-  },
-  "routes": [
-    {"match": {"type": ["job_skipped"], "city": "Moscow"},
-     "recipients": [{"type": "telegram", "chat_id": -1001}, {"type": "st", "queue": "DUTY"}]},
-    {"match": {}, "recipients": [{"type": "telegram", "chat_id": -1001}]}
-  ],
-  "channels": {
-    "telegram": {"base_url": "https://api.telegram.org", "token_env": "TELEGRAM_BOT_TOKEN"},
-    "st": {"base_url": "https://api.tracker.yandex.net", "token_env": "TRACKER_TOKEN",
-           "org_id_env": "TRACKER_ORG_ID"}
-  },
-  "notifier": {"locale": "en", "poll_seconds": 5, "batch_size": 100, "lease_seconds": 60,
-               "retry": {"first_seconds": 5, "factor": 2, "max_seconds": 900,
-                         "give_up_after_attempts": 12}}
-}
-"""
-
-
-def changed(path: Path_, value: Any) -> dict[str, Any]:
-    """config.json with another value at a path, or (REMOVED) without it."""
-    document = copy.deepcopy(CONFIG)
-    place: Any = document
-    for step in path[:-1]:
-        place = place[step]
-    if value is REMOVED:
-        del place[path[-1]]
-    else:
-        place[path[-1]] = value
-    return document
+from tests.config_rigs import APPLY, EXAMPLE, FACTOR, REMOVED, TELEGRAM, TRACKER, Path_, changed
+from tests.conftest import CONFIG, TestDatabase, config
 
 
 def written(path: Path_) -> str:
@@ -94,9 +34,6 @@ def written(path: Path_) -> str:
 
 # --- Refused by both ------------------------------------------------------------------------------
 
-FACTOR = ("detection", "timeouts", "timeout_in_point", "factor")
-TELEGRAM = ("routes", 0, "recipients", 0)
-TRACKER = ("routes", 0, "recipients", 1)
 
 # A change, and the path in the message if it is not that of the change.
 BAD: list[tuple[Path_, Any, Path_ | None]] = [
@@ -275,8 +212,8 @@ def test_an_impossible_time_zone_or_url_is_refused_by_both(
     assert problem.startswith(f"{written(path)}: ")
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"^{written(path)}: ") as error:
         database.value(APPLY, json.dumps(changed(path, value)))
-    for said in (problem, str(error.value)):
-        assert value not in said
+    for message in (problem, str(error.value)):
+        assert value not in message
 
 
 # --- A secret instead of its name -----------------------------------------------------------------
@@ -515,8 +452,8 @@ def command(
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli.main(arguments)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
 
     return run
 
@@ -693,339 +630,3 @@ def test_the_views_read_the_config_in_force(database: TestDatabase) -> None:
         1.25,
         timedelta(seconds=30),
     )
-
-
-# --- The generated schema -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("file", generated_files(), ids=lambda file: file.name)
-def test_generated_files_are_current(file: Path) -> None:
-    assert file.read_text("utf-8") == generated_files()[file], "make schema"
-
-
-ANNOTATIONS = {"$schema", "title", "description", "default"}
-
-
-def schema_nodes(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A schema and every schema within it."""
-    yield schema
-    for key in ("$defs", "properties"):
-        for part in schema.get(key, {}).values():
-            yield from schema_nodes(part)
-    for key in ("anyOf", "oneOf"):
-        for part in schema.get(key, []):
-            yield from schema_nodes(part)
-    for key in ("items", "additionalProperties", "not"):
-        if isinstance(schema.get(key), dict):
-            yield from schema_nodes(schema[key])
-
-
-@pytest.mark.parametrize("source", ["config", "mission"])
-def test_the_database_checks_every_keyword_of_the_schemas(
-    database: TestDatabase, source: str
-) -> None:
-    schema = (
-        json_schema()
-        if source == "config"
-        else database.value("select scooters_ops.mission_schema()")
-    )
-    keywords = {key for node in schema_nodes(schema) for key in node} - ANNOTATIONS
-    checker = (ROOT / "sql/config/validate_json.sql").read_text("utf-8")
-    assert {
-        key for key in keywords if f"'{key}'" not in checker and f"'{{{key}," not in checker
-    } <= {"oneOf", "maxJobs"}  # create_mission checks maxJobs
-    for node in schema_nodes(schema):
-        checked = node.keys() - ANNOTATIONS - {"$defs"}
-        # The database ignores any keyword beside these.
-        if "oneOf" in node:
-            assert checked == {"oneOf", "discriminator"}
-            assert set(node["discriminator"]["mapping"].values()) == {
-                option["$ref"] for option in node["oneOf"]
-            }
-        for alone in ("$ref", "anyOf"):
-            assert alone not in node or checked == {alone}
-        if "not" in node:
-            assert node["not"].keys() == {"required"}
-        if "additionalProperties" in node:
-            assert node["additionalProperties"] is not True
-
-
-def test_the_database_and_the_notifier_have_the_same_schema(database: TestDatabase) -> None:
-    assert database.value("select scooters_ops.config_schema()") == json.loads(
-        json.dumps(json_schema())
-    )
-
-
-def test_the_notifier_and_the_config_know_the_notification_types_of_the_database(
-    database: TestDatabase,
-) -> None:
-    types = database.values(
-        "select unnest(enum_range(null::scooters_ops.monitoring_notification_type))::text"
-    )
-    assert types == [*NOTIFICATION_TYPES]
-    rules = database.values(
-        "select jsonb_object_keys(scooters_ops.config_schema() #> '{$defs,Timeouts,properties}')"
-    )
-    assert {*rules} == {*types} - {"job_skipped"}
-    comment = database.value(
-        "select obj_description('scooters_ops.monitoring_notification_type'::regtype)"
-    )
-    assert all(type in comment for type in types)
-
-
-# --- Both agree on any document -------------------------------------------------------------------
-
-# Values that json.dumps cannot write, as they appear in a file.
-VERBATIM = re.compile('"@@(.*?)@@"')
-NUMBERS = [
-    *("-0", "-0.0", "0e5", "0e-5", "5.0", "5e0", "1.5e1", "1.50e1", "100e-2", "5E+2", "1e16"),
-    *("0e500", "0e-16384", "0e-20000", "0e9999999999", "1" + "0" * 300, "1" + "0" * 301),
-    *("1e300", "1.0000000001e300", "1e-300", "9e-301", "1e400", "-1e400", "1e-400", "4e-324"),
-    *("31622400.0000000001", "100.00000000000001", "100.0000000000000001", "1e131073"),
-    *("1e999999999", "1e-999999999", "0.1000000000000000055511151231257827", "9" * 310, "9" * 5000),
-    *("9223372036854775807.0", "9223372036854775808", "-9223372036854775809", "1e18", "NaN"),
-]
-DEEP = ["[" * depth + "]" * depth for depth in (40, 900, 20_000)]
-
-
-def verbatim(text: str) -> str:
-    return f"@@{text}@@"
-
-
-def written_out(document: Any) -> str:
-    """The document as the text of a file."""
-    return VERBATIM.sub(lambda found: found[1], json.dumps(document))
-
-
-ZONES = [
-    *("UTC", "utc", "Europe/Moscow", "europe/moscow", "posix/UTC", "right/UTC", "localtime"),
-    *("posixrules", "Factory", "EST5EDT", "Etc/GMT+5", "UTC+3", "MSK", "/UTC", "Europe"),
-    *("Europe/", "America/Argentina/Buenos_Aires", "UTC\n", "U/../UTC", "X" * 300),
-]
-HOSTS = [
-    *("a", "a.", "a.b", "a..b", ".a", "-a", "a_b", "3proxy", "1.2.3", "1.2.3.4", "256.1.1.1"),
-    *("1.2.3.04", "0x7f.1", "a:0", "a:1", "a:65535", "a:65536", "a:099", "a:", "[::1]", "[::]"),
-    *("[1::2::3]", "[1:2:3:4:5:6:7:8]", "[1:2:3:4:5:6:7]", "[1:2:3:4:5:6:7:8:9]", "[12345::]"),
-    *("[::1", "::1", "[g::]", "u@a", "u:p@a", "xn--a", "ab--c", "abc--d", "a.xn--b", "a b"),
-    *("a?b", "a#b", "a/%zz", "a\\b"),
-]
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.sampled_from(
-        [-1, 0, 1, 2, 59, 60, 2**31 - 1, 2**31, 2**63 - 1, 2**63, -(2**63), -(2**63) - 1]
-    ),
-    st.integers(-(10**6), 10**6),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([*NUMBERS, *DEEP]).map(verbatim),
-    st.sampled_from(ZONES),
-    st.sampled_from(HOSTS).map("http://{}".format),
-    st.sampled_from(["x" * 3000, "A" * 128, "A" * 129, "a" * 40, "a" * 41, "a1" * 21]),
-    st.sampled_from(
-        [
-            "",
-            "NaN",
-            "10 seconds",
-            "1 second",
-            "10 seconds\n",
-            "*/5 * * * *",
-            "1-5,7 0-23/2 * jan mon-fri",
-            "* * * * * *",
-            "telegram",
-            "st",
-            "resend",
-            "hold",
-            "en",
-            "ru",
-            "v2",
-            "iam",
-            "DUTY",
-            "@moscow",
-            "TOKEN_1",
-            "1TOKEN",
-            "UTC",
-            "Europe/Moscow",
-            "http://127.0.0.1:8080/a/b",
-            "https://[::1]",
-            "https://пример.рф",
-            "http://a b",
-            "http://a\n",
-            "socks5://127.0.0.1:1080",
-            "\u212aELVIN",
-            "٣ seconds",
-        ]
-    ),
-    st.text(max_size=6),
-    st.sampled_from(["\0", "a\0", "\ud800", "\udc00\ud800", "\u202e", "\x1b[31m"]),
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda values: (
-        st.lists(values, max_size=2)
-        | st.dictionaries(st.text("ab", min_size=1, max_size=1), values, max_size=2)
-    ),
-    max_leaves=4,
-)
-ROUTES: list[Any] = [
-    {"match": {}, "recipients": []},
-    {"match": {"a": [1, True, "x"]}, "recipients": [], "continue": True},
-    {"type": "telegram", "chat_id": "@moscow", "message_thread_id": 7},
-    {"type": "st", "queue": "DUTY"},
-]
-
-
-def containers(document: Any) -> Iterator[dict[str, Any] | list[Any]]:
-    """Every object and array in a document."""
-    if isinstance(document, dict | list):
-        yield document
-        for part in document.values() if isinstance(document, dict) else document:
-            yield from containers(part)
-
-
-@st.composite
-def mutated_configs(draw: st.DrawFn) -> dict[str, Any]:
-    """config.json, or the smallest config, with a few values removed, replaced or added."""
-    document: dict[str, Any] = copy.deepcopy(draw(st.sampled_from([CONFIG, json.loads(EXAMPLE)])))
-    keys = sorted(
-        {key for node in schema_nodes(json_schema()) for key in node.get("properties", {})}
-    )
-    for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.sampled_from(list(containers(document))))
-        value = draw(VALUES | st.sampled_from(ROUTES).map(copy.deepcopy))
-        action = draw(st.sampled_from(["remove", "replace", "add"]))
-        if isinstance(place, dict):
-            old = st.sampled_from(sorted(place)) if place else st.nothing()
-            new = st.sampled_from([*keys, "\x1b[2J", "a\0", "\ud800", "x" * 200]) | st.text(
-                "aб", min_size=1, max_size=2
-            )
-            key = draw(new if action == "add" or not place else old)
-            if action == "remove":
-                place.pop(key, None)
-            else:
-                place[key] = value
-        elif action == "add" or not place:
-            place.append(value)
-        else:
-            position = draw(st.integers(0, len(place) - 1))
-            place[position : position + 1] = [] if action == "remove" else [value]
-    return document
-
-
-@pytest.fixture(scope="module")
-def connection(cluster: Postgres) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to a database for this module; each example is rolled back."""
-    with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
-        admin.execute(f"create database configs template {TEMPLATE} strategy file_copy")
-        with psycopg.connect(cluster.conninfo("configs")) as connection:
-            yield connection
-        admin.execute("drop database configs with (force)")
-
-
-@settings(
-    max_examples=400,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(document=mutated_configs())
-@pytest.mark.slow(seconds=10)
-def test_the_notifier_and_the_database_accept_and_read_the_same_configs(
-    connection: psycopg.Connection[Any], tmp_path_factory: Any, document: dict[str, Any]
-) -> None:
-    agree(connection, tmp_path_factory.getbasetemp() / "config.json", document)
-
-
-def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, Any]) -> None:
-    """Given the same file, the command line and psql either refuse it for the same key, or accept
-    it and read the same config."""
-    text = written_out(document)
-    file.write_text(text)
-    try:
-        understood = load(file)
-        problems = []
-    except ConfigError as refusal:
-        problems = refusal.problems
-
-    refusal_of_database, stored = None, None
-    with connection.transaction(force_rollback=True):
-        try:
-            with connection.transaction():
-                connection.execute(APPLY, (text,))
-                (stored,) = connection.execute(
-                    "select config from scooters_ops.config_in_force"
-                ).fetchone() or (None,)
-        except (psycopg.DataError, psycopg.errors.StatementTooComplex) as refusal:
-            refusal_of_database = refusal
-
-    assert (refusal_of_database is None) == (not problems), (problems, refusal_of_database)
-    if refusal_of_database is None:
-        assert parse(stored) == understood
-        return
-    for said in (*problems, refusal_of_database.diag.message_primary or ""):
-        assert not STEERING.search(said)
-    # Text that is not JSON has no path.
-    can_be_read = not problems[0].startswith(str(file)) and "cannot be stored" not in problems[0]
-    if can_be_read and isinstance(refusal_of_database, psycopg.errors.InvalidParameterValue):
-        paths = tuple(problem.partition(": ")[0] for problem in problems)
-        assert str(refusal_of_database).startswith(paths), problems
-
-
-def test_both_agree_on_every_number_zone_and_url(
-    connection: psycopg.Connection[Any], tmp_path: Path
-) -> None:
-    """For an integer, a number, a bounded number and a value of any type."""
-    file = tmp_path / "config.json"
-    places: list[Path_] = [
-        ("notifier", "batch_size"),
-        (*TELEGRAM, "chat_id"),
-        FACTOR,
-        ("detection", "default_job_eta_seconds"),
-        ("routes", 0, "match", "city"),
-    ]
-    for number in [*NUMBERS, *DEEP]:
-        for place in places:
-            agree(connection, file, changed(place, verbatim(number)))
-    for zone in ZONES:
-        agree(connection, file, changed(("notifier", "time_zone"), zone))
-    for host in HOSTS:
-        agree(connection, file, changed(("channels", "st", "base_url"), f"https://{host}"))
-        agree(connection, file, changed(("channels", "telegram", "proxy"), f"socks5://{host}"))
-
-
-def test_both_know_the_same_time_zones(connection: psycopg.Connection[Any]) -> None:
-    query = "select name from pg_timezone_names where name ~ '^[A-Z]'"
-    for (name,) in connection.execute(query):
-        parse(changed(("notifier", "time_zone"), name))
-    known = {name for (name,) in connection.execute(query)}
-    assert {name for name in available_timezones() if name[0].isupper()} <= known
-
-
-@settings(max_examples=50, deadline=None)
-@given(host=st.from_regex(re.compile(rf"\A{HOST_AND_PORT}\Z", re.ASCII)))
-def test_every_accepted_host_can_be_called(host: str) -> None:
-    url = httpx.URL(f"https://{host}/path")
-    assert url.host
-    assert url.port is None or 1 <= url.port <= 65535
-
-
-def test_only_the_command_line_refuses_a_repeated_key(
-    database: TestDatabase, tmp_path: Path
-) -> None:
-    """jsonb keeps only the last one, so psql cannot tell."""
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(CONFIG)[:-1] + ', "routes": []}')
-    with pytest.raises(ConfigError, match="'routes' is listed twice"):
-        load(file)
-    database.value(APPLY, file.read_text())
-
-
-def test_every_channel_has_settings_in_the_schema() -> None:
-    assert json_schema()["$defs"]["Channels"]["properties"].keys() == CHANNELS.keys()
-
-
-def test_the_database_refuses_an_unknown_time_zone(database: TestDatabase) -> None:
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"^notifier\.time_zone: is not"):
-        database.apply_config(notifier__time_zone="Mars/X")
-    database.apply_config(notifier__time_zone="Europe/Moscow")

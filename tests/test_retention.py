@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from notifier.config import ROOT
 from sandbox.postgres import Postgres
-from tests.conftest import TestDatabase, shared_database, until
+from tests.conftest import CONFIG, TestDatabase, shared_database, until
 
 SEED = int(os.environ.get("HYPOTHESIS_SEED", "20261124"))
 PRUNE = "call scooters_ops.prune_in_batches()"
@@ -149,7 +150,7 @@ def _is_unplanned(database: TestDatabase) -> None:
     )
 
 
-def _is_young(database: TestDatabase) -> None:
+def _is_recent(database: TestDatabase) -> None:
     grow_old(database, minutes=59)
 
 
@@ -175,12 +176,12 @@ def _has_not_ended(database: TestDatabase) -> None:
     )
 
 
-def _has_ended_in_the_plan_alone(database: TestDatabase) -> None:
+def _has_ended_only_by_its_status(database: TestDatabase) -> None:
     _has_not_ended(database)
     database.connection.execute("update scooters_ops.missions set status = 'completed'")
 
 
-def _ended_a_while_ago(database: TestDatabase) -> None:
+def _ended_too_recently(database: TestDatabase) -> None:
     database.connection.execute(
         "update scooters_ops.missions_history set occurred_at = now() - interval '59 min'"
         " where type = 'mission_completed'"
@@ -191,37 +192,37 @@ def _has_no_history(database: TestDatabase) -> None:
     database.connection.execute("truncate scooters_ops.missions_history")
 
 
-def _has_history_alone(database: TestDatabase) -> None:
+def _has_only_a_history(database: TestDatabase) -> None:
     _has_not_ended(database)
     database.connection.execute("delete from scooters_ops.missions")
 
 
 @pytest.mark.parametrize(
-    "but",
+    "reason",
     [
         _is_failed,
         _is_in_doubt,
         _is_waiting,
         _is_unplanned,
-        _is_young,
+        _is_recent,
         _is_reported_for_longer,
         _is_reported_forever,
         _is_kept_for_longer,
         _is_kept_forever,
         _has_not_ended,
-        _has_ended_in_the_plan_alone,
-        _ended_a_while_ago,
+        _has_ended_only_by_its_status,
+        _ended_too_recently,
         _has_no_history,
-        _has_history_alone,
+        _has_only_a_history,
     ],
 )
-def test_nothing_is_pruned_that(
-    database: TestDatabase, but: Callable[[TestDatabase], None]
+def test_a_notification_is_kept_if_it_or_its_mission(
+    database: TestDatabase, reason: Callable[[TestDatabase], None]
 ) -> None:
     late_courier(database)
     database.apply_config(**SHORT)
     before = database.tokens()
-    but(database)
+    reason(database)
     database.connection.execute(PRUNE)
     assert database.tokens() == before
 
@@ -280,7 +281,7 @@ def test_pruning_commits_each_batch_and_passes_over_what_must_stay(
     for number in range(1, 6):
         late_courier(database, f"m{number}", ended=-500 if number != 2 else -5)
     database.apply_config(**SHORT, retention__batch_size=2)
-    last_id, told = database.rows(
+    last_id, last_token = database.rows(
         "select notification_id, idempotency_token from scooters_ops.monitoring_notifications"
         " order by notification_id desc limit 1"
     )[0].values()
@@ -293,7 +294,7 @@ def test_pruning_commits_each_batch_and_passes_over_what_must_stay(
         )
         pruning = pool.submit(pruner.execute, PRUNE)
         until(lambda: len(database.tokens()) <= 5)
-        assert told in database.tokens()
+        assert last_token in database.tokens()
         assert not pruning.done()
         holder.rollback()
         pruning.result()
@@ -342,6 +343,14 @@ def test_a_lost_horizon_loses_no_notification_and_is_restored_by_pruning(
     database.apply_config(detection__notify_within_seconds=None)
     assert detect(database) == 0
     assert database.value("select count(*) from scooters_ops.news_horizon") == 1
+
+
+def test_config_in_force_shows_every_retention_period(database: TestDatabase) -> None:
+    """Pruning reads them there. Only the scripts for pg_cron need cron_runs_seconds."""
+    (row,) = database.rows("select * from scooters_ops.config_in_force")
+    for key, seconds in CONFIG["retention"].items():
+        if key.endswith("_seconds") and key != "cron_runs_seconds":
+            assert row[key.replace("_seconds", "_kept")] == timedelta(seconds=seconds)
 
 
 def test_pruning_is_refused_within_a_transaction(database: TestDatabase) -> None:

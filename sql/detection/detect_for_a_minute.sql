@@ -42,6 +42,6 @@ end
 $$;
 
 comment on procedure scooters_ops.detect_for_a_minute(interval) is -- noqa: LT01
-'Calls detect_in_batches() for one minute: now, and then each time the distance (1 second to 1 minute) has passed. SQLSTATE 22023: distance out of range.';
+'Calls detect_in_batches() for one minute: at once, and again every distance (1 second to 1 minute). SQLSTATE 22023: distance out of range.';
 
 revoke execute on procedure scooters_ops.detect_for_a_minute(interval) from public;

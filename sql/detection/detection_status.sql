@@ -37,8 +37,7 @@ select
     last_pass.elapsed as last_pass_elapsed,
     last_pass.missions as last_pass_missions,
     last_pass.inserted as last_pass_inserted,
-    -- A time in the future was written before the clock was set back: it proves
-    -- nothing.
+    -- A time in the future was written before the clock was set back.
     coalesce(
         config.detection_enabled
         and not coalesce(

@@ -28,9 +28,8 @@ with rules as materialized (
 ),
 
 events as (
-    -- Apps report events repeatedly: of one type at one point, the earliest counts. The
-    -- sort order is that of the plan's keys, so that the joins below need no other
-    -- sort.
+    -- Apps report events repeatedly: of one type at one point, the earliest counts.
+    -- Sorted by the keys of the plan, so that the joins below need no other sort.
     select distinct on (mission_id, point_id, type) *
     from scooters_ops.mission_events
     where
@@ -40,8 +39,7 @@ events as (
 ),
 
 visits as (
-    -- Each event with the plan of its point, the positions visited so far, and the next
-    -- event.
+    -- Each event, the plan of its point, the positions visited so far, the next event.
     select
         event.mission_id,
         mission.performer_id,
@@ -94,8 +92,7 @@ intervals as (
         visit.next_occurred_at as finished_at,
         plan.eta
     from visits as visit
-    -- If no next event names a point: the first one on the route that was not visited
-    -- yet.
+    -- If no next event names a point: the first unvisited point on the route.
     left join lateral (
         select
             planned.point_id,

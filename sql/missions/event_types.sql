@@ -1,6 +1,6 @@
 -- Which types of event count, and what does each of them mean?
--- The only list of these names in sql/. Lists rather than predicates: the planner folds
--- "type = any(list)" into a constant that it has statistics for.
+-- The rest of sql/ takes these names from here. They are lists rather than predicates,
+-- so that the planner sees constants, for which it has statistics.
 
 create or replace function scooters_ops.mission_start_types()
 returns text[]
@@ -20,7 +20,7 @@ language sql immutable parallel safe
 return '{mission_completed, mission_cancelled}'::text[];
 
 comment on function scooters_ops.mission_end_types() is
-'The event types that end a mission: mission_ and the status that it then has. Such an event has no point.';
+'The event types that end a mission, each named mission_ and the status that the mission then has. Such an event has no point.';
 
 revoke execute on function scooters_ops.mission_end_types() from public;
 grant execute on function scooters_ops.mission_end_types()

@@ -33,9 +33,8 @@ begin
         );
     end if;
 
-    -- The caller who inserts the key records the event; another one waits here until
-    -- that has been committed. For an unknown mission nothing is inserted: record_event
-    -- raises.
+    -- The caller who inserts the key records the event; any other caller waits here for
+    -- that commit. For an unknown mission nothing is inserted, and record_event raises.
     insert into scooters_ops.event_keys (
         mission_id, idempotency_key, event, history_id
     )
