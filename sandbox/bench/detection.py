@@ -122,12 +122,12 @@ def whole_fleet(bench: Bench) -> None:
             session.execute("vacuum analyze scooters_ops.mission_wakeups")
             bench.report.advance()
     large = bench.at_large
-    news = f"pass, {fleet.due} newly overdue"
+    a_pass = f"pass, {fleet.due} newly overdue"
     bench.ratio(
-        f"polling worker / {news}", times["worker"], times["pass"], large(1000), at_least=True
+        f"polling worker / {a_pass}", times["worker"], times["pass"], large(1000), at_least=True
     )
     bench.ratio(
-        f"plain view pass / {news}", times["view"], times["pass"], large(200), at_least=True
+        f"plain view pass / {a_pass}", times["view"], times["pass"], large(200), at_least=True
     )
     bench.ratio(
         "mission_timeouts of all / reading the rows", times["timeouts"], times["read"], large(3)
