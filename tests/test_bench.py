@@ -29,7 +29,7 @@ FIGURES = {
     ("pass, 5 newly overdue, history of 900 / 0", "×"),
     ("mission_intervals of one mission / select 1", "×"),
     ("mission_intervals of one mission", "pages"),
-    ("seed worker / pass, 5 newly overdue", "×"),
+    ("polling worker / pass, 5 newly overdue", "×"),
     ("plain view pass / pass, 5 newly overdue", "×"),
     ("mission_timeouts of all / reading the rows", "×"),
     ("config change and its pass / plain view pass", "×"),

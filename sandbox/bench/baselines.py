@@ -113,7 +113,7 @@ INSERT: LiteralString = """
     """
 
 
-def seed_worker(connection: psycopg.Connection[Any], as_of: datetime, expected: int) -> None:
+def polling_worker(connection: psycopg.Connection[Any], as_of: datetime, expected: int) -> None:
     """What an application's worker would do at each turn: read the active missions with their
     plans and events, find the open and overdue intervals in Python, and insert them. To be called
     in a transaction.
@@ -152,4 +152,4 @@ def seed_worker(connection: psycopg.Connection[Any], as_of: datetime, expected: 
             overdue.append((f"{mission}_{point}__{type_}", mission, point, type_, details))
     columns = [list(column) for column in zip(*overdue, strict=True)] or [[]] * 5
     inserted = connection.execute(INSERT, columns).rowcount
-    WrongCount.unless("inserted by the worker", inserted, expected)
+    WrongCount.unless("inserted by the polling worker", inserted, expected)

@@ -170,7 +170,8 @@ def _wait_for_messages(connection: psycopg.Connection[Any], notifier: Notifier) 
             text += ", waiting for pg_cron, which may start a job only at the full minute"
         status.show(f"▸ {text}", terminal_only=f" ({waited:.0f} s)")
         time.sleep(0.1)
-    print()
+    if status.is_terminal:
+        print()
 
 
 def _show_board(notifier: Notifier, *, keep: bool) -> None:

@@ -162,9 +162,9 @@ def run(harness: Harness, scenario: Scenario, seed: str, say: Callable[[str], No
 
         def progress() -> None:
             say(
-                f"{scenario.name}: {trial.scene.accepted_count} messages and tickets"
-                f" of {2 * scenario.notifications} (repeated ones count too),"
-                f" {trial.done.total()} disruptions, {time.monotonic() - began:.0f} s"
+                f"{scenario.name}: {trial.scene.accepted_count} messages and tickets for"
+                f" {2 * scenario.notifications} recipients, disruptions: {trial.done.total()},"
+                f" {time.monotonic() - began:.0f} s"
             )
 
         _deliver(trial, scenario.notifiers, scenario.schedule(chance), chance, progress)
