@@ -65,7 +65,7 @@ psql: .venv/runtime ## open psql on the database
 	exec $(python) -m notifier psql
 
 .PHONY: test
-test: tests-packages .venv/dev ## every test, on private PostgreSQLs; QUICK=1 without the slow ones, PYTEST='-k name' chooses
+test: tests-packages .venv/dev ## every test, on private PostgreSQLs; QUICK=1 leaves out the slow ones, PYTEST='-k name' selects
 	$(python) -m pytest -n $(WORKERS) --dist worksteal \
 	    $(if $(filter-out 0,$(QUICK)),-m 'not slow') $(PYTEST)
 
