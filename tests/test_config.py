@@ -32,6 +32,7 @@ from notifier.config import (
     read_json,
     warnings,
 )
+from notifier.templates import NOTIFICATION_TYPES
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config
@@ -352,15 +353,17 @@ def warned(*routes: dict[str, Any]) -> list[str]:
 
 
 TIMEOUTS = ["timeout_in_point", "timeout_between_points"]
+ALL_BUT_SKIPS = [type for type in NOTIFICATION_TYPES if type != "job_skipped"]
+ALL_TYPES = ", ".join(sorted(NOTIFICATION_TYPES))
 
 
 @pytest.mark.parametrize(
     ("routes", "missed"),
     [
-        ([], "job_skipped, timeout_between_points, timeout_in_point"),
-        ([route(city="Moscow")], "job_skipped, timeout_between_points, timeout_in_point"),
-        ([route(type=TIMEOUTS), route(type="job_skipped", city="Moscow")], "job_skipped"),
-        ([route(type=TIMEOUTS), route(type="job_skipped", job_type="pickup")], "job_skipped"),
+        ([], ALL_TYPES),
+        ([route(city="Moscow")], ALL_TYPES),
+        ([route(type=ALL_BUT_SKIPS), route(type="job_skipped", city="Moscow")], "job_skipped"),
+        ([route(type=ALL_BUT_SKIPS), route(type="job_skipped", job_type="pickup")], "job_skipped"),
     ],
 )
 def test_routes_without_a_last_one_that_matches_everything_are_warned_of(
@@ -375,7 +378,7 @@ def test_routes_without_a_last_one_that_matches_everything_are_warned_of(
     [
         [route()],
         [route(city="Moscow"), route()],
-        [route(type=TIMEOUTS), route(type=["job_skipped"])],
+        [route(type=ALL_BUT_SKIPS), route(type=["job_skipped"])],
         [route() | {"continue": True}],
     ],
 )
@@ -391,7 +394,7 @@ def test_routes_that_leave_nothing_out_are_not(routes: list[dict[str, Any]]) -> 
         (route(city=["Moscow", "Kazan"]), route(city="Kazan", zone=7)),
         (route(city=["Moscow", 1]), route(city=[1, "Moscow"])),
         (route(type=TIMEOUTS), route(type="timeout_in_point")),
-        (route(type=[*TIMEOUTS, "job_skipped"], city="Omsk"), route(city="Omsk")),
+        (route(type=[*NOTIFICATION_TYPES], city="Omsk"), route(city="Omsk")),
         (route(type="job_skipped"), route(job_type="pickup")),
     ],
 )
@@ -406,7 +409,7 @@ def test_a_route_that_can_never_be_reached_is_warned_of(
 
 
 def test_a_route_all_of_whose_types_others_decide_is_warned_of() -> None:
-    by_type = [route(type="job_skipped"), route(zone="North"), route(type=TIMEOUTS)]
+    by_type = [route(type="job_skipped"), route(zone="North"), route(type=ALL_BUT_SKIPS)]
     assert warned(*by_type, route(city="Moscow")) == [
         "routes[3]: never reached: what it matches, routes[0] and routes[2] decide"
     ]
@@ -449,9 +452,7 @@ def test_an_unknown_type_is_refused_by_both_in_the_same_words(database: TestData
         with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
             database.value(APPLY, json.dumps(document))
         assert refusal.value.problems == [refused.value.diag.message_primary]
-        assert refusal.value.problems == [
-            f"{path}: must be one of timeout_in_point, timeout_between_points, job_skipped"
-        ]
+        assert refusal.value.problems == [f"{path}: must be one of {', '.join(NOTIFICATION_TYPES)}"]
 
 
 def test_a_config_with_an_unknown_type_that_is_in_force_already_stops_nobody(
