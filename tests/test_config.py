@@ -22,6 +22,7 @@ from notifier.config import (
     read_json,
     warnings,
 )
+from notifier.notification_types import NOTIFICATION_TYPES
 from tests.config_rigs import APPLY, EXAMPLE, FACTOR, REMOVED, TELEGRAM, TRACKER, Path_, changed
 from tests.conftest import CONFIG, TestDatabase, config
 
@@ -289,15 +290,17 @@ def warned(*routes: dict[str, Any]) -> list[str]:
 
 
 TIMEOUTS = ["timeout_in_point", "timeout_between_points"]
+ALL_BUT_SKIPS = [type for type in NOTIFICATION_TYPES if type != "job_skipped"]
+ALL_TYPES = ", ".join(sorted(NOTIFICATION_TYPES))
 
 
 @pytest.mark.parametrize(
     ("routes", "missed"),
     [
-        ([], "job_skipped, timeout_between_points, timeout_in_point"),
-        ([route(city="Moscow")], "job_skipped, timeout_between_points, timeout_in_point"),
-        ([route(type=TIMEOUTS), route(type="job_skipped", city="Moscow")], "job_skipped"),
-        ([route(type=TIMEOUTS), route(type="job_skipped", job_type="pickup")], "job_skipped"),
+        ([], ALL_TYPES),
+        ([route(city="Moscow")], ALL_TYPES),
+        ([route(type=ALL_BUT_SKIPS), route(type="job_skipped", city="Moscow")], "job_skipped"),
+        ([route(type=ALL_BUT_SKIPS), route(type="job_skipped", job_type="pickup")], "job_skipped"),
     ],
 )
 def test_a_warning_is_given_if_no_last_route_matches_everything(
@@ -312,7 +315,7 @@ def test_a_warning_is_given_if_no_last_route_matches_everything(
     [
         [route()],
         [route(city="Moscow"), route()],
-        [route(type=TIMEOUTS), route(type=["job_skipped"])],
+        [route(type=ALL_BUT_SKIPS), route(type=["job_skipped"])],
         [route() | {"continue": True}],
     ],
 )
@@ -328,7 +331,7 @@ def test_no_warning_is_given_if_the_routes_cover_everything(routes: list[dict[st
         (route(city=["Moscow", "Kazan"]), route(city="Kazan", zone=7)),
         (route(city=["Moscow", 1]), route(city=[1, "Moscow"])),
         (route(type=TIMEOUTS), route(type="timeout_in_point")),
-        (route(type=[*TIMEOUTS, "job_skipped"], city="Omsk"), route(city="Omsk")),
+        (route(type=[*NOTIFICATION_TYPES], city="Omsk"), route(city="Omsk")),
         (route(type="job_skipped"), route(job_type="pickup")),
     ],
 )
@@ -343,7 +346,7 @@ def test_a_warning_is_given_for_a_route_that_can_never_be_reached(
 
 
 def test_a_warning_is_given_if_earlier_routes_decide_all_types_of_a_route() -> None:
-    by_type = [route(type="job_skipped"), route(zone="North"), route(type=TIMEOUTS)]
+    by_type = [route(type="job_skipped"), route(zone="North"), route(type=ALL_BUT_SKIPS)]
     assert warned(*by_type, route(city="Moscow")) == [
         "routes[3]: never reached: routes[0] and routes[2] decide everything it matches"
     ]
@@ -386,9 +389,7 @@ def test_both_refuse_an_unknown_type_with_the_same_message(database: TestDatabas
         with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
             database.value(APPLY, json.dumps(document))
         assert refusal.value.problems == [refused.value.diag.message_primary]
-        assert refusal.value.problems == [
-            f"{path}: must be one of timeout_in_point, timeout_between_points, job_skipped"
-        ]
+        assert refusal.value.problems == [f"{path}: must be one of {', '.join(NOTIFICATION_TYPES)}"]
 
 
 def test_an_unknown_type_in_the_config_in_force_stops_nothing(

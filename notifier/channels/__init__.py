@@ -1,4 +1,4 @@
-"""The channels that exist. A new one is a module, a row here, and its templates."""
+"""The registry of channels. docs/development.md has the recipe for a new one."""
 
 from __future__ import annotations
 
