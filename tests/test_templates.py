@@ -460,8 +460,8 @@ def test_escaping_is_for_the_parts_that_are_html_and_for_no_others() -> None:
 def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
     locale: str, type: str, channel: type[Channel]
 ) -> None:
-    unspoken = {"type"} if SAMPLE_FACTS[type]["job_id"] else {"type", "job_id"}
-    for name in set(SAMPLE_FACTS[type]) - unspoken:
+    unused = {"type"} if SAMPLE_FACTS[type]["job_id"] else {"type", "job_id"}
+    for name in set(SAMPLE_FACTS[type]) - unused:
         rest = {key: value for key, value in SAMPLE_FACTS[type].items() if key != name}
         with pytest.raises(TemplateError) as caught:
             RENDERERS[locale].render(type, channel, rest)
