@@ -86,7 +86,7 @@ torture: sandbox ## is anything lost, whatever dies? SEED=... replays a run, NOT
 	    $(if $(NOTIFICATIONS),--notifications $(NOTIFICATIONS))
 
 .PHONY: screenshot
-screenshot: sandbox tests-packages ## take docs/board.png, the picture of the demo's board, in Chromium
+screenshot: sandbox tests-packages ## take docs/board.png, a screenshot of the demo's board, with Chromium
 	$(python) -m sandbox.screenshot
 
 .PHONY: schema
