@@ -87,7 +87,7 @@ torture: sandbox ## kill parts at random, check that nothing is lost; SEED=... r
 	    $(if $(NOTIFICATIONS),--notifications $(NOTIFICATIONS))
 
 .PHONY: screenshot
-screenshot: sandbox tests-packages ## take docs/board.png, the picture of the demo's board, in Chromium
+screenshot: sandbox tests-packages ## take docs/board.png, a screenshot of the demo's board, with Chromium
 	$(python) -m sandbox.screenshot
 
 .PHONY: schema

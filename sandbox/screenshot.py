@@ -1,4 +1,4 @@
-"""Takes the picture of the board that the README shows: `make screenshot`.
+"""Takes the screenshot of the board that the README shows: `make screenshot`.
 
 It runs the demo, opens its board in Chromium, and writes docs/board.png.
 """
@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from notifier.config import ROOT
 
 CHROMIUM = Path("/usr/bin/chromium")
-PICTURE = ROOT / "docs" / "board.png"
+SCREENSHOT = ROOT / "docs" / "board.png"
 WIDTH = 1280
 
 
@@ -35,8 +35,8 @@ def main() -> int:
         finally:
             demo.terminate()
             if demo.stdout is not None:
-                demo.stdout.read()  # until it has ended
-    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1024} KiB")
+                demo.stdout.read()  # waits until it has ended
+    print(f"{SCREENSHOT.relative_to(ROOT)}: {SCREENSHOT.stat().st_size // 1024} KiB")
     return 0
 
 
@@ -61,7 +61,7 @@ def _take(url: str) -> None:
             device_scale_factor=1,
         )
         page.goto(f"{url}?lang=en")
-        page.screenshot(path=PICTURE, full_page=True)
+        page.screenshot(path=SCREENSHOT, full_page=True)
         browser.close()
 
 

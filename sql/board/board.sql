@@ -14,10 +14,11 @@
 -- differ. A filter by type decides by the last event before it evaluates: a repeated
 -- event may hide its mission, and so may a type that was disabled at the last pass.
 --
--- Only counting grows with the fleet: it reads an index entry per active mission and
--- per wake-up; with a filter by city or performer it reads the mission's row, with a
--- filter by type its last event. The statements are planned at each call, so that a
--- filter that is null costs nothing. detect_timeouts_of explains the settings.
+-- Only this part of its cost grows with the fleet: an index entry per active mission
+-- and per wake-up; with a filter by city or performer also the mission's row, with a
+-- filter by type also the last event of missions until enough of them match. The
+-- statements are planned at each call, so that a filter that is null costs nothing.
+-- detect_timeouts_of explains the settings.
 create or replace function scooters_ops.board(
     of_type scooters_ops.monitoring_notification_type default null,
     of_city text default null,
@@ -222,7 +223,7 @@ $$;
 comment on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz
 ) is
-'What the board shows (JSON object): at most max_missions active missions, those furthest over their limit or closest to it first, each with its intervals of the last 24 hours; the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city, of_performer (performer_id, or a part of performer_name) and only_overdue filter missions and notifications; null: no filter. active: active missions of that city and performer; matching: evaluated missions that match; overdue: those of them over their limit; may_be_late: missions that were not evaluated and may be overdue as well.';
+'What the board shows (JSON object): at most max_missions active missions, those furthest over their limit or closest to it first, each with its intervals of the last 24 hours; the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: evaluated missions that match; overdue: those of them over their limit; may_be_late: missions that were not evaluated and may be overdue as well.';
 
 revoke execute on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz

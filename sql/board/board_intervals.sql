@@ -1,4 +1,4 @@
--- Which intervals has this mission, and is the open one overdue?
+-- Which intervals does this mission have, and is the open one overdue?
 -- Plain SQL without settings, so that the planner inlines it like mission_intervals_at
 -- and the mission_id reaches the indexes of every table.
 create or replace function scooters_ops.board_intervals(
