@@ -101,6 +101,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/retire_notifier.sql
 \ir delivery/delivery_holds.sql
 \ir delivery/counting_limit.sql
+\ir delivery/delivery_state.sql
 \ir delivery/unsent_recipients.sql
 \ir delivery/delivery_status.sql
 \ir delivery/recipient_status.sql

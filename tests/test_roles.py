@@ -92,6 +92,7 @@ CALLERS: dict[str, set[str]] = {
     "recipients_for": {ANALYST, NOTIFIER},
     "route_notification": {ANALYST, NOTIFIER},
     "counting_limit": {ANALYST, NOTIFIER},
+    "delivery_state": {ANALYST, NOTIFIER},
     "planned_totals": {ANALYST, NOTIFIER},
     "rate_limit_status": {ANALYST, NOTIFIER},
     "target_rate_limits": {ANALYST, NOTIFIER},

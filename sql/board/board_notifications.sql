@@ -32,13 +32,9 @@ select coalesce(
                         jsonb_build_object(
                             'channel', recipient.channel,
                             'address', recipient.address,
-                            'state', case
-                                when recipient.state = 'pending' and recipient.is_blocked
-                                    then 'blocked'
-                                when recipient.state = 'pending' and recipient.attempts > 0
-                                    then 'retrying'
-                                else recipient.state
-                            end,
+                            'state', scooters_ops.delivery_state(
+                                recipient.state, recipient.is_blocked, recipient.attempts
+                            ),
                             'attempts', recipient.attempts,
                             'error', recipient.last_error,
                             'reference', recipient.reference,

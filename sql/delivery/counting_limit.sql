@@ -1,5 +1,5 @@
 -- How many rows of a kind do the status views read at most?
--- So they stay cheap, however many messages wait.
+-- The limit keeps them cheap, however many messages wait.
 create or replace function scooters_ops.counting_limit()
 returns bigint
 language sql immutable parallel safe

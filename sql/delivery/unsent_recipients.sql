@@ -58,11 +58,9 @@ found as (
 select
     found.channel collate "default" as channel,  -- noqa: RF02,RF03
     found.address collate "default" as address,  -- noqa: RF02,RF03
-    case
-        when found.state = 'pending' and found.is_blocked then 'blocked'
-        when found.state = 'pending' and found.attempts > 0 then 'retrying'
-        else found.state collate "default"  -- noqa: RF03
-    end as state,
+    scooters_ops.delivery_state(
+        found.state, found.is_blocked, found.attempts
+    ) collate "default" as state,  -- noqa: RF03
     found.created_at,
     found.next_attempt_at,
     found.last_error,
