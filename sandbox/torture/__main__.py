@@ -68,7 +68,7 @@ def show(reports: Sequence[Report]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="torture",
+        prog="python -m sandbox.torture",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
