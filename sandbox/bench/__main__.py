@@ -100,7 +100,7 @@ def _environment(server: Postgres) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="make bench",
+        prog="python -m sandbox.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -51,7 +51,7 @@ class DemoFailed(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="make demo",
+        prog="python -m sandbox.demo",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

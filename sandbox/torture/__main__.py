@@ -52,7 +52,7 @@ def show(reports: Sequence[Report]) -> None:
         f" {'memory':>8}  disruptions"
     )
     for report in reports:
-        done = ", ".join(f"{count} {what}" for what, count in report.done.items())
+        done = ", ".join(f"{count}× {what}" for what, count in report.done.items())
         decided = ", ".join(f"{count} {what}" for what, count in report.decided.items())
         print(
             f"{report.scenario:<20} {report.notifications:>8} {report.sent:>6}"
@@ -68,7 +68,7 @@ def show(reports: Sequence[Report]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="torture",
+        prog="python -m sandbox.torture",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
