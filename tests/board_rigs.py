@@ -19,8 +19,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
-from notifier.config import ROOT
 from notifier.database import jsonb as documents
+from notifier.resources import ROOT
 from notifier.web.board.router import board_router
 from notifier.web.pool import DatabaseAway, RightLacking
 from tests.conftest import TestDatabase

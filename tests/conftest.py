@@ -24,8 +24,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg.rows import dict_row, scalar_row
 
-from notifier.config import ROOT
 from notifier.migrate import migrate
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 
 TEMPLATE = "template_scooters"

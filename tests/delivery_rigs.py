@@ -31,8 +31,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from notifier.cli import main
-from notifier.config import ROOT
 from notifier.delivery.notifier import Notifier
+from notifier.resources import ROOT
 from notifier.secrets import Secrets
 from sandbox.standins import Chat, StandIn, TelegramStandIn, TrackerStandIn
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, config

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.demo import CHAT, SECRETS, demo_config
 from sandbox.standins import TelegramStandIn, TrackerStandIn
 from tests.conftest import PATIENCE_SECONDS, TestDatabase

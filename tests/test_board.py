@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
-from notifier.config import ROOT
 from notifier.locales import LOCALES
+from notifier.resources import ROOT
 from notifier.templates import TemplateError
 from notifier.web.board.answers import Board, BoardMission
 from notifier.web.board.axis import Axis, common_axis

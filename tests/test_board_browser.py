@@ -20,8 +20,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from notifier.config import ROOT
 from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.board_rigs import REFRESH_SECONDS, Served, fleet, serving, travel
 from tests.conftest import TestDatabase, shared_database

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from notifier.cli import main
-from notifier.config import ROOT
 from notifier.database.statements import Database
 from notifier.notification_types import SAMPLE_FACTS
+from notifier.resources import ROOT
 from sandbox.standins import RESET_AFTER, held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, config, until
 from tests.delivery_rigs import (

@@ -13,16 +13,9 @@ import psycopg
 import pytest
 
 from notifier import cli
-from notifier.config import (
-    ROOT,
-    ConfigError,
-    load,
-    parse,
-    parse_stored,
-    read_json,
-    warnings,
-)
+from notifier.config import ConfigError, load, parse, parse_stored, read_json, warnings
 from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.resources import ROOT
 from tests.config_rigs import APPLY, EXAMPLE, FACTOR, REMOVED, TELEGRAM, TRACKER, Path_, changed
 from tests.conftest import CONFIG, TestDatabase, config
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from notifier.channels import CHANNELS
 from notifier.channels.settings import HOST_AND_PORT
-from notifier.config import ROOT, ConfigError, load, parse
+from notifier.config import ConfigError, load, parse
 from notifier.config.schema import generated_files, json_schema
 from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.resources import ROOT
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.config_rigs import APPLY, EXAMPLE, FACTOR, TELEGRAM, Path_, changed

@@ -9,7 +9,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import LOST_GROUP, SECRETS, TELEGRAM, TICKET, House, make_house
 

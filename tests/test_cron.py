@@ -16,8 +16,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from notifier.config import ROOT
 from notifier.migrate import migrate
+from notifier.resources import ROOT
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, config, shared_database, until

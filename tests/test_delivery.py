@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from notifier.config import ROOT
 from notifier.delivery.notifier import Notifier
+from notifier.resources import ROOT
 from notifier.secrets import Secrets
 from sandbox.standins import (
     HALF_AN_ANSWER,

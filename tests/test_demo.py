@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.demo.fleet import EXPECTED_TOKENS
 from sandbox.demo.settings import DATABASE
 from sandbox.processes import command_lines_with

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.config import ROOT
 from notifier.migrate import migrate
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, config
 from tests.http_rigs import TOKEN, http_process, http_user

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.config import ROOT
 from notifier.database.statements import Database
 from notifier.database.values import Result
 from notifier.migrate import migrate
+from notifier.resources import ROOT
 from notifier.text import STEERING, escaped, escaped_lines, one_line
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase

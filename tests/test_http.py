@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from notifier.config import ROOT
 from notifier.history import EVENT_TYPES
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, at, shared_database, until
 from tests.http_rigs import (

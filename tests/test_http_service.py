@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from notifier.config import ROOT
 from notifier.delivery.notifier import Notifier
 from notifier.metrics import Metrics
+from notifier.resources import ROOT
 from notifier.secrets import Secrets
 from notifier.web.address import Address
 from notifier.web.server import HttpServer, open_server, run_together

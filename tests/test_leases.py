@@ -13,9 +13,9 @@ from datetime import timedelta
 
 import pytest
 
-from notifier.config import ROOT
 from notifier.database.values import Delivery, Result
 from notifier.delivery.leases import LeaseLost, Leases, renewed
+from notifier.resources import ROOT
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
 from tests.delivery_rigs import (

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from notifier.channels import CHANNELS
-from notifier.config import ROOT
 from notifier.metrics import OUTCOMES, Metrics
 from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.resources import ROOT
 from notifier.web.pool import DatabaseAway, read_pool
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until

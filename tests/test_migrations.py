@@ -16,10 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.database.schema_version import known_migrations
 from notifier.migrate import migrations
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config
 from tests.delivery_rigs import command, run_in_process

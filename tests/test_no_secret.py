@@ -18,7 +18,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from notifier import cli
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from sandbox.standins import RESET_AFTER, Fault, json_reply, page
 from tests.conftest import TestDatabase, until

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 import psycopg
 import pytest
 
-from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.delivery.notifier import Notifier, NotRecorded
+from notifier.resources import ROOT
 from notifier.secrets import Secrets
 from sandbox.standins import held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase

@@ -25,6 +25,8 @@ from sandbox.standins import Chat, TelegramStandIn, TrackerStandIn
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, config
 from tests.upgrade_rigs import mission, new_database
 
+pytestmark = pytest.mark.slow
+
 SECRETS = {"TELEGRAM_BOT_TOKEN": "1:a", "TRACKER_TOKEN": "b", "TRACKER_ORG_ID": "c"}
 HTTP_TOKEN = {"SCOOTERS_OPS_HTTP_TOKEN": "d"}
 GROUP = -1001

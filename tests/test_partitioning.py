@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.config import ROOT
 from notifier.migrate import migrate
+from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.test_plans import scanned
 

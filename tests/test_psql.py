@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.psql import Psql
+from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import command
 

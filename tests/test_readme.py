@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.pages import README, blocks, reader
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests import reference
 from tests.conftest import TestDatabase, config, shared_database

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.pages import DOCS, run, section
 

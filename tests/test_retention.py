@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TestDatabase, shared_database, until
 

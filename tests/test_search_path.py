@@ -12,8 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.config import ROOT
 from notifier.migrate import migrate
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, at, config, until
 from tests.delivery_rigs import TELEGRAM, TICKET, make_house

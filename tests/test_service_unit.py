@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from notifier.config import ROOT
 from notifier.database.connection import CONNECT_SECONDS, GRACE_SECONDS
 from notifier.delivery.notifier import STATEMENT_SECONDS
 from notifier.delivery.outage import RECONNECT
+from notifier.resources import ROOT
 from tests.conftest import CONFIG
 
 UNIT = (ROOT / "deploy" / "scooters-notifier.service").read_text("utf-8")

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.postgres import SUPERUSER, Postgres
 from tests.conftest import config, until
 from tests.pages import DOCS, blocks, section

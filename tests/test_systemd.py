@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from notifier.systemd import Service
 from sandbox.standins import held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until

@@ -530,8 +530,7 @@ def test_the_error_for_an_unknown_locale_lists_the_known_ones(locale: str) -> No
 
 def files() -> Iterator[str]:
     """The paths of the message templates."""
-    paths = (p.relative_to(TEMPLATES) for p in TEMPLATES.rglob("*") if p.is_file())
-    return (path.as_posix() for path in paths if path.parts[0] != "board")
+    return (p.relative_to(TEMPLATES).as_posix() for p in TEMPLATES.rglob("*") if p.is_file())
 
 
 def test_every_template_exists_and_there_is_no_other_file() -> None:

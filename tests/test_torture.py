@@ -12,7 +12,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.torture import __main__ as torture
 from sandbox.torture.evidence import verdict_on
 from sandbox.torture.harness import Harness

@@ -12,12 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.config import ROOT
 from notifier.database.errors import DatabaseUnusable
 from notifier.database.schema_version import known_migrations
 from notifier.migrate import locks, migrations
 from notifier.migrate.installation import Installation
 from notifier.migrate.statements import LOCKS_NOBODY_OUT, TRIGGER, Statement, split, statements
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, until
 from tests.upgrade_rigs import (

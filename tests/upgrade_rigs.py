@@ -15,10 +15,10 @@ import psycopg
 import pytest
 from psycopg.rows import scalar_row
 
-from notifier.config import ROOT
 from notifier.database.schema_version import known_migrations
 from notifier.database.values import Result
 from notifier.migrate import migrations
+from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, until
 

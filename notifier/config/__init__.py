@@ -5,10 +5,8 @@ from notifier.config.models import YEAR_SECONDS, Config, NotifierSettings, Retry
 from notifier.config.parsing import load, parse, parse_stored
 from notifier.config.problems import ConfigError
 from notifier.config.route_warnings import warnings
-from notifier.resources import ROOT
 
 __all__ = [
-    "ROOT",
     "YEAR_SECONDS",
     "Config",
     "ConfigError",

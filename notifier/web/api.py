@@ -13,8 +13,8 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
-from notifier.config import ROOT
 from notifier.history import EVENT_TYPES
+from notifier.resources import ROOT
 from notifier.web.guard import PREFIX
 from notifier.web.pool import Pool
 from notifier.web.problems import Problem, described

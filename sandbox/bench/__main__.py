@@ -24,7 +24,7 @@ from typing import Any
 import psycopg
 
 from notifier import config as configs
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.bench import delivery, detection
 from sandbox.bench.context import LARGE, Bench, Turns
 from sandbox.bench.databases import Databases, Session

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.bench.databases import Session
 from sandbox.bench.fleet import WrongCount
 

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import psycopg
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.commands import StatusLine, exit_code_of
 from sandbox.databases import create_migrated
 from sandbox.demo.fleet import EXPECTED_TOKENS, FLEET, play

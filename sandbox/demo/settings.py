@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 from notifier import config as configs
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.standins import Chat
 
 DATABASE = "scooters"

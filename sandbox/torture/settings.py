@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notifier import config as configs
-from notifier.config import ROOT
+from notifier.resources import ROOT
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from notifier.config import ROOT
+from notifier.resources import ROOT
 from sandbox.processes import peak_memory_kib
 from sandbox.standins import StandIn
 from sandbox.torture.runner import Step
