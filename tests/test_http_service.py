@@ -171,7 +171,7 @@ def test_a_malformed_address_is_refused_by_the_command_line(house: House, text: 
 def test_once_and_listen_exclude_each_other(house: House) -> None:
     finished = house.cli("run", "--once", "--listen", "127.0.0.1:0")
     assert finished.returncode == 2
-    assert "run --once ends too soon to --listen" in finished.stderr
+    assert "run --once cannot --listen: it ends too soon to answer requests" in finished.stderr
 
 
 def test_the_token_is_in_no_log(house: House, environment: dict[str, str]) -> None:

@@ -40,10 +40,12 @@ class Listener:
     url: str
     heard: list[str] = field(default_factory=list)
 
-    def run(self, *arguments: str, **changes: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, checkout: Path = ROOT, **changes: Any
+    ) -> subprocess.CompletedProcess[str]:
         """`notifier --log-level debug ARGUMENTS`, with the password in DATABASE_URL."""
         changes = {"DATABASE_URL": self.url, "PROXY_AUTH": PROXY_AUTH, **changes}
-        finished = self.house.process("--log-level", "debug", *arguments, **changes)
+        finished = self.house.process_in(checkout, "--log-level", "debug", *arguments, **changes)
         self.heard += [finished.stdout, finished.stderr]
         return finished
 
@@ -193,7 +195,7 @@ def test_failing_templates_show_no_secret(listener: Listener, tmp_path: Path) ->
         text = "{{ environ.TELEGRAM_BOT_TOKEN }}{{ self.__class__.__mro__ }}"
         (tmp_path / "templates/en/job_skipped" / name).write_text(text)
     listener.house.skip()
-    assert listener.run("run", "--once", cwd=tmp_path).returncode == 0
+    assert listener.run("run", "--once", checkout=tmp_path).returncode == 0
     assert listener.house.states() == ["pending", "pending"]  # blocked
     listener.assert_no_secret()
 
