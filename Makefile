@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 CONFIG ?= config.json
-# One more than there are cores, since tests also wait. Each worker has a server of its own.
-WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+# Two more than there are cores, since tests also wait. Each worker has a server of its own.
+WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 
 python := .venv/bin/python
 pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes

@@ -39,6 +39,7 @@ def house(
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_lease_is_renewed_until_the_send_ends(house: House, stopped: bool) -> None:
     house.configure(TELEGRAM, notifier__lease_seconds=3, notifier__poll_seconds=3600)

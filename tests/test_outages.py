@@ -20,6 +20,8 @@ from sandbox.standins import held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase
 from tests.delivery_rigs import TELEGRAM, TICKET, House, events, in_process_house, running
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def house(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.pages import README, blocks, reader
@@ -32,6 +34,7 @@ def test_ci_runs_the_commands_that_a_test_cannot() -> None:
     assert [command for command in BY_CI if f" {command}\n" in ci] == BY_CI
 
 
+@pytest.mark.slow
 def test_every_command_works_on_an_empty_database(database: TestDatabase, tmp_path: Path) -> None:
     with reader(database, tmp_path) as following:
         database.connection.execute("drop schema scooters_ops cascade")

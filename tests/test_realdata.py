@@ -201,6 +201,7 @@ def test_the_reference_gives_exactly_the_recorded_timeouts(factor: float) -> Non
     assert computed(factor) == expected(factor)
 
 
+@pytest.mark.slow
 def test_a_pass_notifies_each_recorded_timeout_once_and_a_lower_factor_adds_the_rest(
     flights: TestDatabase,
 ) -> None:

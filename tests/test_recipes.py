@@ -14,6 +14,8 @@ from notifier.resources import ROOT
 from tests.conftest import TestDatabase
 from tests.pages import DOCS, run, section
 
+pytestmark = pytest.mark.slow
+
 PAGE = DOCS / "development.md"
 STEP = re.compile(
     r"^(?:(New files?|In) `(?P<path>[^`]+)`[^\n]*:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$",
