@@ -76,6 +76,16 @@ newest_server() {
     esac
 }
 
+case ${python##*/} in
+python3) ;; # apt may install it
+*)
+    if ! has_python; then
+        echo "PYTHON=$python is not Python 3.11 or newer with venv" >&2
+        exit 1
+    fi
+    ;;
+esac
+
 packages=$(missing)
 [ -n "$packages" ] || exit 0
 
@@ -169,7 +179,7 @@ packages=$(missing)
 if [ -n "$packages" ]; then
     {
         echo "Still missing after the installation: $packages"
-        echo "(Python is $(command -v "$python"), $("$python" --version 2>&1); PYTHON=... selects another)"
+        has_python || echo "$python is not Python 3.11 or newer with venv; PYTHON=... selects another"
     } >>"$log"
     exit 1
 fi

@@ -143,7 +143,9 @@ def _add_notifications(commands: Any) -> None:
         "retry", help="try failed, in-doubt and unrouted recipients once more"
     )
     which = retry.add_mutually_exclusive_group(required=True)
-    which.add_argument("token", nargs="?", type=_text, help="those of this notification")
+    which.add_argument(
+        "token", nargs="?", type=_text, metavar="TOKEN", help="those of this notification"
+    )
     which.add_argument("--failed", action="store_true", help="those of all notifications")
     retry.add_argument("--channel", choices=list(CHANNELS), help="those of this channel only")
     retry.add_argument(

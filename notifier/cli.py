@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         is_lost = error.sqlstate is None and is_temporary(error)
         problem = f"no database: {error}" if is_lost else reason(error)
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            problem += ": docs/dba.md says which role may do what (Set it up)"
+            problem += ": docs/dba.md says which role may do what (Roles)"
         _complain(" ".join(secrets.redact(problem).split()))
     except NotRecorded as error:
         _complain(f"{error}; they will be sent again")

@@ -198,6 +198,17 @@ def test_bin_notifier_runs_no_code_from_the_current_folder(
     assert not (hostile / "taken").exists()
 
 
+def test_bin_notifier_without_its_environment_says_how_to_make_it(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "notifier"
+    program.parent.mkdir()
+    shutil.copy(ROOT / "bin" / "notifier", program)
+    ended = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"notifier: {tmp_path}/.venv/bin/python is missing: run make install in {tmp_path}\n"
+    )
+
+
 # --- config ------------------------------------------------------------------------------------
 
 

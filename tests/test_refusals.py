@@ -265,7 +265,7 @@ def test_once_ends_with_exit_code_2_and_names_what_the_database_refuses(house: H
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1] == (
         "notifier: permission denied for function plan_deliveries (SQLSTATE 42501):"
-        " docs/dba.md says which role may do what (Set it up)"
+        " docs/dba.md says which role may do what (Roles)"
     )
 
 

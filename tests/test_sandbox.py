@@ -246,6 +246,18 @@ def test_packages_sh_runs_no_code_from_the_current_folder(tmp_path: Path) -> Non
     assert not proof.exists()
 
 
+def test_packages_sh_installs_nothing_for_a_python_of_another_name(tmp_path: Path) -> None:
+    check = subprocess.run(
+        ["sh", "deploy/packages.sh", "client"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHON": str(tmp_path / "python3.9")},
+        capture_output=True,
+        text=True,
+    )
+    assert (check.returncode, check.stdout) == (1, "")
+    assert check.stderr == f"PYTHON={tmp_path}/python3.9 is not Python 3.11 or newer with venv\n"
+
+
 def test_packages_sh_without_root_prints_the_command_to_run(tmp_path: Path) -> None:
     nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     no_sudo = tmp_path / "sudo"
