@@ -20,7 +20,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.settings import HOST_AND_PORT
 from notifier.config import ConfigError, load, parse
 from notifier.config.schema import generated_files, json_schema
-from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES, TIMEOUT_TYPES
 from notifier.resources import ROOT
 from notifier.text import STEERING
 from sandbox.postgres import Postgres
@@ -98,7 +98,7 @@ def test_the_notifier_and_the_config_know_the_notification_types_of_the_database
     rules = database.values(
         "select jsonb_object_keys(scooters_ops.config_schema() #> '{$defs,Timeouts,properties}')"
     )
-    assert {*rules} == {*types} - {"job_skipped"}
+    assert {*rules} == {*TIMEOUT_TYPES}
     comment = database.value(
         "select obj_description('scooters_ops.monitoring_notification_type'::regtype)"
     )
