@@ -78,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         problem = f"no database: {error}" if is_lost else reason(error)
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
             problem += ": docs/dba.md says which role may do what (Roles)"
-        _complain(" ".join(secrets.redact(problem).split()))
+        # libpq puts a hint, such as "Is the server running ...?", on an indented line of its own.
+        _complain(" ".join(secrets.redact(problem).replace("\n\t", ". ").split()))
     except NotRecorded as error:
         _complain(f"{error}; they will be sent again")
         return 1

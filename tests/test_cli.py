@@ -668,6 +668,11 @@ def test_an_unreachable_database_is_reported_in_one_line(house: House) -> None:
         assert_refused(house.cli(*arguments, PGPORT="1"), "no database", "port 1", "refused")
 
 
+def test_libpqs_hint_is_a_sentence_of_its_own(house: House) -> None:
+    ended = house.cli("status", PGHOST="127.0.0.1", PGPORT="1")
+    assert_refused(ended, "Connection refused. Is the server running on that host")
+
+
 @pytest.mark.parametrize(
     ("url", "culprit"),
     [
