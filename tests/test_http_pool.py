@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from notifier.database.statements import Database
 from notifier.metrics import Metrics
 from notifier.web import pool as pools
 from notifier.web.pool import DatabaseAway, Pool, RightLacking
@@ -41,6 +42,27 @@ def test_a_failure_to_connect_ends_every_callers_wait(
                     assert isinstance(error, DatabaseAway)
                     assert str(error) == "the database cannot be reached"
             assert await pool.rows("select 1 as one") == [{"one": 1}]
+
+    asyncio.run(play())
+
+
+def test_a_database_that_stalls_after_the_login_counts_as_away_and_not_as_busy(
+    user: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pooler logs its clients in although its server does not answer."""
+    monkeypatch.setattr(pools, "STATEMENT_SECONDS", 0.2)
+
+    async def stall(_: Database) -> None:
+        await asyncio.Event().wait()
+
+    async def play() -> None:
+        metrics = Metrics()
+        async with Pool("api", ROLE, 1, metrics) as pool:
+            with monkeypatch.context() as stalled:
+                stalled.setattr(Database, "check_version", stall)
+                with pytest.raises(DatabaseAway, match="cannot be reached"):
+                    await pool.rows("select 1")
+        assert metrics.database_errors.labels("http")._value.get() == 1
 
     asyncio.run(play())
 
@@ -95,6 +117,20 @@ def test_what_the_database_refuses_is_raised_and_leaves_the_connection_usable(
             with pytest.raises(RightLacking, match=ROLE):
                 await pool.rows("select * from pg_authid")
             assert await pool.rows("select 1 as one") == [{"one": 1}]
+
+    asyncio.run(play())
+
+
+def test_a_process_that_stops_does_not_report_its_database_as_lost(user: TestDatabase) -> None:
+    async def play() -> None:
+        metrics = Metrics()
+        async with Pool("api", ROLE, 1, metrics) as pool, pool.connection():
+            waiting = asyncio.create_task(pool.rows("select 1"))
+            await asyncio.to_thread(until, lambda: _waiting(metrics) == 1)
+            await pool.__aexit__(None, None, None)
+            with pytest.raises(DatabaseAway, match="is stopping"):
+                await waiting
+        assert metrics.database_errors.labels("http")._value.get() == 0
 
     asyncio.run(play())
 

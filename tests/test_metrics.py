@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +18,7 @@ from notifier.channels import CHANNELS
 from notifier.metrics import OUTCOMES, Metrics
 from notifier.notification_types import NOTIFICATION_TYPES
 from notifier.resources import ROOT
+from notifier.web.database_metrics import DatabaseMetrics
 from notifier.web.pool import DatabaseAway, read_pool
 from sandbox.standins import held, late
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
@@ -439,3 +441,15 @@ def test_promtool_accepts_the_alerts_and_they_fire_when_they_should() -> None:
             ["promtool", *arguments], capture_output=True, text=True, check=False
         )
         assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_an_odd_row_of_a_newer_versions_view_does_not_hide_the_other_metrics() -> None:
+    odd: list[dict[str, Any]] = [
+        {"name": "a", "labels": {"shard": 1, "zone": None}, "value": 2.0, "help": None},
+        {"name": "b", "labels": {}, "value": None, "help": "Nothing."},
+        {"name": "c", "labels": {"x-y": 'q"'}, "value": 3.0, "help": "Odd."},
+    ]
+    text = DatabaseMetrics(odd).text().decode()
+    assert 'scooters_ops_a{shard="1",zone=""} 2.0' in text
+    assert "scooters_ops_b" not in text
+    assert 'scooters_ops_c{x_y="q\\""} 3.0' in text

@@ -589,3 +589,13 @@ def test_changed_views_triggers_and_functions_take_effect_while_everyone_keeps_w
         " where tgname like 'wake_%'"
     )
     assert_everything_due_arrives(ours, traffic)
+
+
+def test_postgresql_agrees_where_each_statement_of_sql_ends(database: TestDatabase) -> None:
+    """sqlparse takes a backslash before a quote for an escape, and `declare` for a block: two
+    statements that it takes for one could be skipped together. PostgreSQL parses here, and executes
+    nothing."""
+    pgconn = database.connection.pgconn
+    for statement in statements(ROOT / "sql/install.sql"):
+        result = pgconn.prepare(b"", statement.text.encode())
+        assert not result.error_message, (statement.file, result.error_message.decode())

@@ -33,11 +33,16 @@ class DatabaseMetrics:
         help_ = "Whether the database answered this scrape; if not, its metrics are missing."
         yield GaugeMetricFamily(f"{PREFIX}database_up", help_, value=float(is_up))
         for name, group in groupby(self.rows or (), key=lambda row: row["name"]):
-            rows = list(group)
+            # The view may be a newer version's: one odd row must not hide the rest.
+            rows = [row for row in group if row["value"] is not None]
+            if not rows:
+                continue
             labels = sorted({label for row in rows for label in row["labels"]})
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            family = kind(f"{PREFIX}{name}", rows[0]["help"], labels=labels)
+            family = kind(f"{PREFIX}{name}", rows[0]["help"] or "", labels=labels)
             for row in rows:
                 # To Prometheus an empty label and a missing one are the same.
-                family.add_metric([row["labels"].get(label, "") for label in labels], row["value"])
+                values = (row["labels"].get(label) for label in labels)
+                texts = ["" if value is None else str(value) for value in values]
+                family.add_metric(texts, row["value"])
             yield family

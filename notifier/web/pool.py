@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable, is_temporary
 from notifier.database.statements import Database
@@ -66,6 +66,7 @@ class Pool:
         self._is_away = False
         self._busy = SeldomEvent(WARNING, "http_busy")
         self._waiting: set[asyncio.Timeout] = set()
+        self._connecting = 0  # how many attempts to connect are in progress
         self._failure: Exception = DatabaseAway("the database cannot be reached")
         self._pool = AsyncConnectionPool(
             connection_class=self._connection_class(),
@@ -145,7 +146,14 @@ class Pool:
                     self._waiting.discard(wait)
         except TimeoutError:
             raise self._failure.with_traceback(None) from None
-        except (PoolTimeout, TooManyRequests):
+        except PoolClosed:
+            raise DatabaseAway("this process is stopping") from None
+        except (PoolTimeout, TooManyRequests) as error:
+            if isinstance(error, PoolTimeout) and self._connecting:
+                # The database, or a pooler before it, has accepted the connection and then stalls.
+                raise psycopg.OperationalError(
+                    f"no connection in {STATEMENT_SECONDS:g} s"
+                ) from None
             self._busy.happened()  # callers can cause this as often as they like
             raise DatabaseAway("too many wait for the database") from None
 
@@ -171,6 +179,7 @@ class Pool:
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
         """A newer version's database is accepted: during an upgrade this process goes on."""
+        self._connecting += 1
         try:
             database = await Database.connect(
                 STATEMENT_SECONDS, CONNECT_SECONDS, read_only=self._read_only
@@ -185,6 +194,8 @@ class Pool:
             self._failure = error
             self._fail_waiting()
             raise
+        finally:
+            self._connecting -= 1
         return database.connection
 
     async def _check(self, connection: psycopg.AsyncConnection[Any]) -> None:
