@@ -1,11 +1,13 @@
 -- Which views and functions of earlier versions are left over?
 -- The first installation that runs an hour or more after the migration that retired
 -- them drops them: by then no session is still executing an old function that calls
--- them. A view is kept as long as somebody's own view reads it.
+-- them. One that somebody's own view or function reads is kept, and one that a session
+-- is reading is left to the next installation: nobody has to wait for it.
 do $$
 declare
     retired record;
 begin
+    perform set_config('lock_timeout', '50ms', true);
     for retired in
         select
             object.kind,
@@ -30,12 +32,32 @@ begin
         ) as object (migration_id, kind, name)
         inner join scooters_ops._yoyo_migration as migration
             on object.migration_id = migration.migration_id
-        where migration.applied_at_utc < now() at time zone 'UTC' - interval '1 hour'
+        where
+            migration.applied_at_utc < now() at time zone 'UTC' - interval '1 hour'
+            -- To find out by dropping it would lock out those who read it.
+            and not exists (
+                select
+                from pg_catalog.pg_depend as dependency
+                left join pg_catalog.pg_rewrite as rule
+                    on
+                        dependency.classid = 'pg_catalog.pg_rewrite'::regclass
+                        and dependency.objid = rule.oid
+                where
+                    dependency.refclassid = 'pg_catalog.pg_class'::regclass
+                    and dependency.refobjid = to_regclass(
+                        case
+                            when object.kind = 'view'
+                                then 'scooters_ops.' || object.name
+                        end
+                    )
+                    and dependency.deptype = 'n'
+                    and rule.ev_class is distinct from dependency.refobjid
+            )
     loop
         begin
             execute format('drop %s if exists scooters_ops.%s', retired.kind, retired.name);
         exception
-            when dependent_objects_still_exist then null;
+            when dependent_objects_still_exist or lock_not_available then null;
         end;
     end loop;
 end

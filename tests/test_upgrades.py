@@ -310,6 +310,84 @@ def test_what_a_version_retires_keeps_working_and_is_dropped_later(ours: TestDat
     assert sorted(schema_of(ours).splitlines()) == sorted(before.splitlines())
 
 
+def test_a_view_that_replaces_a_retired_one_keeps_its_readers(ours: TestDatabase) -> None:
+    ours.connection.execute(EARLIER_VIEWS)
+    ours.connection.execute(
+        "grant select on scooters_ops.mission_routes to public;"
+        "grant select on scooters_ops.timeout_rules to scooters_ops_writer with grant option"
+    )
+    (migration,) = (ROOT / "migrations").glob("0014_*.sql")
+    ours.connection.execute(migration.read_text("utf-8").encode())
+    migrations.migrate()
+    assert ours.rows(
+        "select relname, grantee::regrole::text, is_grantable"
+        " from pg_class cross join aclexplode(relacl)"
+        " where relname in ('mission_routes', 'timeout_rules') and grantee <> relowner"
+        " order by 1, 2"
+    ) == [
+        {"relname": view, "grantee": grantee, "is_grantable": is_grantable}
+        for view, grantee, is_grantable in (
+            ("mission_routes", "-", False),
+            ("mission_routes", "scooters_ops_analyst", False),
+            ("timeout_rules", "scooters_ops_analyst", False),
+            ("timeout_rules", "scooters_ops_writer", True),
+        )
+    ]
+
+
+def test_a_session_that_reads_a_retired_view_does_not_hold_up_an_installation(
+    ours: TestDatabase,
+) -> None:
+    ours.connection.execute(EARLIER_VIEWS)
+    ours.connection.execute("create view public.own as select * from scooters_ops.mission_routes")
+    (migration,) = (ROOT / "migrations").glob("0014_*.sql")
+    ours.connection.execute(migration.read_text("utf-8").encode())
+    ours.connection.execute(
+        "update scooters_ops._yoyo_migration set applied_at_utc = applied_at_utc - interval '2 h'"
+    )
+    reported: list[str] = []
+    with psycopg.connect(ours.conninfo) as analyst:
+        analyst.execute("select from public.own")
+        analyst.execute("select from scooters_ops.job_type_etas")
+        migrations.migrate(say=reported.append)
+        assert ours.value(LEFT_OVER) == [
+            "scooters_ops.mission_routes_before_0014",
+            "scooters_ops.job_type_etas",
+        ]
+    migrations.migrate(say=reported.append)
+    assert ours.value(LEFT_OVER) == ["scooters_ops.mission_routes_before_0014"]
+    assert reported == []
+
+
+def test_passes_and_pruning_go_on_while_what_has_changed_is_looked_for(
+    ours: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new comment on detection_lock locks that table until the installation commits."""
+    ours.connection.execute(
+        "comment on table scooters_ops.detection_lock is 'earlier';"
+        "comment on column scooters_ops.detection_lock.note is 'earlier'"
+    )
+    comment = "select obj_description('scooters_ops.detection_lock'::regclass)"
+    execute_by = Installation._execute_by
+    last: list[str] = []
+
+    def checked(self: Installation, deadline: float, query: str, name: str) -> None:
+        if not query.startswith("comment on"):
+            assert not ours.rows(
+                "select from pg_locks where relation = 'scooters_ops.detection_lock'::regclass"
+            )
+        last.append(query)
+        execute_by(self, deadline, query, name)
+
+    monkeypatch.setattr(Installation, "_execute_by", checked)
+    migrations.migrate()
+    assert [query.split(" is")[0] for query in last[-2:]] == [
+        "comment on table scooters_ops.detection_lock",
+        "comment on column scooters_ops.detection_lock.note",
+    ]
+    assert ours.value(comment) != "earlier"
+
+
 SCRIPT = """
 -- A comment; with a semicolon.
 select ';', E'\\';', "a;b" from a; /* and; another */

@@ -6,6 +6,7 @@ the database already has. Statements that need strong locks run last, within a t
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ WRITERS_ORDER = (
     "scooters_ops.missions_history",
     "scooters_ops.monitoring_notifications",
 )
+
+# They lock the table by which passes and pruning take turns, so they come last: pruning waits for
+# that lock while it holds weak ones on views.
+STOPS_DETECTION = re.compile(r"comment on (table|column) scooters_ops\.detection_lock[\s.]")
 
 READS_A_VIEW = """
     select
@@ -91,7 +96,10 @@ class Installation:
         replaces_view = view and self._first("select to_regclass(%s)", (view["name"],)) != (None,)
         if view and replaces_view:
             self._deferred_views.append(view["name"])
-        if replaces_view or not LOCKS_NOBODY_OUT.match(statement.words):
+        locks_nobody_out = LOCKS_NOBODY_OUT.match(statement.words) and not _stops_detection(
+            statement
+        )
+        if replaces_view or not locks_nobody_out:
             self._deferred.append(statement)
             return
         try:
@@ -124,7 +132,7 @@ class Installation:
             self._execute_by(
                 deadline, f"lock table only {table} in share row exclusive mode", table
             )
-        for statement in self._deferred:
+        for statement in sorted(self._deferred, key=_stops_detection):
             self._execute_by(deadline, statement.text, str(statement.file))
 
     def _execute_by(self, deadline: float, query: str, name: str) -> None:
@@ -148,6 +156,10 @@ class Installation:
 
     def _first(self, query: str, values: Any) -> tuple[Any, ...] | None:
         return self._connection.execute(query.encode(), values).fetchone()
+
+
+def _stops_detection(statement: Statement) -> bool:
+    return STOPS_DETECTION.match(statement.words) is not None
 
 
 def _writers_position(table: str) -> int:

@@ -153,7 +153,7 @@ comment on column scooters_ops.delivery_status.channel is
 comment on column scooters_ops.delivery_status.state is
 'pending, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned: notifications that no notifier has planned yet; unrouted: notifications that no route matched.';
 comment on column scooters_ops.delivery_status.recipients is
-'How many recipients (unplanned, unrouted: notifications) are in that state (a count); if is_lower_bound, there are more.';
+'How many recipients (unplanned, unrouted: notifications) are in that state (a count); if is_lower_bound, there may be more.';
 comment on column scooters_ops.delivery_status.oldest_created_at is
 'When the oldest of those counted was created.';
 comment on column scooters_ops.delivery_status.next_attempt_at is

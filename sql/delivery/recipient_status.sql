@@ -21,7 +21,7 @@ comment on column scooters_ops.recipient_status.address is
 comment on column scooters_ops.recipient_status.state is
 'pending, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients.';
 comment on column scooters_ops.recipient_status.recipients is
-'How many messages or tickets for it are in that state (a count); if is_lower_bound, there are more.';
+'How many messages or tickets for it are in that state (a count); if is_lower_bound, there may be more.';
 comment on column scooters_ops.recipient_status.oldest_created_at is
 'When the oldest of those counted was created.';
 comment on column scooters_ops.recipient_status.next_attempt_at is
