@@ -1,7 +1,7 @@
 """What every channel is: a message goes in, an outcome comes out.
 
-A channel's module imports everything that it needs from here: the protocol below, and from the
-modules beside it the outcomes, the models of the config, and what HTTP answers mean in general.
+The protocol is below; the outcomes, the models of the config, and what HTTP answers mean in general
+are in the modules beside it. A new channel can import all of them from here.
 """
 
 from __future__ import annotations
