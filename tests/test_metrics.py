@@ -388,9 +388,9 @@ def test_a_crowd_at_metrics_shares_one_query_and_delays_nobody_else(
             until(lambda: house.is_blocked("metrics"))
             assert problems(serving) == []
             assert serving.skip("m1", "p1", "j1").json() == {"skipped": True}
-        told = [answer.result() for answer in answers]
-    assert all(len(lines) == 1 for lines in told)
-    assert len({lines[0] for lines in told}) < crowd
+        scrapes = [answer.result() for answer in answers]
+    assert all(len(lines) == 1 for lines in scrapes)
+    assert len({lines[0] for lines in scrapes}) < crowd
 
 
 def test_callers_that_wait_for_each_other_do_not_count_as_a_lost_database(
