@@ -14,7 +14,7 @@ from notifier.secrets import Secrets
 
 LOGGER = logging.getLogger("notifier")
 LEVELS = ("debug", "info", "warning", "error")
-SELDOM_SECONDS = 60.0
+THROTTLE_SECONDS = 60.0
 
 
 def event(level: int, name: str, **fields: object) -> None:
@@ -22,7 +22,7 @@ def event(level: int, name: str, **fields: object) -> None:
     LOGGER.log(level, name, extra={"fields": fields})
 
 
-class SeldomEvent:
+class ThrottledEvent:
     """An event that outsiders can cause as often as they like. The first one is logged at once.
     After that, one line per minute says how often it has happened since (`count`)."""
 
@@ -34,18 +34,18 @@ class SeldomEvent:
         self._is_quiet = False
 
     def happened(self, **fields: object) -> None:
-        """It has happened again. The line has the fields of the last time."""
+        """Counts one occurrence. A line has the fields of the latest one."""
         self._count += 1
         self._fields = fields
         if not self._is_quiet:
-            self._say()
+            self._log()
 
-    def _say(self) -> None:
+    def _log(self) -> None:
         self._is_quiet = self._count > 0
         if self._is_quiet:
             event(self._level, self._name, count=self._count, **self._fields)
             self._count = 0
-            asyncio.get_running_loop().call_later(SELDOM_SECONDS, self._say)
+            asyncio.get_running_loop().call_later(THROTTLE_SECONDS, self._log)
 
 
 class EventFormatter(logging.Formatter):

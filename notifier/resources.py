@@ -1,6 +1,6 @@
-"""Where the files lie that the package needs besides its code.
+"""Where the package finds the files that it needs besides its code.
 
-In a checkout they lie beside the package. A wheel holds copies of them inside the package
+In a checkout they are beside the package. A wheel holds copies of them inside the package
 (`force-include` in pyproject.toml).
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 REDACTED = "***"
-SHORTEST_REDACTED = 6
+MIN_REDACTED_LENGTH = 6
 """Redacting shorter secrets would damage times, names and numbers, and hide little."""
 
 
@@ -38,7 +38,7 @@ class Secrets:
             raise SecretMissing(
                 f"secret {name} is unusable: it must be one word of printable ASCII"
             )
-        if len(secret) >= SHORTEST_REDACTED:
+        if len(secret) >= MIN_REDACTED_LENGTH:
             self._known |= {secret, quote(secret, safe="")}
         return secret
 

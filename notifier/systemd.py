@@ -24,7 +24,7 @@ from notifier.text import one_line
 SEND_SECONDS = 0.5
 # The loop may run many times a second; systemd need not hear of each cycle.
 QUIET_SECONDS = 1.0
-LONGEST_PROBLEM = 200
+MAX_PROBLEM_LENGTH = 200
 
 
 class Service:
@@ -41,7 +41,7 @@ class Service:
         self._without_database_since: datetime | None = None
         self._problem: str | None = None
         self._is_stopping = False
-        self._is_deaf = False
+        self._is_unreachable = False
         self._socket: socket.socket | None = None
 
     @property
@@ -100,15 +100,15 @@ class Service:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._socket.settimeout(SEND_SECONDS)
             self._socket.sendto("\n".join(lines).encode(), self._address)
-            self._is_deaf = False
+            self._is_unreachable = False
         except OSError as error:
-            if not self._is_deaf:
-                self._is_deaf = True
+            if not self._is_unreachable:
+                self._is_unreachable = True
                 event(WARNING, "systemd_unreachable", reason=error)
 
 
 def _short(problem: str) -> str:
-    return one_line(problem)[:LONGEST_PROBLEM]
+    return one_line(problem)[:MAX_PROBLEM_LENGTH]
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float:

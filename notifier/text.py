@@ -12,7 +12,7 @@ import json
 import re
 from typing import Final
 
-STEERING: Final = re.compile(
+UNSAFE_CHARACTERS: Final = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # control characters: line breaks, and ESC, which begins a sequence
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction marks and overrides
@@ -26,7 +26,7 @@ STEERING: Final = re.compile(
 def escaped(text: str) -> str:
     """The text for a terminal or a log: each such character is escaped as in JSON, such as \\u001b.
     JSON stays JSON with the same meaning."""
-    return STEERING.sub(lambda found: _escape(found[0]), text)
+    return UNSAFE_CHARACTERS.sub(lambda found: _escape(found[0]), text)
 
 
 def escaped_lines(text: str) -> str:
@@ -37,7 +37,7 @@ def escaped_lines(text: str) -> str:
 def one_line(text: str) -> str:
     """The text on one line for people to read: a space replaces each such character and each run of
     white space."""
-    return " ".join(STEERING.sub(" ", text).split())
+    return " ".join(UNSAFE_CHARACTERS.sub(" ", text).split())
 
 
 def _escape(character: str) -> str:

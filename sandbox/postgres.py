@@ -28,7 +28,7 @@ BOOT_SECONDS = 30.0
 SHUTDOWN_SECONDS = 10.0
 PORT_ATTEMPTS = 5
 
-LONGEST_TEMPORARY_FOLDER = 60
+MAX_TEMPORARY_FOLDER_LENGTH = 60
 """A Unix socket's path has at most 107 characters, and a folder and ".s.PGSQL.<port>" follow."""
 
 
@@ -349,7 +349,7 @@ def _temporary_folder() -> Path:
     """$TMPDIR if a socket's path fits below it and the server's user may enter it; otherwise
     /tmp."""
     folder = Path(tempfile.gettempdir()).resolve()
-    fits = len(os.fsencode(folder)) <= LONGEST_TEMPORARY_FOLDER
+    fits = len(os.fsencode(folder)) <= MAX_TEMPORARY_FOLDER_LENGTH
     is_open = all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
     return folder if fits and is_open else Path("/tmp")  # noqa: S108
 

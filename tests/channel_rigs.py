@@ -1,4 +1,4 @@
-"""Each channel with the stand-in of its server, for the tests of channels."""
+"""Each channel with the stand-in for its server, for the tests of channels."""
 
 from __future__ import annotations
 

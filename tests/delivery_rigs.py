@@ -1,4 +1,4 @@
-"""A database with stand-ins of both channels, and a notifier that has only its role's rights."""
+"""A database with stand-ins for both channels, and a notifier that has only its role's rights."""
 
 from __future__ import annotations
 

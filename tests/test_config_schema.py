@@ -22,7 +22,7 @@ from notifier.config import ConfigError, load, parse
 from notifier.config.schema import generated_files, json_schema
 from notifier.notification_types import NOTIFICATION_TYPES, TIMEOUT_TYPES
 from notifier.resources import ROOT
-from notifier.text import STEERING
+from notifier.text import UNSAFE_CHARACTERS
 from sandbox.postgres import Postgres
 from tests.config_rigs import APPLY, EXAMPLE, FACTOR, TELEGRAM, Path_, changed
 from tests.conftest import CONFIG, TEMPLATE, TestDatabase
@@ -296,7 +296,7 @@ def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, A
         assert parse(stored) == understood
         return
     for message in (*problems, refusal_of_database.diag.message_primary or ""):
-        assert not STEERING.search(message)
+        assert not UNSAFE_CHARACTERS.search(message)
     # Text that is not JSON has no path.
     can_be_read = not problems[0].startswith(str(file)) and "cannot be stored" not in problems[0]
     if can_be_read and isinstance(refusal_of_database, psycopg.errors.InvalidParameterValue):

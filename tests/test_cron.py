@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from notifier.migrate import migrate
 from notifier.resources import ROOT
-from notifier.text import STEERING
+from notifier.text import UNSAFE_CHARACTERS
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE, TestDatabase, config, shared_database, until
 from tests.delivery_rigs import command
@@ -436,7 +436,7 @@ def test_users_of_pg_cron_can_neither_control_a_terminal_nor_forge_lines_of_stat
         said = finished.stdout + finished.stderr
         assert "belongs to a database that was dropped" in said
         assert "The last run of job" in said
-        assert not STEERING.search(said.replace("\n", ""))
+        assert not UNSAFE_CHARACTERS.search(said.replace("\n", ""))
         assert "Nothing needs a person." not in [line.strip() for line in said.splitlines()]
 
 

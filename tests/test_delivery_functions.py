@@ -76,7 +76,7 @@ class Sender:
             f"select * from scooters_ops.{function}({marks})", parameters
         ).fetchall()
 
-    def told(self) -> list[tuple[bool, list[dict[str, Any]]]]:
+    def notifications(self) -> list[tuple[bool, list[dict[str, Any]]]]:
         """completed and recipients of each notification."""
         rows = self.database.rows(
             "select completed, recipients from scooters_ops.monitoring_notifications"
@@ -146,7 +146,7 @@ def test_a_plan_stores_exactly_the_recipients_that_the_routes_name(sender: Sende
     sender.route(TICKET, topic, TELEGRAM)
     sender.skip()
     assert sender.plan() == 1
-    assert sender.told() == [
+    assert sender.notifications() == [
         (False, [{**each, "sended": False} for each in (TICKET, topic, TELEGRAM)])
     ]
     assert [(row["channel"], row["target"], row["state"]) for row in sender.recipients()] == [
@@ -197,9 +197,9 @@ def test_a_notification_whose_route_has_no_recipients_is_completed_at_once(
 ) -> None:
     sender.database.apply_config(routes=[{"match": {}, "recipients": []}])
     sender.skip()
-    assert sender.told() == [(False, [])]
+    assert sender.notifications() == [(False, [])]
     assert sender.plan() == 1
-    assert sender.told() == [(True, [])]
+    assert sender.notifications() == [(True, [])]
     assert sender.plan() == 0
     assert unrouted(sender) == []
 
@@ -221,7 +221,7 @@ def test_a_notification_that_no_route_matches_is_unrouted_and_not_completed(
     sender.database.apply_config(routes=routes)
     tokens = sender.skip(2)
     assert sender.plan() == 2
-    assert sender.told() == [(False, []), (False, [])]
+    assert sender.notifications() == [(False, []), (False, [])]
     assert unrouted(sender) == tokens
     assert sender.plan() == 0
     (row,) = sender.database.rows("select * from scooters_ops.delivery_status")
@@ -243,7 +243,7 @@ def test_retry_routes_unrouted_notifications_again_and_counts_them_once(sender: 
     assert sender.retry(channel="telegram") == 0  # they have no channel yet
     assert sender.retry(tokens[0]) == 1
     assert unrouted(sender) == tokens[1:]
-    assert sender.told()[0] == (
+    assert sender.notifications()[0] == (
         False,
         [{**TELEGRAM, "sended": False}, {**TICKET, "sended": False}],
     )
@@ -251,7 +251,7 @@ def test_retry_routes_unrouted_notifications_again_and_counts_them_once(sender: 
     sender.database.apply_config(routes=[{"match": {}, "recipients": []}])
     assert sender.retry() == 2
     assert unrouted(sender) == []
-    assert [completed for completed, _ in sender.told()] == [False, True, True]
+    assert [completed for completed, _ in sender.notifications()] == [False, True, True]
     assert sender.retry() == 0
     assert [row["channel"] for row in sender.lease()] == ["telegram", "st"]
     assert planned_totals(sender)["job_skipped"] == 3
@@ -309,7 +309,7 @@ def test_without_a_config_notifications_wait_for_one(sender: Sender) -> None:
     assert sender.plan() == 0
     sender.route(TELEGRAM)
     assert sender.plan() == 1
-    assert sender.told() == [(False, [{**TELEGRAM, "sended": False}])]
+    assert sender.notifications() == [(False, [{**TELEGRAM, "sended": False}])]
 
 
 def test_two_concurrent_planners_plan_each_notification_once_and_do_not_wait(
@@ -555,7 +555,9 @@ def test_a_success_is_recorded_and_updates_the_notification(sender: Sender) -> N
     message, ticket = sender.lease()
 
     assert sender.record(result(message, "sent", reference="99")) == 1
-    assert sender.told() == [(False, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": False}])]
+    assert sender.notifications() == [
+        (False, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": False}])
+    ]
     sent = sender.recipients()[0]
     assert (sent["state"], sent["reference"], sent["leased_by"]) == ("sent", "99", None)
     assert sent["sent_at"] == sender.database.value(
@@ -563,7 +565,9 @@ def test_a_success_is_recorded_and_updates_the_notification(sender: Sender) -> N
     )
 
     assert sender.record(result(ticket, "sent", reference="DUTY-1")) == 1
-    assert sender.told() == [(True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])]
+    assert sender.notifications() == [
+        (True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])
+    ]
 
 
 def test_a_record_is_all_or_nothing(sender: Sender) -> None:
@@ -573,7 +577,7 @@ def test_a_record_is_all_or_nothing(sender: Sender) -> None:
     (row,) = sender.lease()
     with sender.connection.transaction(force_rollback=True):
         sender.record(result(row, "sent"))
-    assert sender.told() == [(False, [{**TELEGRAM, "sended": False}])]
+    assert sender.notifications() == [(False, [{**TELEGRAM, "sended": False}])]
     assert sender.recipient()["state"] == "sending"
 
 
@@ -606,7 +610,9 @@ def test_a_failure_keeps_the_notification_incomplete(sender: Sender, state: str)
     sender.plan()
     message, ticket = sender.lease()
     sender.record(result(message, state, error="why"), result(ticket, "sent"))
-    assert sender.told() == [(False, [{**TELEGRAM, "sended": False}, {**TICKET, "sended": True}])]
+    assert sender.notifications() == [
+        (False, [{**TELEGRAM, "sended": False}, {**TICKET, "sended": True}])
+    ]
     assert sender.recipients()[0]["last_error"] == "why"
 
 
@@ -629,7 +635,7 @@ def test_a_worker_that_lost_its_lease_can_still_record_a_success(sender: Sender)
     (row,) = sender.lease(seconds=0, worker="slow")
     sender.lease(worker="quick")
     assert sender.record(result(row, "sent", reference="1"), worker="slow") == 1
-    assert sender.told() == [(True, [{**TELEGRAM, "sended": True}])]
+    assert sender.notifications() == [(True, [{**TELEGRAM, "sended": True}])]
     for state in ("sent", "pending", "failed"):
         assert sender.record(result(row, state, reference="2"), worker="quick") == 0
     assert sender.recipient()["reference"] == "1"
@@ -670,7 +676,9 @@ def test_the_second_of_two_concurrent_recorders_sees_what_the_first_recorded(
         with waiting_for(sender.database, 1):
             later.start()
     later.join()
-    assert sender.told() == [(True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])]
+    assert sender.notifications() == [
+        (True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}])
+    ]
 
 
 def test_recording_the_same_rows_in_opposite_orders_does_not_deadlock(
@@ -693,7 +701,7 @@ def test_recording_the_same_rows_in_opposite_orders_does_not_deadlock(
     parts = [rows[0::3], rows[1::3][::-1], rows[2::3], rows[::-1]]
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(record, parts)) == 90
-    assert all(completed for completed, _ in sender.told())
+    assert all(completed for completed, _ in sender.notifications())
 
 
 # --- Renew -------------------------------------------------------------------------------------
@@ -914,10 +922,10 @@ def test_confirm_records_in_doubt_recipients_as_sent_and_updates_the_notificatio
     mixed: Sender,
 ) -> None:
     mixed.record(result(mixed.recipients()[3], "sent", reference="DUTY-2"))
-    assert mixed.told()[1][0] is False
+    assert mixed.notifications()[1][0] is False
     assert mixed.confirm("m2_p1_j1_job_skipped") == 1
     assert states(mixed) == [("failed", 1), ("sent", 1), ("sent", 1), ("sent", 1)]
-    assert mixed.told() == [
+    assert mixed.notifications() == [
         (False, [{**TELEGRAM, "sended": False}, {**TICKET, "sended": True}]),
         (True, [{**TELEGRAM, "sended": True}, {**TICKET, "sended": True}]),
     ]

@@ -49,7 +49,7 @@ def test_every_query_for_analysts_gives_the_answer_under_it(following: Reader) -
         if block.language == "sh":
             following.run(block.text)
         elif block.language == "sql":
-            assert next_block.language == "text", f"no answer stands under {block.text}"
+            assert next_block.language == "text", f"no answer follows {block.text}"
             answer = run_sql(block.text, following.environment, "scooters_ops_analyst")
             assert answer == next_block.text
 

@@ -52,6 +52,13 @@ def test_sql_reads_only_keys_that_a_config_has(name: str) -> None:
     assert [path for path in config_paths(SCRIPTS[name]) if not is_known(path)] == []
 
 
+def test_the_search_finds_what_sql_reads_and_knows_it_from_a_misspelt_key() -> None:
+    found = {path for script in SCRIPTS.values() for path in config_paths(script)}
+    assert {"detection", "routes", "channels", "notifier"} <= {path[0] for path in found}
+    assert is_known(("retention", "schedule"))
+    assert not is_known(("retention", "schedules"))
+
+
 def test_sql_reads_each_key_of_retention() -> None:
     quoted = {key for script in SCRIPTS.values() for key in re.findall(r"'(\w+)'", script)}
     assert {*Retention.model_fields} <= quoted

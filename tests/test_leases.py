@@ -377,9 +377,9 @@ def test_a_recipient_stays_taken_until_its_result_is_recorded() -> None:
 
     leases.results.clear()
     assert leases.taken_ids() == [3]
-    assert leases.is_anything_open()
+    assert leases.has_unfinished()
     leases.end(in_flight, None)
-    assert not leases.is_anything_open()
+    assert not leases.has_unfinished()
 
 
 def test_a_channel_has_as_many_free_slots_as_config_allows_sends() -> None:

@@ -443,7 +443,7 @@ def test_a_moved_chat_keeps_its_limits_under_its_new_id(sender: Sender) -> None:
     pass_time(sender, 11)
     assert sender.lease() == []
     # "recipients" keeps the target that the routes named.
-    assert sender.told()[0][1][0] == TELEGRAM | {"sended": True}
+    assert sender.notifications()[0][1][0] == TELEGRAM | {"sended": True}
 
 
 def test_a_chat_that_moves_twice_gets_messages_under_its_latest_id(sender: Sender) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier import logs
-from notifier.logs import EventFormatter, SeldomEvent, event
+from notifier.logs import EventFormatter, ThrottledEvent, event
 from notifier.secrets import Secrets
 
 SECRET = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"
@@ -150,9 +150,9 @@ def test_an_event_that_outsiders_cause_is_logged_at_once_and_then_counted(
         monkeypatch.setattr(
             asyncio.get_running_loop(),
             "call_later",
-            lambda seconds, call: timers.append(call) if seconds == logs.SELDOM_SECONDS else None,
+            lambda seconds, call: timers.append(call) if seconds == logs.THROTTLE_SECONDS else None,
         )
-        refused = SeldomEvent(logging.WARNING, "refused")
+        refused = ThrottledEvent(logging.WARNING, "refused")
         for number in range(1, 4):
             refused.happened(number=number)
         assert said() == [{"count": 1, "number": 1}]

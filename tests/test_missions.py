@@ -539,6 +539,7 @@ def test_the_comments_name_every_event_type(database: TestDatabase) -> None:
         )
         """
     )
+    assert len(comments) == 2
     for comment in comments:
         assert set(re.findall(r"(?:mission|point)_\w+", comment)) == types
 

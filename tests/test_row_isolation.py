@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from notifier.database.jsonb import DEEPEST, loads
+from notifier.database.jsonb import MAX_DEPTH, loads
 from tests.board_rigs import serving
 from tests.conftest import TestDatabase
 from tests.delivery_rigs import GROUP, TELEGRAM, House, make_house
@@ -134,11 +134,11 @@ def test_only_the_notification_that_cannot_be_shown_is_left_out_of_the_board(
 @pytest.mark.parametrize("part", ["{}", "[]"])
 def test_json_of_any_depth_and_with_any_number_can_be_read(part: str) -> None:
     begin, end = ('{"a":', "}") if part == "{}" else ("[", "]")
-    for depth in (DEEPEST, DEEPEST + 1, 1000, 100_000):
+    for depth in (MAX_DEPTH, MAX_DEPTH + 1, 1000, 100_000):
         text = f'[{begin * depth}"]}}{{[\\""{end * depth}, 7]'
         document = loads(text)
         assert document[1] == 7
-        if depth < DEEPEST:
+        if depth < MAX_DEPTH:
             assert document == json.loads(text)
     assert loads('{"a": 1.5, "b": [1, -7, "x", null, true]}') == {
         "a": 1.5,

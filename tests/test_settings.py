@@ -492,3 +492,9 @@ def test_a_servers_error_is_recorded_even_if_the_database_cannot_hold_it(
         "select last_error from scooters_ops.notification_deliveries where mission_id = 'm-refused'"
     )
     assert "Forbidden: \\U0001f6f4 and" in error
+
+    # Leave nothing to the other tests, which share the database.
+    house.database.value("select scooters_ops.retry_deliveries()")
+    house.run_once()
+    assert house.is_sent()
+    house.telegram.messages.clear()

@@ -18,7 +18,7 @@ from notifier.channels.base import Channel
 from notifier.locales import LOCALES, clock, duration, number
 from notifier.notification_types import NOTIFICATION_TYPES, SAMPLE_FACTS, TIMEOUT_TYPES
 from notifier.templates import Renderer, TemplateError, code, one_line
-from notifier.text import STEERING
+from notifier.text import UNSAFE_CHARACTERS
 from notifier.text import one_line as as_shown
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -362,7 +362,7 @@ def test_no_control_or_direction_character_of_a_fact_reaches_a_message(
     attributes = {"performer_name": hostile, "city": [hostile], "zone": {hostile: hostile}}
     for text in texts(locale, type, **facts, attributes=attributes).values():
         assert "red" in text
-        assert not STEERING.search(text.replace("\n", ""))
+        assert not UNSAFE_CHARACTERS.search(text.replace("\n", ""))
 
 
 def test_letters_of_every_script_and_joined_emoji_are_unchanged() -> None:

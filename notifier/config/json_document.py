@@ -12,9 +12,9 @@ from typing import Any
 from notifier.config.problems import ConfigError, joined, key_shown
 
 # The size of numbers other than 0 with which both Python and the database calculate exactly alike.
-LEAST, MOST = Decimal("1e-300"), Decimal("1e300")
+SMALLEST, LARGEST = Decimal("1e-300"), Decimal("1e300")
 # jsonb keeps this many decimal places, and reads a zero with an exponent up to this.
-MOST_PLACES, MOST_EXPONENT = 16383, 10**9
+MAX_DECIMAL_PLACES, MAX_EXPONENT = 16383, 10**9
 OUT_OF_RANGE = "must be 0, or from 1e-300 to 1e300 in size"
 
 
@@ -57,7 +57,7 @@ def _number(digits: str) -> int | float:
     except ArithmeticError:  # the exponent is too large for Decimal
         raise ValueError(f"a number {OUT_OF_RANGE}") from None
     exponent = int(number.as_tuple().exponent)  # "n" and "F" are for NaN and infinity
-    if not _is_in_range(number) or exponent < -MOST_PLACES or exponent > MOST_EXPONENT:
+    if not _is_in_range(number) or exponent < -MAX_DECIMAL_PLACES or exponent > MAX_EXPONENT:
         raise ValueError(f"a number {OUT_OF_RANGE}")
     if exponent < 0:
         return float(number)
@@ -65,7 +65,7 @@ def _number(digits: str) -> int | float:
 
 
 def _is_in_range(number: Decimal) -> bool:
-    return not number or LEAST <= number.copy_abs() <= MOST
+    return not number or SMALLEST <= number.copy_abs() <= LARGEST
 
 
 def unstorable(document: Any) -> Iterator[str]:

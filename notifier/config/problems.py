@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from notifier.channels import CHANNELS
 from notifier.config.models import Config
-from notifier.text import STEERING
+from notifier.text import UNSAFE_CHARACTERS
 
 
 class ConfigError(Exception):
@@ -65,7 +65,7 @@ def key_shown(key: str, *, is_known: bool = True) -> str:
 
     An unknown key may be a secret that somebody pasted, so it is shown only if it is a plain word.
     """
-    if is_known and len(key) <= 100 and not STEERING.search(key):
+    if is_known and len(key) <= 100 and not UNSAFE_CHARACTERS.search(key):
         return key
     return key if re.fullmatch("[A-Za-z][A-Za-z_]{0,38}[0-9]?", key) else "***"
 

@@ -12,9 +12,9 @@ import re
 from decimal import Context, Decimal
 from typing import Any, Final
 
-DEEPEST: Final = 64
+MAX_DEPTH: Final = 64
 """Levels of arrays and objects; deeper ones are left out."""
-LONGEST_INTEGER: Final = 308
+MAX_INTEGER_DIGITS: Final = 308
 """Digits of an integer that is kept as a number; a float cannot hold more either."""
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -22,14 +22,14 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 def loads(text: str | bytes) -> Any:
     """The value of valid JSON. A number that a float cannot hold becomes text such as "1E+5000",
-    and anything nested more than DEEPEST levels deep becomes the text "…"."""
+    and anything nested more than MAX_DEPTH levels deep becomes the text "…"."""
     if isinstance(text, bytes):
         text = text.decode()
     return json.loads(_shallow(text), parse_int=_integer, parse_float=_float)
 
 
 def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= LONGEST_INTEGER else _rounded(digits)
+    return int(digits) if len(digits) <= MAX_INTEGER_DIGITS else _rounded(digits)
 
 
 def _float(digits: str) -> float | str:
@@ -42,17 +42,17 @@ def _rounded(digits: str) -> str:
 
 
 def _shallow(text: str) -> str:
-    if text.count("[") + text.count("{") <= DEEPEST:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
         return text
     parts = []
     kept_from, depth = 0, 0
     for token in _TOKEN.finditer(text):
         if token[0] in ("[", "{"):
             depth += 1
-            if depth == DEEPEST + 1:
+            if depth == MAX_DEPTH + 1:
                 parts.append(text[kept_from : token.start()] + '"…"')
         elif token[0] in ("]", "}"):
-            if depth == DEEPEST + 1:
+            if depth == MAX_DEPTH + 1:
                 kept_from = token.end()
             depth -= 1
     return "".join(parts) + text[kept_from:]

@@ -35,7 +35,7 @@ def require_session(command: str) -> None:
         if process_id == own.info.backend_pid:
             return  # no pooler
         # In session mode a pooler keeps the server process for this client. In transaction mode the
-        # next client gets it, and this client gets another one as long as it is busy.
+        # next client gets it, and this client gets another one while it is busy.
         other = connect()
         other.execute("begin")
         if _process_id(other) == process_id or _process_id(own) != process_id:

@@ -49,14 +49,14 @@ class Database(Connection):
 
     # --- Delivery ---
 
-    async def plan(self, most: int) -> tuple[int, int | None]:
-        """Decides the recipients of up to `most` new notifications. Returns how many it planned,
+    async def plan(self, limit: int) -> tuple[int, int | None]:
+        """Decides the recipients of up to `limit` new notifications. Returns how many it planned,
         and the number of the config in force."""
         ((planned, config_id),) = await self._rows(
             tuple_row,
             "select scooters_ops.plan_deliveries(%s),"
             " (select config_id from scooters_ops.config_in_force)",
-            most,
+            limit,
         )
         return planned, config_id
 
@@ -139,7 +139,7 @@ class Database(Connection):
         )
 
     async def report_problem(self, notifier: str, problem: str | None) -> None:
-        """Reports what the database refuses to do for the notifier; None: nothing any more."""
+        """Reports what the database refuses to do for the notifier; None: nothing is refused."""
         await self._scalar("select scooters_ops.report_problem(%s, %s)", notifier, problem)
 
     async def retire(self, notifier: str) -> None:

@@ -64,7 +64,7 @@ class Leases:
         self._notifier = notifier
         self._connections = 0
         self._in_flight: set[Lease] = set()
-        self._is_anything_dropped = False
+        self._has_dropped = False
 
     @property
     def worker(self) -> str:
@@ -90,15 +90,15 @@ class Leases:
         """A send has ended, without a result if that is None. From now on its recipient no longer
         counts as in flight, and may be given back."""
         self._in_flight.remove(lease)
-        self._is_anything_dropped |= lease.is_dropped
+        self._has_dropped |= lease.is_dropped
         if result is not None:
             self.results.append(result)
 
-    def free_slots(self, channels: Iterable[str], most: int) -> dict[str, int]:
-        """How many more sends each channel can take if each may have `most` in flight. Without the
-        channels that can take none."""
+    def free_slots(self, channels: Iterable[str], max_in_flight: int) -> dict[str, int]:
+        """How many more sends each channel can take if each may have up to `max_in_flight`.
+        Channels that can take none are left out."""
         in_flight = Counter(lease.delivery.channel for lease in self._in_flight)
-        slots = {channel: most - in_flight[channel] for channel in channels}
+        slots = {channel: max_in_flight - in_flight[channel] for channel in channels}
         return {channel: free for channel, free in slots.items() if free > 0}
 
     def to_renew(self, now: float) -> Sequence[Lease]:
@@ -118,18 +118,18 @@ class Leases:
 
     def take_dropped(self) -> bool:
         """Whether a send was dropped since this was last asked."""
-        is_anything_dropped, self._is_anything_dropped = self._is_anything_dropped, False
-        return is_anything_dropped
+        has_dropped, self._has_dropped = self._has_dropped, False
+        return has_dropped
 
     def in_flight(self) -> int:
         """How many sends are in flight."""
         return len(self._in_flight)
 
-    def is_anything_open(self) -> bool:
+    def has_unfinished(self) -> bool:
         """Whether anything is in flight or to be recorded."""
         return bool(self._in_flight or self.results)
 
-    def is_most_finished(self) -> bool:
+    def are_most_finished(self) -> bool:
         """Whether the results need not wait for others: at least as many have arrived as are still
         in flight."""
         return len(self.results) >= len(self._in_flight)

@@ -90,7 +90,7 @@ class Notifier:
                         await self._work_loop.run(database, once=once)
                         break
                 except psycopg.Error as error:
-                    if self._work_loop is None or (once and not self.leases.is_anything_open()):
+                    if self._work_loop is None or (once and not self.leases.has_unfinished()):
                         raise
                     if self._ending is not None and not is_temporary(error):
                         results = len(self.leases.results)
@@ -171,7 +171,7 @@ class Notifier:
         """
         if not once and not self._signals.is_stopping:
             return False
-        if not self.leases.is_anything_open():
+        if not self.leases.has_unfinished():
             return True
         # Since the later of the two: the database has a lease's time to come back, even if the
         # notifier was told to stop long before.

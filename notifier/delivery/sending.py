@@ -54,7 +54,7 @@ class Sender:
             self._leases.end(lease, result)
         else:
             self._leases.end(lease, task.result())
-        if self._leases.is_most_finished():
+        if self._leases.are_most_finished():
             self._signals.hurry()
         else:
             self._signals.wake()

@@ -93,7 +93,7 @@ class ActiveSetup:
         self._refused_config_id: int | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
-    def is_news(self, config_id: int | None) -> bool:
+    def is_new(self, config_id: int | None) -> bool:
         """Whether the config in force has not been tried yet."""
         return config_id not in (self.current.config_id, self._refused_config_id)
 

@@ -14,7 +14,7 @@ class Signals:
     """Set by anybody, read by the work loop."""
 
     def __init__(self) -> None:
-        self.is_news = True
+        self.has_news = True
         """There may be something to plan, or a new config."""
         self.stopping_since: float | None = None
         """The event loop's time of stop(); None: it was not called."""
@@ -23,7 +23,7 @@ class Signals:
 
     def news(self) -> None:
         """The database has something new, or the connection has ended."""
-        self.is_news = True
+        self.has_news = True
         self.hurry()
 
     def stop(self, now: float) -> None:
@@ -55,13 +55,13 @@ class Signals:
         return self.stopping_since is not None
 
     async def wait(self, seconds: float) -> None:
-        """Until something wakes the loop, but not for longer."""
+        """Waits until something wakes the loop, at most this many seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
     async def gather(self) -> None:
-        """Until the results need not wait for others, but only for a few milliseconds."""
+        """Waits a few milliseconds for more results, or less if the loop was hurried."""
         if not self._is_gathered.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(GATHERING_SECONDS):

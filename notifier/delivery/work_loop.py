@@ -23,10 +23,10 @@ from notifier.metrics import Metrics
 from notifier.systemd import Service
 
 # What is due but was not leased just now may be locked by another session: do not ask at once.
-SHORTEST_WAIT_SECONDS = 0.01
+MIN_WAIT_SECONDS = 0.01
 # How many new notifications to plan before the loop goes on: enough to plan a crowd of them soon,
 # few enough not to delay what comes after them.
-PLANNED_AT_ONCE = 500
+PLAN_BATCH_SIZE = 500
 
 
 @dataclass
@@ -94,8 +94,8 @@ class WorkLoop:
         await self._renew(database)
         await self._report(database)
         if self.signals.is_stopping:
-            return not self.leases.is_anything_open()
-        await self.refusals.step("plan", lambda: self._hear_news(database), None)
+            return not self.leases.has_unfinished()
+        await self.refusals.step("plan", lambda: self._plan_and_follow(database), None)
         if self.leases.take_dropped():
             await self._release(database)
         await self._record(database)  # a new result may say that the channel refuses us
@@ -149,7 +149,7 @@ class WorkLoop:
         """Every poll_seconds: reports that this notifier is alive, asks for news, and adopts."""
         now = _now()
         if now >= self._report_at:
-            self.signals.is_news = True
+            self.signals.has_news = True
             self._report_at = now + self.setup.current.poll_seconds
             config_id = self.setup.current.config_id
             await self.refusals.step("report", lambda: database.report(self.name, config_id), None)
@@ -164,14 +164,14 @@ class WorkLoop:
             )
             self._reported_problem = problem
 
-    async def _hear_news(self, database: Database) -> None:
+    async def _plan_and_follow(self, database: Database) -> None:
         """Plans new notifications, and follows the config."""
-        if self.signals.is_news:
-            self.signals.is_news = False
-            planned, config_id = await database.plan(PLANNED_AT_ONCE)
+        if self.signals.has_news:
+            self.signals.has_news = False
+            planned, config_id = await database.plan(PLAN_BATCH_SIZE)
             if planned:
                 self.signals.news()  # there may be more
-            if self.setup.is_news(config_id) and (in_force := await database.config()):
+            if self.setup.is_new(config_id) and (in_force := await database.config()):
                 self.setup.follow(*in_force, self.sender.tasks())
 
     async def _release(self, database: Database) -> None:
@@ -219,11 +219,11 @@ class WorkLoop:
             "look ahead", lambda: database.next_delivery(list(slots)), NextDelivery(None, False)
         )
         if upcoming.wait_seconds is not None:
-            self._next_due_at = _now() + max(upcoming.wait_seconds, SHORTEST_WAIT_SECONDS)
-        return not upcoming.is_limited and not self.leases.is_anything_open()
+            self._next_due_at = _now() + max(upcoming.wait_seconds, MIN_WAIT_SECONDS)
+        return not upcoming.is_limited and not self.leases.has_unfinished()
 
     async def _wait(self, database: Database) -> None:
-        """Until something happens, or the next thing is to be done. A result waits a few
+        """Waits until something happens or the next step is due. A result waits a few
         milliseconds for others unless most of them have arrived."""
         with database.arrivals(self.signals.news):
             await self.signals.wait(self._rest_seconds())

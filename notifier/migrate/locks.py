@@ -26,7 +26,7 @@ LOCK_SECONDS = 0.1
 # How long to repeat attempts before make migrate gives up.
 PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 2.0
+MAX_PAUSE_SECONDS = 2.0
 WATCH_SECONDS = 0.02
 # Autovacuum is cancelled once a session has waited for deadlock_timeout, and ends this soon after.
 AUTOVACUUM_SECONDS = 2.0
@@ -204,4 +204,4 @@ def pauses() -> Iterator[float]:
     longest = FIRST_PAUSE_SECONDS
     while True:
         yield longest * random.uniform(0.5, 1.0)  # noqa: S311
-        longest = min(2 * longest, LONGEST_PAUSE_SECONDS)
+        longest = min(2 * longest, MAX_PAUSE_SECONDS)

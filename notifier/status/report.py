@@ -11,7 +11,7 @@ from notifier.status.advice import advice, age
 from notifier.status.snapshot import DeliveryStatus, RecipientStatus, Status
 from notifier.text import escaped
 
-FEW = 5
+SHOWN_LINES = 5
 """How many recipients, holds and notifiers the text shows; JSON has them all."""
 
 
@@ -58,7 +58,7 @@ def _notifiers(status: Status) -> Iterator[str]:
         f"seen {age(status.now - each.seen_at)} ago, {each.leases} leases"
         + ("" if each.is_alive or not each.leases else ", which come back by themselves")
         + (f"; {each.problem}" if each.is_alive and each.problem else "")
-        for each in (*dead[:FEW], *alive, *dead[FEW:])
+        for each in (*dead[:SHOWN_LINES], *alive, *dead[SHOWN_LINES:])
     )
 
 
@@ -106,9 +106,9 @@ def _holds(status: Status) -> Iterator[str]:
 def _few(lines: Iterable[str]) -> Iterator[str]:
     """The first few, and how many more there are."""
     everything = [*lines]
-    yield from everything[:FEW]
-    if len(everything) > FEW:
-        yield f"  and {len(everything) - FEW} more: notifier status --json"
+    yield from everything[:SHOWN_LINES]
+    if len(everything) > SHOWN_LINES:
+        yield f"  and {len(everything) - SHOWN_LINES} more: notifier status --json"
 
 
 def _count(row: DeliveryStatus | RecipientStatus) -> str:

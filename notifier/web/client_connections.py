@@ -1,6 +1,6 @@
 """How many connections clients may hold open, and how long each may stay idle.
 
-Anybody who reaches the port can open connections and send nothing, or send it slowly. That must
+Anybody who can reach the port can open connections and send nothing, or send it slowly. That must
 not use up the files that the notifier needs for its deliveries. So the number of connections is
 limited, far below the process's limit of open files, and a connection that waits for its client is
 closed after a few seconds. A connection whose request is being answered is left alone: the

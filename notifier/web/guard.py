@@ -9,7 +9,7 @@ from logging import WARNING
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from notifier.logs import SeldomEvent
+from notifier.logs import ThrottledEvent
 from notifier.metrics import Metrics
 from notifier.web.client_connections import AUTHORIZED
 from notifier.web.problems import Problem
@@ -34,7 +34,7 @@ class Guard:
         self._token = token
         self._token_env = token_env
         self._metrics = metrics
-        self._unauthorized = SeldomEvent(WARNING, "http_unauthorized")
+        self._unauthorized = ThrottledEvent(WARNING, "http_unauthorized")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):

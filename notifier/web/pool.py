@@ -21,7 +21,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRe
 
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable, is_temporary
 from notifier.database.statements import Database
-from notifier.logs import SeldomEvent, event
+from notifier.logs import ThrottledEvent, event
 from notifier.metrics import Metrics
 
 # Callers wait, and have timeouts of their own.
@@ -64,7 +64,7 @@ class Pool:
         self._metrics = metrics
         self._read_only = read_only
         self._is_away = False
-        self._busy = SeldomEvent(WARNING, "http_busy")
+        self._busy = ThrottledEvent(WARNING, "http_busy")
         self._waiting: set[asyncio.Timeout] = set()
         self._connecting = 0  # how many attempts to connect are in progress
         self._failure: Exception = DatabaseAway("the database cannot be reached")

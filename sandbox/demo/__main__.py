@@ -1,6 +1,6 @@
 """The whole system on one machine, on real parts: `make demo`.
 
-It starts a private PostgreSQL with pg_cron, stand-ins of Telegram and Tracker that speak the real
+It starts a private PostgreSQL with pg_cron, stand-ins for Telegram and Tracker that speak the real
 protocols, and the notifier as a process of its own. Seven couriers call create_mission,
 record_event and skip_job. Then it prints the messages and tickets that arrived and what the
 database says. When it ends, no process and no file is left.

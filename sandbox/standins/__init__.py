@@ -1,4 +1,4 @@
-"""Stand-ins of the channels' servers: real HTTP/1.1 on a free port of 127.0.0.1.
+"""Stand-ins for the channels' servers: real HTTP/1.1 on a free port of 127.0.0.1.
 
 Each speaks the protocol of its API, keeps a ledger of what it accepted, and can be told how the
 next requests go wrong:

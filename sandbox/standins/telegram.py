@@ -1,4 +1,4 @@
-"""A stand-in of Telegram's Bot API: one bot, getMe and sendMessage."""
+"""A stand-in for Telegram's Bot API: one bot, getMe and sendMessage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in of Yandex Tracker: creating an issue, finding it by `unique`, and myself."""
+"""A stand-in for Yandex Tracker: creating an issue, finding it by `unique`, and myself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Is anything lost, or sent twice without a reason, whatever dies and whenever? make torture.
 
 Notifiers are killed at each step of a delivery and at random, stopped for longer than a lease, and
-restarted. PostgreSQL is killed and sessions are terminated. The stand-ins of Telegram and Tracker
+restarted. PostgreSQL is killed and sessions are terminated. The stand-ins for Telegram and Tracker
 refuse requests, break connections, answer late or answer nonsense. Then the messages and tickets
 that the stand-ins accepted are compared with the table. A lost one, a second ticket or a second
 message without an explanation makes the exit code 1.

@@ -30,7 +30,7 @@ EXIT_SECONDS = 30.0
 
 
 class Stuck(Exception):
-    """A trial does not come to its end."""
+    """A trial makes no progress."""
 
 
 @dataclass
@@ -178,7 +178,7 @@ class Trial:
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
-                raise Stuck(f"waited {seconds:g} s in vain for {what}")
+                raise Stuck(f"waited {seconds:g} s for {what}, without success")
             time.sleep(0.01)
 
     @property

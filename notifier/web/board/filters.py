@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from notifier.notification_types import NOTIFICATION_TYPES
 
-LONGEST_FILTER: Final = 200
+MAX_FILTER_LENGTH: Final = 200
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Filters:
     def of(cls, query: Mapping[str, str]) -> Filters:
         """The filters of a URL's query. Unknown keys and types are ignored."""
         texts = {
-            name: query.get(name, "").replace("\0", "").strip()[:LONGEST_FILTER]
+            name: query.get(name, "").replace("\0", "").strip()[:MAX_FILTER_LENGTH]
             for name in ("type", "city", "performer")
         }
         if texts["type"] not in NOTIFICATION_TYPES:

@@ -82,18 +82,18 @@ class Snapshot(Generic[Found]):
 def preferred_locale(header: str, known: Iterable[str], default: str) -> str:
     """The known locale that an Accept-Language header prefers."""
     choices = set(known)
-    liked = []
+    preferences = []
     for part in header.split(","):
         tag, _, parameters = part.strip().partition(";")
         language = tag.partition("-")[0].lower()
         weight = parameters.strip().removeprefix("q=") or "1"
         try:
-            liked.append((float(weight), default if language == "*" else language))
+            preferences.append((float(weight), default if language == "*" else language))
         except ValueError:
             continue
-    liked = [(weight, language) for weight, language in liked if weight > 0]
-    liked.sort(key=lambda each: -each[0])
-    return next((language for _, language in liked if language in choices), default)
+    preferences = [(weight, language) for weight, language in preferences if weight > 0]
+    preferences.sort(key=lambda each: -each[0])
+    return next((language for _, language in preferences if language in choices), default)
 
 
 def board_router(
@@ -127,10 +127,10 @@ def board_router(
 
     def respond(request: Request, live: Live, status: int = 200, **facts: Any) -> Response:
         """The live part alone where the request asks for the fragment, otherwise a whole page."""
-        spoken = locale_of(request)
+        chosen = locale_of(request)
         headers = HEADERS | {
             "Cache-Control": "no-store",
-            "Content-Language": spoken,
+            "Content-Language": chosen,
             "Vary": "Accept-Language, Accept-Encoding",
         }
         text: str | bytes = live.html
@@ -141,13 +141,13 @@ def board_router(
         else:
             filters = Filters.of(request.query_params)
             text = pages.render(
-                spoken,
+                chosen,
                 "page",
                 live=live.html,
                 filters=filters,
                 path=request.url.path,
                 others={
-                    other: filters.query(lang=other) for other in pages.texts if other != spoken
+                    other: filters.query(lang=other) for other in pages.texts if other != chosen
                 },
                 **{"cities": (), "is_board": False, "title": None, **facts},
             )
@@ -181,11 +181,11 @@ def board_router(
         if isinstance(snapshot, Response):
             return snapshot
         board: Board = snapshot.answer
-        spoken = locale_of(request)
+        chosen = locale_of(request)
         live = await snapshot.live(
-            spoken,
+            chosen,
             lambda: pages.render(
-                spoken,
+                chosen,
                 "board",
                 board=board,
                 axis=common_axis(board.missions, board.as_of),
@@ -200,20 +200,20 @@ def board_router(
     async def show_mission(request: Request) -> Response:
         # Not the path parameter: only the raw path tells an encoded slash from a plain one.
         mission_id = unquote(request.scope["raw_path"].decode().removeprefix(MISSIONS))
-        spoken = locale_of(request)
+        chosen = locale_of(request)
         snapshot = None
         if "\0" not in mission_id:
             snapshot = await answered(request, stories.get(mission_id), is_board=False)
         if isinstance(snapshot, Response):
             return snapshot
         if snapshot is None:
-            unknown = pages.render(spoken, "unknown", mission_id=mission_id)
+            unknown = pages.render(chosen, "unknown", mission_id=mission_id)
             return respond(request, Live.of(unknown), 404)
         story: MissionStory = snapshot.answer
         live = await snapshot.live(
-            spoken,
+            chosen,
             lambda: pages.render(
-                spoken, "mission", mission=story, axis=own_axis(story), now=story.as_of
+                chosen, "mission", mission=story, axis=own_axis(story), now=story.as_of
             ),
         )
         title = str(story.attributes.get("performer_name") or story.performer_id)
