@@ -237,13 +237,13 @@ def _logging_as_before() -> Iterator[None]:
 
 
 @contextmanager
-def shared_database(cluster: Postgres) -> Iterator[TestDatabase]:
-    """A database that the tests of a module share; each test must roll back its changes."""
+def shared_database(cluster: Postgres, template: str = TEMPLATE) -> Iterator[TestDatabase]:
+    """A copy of a database that nobody is connected to. Tests that share it must roll back."""
     name = f"test_{next(_numbers)}"
     with psycopg.connect(cluster.conninfo("postgres"), autocommit=True) as admin:
         while _finished:
             admin.execute(f"drop database if exists {_finished.pop()} with (force)")
-        admin.execute(f"create database {name} template {TEMPLATE} strategy file_copy")
+        admin.execute(f"create database {name} template {template} strategy file_copy")
         with psycopg.connect(cluster.conninfo(name), autocommit=True) as connection:
             # The template may be old, and detection must not look stalled.
             connection.execute("update scooters_ops.configs set applied_at = now()")

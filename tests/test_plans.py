@@ -119,18 +119,20 @@ vacuum analyze;
 
 
 @pytest.fixture(scope="module")
-def filled(cluster: Postgres) -> Iterator[TestDatabase]:
-    """A database with the fleet, its notifications and everything else that grows."""
+def filled(cluster: Postgres) -> Iterator[str]:
+    """The name of a database with the fleet, its notifications and everything else that grows."""
     with shared_database(cluster) as database:
         for statement in FLEET.split(";\n"):
             database.connection.execute(statement)
-        yield database
+        database.connection.close()
+        yield database.name
 
 
 @pytest.fixture
-def fleet(filled: TestDatabase) -> Iterator[TestDatabase]:
-    with filled.connection.transaction(force_rollback=True):
-        yield filled
+def fleet(cluster: Postgres, filled: str) -> Iterator[TestDatabase]:
+    """A copy for each test: dead rows of another test would cost pages."""
+    with shared_database(cluster, filled) as own, own.connection.transaction(force_rollback=True):
+        yield own
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
