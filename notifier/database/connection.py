@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import AsyncRowFactory, class_row, dict_row, scalar_row, tuple_row
-from psycopg.types.json import set_json_loads
+from psycopg.types.json import set_json_dumps, set_json_loads
 
 from notifier.database import jsonb
 from notifier.database.conninfo import conninfo
@@ -104,6 +106,8 @@ class Connection:
         except TimeoutError:
             raise psycopg.OperationalError(f"no connection in {connect_seconds:g} s") from None
         set_json_loads(jsonb.loads, connection)
+        # As characters, and not as escapes: a server whose encoding lacks one then names it.
+        set_json_dumps(partial(json.dumps, ensure_ascii=False), connection)
         register_loaders(connection.adapters)
         made = cls(connection, statement_seconds, read_only=read_only)
         try:
