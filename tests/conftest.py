@@ -28,6 +28,9 @@ from notifier.migrate import migrate
 from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 
+pytest_plugins = ["tests.delivery_rigs"]
+"""Its fixture `house`."""
+
 TEMPLATE = "template_scooters"
 CONFIG: dict[str, Any] = json.loads((ROOT / "config.json").read_text("utf-8"))
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -377,14 +377,14 @@ def at_info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="notifier")
 
 
-@contextmanager
-def in_process_house(
+@pytest.fixture
+def house(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> Iterator[House]:
     """A house for notifiers in this process: they find it by the environment, and log to caplog."""
     at_info(caplog)
-    with make_house(database) as house:
-        monkeypatch.setenv("DATABASE_URL", house.conninfo)
+    with make_house(database) as made:
+        monkeypatch.setenv("DATABASE_URL", made.conninfo)
         for name, secret in SECRETS.items():
             monkeypatch.setenv(name, secret)
-        yield house
+        yield made

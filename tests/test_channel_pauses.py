@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
@@ -12,7 +11,6 @@ from itertools import pairwise
 import pytest
 
 from sandbox.standins import RESET_BEFORE, page
-from tests.conftest import TestDatabase
 from tests.delivery_rigs import (
     GROUP,
     OTHER_GROUP,
@@ -22,18 +20,8 @@ from tests.delivery_rigs import (
     TICKET,
     House,
     events,
-    in_process_house,
     running,
 )
-
-
-@pytest.fixture
-def house(
-    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[House]:
-    with in_process_house(database, monkeypatch, caplog) as made:
-        yield made
-
 
 # --- Limits -------------------------------------------------------------------------------------
 

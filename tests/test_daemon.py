@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from sandbox.standins import held
-from tests.conftest import TestDatabase
 from tests.delivery_rigs import (
     GROUP,
     OTHER_GROUP,
     TELEGRAM,
     House,
     events,
-    in_process_house,
     running,
 )
-
-
-@pytest.fixture
-def house(
-    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[House]:
-    with in_process_house(database, monkeypatch, caplog) as made:
-        yield made
 
 
 def test_the_commit_wakes_the_daemon_long_before_its_next_poll(

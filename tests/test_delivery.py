@@ -7,7 +7,6 @@ import asyncio
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from sandbox.standins import (
     held,
     page,
 )
-from tests.conftest import TestDatabase
 from tests.delivery_rigs import (
     GROUP,
     KICKED,
@@ -37,18 +35,8 @@ from tests.delivery_rigs import (
     TICKET,
     House,
     events,
-    in_process_house,
     running,
 )
-
-
-@pytest.fixture
-def house(
-    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[House]:
-    with in_process_house(database, monkeypatch, caplog) as made:
-        yield made
-
 
 # --- What arrives -------------------------------------------------------------------------------
 

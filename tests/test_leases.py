@@ -17,7 +17,7 @@ from notifier.database.values import Delivery, Result
 from notifier.delivery.leases import LeaseLost, Leases, renewed
 from notifier.resources import ROOT
 from sandbox.standins import held, late
-from tests.conftest import PATIENCE_SECONDS, TestDatabase, until
+from tests.conftest import PATIENCE_SECONDS, until
 from tests.delivery_rigs import (
     QUICK_RETRY,
     TELEGRAM,
@@ -26,17 +26,8 @@ from tests.delivery_rigs import (
     House,
     command,
     events,
-    in_process_house,
     running,
 )
-
-
-@pytest.fixture
-def house(
-    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[House]:
-    with in_process_house(database, monkeypatch, caplog) as made:
-        yield made
 
 
 @pytest.mark.slow

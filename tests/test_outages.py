@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import psycopg
@@ -17,18 +17,10 @@ from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.resources import ROOT
 from notifier.secrets import Secrets
 from sandbox.standins import held
-from tests.conftest import PATIENCE_SECONDS, TestDatabase
-from tests.delivery_rigs import TELEGRAM, TICKET, House, events, in_process_house, running
+from tests.conftest import PATIENCE_SECONDS
+from tests.delivery_rigs import TELEGRAM, TICKET, House, events, running
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def house(
-    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> Iterator[House]:
-    with in_process_house(database, monkeypatch, caplog) as made:
-        yield made
 
 
 def test_after_a_cut_connection_the_notifier_reconnects_and_goes_on(

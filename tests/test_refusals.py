@@ -16,17 +16,8 @@ from notifier.database.statements import Database
 from notifier.delivery.notifier import Notifier
 from notifier.delivery.refusals import Refusals
 from tests.conftest import TestDatabase, until
-from tests.delivery_rigs import SECRETS, TELEGRAM, House, at_info, events, make_house, running
+from tests.delivery_rigs import TELEGRAM, House, at_info, events, running
 from tests.http_rigs import http_process, http_user, is_problem
-
-
-@pytest.fixture
-def house(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    with make_house(database) as house:
-        monkeypatch.setenv("DATABASE_URL", house.conninfo)
-        for name, value in SECRETS.items():
-            monkeypatch.setenv(name, value)
-        yield house
 
 
 @contextmanager

@@ -35,15 +35,17 @@ NOT_GRANTED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 
 T = TypeVar("T")
 
-BLOCKERS = """
-    select distinct
-        blocker.pid,
-        activity.usename,
+# What Holder says of a session, between its pid and the lock.
+HOLDER_COLUMNS = """activity.usename,
         activity.application_name,
         activity.backend_type,
         activity.state,
         coalesce(activity.xact_start, activity.backend_start)::timestamptz(0)::text as since,
-        held.mode,
+        held.mode"""
+BLOCKERS = f"""
+    select distinct
+        blocker.pid,
+        {HOLDER_COLUMNS},
         coalesce(wanted.relation::regclass::text, 'a ' || wanted.locktype) as what
     from pg_locks as wanted
     cross join lateral unnest(pg_blocking_pids(wanted.pid)) as blocker (pid)
@@ -56,7 +58,7 @@ BLOCKERS = """
             and held.database = wanted.database
             and held.relation = wanted.relation
     where wanted.pid = %s and not wanted.granted
-"""
+"""  # noqa: S608  # our own constant
 
 
 class NotInTime(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from notifier.database.errors import DatabaseUnusable
-from notifier.migrate.locks import Holder, pauses
+from notifier.migrate.locks import HOLDER_COLUMNS, Holder, pauses
 
 TURN = "scooters_ops.migrate_turn"
 """An empty table. Only a role with rights on our schema can lock it, unlike an advisory lock."""
@@ -29,12 +29,7 @@ CREATED_MEANWHILE = (
 TURN_HOLDERS = f"""
     select
         held.pid,
-        activity.usename,
-        activity.application_name,
-        activity.backend_type,
-        activity.state,
-        coalesce(activity.xact_start, activity.backend_start)::timestamptz(0)::text as since,
-        held.mode,
+        {HOLDER_COLUMNS},
         'the lock of make migrate' as what
     from pg_locks as held
     left join pg_stat_activity as activity on activity.pid = held.pid
