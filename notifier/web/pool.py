@@ -77,6 +77,7 @@ class Pool:
             max_waiting=max_waiting,
             # After a failure the next caller connects again, rather than a back-off in minutes.
             reconnect_timeout=0,
+            # For a caller who came between the failed attempt and the pool's giving up.
             reconnect_failed=lambda _: self._fail_waiting(),
         )
         metrics.http_pool_waiting.labels(name).set_function(
