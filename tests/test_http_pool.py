@@ -101,7 +101,10 @@ def test_connections_that_were_lost_while_idle_are_replaced_all_at_once(
             for _ in range(2):
                 await asyncio.gather(*(pool.rows("select pg_sleep(0.1)") for _ in range(4)))
                 await asyncio.to_thread(end_sessions, user)
+            before = pool._pool.get_stats()["connections_lost"]
             assert await pool.rows("select 1 as one") == [{"one": 1}]
+            # It met one of the four: each further one would cost a back-off.
+            assert pool._pool.get_stats()["connections_lost"] == before + 1
         assert metrics.database_errors.labels("http")._value.get() == 0
 
     asyncio.run(play())
