@@ -1,4 +1,5 @@
-"""What Python and the database must both know is the same in both."""
+"""What stands in two places is the same in both: in Python and the database, in comments and the
+tree."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 
 from notifier.config.models import Config, Retention
 from notifier.notification_types import NOTIFICATION_TYPES
-from notifier.resources import SQL
+from notifier.resources import ROOT, SQL
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE
 
@@ -62,3 +63,24 @@ def test_the_search_finds_what_sql_reads_and_knows_it_from_a_misspelt_key() -> N
 def test_sql_reads_each_key_of_retention() -> None:
     quoted = {key for script in SCRIPTS.values() for key in re.findall(r"'(\w+)'", script)}
     assert {*Retention.model_fields} <= quoted
+
+
+SOURCES = [
+    file
+    for folder in ("notifier", "sandbox", "sql", "deploy")
+    for file in (ROOT / folder).rglob("*")
+    if file.suffix in (".py", ".sql", ".sh", ".yml", ".service", ".j2")
+]
+NAMED_FILE = re.compile(
+    r"(?<![\w/.])(?:notifier|sandbox|sql|docs|deploy|templates)/[\w/.-]+\.(?:py|sql|md|sh|yml|j2)\b"
+)
+
+
+def test_the_files_that_comments_and_messages_name_exist() -> None:
+    named = {
+        (source.relative_to(ROOT).as_posix(), name)
+        for source in SOURCES
+        for name in NAMED_FILE.findall(source.read_text("utf-8"))
+    }
+    assert ("sql/config/apply_config.sql", "notifier/config/models.py") in named
+    assert [each for each in sorted(named) if not (ROOT / each[1]).is_file()] == []

@@ -1,7 +1,8 @@
 -- What happens when a config is applied?
--- It is validated against the schema that notifier/config.py generates and stored
--- beside all earlier configs. If it can change what a pass finds, it wakes the missions
--- concerned: the active ones, those with a wake-up, and those with recent events.
+-- It is validated against the schema that notifier/config/models.py generates, and
+-- stored beside all earlier configs. If it can change what a pass finds, it wakes the
+-- missions concerned: the active ones, those with a wake-up, and those with recent
+-- events.
 create or replace function scooters_ops.apply_config(config jsonb)
 returns bigint
 language plpgsql

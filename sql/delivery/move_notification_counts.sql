@@ -1,4 +1,4 @@
--- Where do the counts of earlier versions go on?
+-- Where are the counts that earlier versions kept in a table continued?
 -- Notifiers count in this table until the transaction that installs sql/ commits; from
 -- then on planned_totals() continues the counts.
 do $$
