@@ -68,7 +68,7 @@ comment on column scooters_ops.missions_history.occurred_at is
 comment on index scooters_ops.missions_history_pkey is
 'For: editing or deleting one event by hand.';
 comment on index scooters_ops.missions_history_mission_id_occurred_at_idx is
-'For: the events of a mission, in mission_events; its next future event, in detect_timeouts_of.';
+'For: the events of a mission, in mission_events; its next future event, in record_intervals.';
 comment on index scooters_ops.missions_history_occurred_at_idx is
 'For: the missions with recent events, in apply_config.';
 
@@ -86,15 +86,61 @@ comment on index scooters_ops.configs_pkey is
 'For: the newest config, in config_in_force.';
 
 comment on table scooters_ops.mission_wakeups is
-'Which missions detection must look at, and when. A wake-up too many is harmless. The table has no key, so that writers only append and never wait.';
+'Which missions a pass must record, and when: their rows changed, or an event is to come. A wake-up too many is harmless. The table has no key, so that writers only append and never wait.';
 comment on column scooters_ops.mission_wakeups.mission_id is
 'The mission.';
 comment on column scooters_ops.mission_wakeups.due_at is
-'When to look; -infinity: in the next pass; infinity: when the config changes.';
+'When to look; -infinity: in the next pass.';
 comment on index scooters_ops.mission_wakeups_due_at_idx is
 'For: what is due, in due_missions.';
 comment on index scooters_ops.mission_wakeups_mission_id_idx is
-'For: the wake-ups of due missions that are not due themselves, in detect_timeouts_of. Wake-ups at -infinity, which writers append, are found by due_at and not in this index.';
+'For: the wake-ups of due missions that are not due themselves, in record_intervals. Wake-ups at -infinity, which writers append, are found by due_at and not in this index.';
+
+comment on table scooters_ops.recorded_intervals is
+'Every interval of every mission, as the view showed it when a pass last evaluated the mission. A row is identified by where the interval began; its start, its end and its target may change with late events.';
+comment on column scooters_ops.recorded_intervals.mission_id is
+'The mission.';
+comment on column scooters_ops.recorded_intervals.type is
+'timeout_in_point or timeout_between_points.';
+comment on column scooters_ops.recorded_intervals.is_judged is
+'Whether it needs no judging any more: it was reported, was closed in time, has no deadline, or its deadline is too old to be news.';
+comment on column scooters_ops.recorded_intervals.from_point_id is
+'Where it began: the point itself, or the point left behind; empty: the start of the mission.';
+comment on column scooters_ops.recorded_intervals.point_id is
+'The point where the courier is, or to which the courier is on the way.';
+comment on column scooters_ops.recorded_intervals.started_at is
+'When the event that opened it occurred.';
+comment on column scooters_ops.recorded_intervals.finished_at is
+'When the next event closed it; null: it is still open.';
+comment on column scooters_ops.recorded_intervals.deadline is
+'When its limit is reached: started_at + time_limit; null: no limit, or one after the year 9999.';
+comment on column scooters_ops.recorded_intervals.notification_id is
+'The notification that reported it; null: it was not reported.';
+comment on column scooters_ops.recorded_intervals.eta is
+'Planned duration, as it was judged (interval); null: nothing was planned.';
+comment on column scooters_ops.recorded_intervals.time_limit is
+'How long it may last, as it was judged (interval); null: no limit.';
+comment on column scooters_ops.recorded_intervals.factor is
+'How many times its eta it may last, as it was judged (a number without unit).';
+comment on column scooters_ops.recorded_intervals.rule is
+'The name of the override by which it was judged; null: the default rule.';
+comment on index scooters_ops.recorded_intervals_pkey is
+'For: the rows of the missions that a pass evaluates, in record_intervals; the intervals of one mission, in interval_history.';
+comment on index scooters_ops.recorded_intervals_unjudged_idx is
+'For: what is over its deadline and was not judged yet, in judge_intervals.';
+comment on index scooters_ops.recorded_intervals_open_idx is
+'For: the open intervals closest to their deadline, in board; the missions whose limits a new config moves, in apply_config.';
+comment on index scooters_ops.recorded_intervals_started_at_idx is
+'For: the intervals of a span of time, in interval_history.';
+
+comment on table scooters_ops.pending_resolutions is
+'Notifications whose interval was recorded as closed or gone, and that are not resolved yet: resolve_notifications() empties it in the same pass, except for notifications that another session has locked.';
+comment on column scooters_ops.pending_resolutions.notification_id is
+'The notification.';
+comment on column scooters_ops.pending_resolutions.resolution is
+'moved_on, ended or withdrawn.';
+comment on index scooters_ops.pending_resolutions_pkey is
+'For: whether a notification waits already, in record_intervals.';
 
 comment on table scooters_ops.detection_lock is
 'Always empty: passes and pruning take turns by locking it (share update exclusive).';
@@ -117,6 +163,12 @@ comment on column scooters_ops.detection_passes.inserted is
 'How many notifications it inserted (a count).';
 comment on column scooters_ops.detection_passes.still_due is
 'How many missions were due and left to the next pass (a count).';
+comment on column scooters_ops.detection_passes.recorded is
+'How many recorded intervals it inserted, changed or deleted (a count).';
+comment on column scooters_ops.detection_passes.judged is
+'How many recorded intervals it judged (a count).';
+comment on column scooters_ops.detection_passes.resolved is
+'How many notifications it resolved (a count).';
 comment on column scooters_ops.detection_passes.total_elapsed is
 'How long all passes up to this one took (interval); starts again at zero when prune_bookkeeping() left no pass.';
 comment on column scooters_ops.detection_passes.total_inserted is
@@ -124,7 +176,7 @@ comment on column scooters_ops.detection_passes.total_inserted is
 comment on index scooters_ops.detection_passes_started_at_idx is
 'For: the last hour, in recent_detection_passes; what is old, in prune_bookkeeping.';
 comment on index scooters_ops.detection_passes_pkey is
-'For: the last pass, in detection_status, metrics and detect_timeouts_of.';
+'For: the last pass, in detection_status, metrics and run_pass.';
 
 comment on table scooters_ops.monitoring_notifications is
 'What was noticed: one row for each event, ever. prune_in_batches() deletes old rows whose events can never be noticed again.';
@@ -148,6 +200,10 @@ comment on column scooters_ops.monitoring_notifications.details is
 'The facts at detection (JSON object): performer_id, attributes, point_position, points_total; timeouts: started_at, finished_at, eta_seconds, factor, minimum_seconds, limit_seconds, elapsed_seconds, detected_at; skipped jobs: job_type, skipped_at.';
 comment on column scooters_ops.monitoring_notifications.created_at is
 'When it was inserted.';
+comment on column scooters_ops.monitoring_notifications.resolved_at is
+'When a pass saw that the interval was over; null: it is still open, or the notification is of a skipped job.';
+comment on column scooters_ops.monitoring_notifications.resolution is
+'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
 comment on column scooters_ops.monitoring_notifications.planned_at is
 'When its recipients were decided; null: not yet.';
 comment on index scooters_ops.monitoring_notifications_pkey is

@@ -17,6 +17,7 @@ begin
             ('mission_skipped_points', 'mission_points'),
             ('mission_stops', 'mission_points'),
             ('mission_timeouts', 'mission_intervals'),
+            ('interval_history', 'mission_intervals'),
             ('unnoticed_timeouts', 'mission_intervals'),
             ('recent_detection_passes', 'detection_passes')
         ) as pair (view_name, source_name)

@@ -44,6 +44,7 @@ set search_path = pg_catalog, pg_temp;
 \ir intervals/mission_routes.sql
 \ir intervals/mission_stops.sql
 \ir intervals/mission_skipped_points.sql
+\ir intervals/deadline_of.sql
 \ir intervals/mission_intervals_of.sql
 \ir intervals/mission_intervals_at.sql
 \ir intervals/mission_intervals.sql
@@ -51,6 +52,8 @@ set search_path = pg_catalog, pg_temp;
 
 -- detection/: wake-ups, passes, pruning
 \ir detection/idempotency_token.sql
+\ir intervals/interval_history.sql
+\ir missions/job_history.sql
 \ir detection/wake_for_history.sql
 \ir detection/wake_for_plan.sql
 \ir detection/try_detection_lock.sql
@@ -58,7 +61,13 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/due_missions.sql
 \ir detection/due_batches.sql
 \ir detection/wake_missions.sql
-\ir detection/detect_timeouts_of.sql
+\ir detection/resolution_of.sql
+\ir detection/take_wakeups.sql
+\ir detection/record_intervals.sql
+\ir detection/judge_intervals.sql
+\ir detection/resolve_notifications.sql
+\ir detection/run_pass.sql
+\ir detection/backfill_intervals.sql
 \ir detection/detect_timeouts.sql
 \ir detection/detect_in_batches.sql
 \ir detection/detect_for_a_minute.sql

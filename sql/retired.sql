@@ -22,6 +22,11 @@ begin
             ('0014_retired', 'function', 'shallow(jsonb)'),
             ('0014_retired', 'function', 'follow_history(text[], text[])'),
             ('0014_retired', 'function', 'prune()'),
+            (
+                '0016_recorded_intervals',
+                'function',
+                'detect_timeouts_of(text[], timestamptz, integer)'
+            ),
             ('0015_delivery_doubt', 'function', 'adopt_leases(text, bigint[])'),
             ('0015_delivery_doubt', 'function', 'note_channels(jsonb)'),
             ('0015_delivery_doubt', 'function', 'follow_clock()'),

@@ -246,7 +246,7 @@ def test_a_future_event_does_not_hide_an_earlier_deadline(database: TestDatabase
     started(database)
     database.record("point_arrived", 20, "p1")
     assert database.detect(5) == 0
-    assert wakeups(database) == [("m1", at(15))]
+    assert wakeups(database) == [("m1", at(20))]
     assert database.detect(16) == 1
     assert database.tokens() == [TRAVEL_TO_P1]
     assert wakeups(database) == [("m1", at(20))]
@@ -451,17 +451,33 @@ def test_a_longer_plan_moves_the_deadline(database: TestDatabase) -> None:
         "update scooters_ops.mission_points set eta = '20 minutes' where point_id = 'p1'"
     )
     assert database.detect(16) == 0
-    assert wakeups(database) == [("m1", at(30))]
+    assert database.detect(30) == 0
     assert database.detect(31) == 1
 
 
-def test_a_changed_plan_can_make_a_closed_interval_overdue(database: TestDatabase) -> None:
+def test_a_changed_plan_does_not_judge_a_closed_interval_again(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 14, "p1")
     database.record("mission_completed", 15)
     assert database.detect(16) == 0
     database.connection.execute(SHORTENED_ETA)
-    assert database.detect(17) == 1
+    assert database.detect(17) == 0
+
+
+def test_a_plan_that_arrives_after_the_events_is_judged(database: TestDatabase) -> None:
+    database.connection.execute(
+        "insert into scooters_ops.missions (mission_id, performer_id) values ('m1', 'c1')"
+    )
+    database.connection.execute(
+        "insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)"
+        " values ('m1', null, 'mission_started', %s), ('m1', 'p1', 'point_arrived', %s)",
+        (at(0), at(16)),
+    )
+    assert database.detect(17) == 0
+    database.connection.execute(
+        "insert into scooters_ops.mission_points values ('m1', 'p1', 1, '10 minutes')"
+    )
+    assert database.detect(18) == 1
     assert database.tokens() == [TRAVEL_TO_P1]
 
 
@@ -530,6 +546,7 @@ def test_the_details_of_an_open_interval_are_the_facts_at_detection(
         "detected_at": at(26),
     }
     del notification["details"], notification["created_at"], notification["notification_id"]
+    assert (notification.pop("resolved_at"), notification.pop("resolution")) == (None, None)
     assert notification == {
         "idempotency_token": TRAVEL_TO_P2,
         "mission_id": "m1",

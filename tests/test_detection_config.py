@@ -5,6 +5,7 @@ disabled type or disabled detection leaves for later.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -60,19 +61,7 @@ def three_late_missions(database: TestDatabase) -> None:
         )
 
 
-def test_a_lower_factor_reports_open_intervals_and_recent_closed_ones(
-    database: TestDatabase,
-) -> None:
-    hour = {"detection__notify_within_seconds": 3600}
-    database.apply_config(**hour)
-    three_late_missions(database)
-    assert detect_now(database) == 0
-    database.apply_config(detection__timeouts__timeout_between_points__factor=1.1, **hour)
-    assert detect_now(database) == 2
-    assert database.tokens() == [TRAVEL_TO_P1, "m2_p1__timeout_between_points"]
-
-
-def test_a_lower_factor_reports_everything_without_notify_within(
+def test_a_lower_factor_reports_open_intervals_and_never_closed_ones(
     database: TestDatabase,
 ) -> None:
     database.apply_config(detection__notify_within_seconds=None)
@@ -82,22 +71,35 @@ def test_a_lower_factor_reports_everything_without_notify_within(
         detection__notify_within_seconds=None,
         detection__timeouts__timeout_between_points__factor=1.1,
     )
-    assert detect_now(database) == 3
+    assert detect_now(database) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
 
 
-def test_a_longer_notify_within_reports_older_intervals(database: TestDatabase) -> None:
+def test_a_closed_interval_keeps_the_judgement_of_its_config(database: TestDatabase) -> None:
+    three_late_missions(database)
+    detect_now(database)
+    closed = "select * from scooters_ops.recorded_intervals where finished_at is not null"
+    before = database.rows(f"{closed} order by mission_id, started_at")
+    assert {row["factor"] for row in before} == {Decimal("1.5")}
+    database.apply_config(detection__timeouts__timeout_between_points__factor=1.1)
+    database.value("select scooters_ops.wake_missions('-infinity', 'infinity')")
+    detect_now(database)
+    assert database.rows(f"{closed} order by mission_id, started_at") == before
+
+
+def test_a_longer_notify_within_reports_no_closed_interval(database: TestDatabase) -> None:
     database.apply_config(
         detection__notify_within_seconds=60,
         detection__timeouts__timeout_between_points__factor=1.0,
     )
     three_late_missions(database)
     assert detect_now(database) == 0
-    for within, inserted in ((60 * 60, 2), (4 * 60 * 60, 1)):
-        database.apply_config(
-            detection__notify_within_seconds=within,
-            detection__timeouts__timeout_between_points__factor=1.0,
-        )
-        assert detect_now(database) == inserted
+    database.apply_config(
+        detection__notify_within_seconds=None,
+        detection__timeouts__timeout_between_points__factor=1.0,
+    )
+    assert detect_now(database) == 1
+    assert database.tokens() == [TRAVEL_TO_P1]
 
 
 def test_a_longer_notify_within_reports_an_open_interval_with_an_old_start(
@@ -246,7 +248,14 @@ def test_an_enabled_type_catches_up_with_a_mission_that_ended_meanwhile(
     assert database.tokens() == [STAY_AT_P1]
 
 
-def test_an_overdue_interval_of_a_disabled_type_keeps_a_wakeup_until_it_is_too_old(
+def unjudged(database: TestDatabase) -> list[str]:
+    """The types of the recorded intervals that may still become overdue."""
+    return database.values(
+        "select type::text from scooters_ops.recorded_intervals where not is_judged order by 1"
+    )
+
+
+def test_an_overdue_interval_of_a_disabled_type_waits_until_it_is_too_old(
     database: TestDatabase,
 ) -> None:
     database.apply_config(
@@ -256,43 +265,34 @@ def test_an_overdue_interval_of_a_disabled_type_keeps_a_wakeup_until_it_is_too_o
     started(database)
     database.record("point_arrived", 16, "p1")
     database.record("mission_completed", 17)
-    assert database.detect(20) == 0
-    assert wakeups(database) == [("m1", at(75))]
-    assert database.detect(74) == 0
-    assert wakeups(database) == [("m1", at(75))]
+    for minutes in (20, 74):
+        assert database.detect(minutes) == 0
+        assert unjudged(database) == ["timeout_between_points"]
     assert database.detect(75 + MICROSECOND) == 0
-    assert wakeups(database) == []
+    assert unjudged(database) == []
 
 
-def test_without_notify_within_that_wakeup_stays_until_the_config_changes(
-    database: TestDatabase,
-) -> None:
-    disabled = {
-        "detection__timeouts__timeout_between_points__enabled": False,
-        "detection__notify_within_seconds": None,
-    }
-    database.apply_config(**disabled)
+def test_without_notify_within_it_waits_until_the_type_is_enabled(database: TestDatabase) -> None:
+    database.apply_config(
+        detection__timeouts__timeout_between_points__enabled=False,
+        detection__notify_within_seconds=None,
+    )
     started(database)
     database.record("point_arrived", 16, "p1")
     database.record("mission_completed", 17)
     assert database.detect(20) == 0
-    assert wakeups(database) == [("m1", "infinity")]
     assert database.detect(1_000_000) == 0
     database.apply_config(detection__notify_within_seconds=None)
     assert database.detect(1_000_000) == 1
 
 
-def test_a_mission_with_such_a_wakeup_is_woken_for_its_next_deadline(
-    database: TestDatabase,
-) -> None:
+def test_a_disabled_type_delays_no_other_type(database: TestDatabase) -> None:
     database.apply_config(detection__timeouts__timeout_between_points__enabled=False)
     started(database)
     database.record("point_arrived", 16, "p1")
     assert database.detect(17) == 0
-    assert wakeups(database) == [("m1", at(23.5))]
     assert database.detect(24) == 1
     assert database.tokens() == [STAY_AT_P1]
-    assert wakeups(database) == [("m1", at(15 + 24 * 60))]
 
 
 def test_without_a_config_nothing_is_reported_and_nothing_is_lost(database: TestDatabase) -> None:

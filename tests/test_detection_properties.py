@@ -74,6 +74,8 @@ class World:
             " delete from scooters_ops.missions_history;"
             " delete from scooters_ops.monitoring_notifications;"
             " delete from scooters_ops.mission_wakeups;"
+            " delete from scooters_ops.recorded_intervals;"
+            " delete from scooters_ops.pending_resolutions;"
             " delete from scooters_ops.configs"
         )
 
@@ -308,13 +310,18 @@ class World:
 
     def detect(self, passed: int, microseconds: int) -> None:
         self.as_of += timedelta(seconds=passed, microseconds=microseconds)
+        expected = Recorded.of(self.database)
+        if self.enabled:
+            expected.follow(self)
         before, inserted = self.pass_as_of(self.as_of)
-        assert inserted == self.expected(self.as_of) - before, "inserted, expected"
+        assert inserted == expected.tokens - before, "inserted, expected"
+        found = Recorded.of(self.database)
+        for key in expected.intervals.keys() | found.intervals.keys():
+            assert found.intervals.get(key) == expected.intervals.get(key)
+        assert found.notifications == expected.notifications
 
     def detect_as_of_the_past(self, minutes: int) -> None:
-        as_of = self.as_of - timedelta(minutes=minutes)
-        before, inserted = self.pass_as_of(as_of)
-        assert inserted <= self.expected(as_of) - before
+        self.pass_as_of(self.as_of - timedelta(minutes=minutes))
 
     def roll_a_pass_back(self) -> None:
         with self.database.connection.transaction(force_rollback=True):
@@ -336,24 +343,167 @@ class World:
         assert len(tokens) == len(set(tokens)), "a token is there twice"
         return set(tokens)
 
-    def expected(self, as_of: datetime) -> set[str]:
-        """What the view calls overdue and the config wants reported, of the enabled types."""
-        if not self.enabled:
-            return set()
-        overdue = self.database.rows(
-            "select mission_id, point_id, type::text, deadline"
-            " from scooters_ops.mission_intervals_at(%s) where is_overdue",
-            as_of,
+    def intervals(self) -> list[dict[str, Any]]:
+        """What the view shows as of the last pass."""
+        return self.database.rows(
+            "select *, type::text as type from scooters_ops.mission_intervals_at(%s)", self.as_of
         )
-        return {
-            token(row["mission_id"], row["point_id"], row["type"])
-            for row in overdue
-            if self.timeouts[row["type"]]["enabled"]
-            and (
-                self.notify_within is None
-                or row["deadline"] >= as_of - timedelta(seconds=self.notify_within)
+
+
+# --- What passes should record -------------------------------------------------------------------
+
+
+Key = tuple[str, str, str]
+"""Where an interval began: mission, type, point."""
+
+
+def name_of(notification: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What its token names."""
+    return notification["mission_id"], notification["type"], notification["point_id"]
+
+
+@dataclass
+class Recorded:
+    """The recorded intervals and the notifications, and what a pass should make of them."""
+
+    intervals: dict[Key, dict[str, Any]]
+    notifications: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, database: TestDatabase) -> Recorded:
+        """What the tables hold."""
+        intervals = database.rows(
+            "select *, type::text as type from scooters_ops.recorded_intervals"
+        )
+        notifications = database.rows(
+            "select notification_id, mission_id, type::text as type, point_id,"
+            " (details ->> 'started_at')::timestamptz as started_at,"
+            " resolved_at is not null as is_resolved"
+            " from scooters_ops.monitoring_notifications where type <> 'job_skipped'"
+        )
+        for interval in intervals:
+            interval["notification"] = next(
+                (
+                    name_of(each)
+                    for each in notifications
+                    if each["notification_id"] == interval["notification_id"]
+                ),
+                None,
             )
+            del interval["notification_id"]
+        for notification in notifications:
+            del notification["notification_id"]
+        return cls(
+            {(row["mission_id"], row["type"], row["from_point_id"]): row for row in intervals},
+            sorted(
+                notifications, key=lambda row: (row["mission_id"], row["type"], row["point_id"])
+            ),
+        )
+
+    @property
+    def tokens(self) -> set[str]:
+        return {
+            token(row["mission_id"], row["point_id"], row["type"]) for row in self.notifications
         }
+
+    def follow(self, world: World) -> None:
+        """Makes of this what a pass as of world.as_of should make of it."""
+        news_since = (
+            datetime.min.replace(tzinfo=UTC)
+            if world.notify_within is None
+            else world.as_of - timedelta(seconds=world.notify_within)
+        )
+        reported = {
+            interval["notification"]
+            for interval in self.intervals.values()
+            if interval["notification"] and interval["finished_at"] is None
+        }
+        self.intervals = {
+            key: recorded(self.intervals.get(key), row, news_since)
+            for row in world.intervals()
+            for key in [(row["mission_id"], row["type"], row["from_point_id"] or "")]
+        }
+        for interval in sorted(
+            self.intervals.values(),
+            key=lambda row: (row["deadline"] or world.as_of, row["started_at"]),
+        ):
+            self._judge(interval, world, news_since)
+        still_open = {
+            interval["notification"]
+            for interval in self.intervals.values()
+            if interval["finished_at"] is None
+        }
+        for row in self.notifications:
+            name = name_of(row)
+            if name in reported and name not in still_open:
+                row["is_resolved"] = True
+
+    def _judge(self, interval: dict[str, Any], world: World, news_since: datetime) -> None:
+        is_enabled = world.timeouts[interval["type"]]["enabled"]
+        if interval["is_judged"] or interval["deadline"] >= (
+            world.as_of if is_enabled else news_since
+        ):
+            return
+        interval["is_judged"] = True
+        known = [
+            row
+            for row in self.notifications
+            if (row["mission_id"], row["type"]) == (interval["mission_id"], interval["type"])
+            and (
+                row["point_id"] == interval["point_id"]
+                or row["started_at"] == interval["started_at"]
+            )
+        ]
+        if not known and interval["deadline"] >= news_since:
+            known = [
+                {
+                    "mission_id": interval["mission_id"],
+                    "type": interval["type"],
+                    "point_id": interval["point_id"],
+                    "started_at": interval["started_at"],
+                    "is_resolved": interval["finished_at"] is not None,
+                }
+            ]
+            self.notifications = sorted(
+                [*self.notifications, *known],
+                key=name_of,
+            )
+        if known:
+            interval["notification"] = name_of(known[0])
+
+
+FACTS = ("point_id", "started_at", "finished_at")
+JUDGEMENT = ("eta", "factor", "rule", "time_limit")
+
+
+def recorded(
+    before: Mapping[str, Any] | None, row: Mapping[str, Any], news_since: datetime
+) -> dict[str, Any]:
+    """What a pass should record of a row of the view, and recorded of it before."""
+    interval = {key: row[key] for key in ("mission_id", "type", *FACTS, *JUDGEMENT)}
+    interval["from_point_id"] = row["from_point_id"] or ""
+    interval["notification"] = before and before["notification"]
+    was_closed = before is not None and before["finished_at"] is not None
+    if (
+        before
+        and was_closed
+        and row["finished_at"]
+        and before["point_id"] == row["point_id"]
+        and (before["eta"] is not None or row["eta"] is None)
+    ):
+        interval |= {key: before[key] for key in JUDGEMENT}
+    limit = interval["time_limit"]
+    deadline = interval["deadline"] = None if limit is None else row["started_at"] + limit
+    if before and was_closed and all(before[key] == interval[key] for key in (*FACTS, *JUDGEMENT)):
+        interval["is_judged"] = before["is_judged"]
+    else:
+        interval["is_judged"] = (
+            interval["notification"] is not None
+            or deadline is None
+            or (row["finished_at"] is not None and row["finished_at"] <= deadline)
+            or deadline < news_since
+        )
+    return interval
 
 
 # --- Scripts --------------------------------------------------------------------------------------

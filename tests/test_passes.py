@@ -160,24 +160,26 @@ def test_two_writers_of_the_same_missions_in_opposite_orders_do_not_wait_for_eac
 # --- The wake-ups that a pass leaves --------------------------------------------------------------
 
 
-def test_a_pass_leaves_one_wakeup_at_the_deadline_of_the_open_interval(
-    database: TestDatabase,
-) -> None:
+def test_a_pass_takes_all_wakeups_and_leaves_none_for_a_deadline(database: TestDatabase) -> None:
     started(database)
     database.record("point_arrived", 8, "p1")
     assert len(wakeups(database)) > 1
     database.detect(9)
-    assert wakeups(database) == [("m1", at(15.5))]
+    assert wakeups(database) == []
 
 
-def test_a_mission_is_not_evaluated_before_it_is_due(database: TestDatabase) -> None:
+def test_a_mission_is_evaluated_only_if_it_changed(database: TestDatabase) -> None:
     started(database)
-    database.detect(1)
-    database.detect(14)
-    database.detect(15)
-    assert database.values(
-        "select missions from scooters_ops.detection_passes order by pass_id"
-    ) == [1, 0, 1]
+    for minutes in (1, 14, 16):
+        database.detect(minutes)
+    assert database.rows(
+        "select missions, recorded, judged, inserted from scooters_ops.detection_passes"
+        " order by pass_id"
+    ) == [
+        {"missions": 1, "recorded": 1, "judged": 0, "inserted": 0},
+        {"missions": 0, "recorded": 0, "judged": 0, "inserted": 0},
+        {"missions": 0, "recorded": 0, "judged": 1, "inserted": 1},
+    ]
 
 
 def test_a_pass_leaves_no_wakeup_if_nothing_can_become_overdue(database: TestDatabase) -> None:
@@ -316,7 +318,7 @@ def test_detection_status_describes_the_last_pass(database: TestDatabase) -> Non
     after = datetime.now(UTC)
     (status,) = database.rows("select * from scooters_ops.detection_status")
     assert status["is_enabled"] is True
-    assert (status["last_pass_missions"], status["last_pass_inserted"]) == (1, 1)
+    assert (status["last_pass_missions"], status["last_pass_inserted"]) == (0, 1)
     assert before <= status["last_pass_at"] <= after
     assert status["last_pass_elapsed"] <= after - before
 
@@ -408,7 +410,8 @@ def passes(database: TestDatabase) -> list[tuple[int, int, int]]:
 def test_detect_timeouts_handles_everything_that_is_due(database: TestDatabase) -> None:
     five_due(database)
     assert database.detect(16) == 5
-    assert passes(database) == [(2, 2, 3), (2, 2, 1), (1, 1, 0)]
+    # A pass that judged as many as it may is followed by one that records nothing.
+    assert passes(database) == [(2, 2, 3), (0, 0, 3), (2, 2, 1), (0, 0, 1), (1, 1, 0)]
 
 
 def test_detect_in_batches_commits_each_pass(database: TestDatabase) -> None:
@@ -424,12 +427,12 @@ def test_detect_in_batches_commits_each_pass(database: TestDatabase) -> None:
             try:
                 until(lambda: len(database.tokens()) >= 2)
                 assert not call.done()
-                assert passes(database) == [(2, 2, 3)]
+                assert passes(database) == [(2, 2, 3), (0, 0, 3)]
                 assert len(wakeups(database)) >= 3
             finally:
                 elsewhere.rollback()
             call.result()
-    assert passes(database) == [(2, 2, 3), (2, 2, 1), (1, 1, 0)]
+    assert passes(database) == [(2, 2, 3), (0, 0, 3), (2, 2, 1), (0, 0, 1), (1, 1, 0)]
     assert len(database.tokens()) == 5
 
 

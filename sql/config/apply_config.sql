@@ -117,19 +117,16 @@ begin
         insert into scooters_ops.mission_wakeups (mission_id, due_at)
         select
             mission_id,
-            '-infinity'
+            timestamptz '-infinity'
         from (
+            -- Also those that a pass is recording at this moment.
             select mission_id
             from scooters_ops.missions
             where status in ('created', 'active')
             union
             select mission_id
-            from scooters_ops.mission_wakeups
-            union
-            select event.mission_id
-            from scooters_ops.config_in_force as in_force
-            inner join scooters_ops.missions_history as event
-                on event.occurred_at >= coalesce(now() - in_force.notify_within, '-infinity')
+            from scooters_ops.recorded_intervals
+            where finished_at is null
         ) as concerned;
     end if;
 

@@ -1,19 +1,17 @@
 -- Is a JSON value nested more than max_depth levels deep?
--- A number or a string has depth 0, [] has 1, {"a": [1]} has 2. It looks only max_depth
--- levels down, so that a value too deep to be walked is refused as quickly as any
--- other.
+-- A number or a string has depth 0, [] has 1, {"a": [1]} has 2. Counting the brackets
+-- answers for nearly every value. The path looks only max_depth levels down, so that a
+-- value too deep to be walked is refused as quickly as any other.
 create or replace function scooters_ops.exceeds_depth(value jsonb, max_depth integer)
 returns boolean
 language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-select jsonb_path_exists(
+return length(value::text) - length(translate(value::text, '{[', '')) > max_depth
+and jsonb_path_exists(
     value,
     format(
         'strict $.**{%s} ? (@.type() == "object" || @.type() == "array")', max_depth
     )::jsonpath
-)
-$$;
+);
 
 comment on function scooters_ops.exceeds_depth(jsonb, integer) is
 'Whether a JSON value is nested more than max_depth levels deep. An array or object that holds only scalars is one level deep.';

@@ -11,7 +11,9 @@ select
     notification.recipients,
     notification.details,
     notification.created_at,
-    unrouted.notification_id is not null as is_unrouted
+    unrouted.notification_id is not null as is_unrouted,
+    notification.resolved_at,
+    notification.resolution
 from scooters_ops.monitoring_notifications as notification
 left join scooters_ops.unrouted_notifications as unrouted using (notification_id);
 
@@ -39,6 +41,10 @@ comment on column scooters_ops.notifications.created_at is
 'When the notification was inserted.';
 comment on column scooters_ops.notifications.is_unrouted is
 'Whether no route matched it, so that nobody was notified: a route is missing. It is not completed then.';
+comment on column scooters_ops.notifications.resolved_at is
+'When a pass saw that the interval was over; null: it is still open, or the notification is of a skipped job.';
+comment on column scooters_ops.notifications.resolution is
+'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
 
 grant select on scooters_ops.notifications
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -6,6 +6,10 @@ returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    batch record;
+    pass record;
+    inserted_count integer := 0;
 begin
     if as_of is null or not isfinite(as_of) then
         raise exception using
@@ -17,18 +21,20 @@ begin
     if not scooters_ops.try_detection_lock() then
         return 0;
     end if;
-    return (
+    for batch in
         select
-            coalesce(
-                sum(
-                    scooters_ops.detect_timeouts_of(
-                        batch.mission_ids, as_of, batch.still_due
-                    )
-                ),
-                0
-            )::integer
-        from scooters_ops.due_batches(as_of) as batch
-    );
+            due.mission_ids,
+            due.still_due
+        from scooters_ops.due_batches(as_of) as due
+    loop
+        loop
+            pass := scooters_ops.run_pass(batch.mission_ids, as_of, batch.still_due);
+            inserted_count := inserted_count + pass.inserted_count;
+            exit when pass.is_complete;
+            batch.mission_ids := '{}';
+        end loop;
+    end loop;
+    return inserted_count;
 end
 $$;
 

@@ -13,7 +13,9 @@ select
     deadline,
     elapsed,
     is_open,
-    is_overdue
+    is_overdue,
+    from_point_id,
+    rule
 from scooters_ops.mission_intervals_at(now());
 
 comment on view scooters_ops.mission_intervals is
@@ -44,5 +46,9 @@ comment on column scooters_ops.mission_intervals.is_open is
 'Whether it is still open: no event has closed it.';
 comment on column scooters_ops.mission_intervals.is_overdue is
 'Whether it has lasted strictly longer than its limit.';
+comment on column scooters_ops.mission_intervals.from_point_id is
+'Where it began: the point itself (timeout_in_point), or the point left behind (timeout_between_points); null: the start of the mission.';
+comment on column scooters_ops.mission_intervals.rule is
+'The name of the override that set eta, factor or minimum; null: the default rule.';
 
 grant select on scooters_ops.mission_intervals to scooters_ops_analyst;

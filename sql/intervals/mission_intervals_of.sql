@@ -1,18 +1,37 @@
--- Where were these couriers at a given time, since when, and how long could it last?
--- The one definition of an interval and of a timeout; everything else reads it.
+-- Where was this mission's courier as of a given time, since when, and how long could it
+-- last? The one definition of an interval and of a timeout; everything else reads it.
 --
 -- Each event except the end of a mission opens an interval, and the next event closes
--- it. No duration exceeds longest_seconds(), so nothing overflows. A deadline after the
--- year 9999, which many programs cannot represent, is null.
+-- it. No duration exceeds longest_seconds(), so nothing overflows.
 --
--- The function is plain SQL without settings, so that the planner can inline it. The
--- filter on mission_ids is repeated for each table, because only "=" spreads through
--- joins by itself, and of_all is a parameter of its own, so that a plan made before the
--- list is known is as good. It reads only views, so that an analyst may call it.
+-- The function is plain SQL without settings, so that the planner can inline it. It is
+-- about one mission: a view that joins missions to it reaches the indexes of every table
+-- by any filter on mission_id, be it "=", "in" or a join. It reads only views, so that an
+-- analyst may call it.
+
+-- An earlier version's rows have fewer columns. They are added here and not by a
+-- migration, because the functions that return such rows are replaced right after it.
+do $$
+begin
+    if
+        not exists (
+            select
+            from pg_catalog.pg_attribute
+            where
+                attrelid = 'scooters_ops.mission_interval'::regclass
+                and attname = 'rule'
+        )
+    then
+        alter type scooters_ops.mission_interval
+        add attribute from_point_id text collate "C",
+        add attribute rule text collate "C";
+    end if;
+end
+$$;
+
 create or replace function scooters_ops.mission_intervals_of(
-    mission_ids text[],
-    as_of timestamptz,
-    of_all boolean
+    mission_id text,
+    as_of timestamptz
 )
 returns setof scooters_ops.mission_interval
 language sql stable parallel safe
@@ -29,21 +48,17 @@ with rules as materialized (
 
 events as (
     -- Apps report events repeatedly: of one type at one point, the earliest counts.
-    -- Sorted by the keys of the plan, so that the joins below need no other sort.
-    select distinct on (mission_id, point_id, type) *
-    from scooters_ops.mission_events
+    select distinct on (event.point_id, event.type) event.*
+    from scooters_ops.mission_events as event
     where
-        occurred_at <= as_of
-        and (of_all or mission_id = any(mission_ids))
-    order by mission_id, point_id, type, occurred_at, history_id
+        event.mission_id = mission_intervals_of.mission_id
+        and event.occurred_at <= as_of
+    order by event.point_id, event.type, event.occurred_at, event.history_id
 ),
 
 visits as (
     -- Each event, the plan of its point, the positions visited so far, the next event.
     select
-        event.mission_id,
-        mission.performer_id,
-        mission.status in ('completed', 'cancelled') as is_over,
         event.point_id,
         event.opens,
         event.occurred_at,
@@ -56,23 +71,15 @@ visits as (
         lead(planned.position) over so_far as next_position,
         lead(planned.eta) over so_far as next_eta
     from events as event
-    -- Joined here, so that a mission is looked up once and not for each interval.
-    inner join scooters_ops.mission_overview as mission
-        on
-            event.mission_id = mission.mission_id
-            and (of_all or mission.mission_id = any(mission_ids))
     left join scooters_ops.mission_routes as planned
         on
-            event.mission_id = planned.mission_id
-            and event.point_id = planned.point_id
-            and (of_all or planned.mission_id = any(mission_ids))
+            planned.mission_id = mission_intervals_of.mission_id
+            and planned.point_id = event.point_id
     left join scooters_ops.mission_stops as stop
         on
-            event.mission_id = stop.mission_id
-            and event.point_id = stop.point_id
-            and (of_all or stop.mission_id = any(mission_ids))
+            stop.mission_id = mission_intervals_of.mission_id
+            and stop.point_id = event.point_id
     window so_far as (
-        partition by event.mission_id
         order by event.occurred_at, event.history_id
         rows unbounded preceding
     )
@@ -83,9 +90,7 @@ intervals as (
     -- point and the planned travel from the last visited one, or, when going back along
     -- the route, the next point's own eta.
     select
-        visit.mission_id,
-        visit.performer_id,
-        visit.is_over,
+        visit.point_id as from_point_id,
         target.point_id,
         visit.opens as type,
         visit.occurred_at as started_at,
@@ -102,7 +107,7 @@ intervals as (
         where
             visit.opens = 'timeout_between_points'
             and visit.next_point_id is null
-            and planned.mission_id = visit.mission_id
+            and planned.mission_id = mission_intervals_of.mission_id
             and planned.position <> all (coalesce(visit.visited_positions, '{}'))
             and (
                 select skipped.point_id
@@ -144,7 +149,7 @@ intervals as (
                             )
                         from scooters_ops.mission_routes as planned
                         where
-                            planned.mission_id = visit.mission_id
+                            planned.mission_id = mission_intervals_of.mission_id
                             and planned.position > target.last_visited_position
                             and planned.position <= target.position
                     )
@@ -158,8 +163,8 @@ intervals as (
 )
 
 select
-    span.mission_id,
-    span.performer_id,
+    mission.mission_id,
+    mission.performer_id,
     span.point_id,
     span.type,
     span.started_at,
@@ -167,10 +172,7 @@ select
     span.eta,
     rule.factor,
     allowed.time_limit,
-    case
-        when span.started_at + allowed.time_limit < timestamptz '9999-12-31 00:00:00+00'
-            then span.started_at + allowed.time_limit
-    end as deadline,
+    scooters_ops.deadline_of(span.started_at, allowed.time_limit) as deadline,
     least(
         coalesce(span.finished_at, as_of),
         span.started_at + make_interval(secs => scooters_ops.longest_seconds())
@@ -178,8 +180,11 @@ select
     span.finished_at is null as is_open,
     coalesce(
         coalesce(span.finished_at, as_of) > span.started_at + allowed.time_limit, false
-    ) as is_overdue
-from intervals as span
+    ) as is_overdue,
+    span.from_point_id,
+    null::text collate "C" as rule
+from scooters_ops.mission_overview as mission
+cross join intervals as span
 left join rules as rule using (type)
 cross join lateral (
     -- In seconds: a day of an interval can have 23 or 25 hours, a limit must not vary.
@@ -198,26 +203,27 @@ cross join lateral (
         end as time_limit
 ) as allowed
 where
-    span.point_id is not null
+    mission.mission_id = mission_intervals_of.mission_id
+    and span.point_id is not null
     -- A mission that is over has no open interval, unless it ended after as_of.
     and (
         span.finished_at is not null
-        or not span.is_over
+        or mission.status not in ('completed', 'cancelled')
         or (
             select true
             from scooters_ops.mission_events as event
             where
-                event.mission_id = span.mission_id
+                event.mission_id = mission.mission_id
                 and event.ends_mission
             limit 1
         )
     );
 end; -- noqa: enable=all
 
-comment on function scooters_ops.mission_intervals_of(text[], timestamptz, boolean) is
-'Every interval of these missions, or of all, as of a given time, from the events up to then; the columns are those of mission_intervals.';
+comment on function scooters_ops.mission_intervals_of(text, timestamptz) is
+'Every interval of this mission as of a given time, from the events up to then; the columns are those of mission_intervals.';
 
 revoke execute on function
-scooters_ops.mission_intervals_of(text[], timestamptz, boolean) from public;
+scooters_ops.mission_intervals_of(text, timestamptz) from public;
 grant execute on function
-scooters_ops.mission_intervals_of(text[], timestamptz, boolean) to scooters_ops_analyst;
+scooters_ops.mission_intervals_of(text, timestamptz) to scooters_ops_analyst;

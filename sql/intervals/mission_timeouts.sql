@@ -13,7 +13,9 @@ select
     deadline,
     elapsed,
     is_open,
-    is_overdue
+    is_overdue,
+    from_point_id,
+    rule
 from scooters_ops.mission_intervals
 where is_overdue;
 

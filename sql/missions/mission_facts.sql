@@ -6,7 +6,11 @@ language sql stable
 begin atomic -- noqa: disable=all
 select jsonb_build_object(
     'performer_id', mission.performer_id,
-    'attributes', scooters_ops.truncate_deep_attributes(mission.attributes),
+    'attributes', case
+        when scooters_ops.exceeds_depth(mission.attributes, 32)
+            then scooters_ops.truncate_deep_attributes(mission.attributes)
+        else mission.attributes
+    end,
     'point_position', (
         select point.position
         from scooters_ops.mission_points as point

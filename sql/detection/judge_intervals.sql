@@ -1,0 +1,154 @@
+-- Which recorded intervals are over their deadline, and which of them are news?
+-- It looks at recorded rows alone, at most max_intervals of each type, those due longest
+-- first.
+-- Skips missions that have a due wake-up: their rows may be out of date, and the pass
+-- that records them judges them.
+create or replace function scooters_ops.judge_intervals(
+    as_of timestamptz,
+    news_since timestamptz,
+    max_intervals integer,
+    out judged_count integer,
+    out inserted_count integer
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set max_parallel_workers_per_gather = 0
+set jit = off
+as $$
+begin
+    with rules as materialized (
+        select
+            rule.type,
+            rule.is_enabled,
+            rule.minimum
+        from scooters_ops.timeout_rules as rule
+    ),
+
+    -- Of a disabled type only what is no longer news, so that the rest is reported once
+    -- the type is enabled.
+    due as materialized (
+        select
+            overdue.*,
+            rules.minimum,
+            overdue.deadline >= news_since as is_news,
+            known.notification_id as known_notification_id
+        from rules
+        cross join lateral (
+            select
+                recorded.ctid as row_address,
+                recorded.*
+            from scooters_ops.recorded_intervals as recorded
+            where
+                recorded.type = rules.type
+                and not recorded.is_judged
+                and recorded.deadline
+                < case when rules.is_enabled then as_of else news_since end
+            order by recorded.deadline
+            limit max_intervals
+        ) as overdue
+        -- The same interval under another point, or another interval to the same point.
+        left join lateral (
+            select notification.notification_id
+            from scooters_ops.monitoring_notifications as notification
+            where
+                notification.mission_id = overdue.mission_id
+                and notification.type = overdue.type
+                and (
+                    notification.point_id = overdue.point_id
+                    or notification.details ->> 'started_at'
+                    = to_jsonb(overdue.started_at) #>> '{}'
+                )
+            limit 1
+        ) as known on true
+        where
+            overdue.mission_id not in (
+                select wakeup.mission_id
+                from scooters_ops.mission_wakeups as wakeup
+                where wakeup.due_at <= as_of
+            )
+    ),
+
+    inserted as (
+        insert into scooters_ops.monitoring_notifications (
+            idempotency_token,
+            mission_id,
+            point_id,
+            type,
+            details,
+            resolved_at,
+            resolution
+        )
+        select
+            scooters_ops.idempotency_token(due.mission_id, due.point_id, null, due.type),
+            due.mission_id,
+            due.point_id,
+            due.type,
+            (
+                select mission.facts
+                from scooters_ops.mission_facts(
+                    due.mission_id, due.point_id
+                ) as mission (facts)
+            )
+            || jsonb_build_object(
+                'started_at', due.started_at,
+                'finished_at', due.finished_at,
+                'eta_seconds', extract(epoch from due.eta),
+                'factor', due.factor,
+                'minimum_seconds', extract(epoch from due.minimum),
+                'limit_seconds', extract(epoch from due.time_limit),
+                'elapsed_seconds',
+                extract(epoch from coalesce(due.finished_at, as_of) - due.started_at),
+                'detected_at', as_of
+            ),
+            case when due.finished_at is not null then as_of end,
+            case
+                when due.finished_at is not null
+                    then scooters_ops.resolution_of(due.mission_id, due.finished_at)
+            end
+        from due
+        where
+            due.is_news
+            and due.known_notification_id is null
+        order by due.started_at
+        on conflict (idempotency_token) do nothing
+        returning notification_id, mission_id, point_id, type
+    ),
+
+    judged as (
+        update scooters_ops.recorded_intervals as recorded
+        set
+            is_judged = true,
+            notification_id = coalesce(
+                due.known_notification_id, inserted.notification_id
+            )
+        from due
+        left join inserted using (mission_id, point_id, type)
+        where recorded.ctid = due.row_address
+        returning recorded.notification_id
+    ),
+
+    -- What a correction took away goes on under another beginning: it is not resolved.
+    still_open as (
+        delete from scooters_ops.pending_resolutions as pending
+        using due
+        where
+            pending.notification_id = due.known_notification_id
+            and due.finished_at is null
+    )
+
+    select
+        (select count(*) from judged),
+        (select count(*) from inserted)
+    into judged_count, inserted_count;
+end
+$$;
+
+comment on function
+scooters_ops.judge_intervals(timestamptz, timestamptz, integer) is
+'Judges recorded intervals that are over their deadline as of a given time, at most max_intervals of each type; returns how many it judged and how many notifications it inserted. An interval with a deadline before news_since is judged without being reported. The caller holds the detection lock.';
+
+revoke execute on function
+scooters_ops.judge_intervals(timestamptz, timestamptz, integer) from public;

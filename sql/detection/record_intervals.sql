@@ -1,0 +1,212 @@
+-- What became of these missions' intervals since a pass last saw them?
+-- It evaluates the missions through the view, writes what differs into
+-- recorded_intervals, and leaves a wake-up for each mission with an event to come.
+-- Rows are changed by their address, since a join by key would read the whole table.
+create or replace function scooters_ops.record_intervals(
+    mission_ids text[],
+    as_of timestamptz,
+    news_since timestamptz
+)
+returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set max_parallel_workers_per_gather = 0
+set jit = off
+as $$
+declare
+    changed_count integer;
+begin
+    with seen as materialized (
+        select
+            span.*,
+            coalesce(span.from_point_id, '') as started_from
+        from unnest(mission_ids) as woken (mission_id)
+        cross join lateral scooters_ops.mission_intervals_of(
+            woken.mission_id, as_of
+        ) as span
+    ),
+
+    known as materialized (
+        select
+            recorded.*,
+            recorded.from_point_id as started_from,
+            recorded.ctid as row_address
+        from scooters_ops.recorded_intervals as recorded
+        where recorded.mission_id = any(mission_ids)
+    ),
+
+    -- A closed interval that stays closed and leads to the same point keeps the
+    -- judgement of the pass that first recorded it as closed, unless nothing was planned
+    -- for it then.
+    compared as materialized (
+        select
+            mission_id,
+            type,
+            started_from,
+            known.row_address,
+            known.notification_id,
+            known.is_judged as was_judged,
+            known.finished_at is null as was_open,
+            seen.mission_id is not null as is_there,
+            seen.point_id,
+            seen.started_at,
+            seen.finished_at,
+            judgement.*,
+            scooters_ops.deadline_of(seen.started_at, judgement.time_limit) as deadline,
+            known.mission_id is not null
+            and (known.point_id, known.started_at) = (seen.point_id, seen.started_at)
+            and known.finished_at is not distinct from seen.finished_at
+            and known.time_limit is not distinct from judgement.time_limit
+            and known.eta is not distinct from judgement.eta
+            and known.factor is not distinct from judgement.factor
+            and known.rule is not distinct from judgement.rule as is_same
+        from seen
+        full join known using (mission_id, type, started_from)
+        cross join lateral (
+            select
+                known.finished_at is not null
+                and seen.finished_at is not null
+                and known.point_id = seen.point_id
+                and (known.eta is not null or seen.eta is null) as is_kept
+        ) as earlier
+        cross join lateral (
+            select
+                case when is_kept then known.eta else seen.eta end as eta,
+                case when is_kept then known.factor else seen.factor end as factor,
+                case when is_kept then known.rule else seen.rule end as rule,
+                case when is_kept then known.time_limit else seen.time_limit end
+                    as time_limit
+        ) as judgement
+    ),
+
+    -- Nothing more can become of an interval that was reported, that was closed in time,
+    -- that has no deadline, or whose deadline is too old to be news.
+    changes as materialized (
+        select
+            compared.*,
+            coalesce(
+                notification_id is not null
+                or finished_at <= deadline
+                or deadline < news_since,
+                deadline is null
+            ) as is_judged
+        from compared
+        where
+            not is_same
+            or (
+                finished_at is null
+                and was_judged
+                and notification_id is null
+                and deadline >= news_since
+            )
+    ),
+
+    inserted as (
+        insert into scooters_ops.recorded_intervals (
+            mission_id,
+            type,
+            from_point_id,
+            point_id,
+            started_at,
+            finished_at,
+            eta,
+            factor,
+            rule,
+            time_limit,
+            deadline,
+            is_judged
+        )
+        select
+            mission_id,
+            type,
+            started_from,
+            point_id,
+            started_at,
+            finished_at,
+            eta,
+            factor,
+            rule,
+            time_limit,
+            deadline,
+            is_judged
+        from changes
+        where row_address is null
+    ),
+
+    updated as (
+        update scooters_ops.recorded_intervals as recorded
+        set
+            point_id = changes.point_id,
+            started_at = changes.started_at,
+            finished_at = changes.finished_at,
+            eta = changes.eta,
+            factor = changes.factor,
+            rule = changes.rule,
+            time_limit = changes.time_limit,
+            deadline = changes.deadline,
+            is_judged = changes.is_judged
+        from changes
+        where
+            changes.is_there
+            and recorded.ctid = changes.row_address
+    ),
+
+    deleted as (
+        delete from scooters_ops.recorded_intervals as recorded
+        using changes
+        where
+            not changes.is_there
+            and recorded.ctid = changes.row_address
+    ),
+
+    resolved as (
+        insert into scooters_ops.pending_resolutions (notification_id, resolution)
+        select
+            changes.notification_id,
+            scooters_ops.resolution_of(changes.mission_id, changes.finished_at)
+        from changes
+        where
+            changes.notification_id is not null
+            and changes.was_open
+            and (changes.finished_at is not null or not changes.is_there)
+            and not exists (
+                select
+                from compared as other
+                where
+                    other.notification_id = changes.notification_id
+                    and other.is_there
+                    and other.finished_at is null
+            )
+        on conflict do nothing
+    ),
+
+    left_wakeups as (
+        insert into scooters_ops.mission_wakeups (mission_id, due_at)
+        select
+            woken.mission_id,
+            next_event.occurred_at
+        from unnest(mission_ids) as woken (mission_id)
+        cross join lateral (
+            select min(event.occurred_at) as occurred_at
+            from scooters_ops.missions_history as event
+            where
+                event.mission_id = woken.mission_id
+                and event.occurred_at > as_of
+        ) as next_event
+        where next_event.occurred_at is not null
+    )
+
+    select count(*)::integer
+    into changed_count
+    from changes;
+    return changed_count;
+end
+$$;
+
+comment on function scooters_ops.record_intervals(text[], timestamptz, timestamptz) is
+'Evaluates these missions as of a time and writes what differs into recorded_intervals; returns how many rows changed. An interval with a deadline before news_since will not be reported. The caller holds the detection lock.';
+
+revoke execute on function
+scooters_ops.record_intervals(text[], timestamptz, timestamptz) from public;

@@ -1,0 +1,90 @@
+-- What does one pass do? It records, judges and resolves.
+-- The order is what makes the rows of recorded_intervals reliable: a mission whose rows
+-- may be out of date has a wake-up, and the pass that takes it records the mission first.
+create or replace function scooters_ops.run_pass(
+    mission_ids text[],
+    as_of timestamptz,
+    still_due integer,
+    out inserted_count integer,
+    out is_complete boolean
+)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    pass_started_at constant timestamptz := clock_timestamp();
+    news_since timestamptz;
+    max_intervals integer;
+    recorded_count integer := 0;
+    judged_count integer;
+    resolved_count integer;
+begin
+    -- Notifications of earlier deadlines may have been pruned. A horizon in the future
+    -- was written before the clock was set back, and does not count.
+    select
+        greatest(
+            coalesce(as_of - in_force.notify_within, '-infinity'),
+            (
+                select max(horizon.news_since)
+                from scooters_ops.news_horizon as horizon
+                where horizon.news_since <= clock_timestamp()
+            )
+        ),
+        in_force.detection_batch_size
+    into news_since, max_intervals
+    from scooters_ops.config_in_force as in_force;
+
+    if cardinality(mission_ids) > 0 then
+        perform scooters_ops.take_wakeups(mission_ids, as_of);
+        recorded_count := scooters_ops.record_intervals(mission_ids, as_of, news_since);
+    end if;
+
+    select *
+    into judged_count, inserted_count
+    from scooters_ops.judge_intervals(as_of, news_since, max_intervals);
+    is_complete := judged_count < max_intervals;
+
+    resolved_count := scooters_ops.resolve_notifications(as_of);
+
+    insert into scooters_ops.detection_passes (
+        as_of,
+        started_at,
+        elapsed,
+        missions,
+        inserted,
+        still_due,
+        recorded,
+        judged,
+        resolved,
+        total_elapsed,
+        total_inserted
+    )
+    select
+        as_of,
+        pass_started_at,
+        this_pass.elapsed,
+        cardinality(mission_ids),
+        inserted_count,
+        still_due,
+        recorded_count,
+        judged_count,
+        resolved_count,
+        coalesce(before.total_elapsed, '0') + this_pass.elapsed,
+        coalesce(before.total_inserted, 0) + inserted_count
+    from (select clock_timestamp() - pass_started_at as elapsed) as this_pass
+    left join (
+        select
+            passed.total_elapsed,
+            passed.total_inserted
+        from scooters_ops.detection_passes as passed
+        order by passed.pass_id desc
+        limit 1
+    ) as before on true;
+end
+$$;
+
+comment on function scooters_ops.run_pass(text[], timestamptz, integer) is
+'One pass as of a given time: records these missions, judges at most detection.batch_size recorded intervals of each type, resolves. Returns how many notifications it inserted, and whether nothing is left to judge. still_due: how many missions the caller leaves to the next pass. The caller holds the detection lock.';
+
+revoke execute on function
+scooters_ops.run_pass(text[], timestamptz, integer) from public;
