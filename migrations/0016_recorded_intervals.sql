@@ -1,7 +1,7 @@
 -- Passes record the intervals that they evaluate, judge recorded rows by their deadline,
 -- and resolve the notifications of those that ended. No row of an existing table is
--- rewritten. Every mission under way is woken, so that the first passes record it;
--- backfill_intervals() records the finished ones.
+-- rewritten or read, so this takes moments on a database of any size. The first pass
+-- wakes every mission under way; backfill_intervals() records the finished ones.
 
 -- mission_id and from_point_id say where an interval began, which never changes; '' is
 -- the start of the mission.
@@ -56,16 +56,7 @@ add constraint monitoring_notifications_resolved_at_check
 check ((resolved_at is null) = (resolution is null)) not valid;
 
 alter table scooters_ops.detection_passes
-add column recorded int not null default 0,
-add column judged int not null default 0,
-add column resolved int not null default 0;
-
--- Deadlines stand in the recorded rows from now on; these wake-ups would only cause
--- looks that find nothing new. Events to come keep theirs: the first pass makes them
--- again.
-insert into scooters_ops.mission_wakeups (mission_id, due_at)
-select
-    mission_id,
-    '-infinity'
-from scooters_ops.missions
-where status in ('created', 'active');
+-- Null: a pass of an earlier version, which recorded nothing.
+add column recorded int,
+add column judged int,
+add column resolved int;

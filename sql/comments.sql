@@ -164,11 +164,11 @@ comment on column scooters_ops.detection_passes.inserted is
 comment on column scooters_ops.detection_passes.still_due is
 'How many missions were due and left to the next pass (a count).';
 comment on column scooters_ops.detection_passes.recorded is
-'How many recorded intervals it inserted, changed or deleted (a count).';
+'How many recorded intervals it inserted, changed or deleted (a count); null: a pass of an earlier version.';
 comment on column scooters_ops.detection_passes.judged is
-'How many recorded intervals it judged (a count).';
+'How many recorded intervals it judged (a count); null: a pass of an earlier version.';
 comment on column scooters_ops.detection_passes.resolved is
-'How many notifications it resolved (a count).';
+'How many notifications it resolved (a count); null: a pass of an earlier version.';
 comment on column scooters_ops.detection_passes.total_elapsed is
 'How long all passes up to this one took (interval); starts again at zero when prune_bookkeeping() left no pass.';
 comment on column scooters_ops.detection_passes.total_inserted is

@@ -61,6 +61,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/due_missions.sql
 \ir detection/due_batches.sql
 \ir detection/wake_missions.sql
+\ir detection/wake_missions_under_way.sql
 \ir detection/resolution_of.sql
 \ir detection/take_wakeups.sql
 \ir detection/record_intervals.sql

@@ -349,14 +349,19 @@ def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
     sql = other_version / "sql"
     replace_in(
         sql / "intervals/mission_intervals_of.sql",
-        "    ) as is_overdue\nfrom intervals",
-        "    ) as is_overdue,\n    'gps' as seen_by\nfrom intervals",
+        "as rule\nfrom scooters_ops.mission_overview",
+        "as rule,\n    'gps' as seen_by\nfrom scooters_ops.mission_overview",
+    )
+    replace_in(
+        sql / "intervals/mission_intervals_at.sql",
+        "    span.rule\nfrom",
+        "    span.rule,\n    span.seen_by\nfrom",
     )
     for view in ("mission_intervals", "mission_timeouts"):
         replace_in(
             sql / f"intervals/{view}.sql",
-            "    is_overdue\nfrom",
-            "    is_overdue,\n    seen_by\nfrom",
+            "    rule\nfrom",
+            "    rule,\n    seen_by\nfrom",
         )
 
     finished = migrate(migrated, other_version)

@@ -114,20 +114,7 @@ begin
         (before.config -> 'detection') - scheduling_keys
         is distinct from (checked -> 'detection') - scheduling_keys
     then
-        insert into scooters_ops.mission_wakeups (mission_id, due_at)
-        select
-            mission_id,
-            timestamptz '-infinity'
-        from (
-            -- Also those that a pass is recording at this moment.
-            select mission_id
-            from scooters_ops.missions
-            where status in ('created', 'active')
-            union
-            select mission_id
-            from scooters_ops.recorded_intervals
-            where finished_at is null
-        ) as concerned;
+        perform scooters_ops.wake_missions_under_way();
     end if;
 
     notify scooters_ops;

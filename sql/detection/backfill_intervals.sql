@@ -1,7 +1,8 @@
 -- How do the intervals of missions that finished before an upgrade get recorded?
 -- Passes record missions that change from now on. This procedure records the others, in
 -- committed batches: stopped and called again, it goes on with what is missing. It
--- judges by the config in force and reports nothing.
+-- judges by the config in force and reports nothing; it links and resolves the
+-- notifications that there are.
 -- For search_path see detect_in_batches.
 create or replace procedure scooters_ops.backfill_intervals(since timestamptz)
 language plpgsql
@@ -48,6 +49,7 @@ begin
                 from scooters_ops.mission_wakeups as wakeup
                 where wakeup.due_at <= now()
             );
+        perform scooters_ops.resolve_notifications(now());
         last_id := batch_ids[cardinality(batch_ids)];
         commit;
         raise notice 'recorded % intervals of % missions', recorded_count, mission_count;

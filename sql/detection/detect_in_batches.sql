@@ -1,7 +1,8 @@
 -- What has become overdue? Everything that is due, each pass committed on its own.
 -- pg_cron calls this. However much is due, each pass records no more than
 -- detection.batch_size missions and judges no more recorded intervals of each type, and
--- what it inserted can be delivered during the next one. A pass that fails is rolled back together with the wake-ups that it took.
+-- what it inserted can be delivered during the next one. A pass that fails is rolled
+-- back together with the wake-ups that it took.
 -- A procedure that commits cannot have a search_path of its own, so each transaction
 -- sets it first. The code before that must not look up any name.
 create or replace procedure scooters_ops.detect_in_batches()

@@ -10,6 +10,7 @@ create or replace function scooters_ops.record_intervals(
 returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set max_parallel_workers_per_gather = 0
@@ -46,7 +47,8 @@ begin
             type,
             started_from,
             known.row_address,
-            known.notification_id,
+            coalesce(known.notification_id, earlier_notification.notification_id)
+                as notification_id,
             known.is_judged as was_judged,
             known.finished_at is null as was_open,
             seen.mission_id is not null as is_there,
@@ -79,6 +81,32 @@ begin
                 case when is_kept then known.time_limit else seen.time_limit end
                     as time_limit
         ) as judgement
+        -- A mission that is recorded for the first time may have been reported by an
+        -- earlier version, which recorded nothing.
+        cross join lateral (
+            select
+                case
+                    when seen.mission_id not in (select known.mission_id from known)
+                        then (
+                            select notification.notification_id
+                            from scooters_ops.monitoring_notifications as notification
+                            where
+                                notification.mission_id = seen.mission_id
+                                and notification.type = seen.type
+                                and notification.resolved_at is null
+                                and (
+                                    notification.details ->> 'started_at'
+                                    = to_jsonb(seen.started_at) #>> '{}'
+                                    or (
+                                        notification.point_id = seen.point_id
+                                        and seen.is_overdue
+                                    )
+                                )
+                            order by notification.point_id <> seen.point_id
+                            limit 1
+                        )
+                end as notification_id
+        ) as earlier_notification
     ),
 
     -- Nothing more can become of an interval that was reported, that was closed in time,
@@ -116,7 +144,8 @@ begin
             rule,
             time_limit,
             deadline,
-            is_judged
+            is_judged,
+            notification_id
         )
         select
             mission_id,
@@ -130,7 +159,8 @@ begin
             rule,
             time_limit,
             deadline,
-            is_judged
+            is_judged,
+            notification_id
         from changes
         where row_address is null
     ),
@@ -169,7 +199,7 @@ begin
         from changes
         where
             changes.notification_id is not null
-            and changes.was_open
+            and (changes.was_open or changes.row_address is null)
             and (changes.finished_at is not null or not changes.is_there)
             and not exists (
                 select

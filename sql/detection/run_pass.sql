@@ -18,6 +18,7 @@ declare
     recorded_count integer := 0;
     judged_count integer;
     resolved_count integer;
+    is_first boolean;
 begin
     -- Notifications of earlier deadlines may have been pruned. A horizon in the future
     -- was written before the clock was set back, and does not count.
@@ -45,6 +46,17 @@ begin
     is_complete := judged_count < max_intervals;
 
     resolved_count := scooters_ops.resolve_notifications(as_of);
+
+    -- A pass of an earlier version took wake-ups without recording anything. One may
+    -- still be running after an upgrade, which is why the migration wakes nobody.
+    select passed.recorded is null
+    into is_first
+    from scooters_ops.detection_passes as passed
+    order by passed.pass_id desc
+    limit 1;
+    if is_first then
+        perform scooters_ops.wake_missions_under_way();
+    end if;
 
     insert into scooters_ops.detection_passes (
         as_of,
