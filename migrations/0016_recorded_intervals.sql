@@ -1,5 +1,5 @@
--- Passes record the intervals that they evaluate, judge recorded rows by their deadline,
--- and resolve the notifications of those that ended. No row of an existing table is
+-- Passes record the intervals that they evaluate, judge recorded rows by their
+-- deadline, and resolve the notifications of those that ended. No row of an existing table is
 -- rewritten or read, so this takes moments on a database of any size. The first pass
 -- wakes every mission under way; backfill_intervals() records the finished ones.
 
@@ -22,8 +22,8 @@ create table scooters_ops.recorded_intervals (
     constraint recorded_intervals_pkey
     primary key (mission_id, type, from_point_id)
 ) with (
-    -- A day changes a small part of a large table: the default share of a fifth would let
-    -- dead rows pile up for weeks where passes read.
+    -- A day changes a small part of a large table: the default share of a fifth would
+    -- let dead rows pile up for weeks where passes read.
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_analyze_scale_factor = 0.02,
     -- Truncating the file would take a lock that passes wait for.

@@ -677,3 +677,39 @@ def test_postgresql_agrees_where_each_statement_of_sql_ends(database: TestDataba
     for statement in statements(ROOT / "sql/install.sql"):
         result = pgconn.prepare(b"", statement.text.encode())
         assert not result.error_message, (statement.file, result.error_message.decode())
+
+
+def test_a_run_of_an_earlier_version_goes_on_after_an_upgrade(ours: TestDatabase) -> None:
+    """Its detect_in_batches() calls detect_timeouts_of() for each batch; the batches after the
+    upgrade are recorded."""
+    for mission_id in ("m1", "m2"):
+        ours.create_mission(mission_id)
+        ours.value("select scooters_ops.record_event(%s, 'mission_started')", mission_id)
+    ours.connection.execute(
+        """
+        create function scooters_ops.detect_timeouts_of(
+            mission_ids text[], as_of timestamptz, still_due integer
+        )
+        returns integer
+        language plpgsql
+        as $$
+        begin
+            delete from scooters_ops.mission_wakeups where mission_id = any(mission_ids);
+            insert into scooters_ops.detection_passes
+                (as_of, started_at, elapsed, missions, inserted)
+            values (as_of, now(), '0', 1, 0);
+            return 0;
+        end
+        $$;
+        """
+    )
+    batch = "select scooters_ops.detect_timeouts_of(%s, now(), 0)"
+    recorded = "select mission_id from scooters_ops.recorded_intervals order by 1"
+    with ours.connect() as run:
+        run.execute(batch, (["m1"],))
+        assert ours.values(recorded) == []
+        migrations.migrate()
+        run.execute(batch, (["m2"],))
+    assert ours.values(recorded) == ["m2"]
+    ours.value("select scooters_ops.detect_timeouts()")
+    assert ours.values(recorded) == ["m1", "m2"]

@@ -1,6 +1,7 @@
 -- What does one pass do? It records, judges and resolves.
 -- The order is what makes the rows of recorded_intervals reliable: a mission whose rows
--- may be out of date has a wake-up, and the pass that takes it records the mission first.
+-- may be out of date has a wake-up, and the pass that takes it records the mission
+-- first.
 create or replace function scooters_ops.run_pass(
     mission_ids text[],
     as_of timestamptz,
@@ -100,3 +101,26 @@ comment on function scooters_ops.run_pass(text[], timestamptz, integer) is
 
 revoke execute on function
 scooters_ops.run_pass(text[], timestamptz, integer) from public;
+
+-- A run of an earlier version's detect_in_batches() that goes on during an upgrade
+-- calls this function for each of its batches. retired.sql drops it later.
+do $$
+begin
+    if
+        to_regprocedure(
+            'scooters_ops.detect_timeouts_of(text[], timestamptz, integer)'
+        ) is not null
+    then
+        create or replace function scooters_ops.detect_timeouts_of(
+            mission_ids text[],
+            as_of timestamptz,
+            still_due integer
+        )
+        returns integer
+        language sql
+        set search_path = pg_catalog, pg_temp
+        as
+        'select inserted_count from scooters_ops.run_pass(mission_ids, as_of, still_due)';
+    end if;
+end
+$$;
