@@ -33,6 +33,8 @@ begin
         where
             col_description(shown.attrelid, shown.attnum)
             is distinct from col_description(source.attrelid, source.attnum)
+            -- This one has a comment of its own.
+            and (pair.view_name, shown.attname) <> ('interval_history', 'factor')
     loop
         execute format(
             'comment on column %s is %L', inherited.column_name, inherited.description
