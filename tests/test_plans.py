@@ -164,6 +164,24 @@ def test_a_filter_on_mission_id_reaches_the_indexes(fleet: TestDatabase, source:
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 80, json.dumps(plan, indent=2)
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "where mission_id in ('m77', 'm78')",
+        "where mission_id = any(array['m77', 'm78'])",
+        "where mission_id in (select mission_id from scooters_ops.missions"
+        " where mission_id in ('m77', 'm78'))",
+        "inner join (values ('m77'), ('m78')) as chosen (mission_id) using (mission_id)",
+    ],
+    ids=["in", "any", "subquery", "join"],
+)
+def test_a_list_of_missions_reaches_the_indexes(fleet: TestDatabase, chosen: str) -> None:
+    tables = {"missions", "mission_points", "mission_jobs", "missions_history"}
+    query = f"select * from scooters_ops.mission_intervals {chosen}"
+    assert not scanned(fleet, query) & tables
+    assert buffers(fleet, query) <= 180
+
+
 DETECT = "select scooters_ops.detect_timeouts()"
 ONE_MISSION = "select * from scooters_ops.mission_intervals where mission_id = 'm77'"
 DELIVERY_STATUS = "select * from scooters_ops.delivery_status"
