@@ -201,13 +201,14 @@ begin
             changes.notification_id is not null
             and (changes.was_open or changes.row_address is null)
             and (changes.finished_at is not null or not changes.is_there)
-            and not exists (
-                select
+            -- Hashed: compared row by row, a large batch would take a minute.
+            and changes.notification_id not in (
+                select other.notification_id
                 from compared as other
                 where
-                    other.notification_id = changes.notification_id
-                    and other.is_there
+                    other.is_there
                     and other.finished_at is null
+                    and other.notification_id is not null
             )
         on conflict do nothing
     ),
