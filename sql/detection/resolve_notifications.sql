@@ -6,51 +6,57 @@ create or replace function scooters_ops.resolve_notifications(as_of timestamptz)
 returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set max_parallel_workers_per_gather = 0
+set jit = off
 as $$
 declare
+    ready_ids bigint[];
     resolved_count integer;
 begin
     if not exists (select from scooters_ops.pending_resolutions) then
         return 0;
     end if;
 
-    with ready as materialized (
-        select
-            pending.notification_id,
-            pending.resolution
-        from scooters_ops.pending_resolutions as pending
-        inner join scooters_ops.monitoring_notifications as notification
-            using (notification_id)
-        for update of notification skip locked
-    ),
-
-    settled as (
-        delete from scooters_ops.pending_resolutions as pending
+    ready_ids := array(
+        select notification.notification_id
+        from scooters_ops.monitoring_notifications as notification
         where
-            pending.notification_id in (select ready.notification_id from ready)
-            or not exists (
-                select
-                from scooters_ops.monitoring_notifications as notification
-                where notification.notification_id = pending.notification_id
+            notification.notification_id = any(
+                array(
+                    select pending.notification_id
+                    from scooters_ops.pending_resolutions as pending
+                )
             )
-    ),
+        for no key update skip locked
+    );
 
-    resolved as (
-        update scooters_ops.monitoring_notifications as notification
-        set
-            resolved_at = as_of,
-            resolution = ready.resolution
-        from ready
-        where
-            notification.notification_id = ready.notification_id
-            and notification.resolved_at is null
-        returning 1
-    )
+    update scooters_ops.monitoring_notifications as notification
+    set
+        resolved_at = as_of,
+        resolution = (
+            select pending.resolution
+            from scooters_ops.pending_resolutions as pending
+            where pending.notification_id = notification.notification_id
+        )
+    where
+        notification.notification_id = any(ready_ids)
+        and notification.resolved_at is null;
+    get diagnostics resolved_count = row_count;
 
-    select count(*)
-    into resolved_count
-    from resolved;
+    -- What was pruned meanwhile needs no resolution.
+    delete from scooters_ops.pending_resolutions as pending
+    where
+        pending.notification_id = any(ready_ids)
+        -- "not exists" would read every notification.
+        or (
+            select notification.notification_id
+            from scooters_ops.monitoring_notifications as notification
+            where notification.notification_id = pending.notification_id
+        ) is null;
     return resolved_count;
 end
 $$;

@@ -1,7 +1,6 @@
 -- What does one pass do? It records, judges and resolves.
 -- The order is what makes the rows of recorded_intervals reliable: a mission whose rows
--- may be out of date has a wake-up, and the pass that takes it records the mission
--- first.
+-- may be out of date has a wake-up, and the pass that takes it records it first.
 create or replace function scooters_ops.run_pass(
     mission_ids text[],
     as_of timestamptz,
@@ -11,13 +10,17 @@ create or replace function scooters_ops.run_pass(
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 declare
     pass_started_at constant timestamptz := clock_timestamp();
     news_since timestamptz;
     max_intervals integer;
+    rules jsonb;
     recorded_count integer := 0;
-    judged_count integer;
+    judged_count integer := 0;
     resolved_count integer;
     is_first boolean;
 begin
@@ -32,19 +35,45 @@ begin
                 where horizon.news_since <= clock_timestamp()
             )
         ),
-        in_force.detection_batch_size
-    into news_since, max_intervals
-    from scooters_ops.config_in_force as in_force;
+        in_force.detection_batch_size,
+        in_force.config -> 'detection' -> 'timeouts'
+    into news_since, max_intervals, rules
+    from scooters_ops.config_in_force as in_force
+    where in_force.detection_enabled;
+
+    inserted_count := 0;
+    is_complete := true;
+    if not found then
+        return;
+    end if;
 
     if cardinality(mission_ids) > 0 then
         perform scooters_ops.take_wakeups(mission_ids, as_of);
         recorded_count := scooters_ops.record_intervals(mission_ids, as_of, news_since);
     end if;
 
-    select *
-    into judged_count, inserted_count
-    from scooters_ops.judge_intervals(as_of, news_since, max_intervals);
-    is_complete := judged_count < max_intervals;
+    -- Most passes find nothing overdue, and finding that out must cost little.
+    if
+        exists (
+            select
+            from jsonb_object_keys(rules) as rule (type)
+            cross join lateral (
+                select
+                from scooters_ops.recorded_intervals as recorded
+                where
+                    recorded.type
+                    = rule.type::scooters_ops.monitoring_notification_type
+                    and not recorded.is_judged
+                    and recorded.deadline < as_of
+                limit 1
+            ) as overdue
+        )
+    then
+        select *
+        into judged_count, inserted_count
+        from scooters_ops.judge_intervals(as_of, news_since, max_intervals);
+        is_complete := judged_count < max_intervals;
+    end if;
 
     resolved_count := scooters_ops.resolve_notifications(as_of);
 

@@ -46,6 +46,15 @@ with rules as materialized (
     from scooters_ops.timeout_rules
 ),
 
+mission as materialized (
+    select
+        overview.mission_id,
+        overview.performer_id,
+        overview.status
+    from scooters_ops.mission_overview as overview
+    where overview.mission_id = mission_intervals_of.mission_id
+),
+
 events as (
     -- Apps report events repeatedly: of one type at one point, the earliest counts.
     select distinct on (event.point_id, event.type) event.*
@@ -183,7 +192,7 @@ select
     ) as is_overdue,
     span.from_point_id,
     null::text collate "C" as rule
-from scooters_ops.mission_overview as mission
+from mission
 cross join intervals as span
 left join rules as rule using (type)
 cross join lateral (
@@ -203,8 +212,7 @@ cross join lateral (
         end as time_limit
 ) as allowed
 where
-    mission.mission_id = mission_intervals_of.mission_id
-    and span.point_id is not null
+    span.point_id is not null
     -- A mission that is over has no open interval, unless it ended after as_of.
     and (
         span.finished_at is not null
