@@ -70,6 +70,16 @@ TIMEOUTS: LiteralString = """
     """
 """An analyst's query over every column and row, without sending the rows."""
 
+REPORT: LiteralString = """
+    select
+        type, count(*), count(*) filter (where is_overdue), avg(elapsed),
+        percentile_cont(0.5) within group (order by elapsed)
+    from scooters_ops.interval_history
+    {}
+    group by type
+    """
+"""An analyst's report by type, with medians. The braces are for its condition."""
+
 
 def plain_view_pass(connection: psycopg.Connection[Any], as_of: datetime, expected: int) -> None:
     """Run the pass. Raises WrongCount."""

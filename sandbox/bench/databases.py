@@ -31,7 +31,11 @@ CHUNK = 10_000
 """How many missions one statement loads."""
 
 DETECT = "select scooters_ops.detect_timeouts(%s)"
-EVALUATED = "select missions from scooters_ops.detection_passes order by pass_id desc limit 1"
+LAST_EFFORT = """
+    select array[missions, judged] from scooters_ops.detection_passes
+    order by pass_id desc limit 1
+    """
+"""How many missions the last pass evaluated, and how many intervals it judged."""
 
 
 def clocked(action: Callable[..., object], *args: object) -> float:
@@ -73,12 +77,14 @@ class Session:
         row = cursor.execute(statement, parameters).fetchone()
         return time.perf_counter() - started, row and row[0]
 
-    def detect(self, as_of: datetime, expected: int) -> float:
-        """The seconds of a pass that finds exactly `expected` missions overdue and evaluates no
-        others. Raises WrongCount."""
+    def detect(self, as_of: datetime, expected: int, woken: int = 0) -> float:
+        """The seconds of a pass that evaluates exactly `woken` missions, and judges exactly
+        `expected` intervals, all of which are news. Raises WrongCount."""
         seconds, found = self.timed(DETECT, [as_of])
         WrongCount.unless(f"newly overdue as of {as_of}", found, expected)
-        WrongCount.unless("missions evaluated", self.value(EVALUATED), expected)
+        WrongCount.unless(
+            "missions evaluated, intervals judged", self.value(LAST_EFFORT), [woken, expected]
+        )
         return seconds
 
     def pages(self, statement: str, parameters: Any = None) -> int:
