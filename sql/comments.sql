@@ -70,7 +70,7 @@ comment on index scooters_ops.missions_history_pkey is
 comment on index scooters_ops.missions_history_mission_id_occurred_at_idx is
 'For: the events of a mission, in mission_events; its next future event, in record_intervals.';
 comment on index scooters_ops.missions_history_occurred_at_idx is
-'For: the missions with recent events, in apply_config.';
+'For: the missions with recent events, in wake_missions and unnoticed_timeouts.';
 
 comment on table scooters_ops.configs is
 'Every config that was ever applied; the one with the highest config_id is in force.';

@@ -140,8 +140,8 @@ begin
     )
 
     select
-        (select count(*) from judged),
-        (select count(*) from inserted)
+        (select count(*)::integer from judged),
+        (select count(*)::integer from inserted)
     into judged_count, inserted_count;
 end
 $$;
