@@ -11,6 +11,10 @@ set enable_seqscan = off
 set enable_hashagg = off
 as $$
 begin
+    -- Most passes end here.
+    if not exists (select from scooters_ops.mission_wakeups where due_at <= as_of) then
+        return '{}';
+    end if;
     return (
         select coalesce(array_agg(due.mission_id order by due.due_at, due.mission_id), '{}')
         from (

@@ -21,8 +21,16 @@ declare
 begin
     with seen as materialized (
         select
-            span.*,
-            coalesce(span.from_point_id, '') as started_from
+            span.mission_id,
+            span.type,
+            coalesce(span.from_point_id, '') as started_from,
+            span.point_id,
+            span.started_at,
+            span.finished_at,
+            span.eta,
+            span.factor,
+            span.time_limit,
+            span.rule
         from unnest(mission_ids) as woken (mission_id)
         cross join lateral scooters_ops.mission_intervals_of(
             woken.mission_id, as_of
@@ -72,6 +80,7 @@ begin
                 and seen.finished_at is not null
                 and known.point_id = seen.point_id
                 and (known.eta is not null or seen.eta is null) as is_kept
+            offset 0
         ) as earlier
         cross join lateral (
             select
