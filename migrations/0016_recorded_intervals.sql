@@ -60,3 +60,7 @@ alter table scooters_ops.detection_passes
 add column recorded int,
 add column judged int,
 add column resolved int;
+
+-- What is pruned stays pruned.
+alter table scooters_ops.news_horizon
+add column recorded_since timestamptz not null default '-infinity';

@@ -314,9 +314,11 @@ comment on index scooters_ops.notifiers_pkey is
 'For: one notifier, in report_notifier, report_problem and retire_notifier.';
 
 comment on table scooters_ops.news_horizon is
-'One row: the time since when events are reported. Notifications of earlier deadlines may have been pruned.';
+'One row: the time since when events are reported, and since when intervals are recorded. Earlier notifications and recorded intervals may have been pruned.';
 comment on column scooters_ops.news_horizon.news_since is
 'Deadlines before this time are ignored by detection; prune_in_batches() moves it forward. -infinity: nothing was ever pruned.';
+comment on column scooters_ops.news_horizon.recorded_since is
+'Passes do not record intervals that finished before this time; prune_in_batches() moves it forward. -infinity: no recorded interval was ever pruned.';
 
 comment on table scooters_ops.event_keys is
 'The idempotency key of each event that record_event_once() recorded, until prune_bookkeeping() deletes it.';

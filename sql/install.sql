@@ -64,6 +64,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/wake_missions_under_way.sql
 \ir detection/resolution_of.sql
 \ir detection/take_wakeups.sql
+\ir detection/recorded_since.sql
 \ir detection/record_intervals.sql
 \ir detection/judge_intervals.sql
 \ir detection/resolve_notifications.sql
@@ -74,6 +75,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/detect_for_a_minute.sql
 \ir detection/prune_bookkeeping.sql
 \ir detection/prune_notifications.sql
+\ir detection/prune_intervals.sql
 \ir detection/prune_in_batches.sql
 \ir detection/detection_status.sql
 \ir detection/recent_detection_passes.sql

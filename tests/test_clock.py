@@ -19,15 +19,18 @@ CLOCK_COLUMNS = {
     "detection_passes": ("as_of", "started_at"),
     "event_keys": ("created_at",),
     "missions": ("created_at",),
-    "monitoring_notifications": ("created_at", "planned_at"),
-    "news_horizon": ("news_since",),
+    "monitoring_notifications": ("created_at", "planned_at", "resolved_at"),
+    "news_horizon": ("news_since", "recorded_since"),
     "notification_recipients": ("next_attempt_at", "created_at", "sent_at"),
     "notifiers": ("started_at", "seen_at"),
     "unrouted_notifications": ("created_at",),
 }
 OTHER_TIMES = {
     ("missions_history", "occurred_at"),  # reported by the mission service
-    ("mission_wakeups", "due_at"),  # a deadline
+    ("mission_wakeups", "due_at"),  # the time of an event to come
+    ("recorded_intervals", "started_at"),  # times of events
+    ("recorded_intervals", "finished_at"),
+    ("recorded_intervals", "deadline"),
 }
 
 

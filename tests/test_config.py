@@ -556,6 +556,7 @@ def test_python_and_the_database_fill_in_the_same_defaults(
         "idempotency_keys_seconds": 604800,
         "notifiers_seconds": 86400,
         "notifications_seconds": 7776000,
+        "intervals_seconds": None,
         "batch_size": 1000,
     }
     assert parse(stored) == parse(json.loads(EXAMPLE))

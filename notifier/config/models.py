@@ -195,11 +195,16 @@ class Retention(Strict):
         description="Notifications that were sent to every recipient and whose missions can produce"
         " no more notifications; null: for ever.",
     )
+    intervals_seconds: Annotated[float, Field(gt=0, le=10 * YEAR_SECONDS)] | None = Field(
+        default=None,
+        description="Recorded intervals, counted from when they finished, but at least for"
+        " detection.notify_within_seconds; null: for ever.",
+    )
     batch_size: int = Field(
         default=1000,
         ge=1,
         le=100_000,
-        description="The most notifications that pruning examines before it commits.",
+        description="The most notifications or intervals that pruning examines before it commits.",
     )
 
 

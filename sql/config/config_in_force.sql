@@ -38,7 +38,10 @@ select
     ) as notifiers_kept,
     make_interval(
         secs => (config -> 'detection' ->> 'stalled_after_seconds')::double precision
-    ) as stalled_after
+    ) as stalled_after,
+    make_interval(
+        secs => (config -> 'retention' ->> 'intervals_seconds')::double precision
+    ) as intervals_kept
 from scooters_ops.configs
 order by config_id desc
 limit 1;
@@ -62,7 +65,7 @@ comment on column scooters_ops.config_in_force.notifier_missing_after is
 comment on column scooters_ops.config_in_force.notifications_kept is
 'How long notifications are kept at least (interval; null: forever).';
 comment on column scooters_ops.config_in_force.pruning_batch_size is
-'The most notifications that one transaction of pruning looks at (a count).';
+'The most notifications that one transaction of pruning looks at, and the most recorded intervals that it deletes (a count).';
 comment on column scooters_ops.config_in_force.passes_kept is
 'How long the records of passes are kept (interval).';
 comment on column scooters_ops.config_in_force.idempotency_keys_kept is
@@ -71,6 +74,8 @@ comment on column scooters_ops.config_in_force.notifiers_kept is
 'How long a notifier that is no longer seen stays listed (interval).';
 comment on column scooters_ops.config_in_force.stalled_after is
 'After this long without a pass, detection counts as stalled (interval).';
+comment on column scooters_ops.config_in_force.intervals_kept is
+'How long recorded intervals are kept after they finished (interval; null: forever).';
 
 grant select on scooters_ops.config_in_force
 to scooters_ops_analyst, scooters_ops_notifier;

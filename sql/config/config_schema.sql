@@ -306,9 +306,24 @@ return jsonb $schema${
           "description": "Notifications that were sent to every recipient and whose missions can produce no more notifications; null: for ever.",
           "title": "Notifications Seconds"
         },
+        "intervals_seconds": {
+          "anyOf": [
+            {
+              "exclusiveMinimum": 0,
+              "maximum": 316224000,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Recorded intervals, counted from when they finished, but at least for detection.notify_within_seconds; null: for ever.",
+          "title": "Intervals Seconds"
+        },
         "batch_size": {
           "default": 1000,
-          "description": "The most notifications that pruning examines before it commits.",
+          "description": "The most notifications or intervals that pruning examines before it commits.",
           "maximum": 100000,
           "minimum": 1,
           "title": "Batch Size",
@@ -869,6 +884,7 @@ return jsonb $schema${
         "idempotency_keys_seconds": 604800.0,
         "notifiers_seconds": 86400.0,
         "notifications_seconds": 7776000.0,
+        "intervals_seconds": null,
         "batch_size": 1000
       }
     },

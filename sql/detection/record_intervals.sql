@@ -119,7 +119,8 @@ begin
     ),
 
     -- Nothing more can become of an interval that was reported, that was closed in time,
-    -- that has no deadline, or whose deadline is too old to be news.
+    -- that has no deadline, or whose deadline is too old to be news. An interval that
+    -- finished before the horizon may have been pruned, and is not recorded again.
     changes as materialized (
         select
             compared.*,
@@ -131,12 +132,19 @@ begin
             ) as is_judged
         from compared
         where
-            not is_same
-            or (
-                finished_at is null
-                and was_judged
-                and notification_id is null
-                and deadline >= news_since
+            (
+                not is_same
+                or (
+                    finished_at is null
+                    and was_judged
+                    and notification_id is null
+                    and deadline >= news_since
+                )
+            )
+            and (
+                row_address is not null
+                or finished_at is null
+                or finished_at >= (select scooters_ops.recorded_since())
             )
     ),
 
