@@ -77,6 +77,11 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/prune_notifications.sql
 \ir detection/prune_intervals.sql
 \ir detection/prune_in_batches.sql
+\ir detection/missions_waiting.sql
+\ir detection/sampled_missions.sql
+\ir detection/missions_not_recorded.sql
+\ir detection/unrecorded_missions.sql
+\ir delivery/counting_limit.sql
 \ir detection/detection_status.sql
 \ir detection/recent_detection_passes.sql
 \ir detection/unnoticed_timeouts.sql
@@ -112,7 +117,6 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/report_problem.sql
 \ir delivery/retire_notifier.sql
 \ir delivery/delivery_holds.sql
-\ir delivery/counting_limit.sql
 \ir delivery/delivery_state.sql
 \ir delivery/unsent_recipients.sql
 \ir delivery/delivery_status.sql

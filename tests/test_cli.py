@@ -340,7 +340,9 @@ def test_status_exits_0_when_nothing_needs_a_person(house: House) -> None:
     assert_done(finished)
     detection, *rest = finished.stdout.splitlines()
     assert detection.startswith("Detection: last pass ")
-    assert detection.endswith(" s ago, 0 missions, 0 inserted")
+    assert detection.endswith(
+        " s ago, 0 missions, 0 inserted, 0 intervals recorded, 0 judged, 0 resolved"
+    )
     assert rest == ["Notifiers: none", "Deliveries: nothing waits", "Nothing needs a person."]
 
 
@@ -353,7 +355,9 @@ def test_status_shows_what_waits_and_that_nothing_needs_a_person(house: House) -
     finished = house.cli("status")
     assert_done(finished)
     detection, notifiers, heading, *rows, last = finished.stdout.splitlines()
-    assert detection == "Detection: no pass yet; disabled by config"
+    assert detection == (
+        "Detection: no pass yet; 2 missions wait for the next pass; disabled by config"
+    )
     assert notifiers == "Notifiers: none"
     assert heading.split() == ["channel", "state", "count", "oldest", "error"]
     assert [row.split()[:3] for row in rows[:2]] == [
@@ -383,7 +387,9 @@ def test_status_exits_1_and_says_why_and_what_to_do(house: House) -> None:
     finished = house.process("status")
 
     assert (finished.returncode, finished.stderr) == (1, "")
-    assert finished.stdout.splitlines()[0] == "Detection: no pass yet"
+    assert finished.stdout.splitlines()[0] == (
+        "Detection: no pass yet; 2 missions wait for the next pass"
+    )
     rows = [line.split(maxsplit=5) for line in finished.stdout.splitlines()[3:5]]
     assert [(row[:3], row[-1]) for row in rows] == [
         (["telegram", "failed", "1"], f"HTTP 403: {KICKED}"),
@@ -428,6 +434,11 @@ KEYS_OF_STATUS = {
         "last_pass_elapsed_seconds",
         "last_pass_missions",
         "last_pass_inserted",
+        "last_pass_recorded",
+        "last_pass_judged",
+        "last_pass_resolved",
+        "missions_waiting",
+        "unrecorded_missions",
         "lock_holder",
         "lock_waiters",
     },

@@ -319,6 +319,7 @@ class World:
         for key in expected.intervals.keys() | found.intervals.keys():
             assert found.intervals.get(key) == expected.intervals.get(key)
         assert found.notifications == expected.notifications
+        assert self.not_recorded() == []
 
     def detect_as_of_the_past(self, minutes: int) -> None:
         self.pass_as_of(self.as_of - timedelta(minutes=minutes))
@@ -337,6 +338,14 @@ class World:
         inserted = self.tokens() - before
         assert count == len(inserted)
         return before, inserted
+
+    def not_recorded(self) -> list[str]:
+        """The missions where the check of the status views finds something else than the view."""
+        missed: list[str] = self.database.value(
+            "select scooters_ops.missions_not_recorded(array("
+            " select mission_id from scooters_ops.missions))"
+        )
+        return missed
 
     def tokens(self) -> set[str]:
         tokens = [token for token in self.database.tokens() if not token.endswith("job_skipped")]

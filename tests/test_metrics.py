@@ -180,13 +180,31 @@ def test_passes_are_counted_with_their_duration_and_their_notifications(
     assert scrape.value("detection_passes_total") == 2
     assert scrape.value("detection_inserted_total") == 1
     assert scrape.value("detection_last_pass_inserted") == 1
-    assert scrape.value("detection_last_pass_missions") == 1
+    assert scrape.value("detection_last_pass_missions") == 0  # it fell due by time alone
     assert scrape.value("detection_still_due_missions") == 0
+    assert scrape.value("detection_last_pass_recorded") == 0
+    assert scrape.value("detection_last_pass_judged") == 1
+    assert scrape.value("detection_last_pass_resolved") == 0
+    assert scrape.value("detection_unrecorded_missions") == 0
     total = sum(row["elapsed"].total_seconds() for row in passes)
     assert scrape.value("detection_pass_seconds_total") == pytest.approx(total)
     assert 0 < (scrape.value("detection_last_pass_duration_seconds") or 0) < total
     assert 0 <= (scrape.value("detection_last_pass_age_seconds") or 0) < PATIENCE_SECONDS
     assert (scrape.value("detection_enabled"), scrape.value("detection_stalled")) == (1, 0)
+
+
+def test_missions_that_wait_for_a_pass_and_those_that_passes_missed_are_counted(
+    house: House, at_work: HttpProcess
+) -> None:
+    for mission_id in ("m1", "m2", "m3"):
+        house.database.create_mission(mission_id)
+    assert Scrape(at_work).value("detection_waiting_missions") == 3
+    house.database.detect(1)
+    assert Scrape(at_work).value("detection_waiting_missions") == 0
+    assert Scrape(at_work).value("detection_unrecorded_missions") == 0
+    house.database.connection.execute("set session_replication_role = replica")
+    house.database.record("mission_started", 0, mission_id="m2")
+    assert Scrape(at_work).value("detection_unrecorded_missions") == 1
 
 
 def test_the_databases_counters_survive_a_restart_and_pruning(

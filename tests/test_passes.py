@@ -321,6 +321,13 @@ def test_detection_status_describes_the_last_pass(database: TestDatabase) -> Non
     assert (status["last_pass_missions"], status["last_pass_inserted"]) == (0, 1)
     assert before <= status["last_pass_at"] <= after
     assert status["last_pass_elapsed"] <= after - before
+    assert [status[f"last_pass_{key}"] for key in ("recorded", "judged", "resolved")] == [0, 1, 0]
+    assert (status["missions_waiting"], status["unrecorded_missions"]) == (0, [])
+    database.record("point_arrived", 17, "p1")
+    assert database.values("select missions_waiting from scooters_ops.detection_status") == [1]
+    database.detect(18)
+    (status,) = database.rows("select * from scooters_ops.detection_status")
+    assert [status[f"last_pass_{key}"] for key in ("recorded", "judged", "resolved")] == [2, 0, 1]
 
 
 def test_detection_status_names_who_holds_the_lock_and_who_waits_for_it(

@@ -31,6 +31,7 @@ where
         )
     )
 """
+MISSED = "select unrecorded_missions from scooters_ops.detection_status"
 DIFFERENCE = "select idempotency_token from scooters_ops.unnoticed_timeouts order by 1"
 
 
@@ -232,6 +233,87 @@ def test_unnoticed_timeouts_leaves_out_what_is_not_news_or_is_disabled(
     database.apply_config(detection__enabled=False)
     database.connection.execute("delete from scooters_ops.mission_wakeups")
     assert database.values(DIFFERENCE) == []
+
+
+def test_unnoticed_timeouts_leaves_out_what_was_judged_in_time_by_an_earlier_config(
+    database: TestDatabase,
+) -> None:
+    database.create_mission()
+    for type_, minutes in (("mission_started", 40), ("point_arrived", 30)):
+        database.value(
+            "select scooters_ops.record_event('m1', %s, case %s when 'point_arrived' then 'p1' end,"
+            " now() - make_interval(mins => %s))",
+            type_,
+            type_,
+            minutes,
+        )
+    assert database.value("select scooters_ops.detect_timeouts()") == 1  # the stay at p1
+    database.apply_config(detection__timeouts__timeout_between_points__factor=0.5)
+    assert database.value("select scooters_ops.detect_timeouts()") == 0
+    assert len(database.rows("select from scooters_ops.mission_timeouts")) == 2
+    assert database.values(DIFFERENCE) == []
+
+
+def test_the_status_finds_missions_whose_rows_fired_no_trigger(database: TestDatabase) -> None:
+    for number in range(20):
+        database.create_mission(f"n{number}")
+    database.value("select scooters_ops.detect_timeouts()")
+    assert database.value(MISSED) == []
+    arrive_unseen(database, 1)
+    assert database.value(MISSED) == ["m1"]
+    database.value("select scooters_ops.wake_missions('{m1}')")
+    assert database.value(MISSED) == []  # the next pass records it
+    database.value("select scooters_ops.detect_timeouts()")
+    assert database.value(MISSED) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete from scooters_ops.recorded_intervals",
+        "update scooters_ops.recorded_intervals set point_id = 'p2' where finished_at is null",
+        "update scooters_ops.recorded_intervals set started_at = started_at - interval '1 s'",
+        "update scooters_ops.recorded_intervals set time_limit = '1 h' where finished_at is null",
+        "update scooters_ops.recorded_intervals set finished_at = null",
+        "insert into scooters_ops.recorded_intervals"
+        " (mission_id, type, is_judged, from_point_id, point_id, started_at)"
+        " values ('m1', 'timeout_in_point', true, 'p3', 'p3', now())",
+    ],
+)
+def test_the_status_finds_recorded_intervals_that_somebody_changed(
+    database: TestDatabase, damage: str
+) -> None:
+    database.create_mission()
+    database.record("mission_started", 0)
+    database.record("point_arrived", 10, "p1")
+    database.detect(11)
+    assert database.value(MISSED) == []
+    database.connection.execute(
+        "update scooters_ops.recorded_intervals set time_limit = '1 h'"
+        " where finished_at is not null"
+    )
+    assert database.value(MISSED) == []  # a closed one keeps its own judgement
+    database.connection.execute(damage)
+    assert database.value(MISSED) == ["m1"]
+
+
+def test_in_time_the_status_checks_each_mission_under_way(database: TestDatabase) -> None:
+    """Also where most missions are finished."""
+    database.connection.execute(
+        "insert into scooters_ops.missions (mission_id, performer_id, status)"
+        " select 'm' || i, 'c1', case when i % 30 = 0 then 'active' else 'completed' end"
+        " from generate_series(1, 30000) as i"
+    )
+    database.connection.execute("delete from scooters_ops.mission_wakeups")
+    seen: set[str] = set()
+    for _ in range(200):
+        sample = database.value("select scooters_ops.sampled_missions(50)")
+        assert 0 < len(sample) <= 50
+        assert all(int(mission_id[1:]) % 30 == 0 for mission_id in sample)
+        seen |= set(sample)
+        if len(seen) == 1000:
+            break
+    assert len(seen) == 1000
 
 
 def test_a_subscription_fires_no_trigger_of_ours_even_one_that_is_enabled_always(

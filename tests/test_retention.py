@@ -351,6 +351,11 @@ def test_config_in_force_shows_every_retention_period(database: TestDatabase) ->
     for key, seconds in CONFIG["retention"].items():
         if key.endswith("_seconds") and key != "cron_runs_seconds":
             assert row[key.replace("_seconds", "_kept")] == timedelta(seconds=seconds)
+    assert row["intervals_kept"] is None
+    database.apply_config(retention__intervals_seconds=HOUR)
+    assert database.value("select intervals_kept from scooters_ops.config_in_force") == timedelta(
+        hours=1
+    )
 
 
 def test_pruning_is_refused_within_a_transaction(database: TestDatabase) -> None:
@@ -385,6 +390,136 @@ def test_a_migration_gives_a_config_of_an_earlier_version_the_defaults(
     migration = (ROOT / "migrations" / "0006_operations.sql").read_text("utf-8")
     database.connection.execute(migration[migration.index("update scooters_ops.configs") :])
     assert database.values("select config from scooters_ops.configs order by config_id") == after
+
+
+# --- Recorded intervals ---------------------------------------------------------------------------
+
+RECORDED = (
+    "select type || ' ' || point_id from scooters_ops.interval_history"
+    " where mission_id = %s order by started_at"
+)
+TRAVEL, STAY = "timeout_between_points p1", "timeout_in_point p1"
+TRAVEL_TO_P2 = "timeout_between_points p2"
+KEPT_FOR_AN_HOUR = {
+    "detection__notify_within_seconds": 60,
+    "retention__intervals_seconds": HOUR,
+    "retention__notifications_seconds": None,
+}
+
+
+def under_way(database: TestDatabase, mission_id: str = "m1") -> None:
+    """A mission that was in time until an hour and a half ago, and late since."""
+    database.create_mission(mission_id)
+    record(database, "mission_started", -100, mission_id=mission_id)
+    record(database, "point_arrived", -95, "p1", mission_id)
+    record(database, "point_completed", -90, "p1", mission_id)
+    detect(database)
+
+
+def test_recorded_intervals_are_kept_for_ever_by_default(database: TestDatabase) -> None:
+    under_way(database)
+    database.connection.execute(PRUNE)
+    assert database.values(RECORDED, "m1") == [TRAVEL, STAY, TRAVEL_TO_P2]
+
+
+def test_recorded_intervals_that_finished_long_ago_are_pruned(database: TestDatabase) -> None:
+    for mission_id in ("m1", "m2", "m3"):
+        under_way(database, mission_id)
+    record(database, "mission_completed", -59, mission_id="m2")
+    record(database, "mission_completed", -61, mission_id="m3")
+    detect(database)
+    database.apply_config(**KEPT_FOR_AN_HOUR, retention__batch_size=2)
+    detect(database)
+    database.connection.execute(PRUNE)
+    assert database.values(RECORDED, "m1") == [TRAVEL_TO_P2]  # open
+    assert database.values(RECORDED, "m2") == [TRAVEL_TO_P2]
+    assert database.values(RECORDED, "m3") == []
+
+
+def test_many_intervals_that_started_at_once_are_pruned(database: TestDatabase) -> None:
+    database.connection.execute(
+        "insert into scooters_ops.recorded_intervals"
+        " (mission_id, type, is_judged, point_id, started_at, finished_at)"
+        " select 'm' || i, 'timeout_in_point', i % 10 > 0, 'p1',"
+        "  timestamptz '2020-01-01', timestamptz '2020-01-01' from generate_series(1, 100) as i"
+    )
+    database.apply_config(**KEPT_FOR_AN_HOUR, retention__batch_size=7)
+    database.connection.execute(PRUNE)
+    # What is still to be judged may be news.
+    assert database.value("select count(*) from scooters_ops.interval_history") == 10
+
+
+def test_intervals_are_kept_as_long_as_they_may_be_news(database: TestDatabase) -> None:
+    under_way(database)
+    database.apply_config(**KEPT_FOR_AN_HOUR | {"detection__notify_within_seconds": DAY})
+    database.connection.execute(PRUNE)
+    assert database.values(RECORDED, "m1") == [TRAVEL, STAY, TRAVEL_TO_P2]
+
+
+def test_a_pruned_interval_is_neither_recorded_nor_reported_again_nor_missed(
+    database: TestDatabase,
+) -> None:
+    under_way(database)
+    before = database.tokens()
+    database.apply_config(**KEPT_FOR_AN_HOUR)
+    detect(database)
+    database.connection.execute(PRUNE)
+    # By this config it would have been late, and late enough for news.
+    database.apply_config(
+        detection__notify_within_seconds=None,
+        retention__intervals_seconds=None,
+        detection__timeouts__timeout_between_points__factor=0.01,
+        detection__timeouts__timeout_in_point__factor=0.01,
+    )
+    assert detect(database) == 0
+    database.connection.execute(PRUNE)
+    assert database.value("select scooters_ops.wake_missions('{m1}')") == 1
+    assert detect(database) == 0
+    database.connection.execute("call scooters_ops.backfill_intervals('-infinity')")
+    assert database.tokens() == before
+    assert database.values(RECORDED, "m1") == [TRAVEL_TO_P2]
+    assert database.values("select unrecorded_missions from scooters_ops.detection_status") == [[]]
+    assert database.values("select idempotency_token from scooters_ops.unnoticed_timeouts") == []
+
+
+def test_a_pruned_interval_that_an_edit_reopens_is_recorded(database: TestDatabase) -> None:
+    under_way(database)
+    database.apply_config(**KEPT_FOR_AN_HOUR)
+    detect(database)
+    database.connection.execute(PRUNE)
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where type = 'point_completed'"
+    )
+    detect(database)
+    assert database.values(RECORDED, "m1") == [STAY]
+    assert database.values("select unrecorded_missions from scooters_ops.detection_status") == [[]]
+
+
+def test_pruning_intervals_waits_for_a_running_pass(database: TestDatabase) -> None:
+    under_way(database)
+    database.apply_config(**KEPT_FOR_AN_HOUR)
+    detect(database)
+    with database.connect() as passing, database.connect() as pruner, ThreadPoolExecutor(1) as pool:
+        passing.autocommit = False
+        passing.execute("select scooters_ops.try_detection_lock()")
+        call = pool.submit(pruner.execute, PRUNE)
+        until(lambda: database.value("select lock_waiters from scooters_ops.detection_status"))
+        assert database.values(RECORDED, "m1") == [TRAVEL, STAY, TRAVEL_TO_P2]
+        passing.commit()
+        call.result()
+    assert database.values(RECORDED, "m1") == [TRAVEL_TO_P2]
+
+
+def test_a_horizon_in_the_future_hides_no_interval(database: TestDatabase) -> None:
+    """It was written before the clock was set back."""
+    database.connection.execute(
+        "update scooters_ops.news_horizon set recorded_since = now() + interval '1 year'"
+    )
+    under_way(database)
+    assert database.values(RECORDED, "m1") == [TRAVEL, STAY, TRAVEL_TO_P2]
+    database.apply_config(**KEPT_FOR_AN_HOUR)
+    database.connection.execute(PRUNE)
+    assert database.value("select recorded_since < now() from scooters_ops.news_horizon")
 
 
 # --- What happens after pruning -------------------------------------------------------------------
@@ -422,9 +557,13 @@ def shared(cluster: Postgres) -> Iterator[TestDatabase]:
 def start_over(database: TestDatabase) -> None:
     database.connection.execute(
         "truncate scooters_ops.missions, scooters_ops.missions_history,"
-        " scooters_ops.mission_wakeups, scooters_ops.monitoring_notifications cascade"
+        " scooters_ops.mission_wakeups, scooters_ops.monitoring_notifications,"
+        " scooters_ops.recorded_intervals, scooters_ops.pending_resolutions cascade"
     )
-    database.connection.execute("update scooters_ops.news_horizon set news_since = '-infinity'")
+    database.connection.execute(
+        "update scooters_ops.news_horizon"
+        " set news_since = '-infinity', recorded_since = '-infinity'"
+    )
     database.apply_config(detection__notify_within_seconds=None)
 
 
@@ -446,6 +585,7 @@ CHANGES = st.fixed_dictionaries(
         "detection__timeouts__timeout_in_point__minimum_seconds": st.sampled_from([0, 5 * HOUR]),
         "detection__timeouts__timeout_in_point__enabled": st.booleans(),
         "retention__notifications_seconds": st.sampled_from([None, 1, HOUR, DAY]),
+        "retention__intervals_seconds": st.sampled_from([None, 1, HOUR, DAY]),
     }
 )
 CALLS = st.one_of(

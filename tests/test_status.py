@@ -31,7 +31,17 @@ def ago(seconds: float) -> datetime:
 
 QUIET = Status(
     in_force=ConfigStatus(NOW, 7, CONFIG, MISSING_AFTER),
-    detection=DetectionStatus(True, ago(3), timedelta(seconds=0.25), 5, 1, False),
+    detection=DetectionStatus(
+        True,
+        ago(3),
+        timedelta(seconds=0.25),
+        5,
+        1,
+        False,
+        last_pass_recorded=7,
+        last_pass_judged=2,
+        last_pass_resolved=4,
+    ),
     deliveries=(),
     recipients=(),
     holds=(),
@@ -71,12 +81,41 @@ def test_what_the_database_refuses_to_a_live_notifier_needs_a_person() -> None:
 
 def test_a_quiet_system_needs_nobody_and_takes_few_lines() -> None:
     assert text(QUIET).splitlines() == [
-        "Detection: last pass 3 s ago, 5 missions, 1 inserted",
+        "Detection: last pass 3 s ago, 5 missions, 1 inserted, 7 intervals recorded, 2 judged,"
+        " 4 resolved",
         "Notifiers: 1 alive",
         "  n1: seen 2 s ago, 0 leases",
         "Deliveries: nothing waits",
         "Nothing needs a person.",
     ]
+
+
+def test_missions_that_wait_for_the_next_pass_are_shown_and_need_nobody() -> None:
+    waiting = replace(QUIET, detection=replace(QUIET.detection, missions_waiting=12))
+    assert text(waiting).splitlines()[0].endswith("; 12 missions wait for the next pass")
+    assert document(waiting)["detection"]["missions_waiting"] == 12
+    assert advice(waiting) == []
+
+
+@pytest.mark.parametrize(
+    ("missed", "named"),
+    [(["m1"], "(m1, of 50"), (["m1", "m2", "m3", "m4"], "m3 and 1 more, of 50")],
+)
+def test_missions_that_passes_missed_need_a_person(missed: list[str], named: str) -> None:
+    found = replace(QUIET, detection=replace(QUIET.detection, unrecorded_missions=missed))
+    (line,) = advice(found)
+    assert named in line
+    assert "wake_missions()" in line
+    assert line in text(found).splitlines()
+    whole = document(found)
+    assert whole["detection"]["unrecorded_missions"] == missed
+    assert whole["is_person_needed"] is True
+
+
+def test_a_database_without_a_pass_is_reported() -> None:
+    detection = DetectionStatus(True, None, None, None, None, False)
+    lines = text(replace(QUIET, detection=detection)).splitlines()
+    assert lines[0] == "Detection: no pass yet"
 
 
 def test_a_paused_channel_needs_a_person_and_a_held_chat_does_not() -> None:

@@ -12,6 +12,11 @@ from notifier.status.snapshot import JobsStatus, Status
 JOBS_VERDICT = "a person is needed"
 """The last line of sql/cron/status.sql if something is wrong, after one line for each problem."""
 
+SAMPLE = 50
+"""How many missions under way detection_status checks, if there are so many."""
+
+SHOWN_MISSIONS = 3
+
 
 def advice(status: Status) -> list[str]:
     """What a person must do, one line each; empty: nothing."""
@@ -26,6 +31,14 @@ def _detection(status: Status) -> Iterator[str]:
         yield "Detection has stopped: notifier status --jobs (make status) asks pg_cron why."
     if detection.is_stalled and detection.lock_holder:
         yield f"Passes wait for the detection lock, held by {detection.lock_holder}."
+    if missed := detection.unrecorded_missions:
+        more = f" and {len(missed) - SHOWN_MISSIONS} more" if len(missed) > SHOWN_MISSIONS else ""
+        yield (
+            f"Passes missed what happened to missions ({', '.join(missed[:SHOWN_MISSIONS])}{more},"
+            f" of {SAMPLE} that were checked), so timeouts may go unnoticed: their rows were"
+            " written without firing triggers. Call scooters_ops.wake_missions() for these"
+            " missions, or for the time in which the rows were written."
+        )
 
 
 def _jobs(jobs: JobsStatus) -> list[str]:

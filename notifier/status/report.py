@@ -40,6 +40,13 @@ def _detection(status: Status) -> str:
             f"last pass {age(status.now - detection.last_pass_at)} ago, "
             f"{detection.last_pass_missions} missions, {detection.last_pass_inserted} inserted"
         )
+        if detection.last_pass_recorded is not None:
+            line += (
+                f", {detection.last_pass_recorded} intervals recorded,"
+                f" {detection.last_pass_judged} judged, {detection.last_pass_resolved} resolved"
+            )
+    if detection.missions_waiting:
+        line += f"; {detection.missions_waiting} missions wait for the next pass"
     if detection.lock_waiters:
         line += f"; {detection.lock_waiters} waits for {detection.lock_holder}"
     return f"Detection: {line}" + ("" if detection.is_enabled else "; disabled by config")

@@ -71,6 +71,14 @@ class DetectionStatus:
     lock_holder: str | None = None
     """The session that holds the detection lock."""
     lock_waiters: str | None = None
+    last_pass_recorded: int | None = None
+    """How many recorded intervals it changed."""
+    last_pass_judged: int | None = None
+    last_pass_resolved: int | None = None
+    missions_waiting: int = 0
+    """How many missions wait for the next pass to record them; a lower bound if there are many."""
+    unrecorded_missions: Sequence[str] = ()
+    """Of a few random missions under way, those that passes missed."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 -- What do dashboards and alerts need to know? One number per row.
 -- Its cost does not grow: totals are kept where they are made, and what is counted is
--- counted as far as delivery_status counts it.
+-- counted as far as delivery_status counts it. It checks a few random missions, because
+-- it is asked often.
 create or replace view scooters_ops.metrics as
 with last_pass as (
     select *
@@ -39,6 +40,20 @@ cross join
             'detection_stalled',
             status.is_stalled::integer::double precision,
             'Whether detection is enabled but no pass runs.'
+        ),
+        (
+            'detection_waiting_missions',
+            status.missions_waiting::double precision,
+            'Missions that the next pass has to record (a lower bound from 10,000'
+            || ' wake-ups on).'
+        ),
+        (
+            'detection_unrecorded_missions',
+            cardinality(
+                scooters_ops.unrecorded_missions(10)
+            )::double precision,
+            'Missions, of 10 random ones under way, whose recorded intervals are not'
+            || ' what their events say: passes missed them.'
         )
     ) as metric (name, value, help)
 union all
@@ -85,6 +100,21 @@ cross join
             'detection_last_pass_inserted',
             last_pass.inserted::double precision,
             'Notifications that the last pass inserted.'
+        ),
+        (
+            'detection_last_pass_recorded',
+            last_pass.recorded::double precision,
+            'Recorded intervals that the last pass inserted, changed or deleted.'
+        ),
+        (
+            'detection_last_pass_judged',
+            last_pass.judged::double precision,
+            'Recorded intervals that the last pass judged.'
+        ),
+        (
+            'detection_last_pass_resolved',
+            last_pass.resolved::double precision,
+            'Notifications that the last pass resolved.'
         ),
         (
             'detection_still_due_missions',

@@ -58,7 +58,12 @@ select
         select string_agg(lock_session.description, '; ')
         from lock_session
         where not lock_session.granted
-    ) as lock_waiters
+    ) as lock_waiters,
+    last_pass.recorded as last_pass_recorded,
+    last_pass.judged as last_pass_judged,
+    last_pass.resolved as last_pass_resolved,
+    scooters_ops.missions_waiting() as missions_waiting,
+    scooters_ops.unrecorded_missions(50) as unrecorded_missions
 -- One row even without a config or a pass.
 from (select true as is_there) as always -- noqa: ST11
 left join scooters_ops.config_in_force as config on true
@@ -82,6 +87,16 @@ comment on column scooters_ops.detection_status.lock_holder is
 'The session that holds the detection lock now: pid, user, application and since when; null: nobody. No pass runs while another session holds it.';
 comment on column scooters_ops.detection_status.lock_waiters is
 'The sessions that wait for the detection lock, described as in lock_holder; null: nobody.';
+comment on column scooters_ops.detection_status.last_pass_recorded is
+'How many recorded intervals the last pass inserted, changed or deleted (a count).';
+comment on column scooters_ops.detection_status.last_pass_judged is
+'How many recorded intervals the last pass judged (a count).';
+comment on column scooters_ops.detection_status.last_pass_resolved is
+'How many notifications the last pass resolved (a count).';
+comment on column scooters_ops.detection_status.missions_waiting is
+'How many missions wait for the next pass to record them (a count; among the first 10,000 due wake-ups, so it is a lower bound).';
+comment on column scooters_ops.detection_status.unrecorded_missions is
+'Of 50 random missions under way, those that passes missed: their recorded intervals differ from mission_intervals although no wake-up is due. Their rows were written without firing triggers; wake_missions() helps. Empty: none. A query pays for it only if it asks for this column.';
 
 grant select on scooters_ops.detection_status
 to scooters_ops_analyst, scooters_ops_notifier;

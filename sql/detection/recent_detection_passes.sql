@@ -7,7 +7,10 @@ select
     elapsed,
     missions,
     inserted,
-    still_due
+    still_due,
+    recorded,
+    judged,
+    resolved
 from scooters_ops.detection_passes
 where started_at >= now() - interval '1 hour';
 
