@@ -74,6 +74,7 @@ def test_a_publication_of_all_tables_blocks_nobody(
         detection__batch_size=1,
         detection__notify_within_seconds=1,
         retention__notifications_seconds=1,
+        retention__intervals_seconds=1,
         channels__telegram__limits=None,
     )
     database.create_mission()

@@ -189,6 +189,7 @@ def test_passes_and_pruning_ignore_a_hostile_public(
         detection__batch_size=1,
         detection__notify_within_seconds=31622400,
         retention__notifications_seconds=1,
+        retention__intervals_seconds=1,
     )
     database.create_mission("m2")
     database.connection.execute(

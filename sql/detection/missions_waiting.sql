@@ -19,7 +19,7 @@ begin
             order by wakeup.due_at
             limit scooters_ops.counting_limit()
         ) as due
-    );
+    )::integer;
 end
 $$;
 
