@@ -35,7 +35,11 @@ on scooters_ops.recorded_intervals (type, deadline)
 where not is_judged;
 
 create index recorded_intervals_open_idx
-on scooters_ops.recorded_intervals (deadline)
+on scooters_ops.recorded_intervals (deadline, mission_id) include (type)
+where finished_at is null;
+
+create index recorded_intervals_open_type_idx
+on scooters_ops.recorded_intervals (type)
 where finished_at is null;
 
 create index recorded_intervals_started_at_idx

@@ -129,7 +129,9 @@ comment on index scooters_ops.recorded_intervals_pkey is
 comment on index scooters_ops.recorded_intervals_unjudged_idx is
 'For: what is over its deadline and was not judged yet, in judge_intervals.';
 comment on index scooters_ops.recorded_intervals_open_idx is
-'For: the open intervals closest to their deadline, in board; the missions whose limits a new config moves, in apply_config.';
+'For: the open intervals closest to their deadline, and how many are over it, in board; the missions whose limits a new config moves, in apply_config.';
+comment on index scooters_ops.recorded_intervals_open_type_idx is
+'For: how many intervals are open, in board. It holds one list of rows for each type, in the order of the table, and so is far smaller than recorded_intervals_open_idx.';
 comment on index scooters_ops.recorded_intervals_started_at_idx is
 'For: the intervals of a span of time, in interval_history.';
 

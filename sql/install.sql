@@ -127,7 +127,7 @@ set search_path = pg_catalog, pg_temp;
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql
 \ir board/board_matches.sql
-\ir board/board_intervals.sql
+\ir board/board_interval.sql
 \ir board/board_notifications.sql
 \ir board/board.sql
 \ir board/board_mission.sql

@@ -27,6 +27,11 @@ begin
                 'function',
                 'detect_timeouts_of(text[], timestamptz, integer)'
             ),
+            (
+                '0016_recorded_intervals',
+                'function',
+                'board_intervals(text, timestamptz, timestamptz)'
+            ),
             ('0015_delivery_doubt', 'function', 'adopt_leases(text, bigint[])'),
             ('0015_delivery_doubt', 'function', 'note_channels(jsonb)'),
             ('0015_delivery_doubt', 'function', 'follow_clock()'),

@@ -268,6 +268,7 @@ def test_without_the_database_the_last_snapshot_stays_and_the_board_recovers_by_
     browser: Browser, board: Served
 ) -> None:
     travel(board.database, "m1", ("start", 40), performer_name="Anna")
+    board.database.value("select scooters_ops.detect_timeouts()")
     with opened(browser, board, expected="503") as page:
         expect(page.get_by_role("alert")).to_have_count(0)
         board.rows.is_away = True

@@ -240,7 +240,8 @@ QUERY_OF_INDEX = {
     "mission_wakeups_mission_id_idx": DETECT,
     "recorded_intervals_pkey": DETECT,
     "recorded_intervals_unjudged_idx": DETECT,
-    "recorded_intervals_open_idx": CHANGE_CONFIG,
+    "recorded_intervals_open_idx": "select scooters_ops.board()",
+    "recorded_intervals_open_type_idx": "select scooters_ops.board()",
     "recorded_intervals_started_at_idx": (
         "select * from scooters_ops.interval_history where started_at >= now() - interval '2 hours'"
     ),

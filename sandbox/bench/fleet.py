@@ -30,6 +30,7 @@ PLAN: tuple[LiteralString, ...] = (
     insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
     select %(prefix)s || i, 'point-' || p, p, interval '600 s'
     from generate_series(%(first)s, %(last)s) as i, generate_series(1, 8) as p
+    order by i, p
     """,
     """
     insert into scooters_ops.mission_jobs (mission_id, point_id, job_id, type, status)
@@ -39,6 +40,7 @@ PLAN: tuple[LiteralString, ...] = (
     from
         generate_series(%(first)s, %(last)s) as i,
         generate_series(1, 8) as p, generate_series(1, 2) as j
+    order by i, p, j
     """,
     """
     insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)

@@ -1,7 +1,13 @@
 -- Which couriers are furthest over their limit, or closest to it, and who was notified?
--- It reads the recorded intervals by deadline and evaluates nothing: its counts are
--- exact at any size, as of the last pass. The statements are planned at each call, so
--- that a filter that is null costs nothing; run_pass explains when rows are recorded.
+--
+-- It reads the recorded intervals and evaluates nothing. Which intervals there are, and
+-- which are open, is as of the last pass (recorded_at); how long they have lasted, and
+-- which are over their limit, is as of as_of. Its counts are exact at any size.
+--
+-- Only the counting grows with the fleet: an index entry per open interval and per
+-- active mission; with a filter by city or performer also the mission's row. The
+-- statements are planned at each call, so that a filter that is null costs nothing.
+-- record_intervals explains the settings.
 create or replace function scooters_ops.board(
     of_type scooters_ops.monitoring_notification_type default null,
     of_city text default null,
@@ -21,76 +27,160 @@ set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 declare
+    shown_span constant interval := interval '24 hours';
     max_notifications constant integer := 40;
     -- A filter searches this many of the latest notifications.
     searched_notifications constant integer := 2000;
-    matching_count bigint;
+    has_mission_filter constant boolean :=
+    of_city is not null or of_performer is not null;
+    active_count bigint;
+    open_count bigint;
     overdue_count bigint;
+    chosen_ids text[];
     missions jsonb;
     notification_ids bigint[];
+    detection constant jsonb := (
+        select to_jsonb(status)
+        from scooters_ops.detection_status as status
+    );
 begin
-    select
-        count(*),
-        count(*) filter (where recorded.deadline < as_of)
-    into matching_count, overdue_count
-    from scooters_ops.recorded_intervals as recorded
+    select count(*)
+    into active_count
+    from scooters_ops.missions as mission
     where
-        recorded.finished_at is null
-        and (of_type is null or recorded.type = of_type)
-        and (
-            (of_city is null and of_performer is null)
-            or exists (
-                select
-                from scooters_ops.missions as mission
-                where
-                    mission.mission_id = recorded.mission_id
-                    and scooters_ops.board_matches(
-                        mission.performer_id, mission.attributes, of_city, of_performer
-                    )
-            )
+        mission.status in ('created', 'active')
+        and scooters_ops.board_matches(
+            mission.performer_id, mission.attributes, of_city, of_performer
         );
 
-    select
-        coalesce(
-            jsonb_agg(
-                jsonb_build_object(
-                    'mission_id', shown.mission_id,
-                    'performer_id', shown.performer_id,
-                    'attributes',
-                    scooters_ops.truncate_deep_attributes(shown.attributes),
-                    'points_total', (
-                        select count(*)
-                        from scooters_ops.mission_points as point
-                        where point.mission_id = shown.mission_id
-                    ),
-                    'intervals', scooters_ops.board_intervals(
-                        shown.mission_id, as_of - interval '24 hours', as_of
-                    )
+    -- Without a filter by mission the counts and the choice read nothing but indexes.
+    if has_mission_filter then
+        with matching as materialized (
+            select
+                recorded.mission_id,
+                recorded.deadline
+            from scooters_ops.recorded_intervals as recorded
+            inner join scooters_ops.missions as mission
+                on recorded.mission_id = mission.mission_id
+            where
+                recorded.finished_at is null
+                and (of_type is null or recorded.type = of_type)
+                and scooters_ops.board_matches(
+                    mission.performer_id, mission.attributes, of_city, of_performer
                 )
-                order by shown.deadline, shown.mission_id
-            ),
-            '[]'
         )
-    into missions
-    from (
+
         select
-            mission.mission_id,
-            mission.performer_id,
-            mission.attributes,
-            recorded.deadline
+            (select count(*) from matching),
+            (
+                select count(*)
+                from matching
+                where matching.deadline < as_of
+            ),
+            array(
+                select matching.mission_id
+                from matching
+                where not only_overdue or matching.deadline < as_of
+                order by matching.deadline, matching.mission_id
+                limit max_missions
+            )
+        into open_count, overdue_count, chosen_ids;
+    else
+        select count(*)
+        into open_count
         from scooters_ops.recorded_intervals as recorded
-        inner join scooters_ops.missions as mission
-            on recorded.mission_id = mission.mission_id
+        where
+            recorded.finished_at is null
+            and (of_type is null or recorded.type = of_type);
+
+        select count(*)
+        into overdue_count
+        from scooters_ops.recorded_intervals as recorded
         where
             recorded.finished_at is null
             and (of_type is null or recorded.type = of_type)
-            and (not only_overdue or recorded.deadline < as_of)
-            and scooters_ops.board_matches(
-                mission.performer_id, mission.attributes, of_city, of_performer
-            )
-        order by recorded.deadline, recorded.mission_id
-        limit max_missions
-    ) as shown;
+            and recorded.deadline < as_of;
+
+        chosen_ids := array(
+            select recorded.mission_id
+            from scooters_ops.recorded_intervals as recorded
+            where
+                recorded.finished_at is null
+                and (of_type is null or recorded.type = of_type)
+                and (not only_overdue or recorded.deadline < as_of)
+            order by recorded.deadline, recorded.mission_id
+            limit max_missions
+        );
+    end if;
+
+    -- The bars need little of the intervals that are over. Everything is put together
+    -- as text and converted once.
+    select
+        coalesce(
+            json_agg(
+                json_build_object(
+                    'mission_id', mission.mission_id,
+                    'performer_id', mission.performer_id,
+                    'attributes',
+                    -- The call alone would take longer than all the rest of the row.
+                    case
+                        when scooters_ops.exceeds_depth(mission.attributes, 32)
+                            then scooters_ops.truncate_deep_attributes(mission.attributes)
+                        else mission.attributes
+                    end,
+                    'points_total', plan.points_total,
+                    'intervals', recorded.intervals
+                )
+                order by chosen.place
+            )::jsonb,
+            '[]'
+        )
+    into missions
+    from unnest(chosen_ids) with ordinality as chosen (mission_id, place)
+    inner join scooters_ops.missions as mission
+        on chosen.mission_id = mission.mission_id
+    cross join lateral (
+        select
+            count(*) as points_total,
+            array_agg(point.point_id) as point_ids,
+            array_agg(point.position) as positions
+        from scooters_ops.mission_points as point
+        where point.mission_id = chosen.mission_id
+    ) as plan
+    cross join lateral (
+        select
+            json_agg(
+                case
+                    when span.finished_at is null
+                        then scooters_ops.board_interval(
+                            span.type,
+                            span.point_id,
+                            plan.positions[
+                                array_position(plan.point_ids, span.point_id)
+                            ],
+                            span.started_at,
+                            span.finished_at,
+                            span.eta,
+                            span.factor,
+                            span.time_limit,
+                            span.deadline,
+                            as_of
+                        )
+                    else json_build_object(
+                        'type', span.type,
+                        'started_at', span.started_at,
+                        'finished_at', span.finished_at,
+                        'deadline', span.deadline,
+                        'is_overdue', coalesce(span.finished_at > span.deadline, false)
+                    )
+                end
+                order by span.started_at, span.finished_at nulls last
+            ) as intervals
+        from scooters_ops.recorded_intervals as span
+        where
+            span.mission_id = chosen.mission_id
+            and coalesce(span.finished_at, 'infinity') > as_of - shown_span
+    ) as recorded;
 
     notification_ids := array(
         select latest.notification_id
@@ -114,19 +204,13 @@ begin
 
     return jsonb_build_object(
         'as_of', as_of,
-        'recorded_at', (
-            select status.last_pass_at
-            from scooters_ops.detection_status as status
-        ),
-        'matching', case when only_overdue then overdue_count else matching_count end,
-        'active', matching_count,
+        'recorded_at', detection -> 'last_pass_at',
+        'active', active_count,
+        'matching', case when only_overdue then overdue_count else open_count end,
         'overdue', overdue_count,
         'missions', missions,
         'notifications', scooters_ops.board_notifications(notification_ids),
-        'detection', (
-            select to_jsonb(status)
-            from scooters_ops.detection_status as status
-        ),
+        'detection', detection,
         'delivery', (
             select coalesce(jsonb_agg(status order by channel, state), '[]')
             from scooters_ops.delivery_status as status
@@ -143,7 +227,7 @@ $$;
 comment on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz
 ) is
-'What the board shows (JSON object): at most max_missions active missions, those furthest over their limit or closest to it first, each with its intervals of the last 24 hours; the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: evaluated missions that match; overdue: those of them over their limit; may_be_late: missions that were not evaluated and may be overdue as well.';
+'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its intervals of the last 24 hours, all facts of the open one and little of the others; the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
 
 revoke execute on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz

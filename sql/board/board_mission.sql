@@ -1,4 +1,6 @@
 -- What happened on this mission, who was notified, and why?
+-- Its intervals are live, not the recorded ones: a page that lists the mission's events
+-- must not lag behind them.
 create or replace function scooters_ops.board_mission(
     mission_id text,
     as_of timestamptz default now()
@@ -21,7 +23,33 @@ begin
             'performer_id', mission.performer_id,
             'status', mission.status,
             'attributes', scooters_ops.truncate_deep_attributes(mission.attributes),
-            'intervals', coalesce(evaluated.intervals, '[]'),
+            'intervals', (
+                select coalesce(
+                    json_agg(
+                        scooters_ops.board_interval(
+                            span.type,
+                            span.point_id,
+                            point.position,
+                            span.started_at,
+                            span.finished_at,
+                            span.eta,
+                            span.factor,
+                            span.time_limit,
+                            span.deadline,
+                            as_of
+                        )
+                        order by span.started_at, span.finished_at nulls last
+                    ),
+                    '[]'
+                )
+                from scooters_ops.mission_intervals_of(
+                    board_mission.mission_id, as_of
+                ) as span
+                left join scooters_ops.mission_points as point
+                    on
+                        span.mission_id = point.mission_id
+                        and span.point_id = point.point_id
+            ),
             'events', (
                 select coalesce(
                     jsonb_agg(
@@ -78,16 +106,13 @@ begin
             )
         )
         from scooters_ops.missions as mission
-        left join scooters_ops.board_intervals(
-            board_mission.mission_id, '-infinity', as_of
-        ) as evaluated on true
         where mission.mission_id = board_mission.mission_id
     );
 end
 $$;
 
 comment on function scooters_ops.board_mission(text, timestamptz) is
-'Everything about a mission (JSON object): its intervals as of that time, its events, its plan, and its notifications with the state of each recipient; null: no such mission.';
+'Everything about a mission (JSON object): its intervals as of that time (live, not the recorded ones), its events, its plan, and its notifications with the state of each recipient; null: no such mission.';
 
 revoke execute on function scooters_ops.board_mission(text, timestamptz) from public;
 grant execute on function scooters_ops.board_mission(text, timestamptz)

@@ -13,7 +13,7 @@ select coalesce(
             'job_id', notification.job_id,
             'created_at', notification.created_at,
             'is_planned', notification.planned_at is not null,
-            'is_unrouted', exists (
+            'is_unrouted', notification.planned_at is not null and exists (
                 select
                 from scooters_ops.unrouted_notifications as unrouted
                 where unrouted.notification_id = notification.notification_id

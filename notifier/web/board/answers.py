@@ -5,6 +5,7 @@ In their JSON a duration is a number of seconds and a time is ISO 8601.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from logging import ERROR
 from typing import Annotated, Any
@@ -46,20 +47,25 @@ def _readable(model: type[Answer]) -> BeforeValidator:
     return BeforeValidator(readable)
 
 
-class Interval(Answer):
-    """Time at a point, or on the way to it."""
+class Bar(Answer):
+    """Time at a point, or on the way to it, as a bar shows it."""
 
     type: str
-    point_id: str
-    position: int | None
     started_at: datetime
     finished_at: datetime | None
+    deadline: datetime | None
+    is_overdue: bool
+
+
+class Interval(Bar):
+    """Everything about an interval; position: that of the point in the plan."""
+
+    point_id: str
+    position: int | None
     eta: timedelta | None
     factor: float | None
     limit: timedelta | None
-    deadline: datetime | None
     elapsed: timedelta
-    is_overdue: bool
 
     @property
     def over(self) -> timedelta | None:
@@ -73,17 +79,17 @@ class Mission(Answer):
     mission_id: str
     performer_id: str
     attributes: dict[str, Any]
-    intervals: list[Interval]
+    intervals: Sequence[Annotated[Interval | Bar, Field(union_mode="left_to_right")]]
 
     @property
     def current(self) -> Interval | None:
         """The open interval."""
         last = self.intervals[-1] if self.intervals else None
-        return last if last and last.finished_at is None else None
+        return last if isinstance(last, Interval) and last.finished_at is None else None
 
 
 class BoardMission(Mission):
-    """A mission as the board shows it."""
+    """A mission as the board shows it: of the intervals that are over, only the bars."""
 
     points_total: int
 
@@ -102,7 +108,7 @@ class Recipient(Answer):
 
 
 class Facts(Answer):
-    """The facts at detection, as detect_timeouts_of and skip_job store them. A fact that cannot be
+    """The facts at detection, as judge_intervals and skip_job store them. A fact that cannot be
     read, such as a newer version's, is left out."""
 
     performer_id: str | None = None
@@ -172,10 +178,10 @@ class Board(Answer):
     """What scooters_ops.board() returns."""
 
     as_of: datetime
+    recorded_at: datetime | None
     active: int
     matching: int
     overdue: int
-    may_be_late: int
     missions: Annotated[list[BoardMission], _readable(BoardMission)]
     notifications: Annotated[list[Notification], _readable(Notification)]
     detection: Detection
@@ -213,6 +219,7 @@ class MissionStory(Mission):
 
     as_of: datetime
     status: str
+    intervals: Sequence[Interval]
     events: list[Event]
     points: list[Point]
     notifications: Annotated[list[Notification], _readable(Notification)]
