@@ -65,6 +65,8 @@ begin
             where
                 recorded.finished_at is null
                 and (of_type is null or recorded.type = of_type)
+                -- So that missions that are over are not even read.
+                and mission.status in ('created', 'active')
                 and scooters_ops.board_matches(
                     mission.performer_id, mission.attributes, of_city, of_performer
                 )
