@@ -21,7 +21,7 @@ ROLES = (ANALYST, NOTIFIER, OPERATOR, WRITER)
 CALLERS: dict[str, set[str]] = {
     # Config, detection and internal functions: only the owner calls them, or pg_cron as the owner.
     "apply_config": set(),
-    "board_intervals": set(),
+    "board_interval": set(),
     "board_matches": set(),
     "board_notifications": set(),
     "validate_json": set(),
