@@ -1,7 +1,8 @@
 -- Passes record the intervals that they evaluate, judge recorded rows by their
--- deadline, and resolve the notifications of those that ended. No row of an existing table is
--- rewritten or read, so this takes moments on a database of any size. The first pass
--- wakes every mission under way; backfill_intervals() records the finished ones.
+-- deadline, and resolve the notifications of those that ended. No row of an existing
+-- table is rewritten or read, so this takes moments on a database of any size. The
+-- first pass wakes every mission under way; backfill_intervals() records the finished
+-- ones.
 
 -- mission_id and from_point_id say where an interval began, which never changes; '' is
 -- the start of the mission.

@@ -86,6 +86,7 @@ CALLERS: dict[str, set[str]] = {
     "retry_deliveries": {NOTIFIER, OPERATOR},
     # Operators, who are analysts too
     "wake_missions": {OPERATOR},
+    "wake_missions_under_way": set(),
     # Questions
     "applied_migrations": {ANALYST, NOTIFIER, WRITER},
     "board": {ANALYST},

@@ -1,8 +1,7 @@
 -- Which recorded intervals are over their deadline, and which of them are news?
--- It looks at recorded rows alone, at most max_intervals of each type, those due longest
--- first.
--- Skips missions that have a due wake-up: their rows may be out of date, and the pass
--- that records them judges them.
+-- It looks at recorded rows alone, at most max_intervals of each type, those due
+-- longest first. Missions with a due wake-up are left out: their rows may be out of
+-- date, and the pass that records them judges them.
 create or replace function scooters_ops.judge_intervals(
     as_of timestamptz,
     news_since timestamptz,

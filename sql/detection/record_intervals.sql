@@ -30,7 +30,8 @@ begin
             span.eta,
             span.factor,
             span.time_limit,
-            span.rule
+            span.rule,
+            span.is_overdue
         from unnest(mission_ids) as woken (mission_id)
         cross join lateral scooters_ops.mission_intervals_of(
             woken.mission_id, as_of

@@ -1,13 +1,14 @@
--- Where was this mission's courier as of a given time, since when, and how long could it
--- last? The one definition of an interval and of a timeout; everything else reads it.
+-- Where was this mission's courier as of a given time, since when, and how long could
+-- it last? The one definition of an interval and of a timeout; everything else reads
+-- it.
 --
 -- Each event except the end of a mission opens an interval, and the next event closes
 -- it. No duration exceeds longest_seconds(), so nothing overflows.
 --
 -- The function is plain SQL without settings, so that the planner can inline it. It is
--- about one mission: a view that joins missions to it reaches the indexes of every table
--- by any filter on mission_id, be it "=", "in" or a join. It reads only views, so that an
--- analyst may call it.
+-- about one mission: a view that joins missions to it reaches the indexes of every
+-- table by any filter on mission_id, be it "=", "in" or a join. It reads only views, so
+-- that an analyst may call it.
 
 -- An earlier version's rows have fewer columns. They are added here and not by a
 -- migration, because the functions that return such rows are replaced right after it.
