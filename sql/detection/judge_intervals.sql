@@ -45,6 +45,11 @@ begin
                 and not recorded.is_judged
                 and recorded.deadline
                 < case when rules.is_enabled then as_of else news_since end
+                and recorded.mission_id not in (
+                    select wakeup.mission_id
+                    from scooters_ops.mission_wakeups as wakeup
+                    where wakeup.due_at <= as_of
+                )
             order by recorded.deadline
             limit max_intervals
         ) as overdue
@@ -62,12 +67,6 @@ begin
                 )
             limit 1
         ) as known on true
-        where
-            overdue.mission_id not in (
-                select wakeup.mission_id
-                from scooters_ops.mission_wakeups as wakeup
-                where wakeup.due_at <= as_of
-            )
     ),
 
     inserted as (

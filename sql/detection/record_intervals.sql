@@ -2,6 +2,7 @@
 -- It evaluates the missions through the view, writes what differs into
 -- recorded_intervals, and leaves a wake-up for each mission with an event to come.
 -- Rows are changed by their address, since a join by key would read the whole table.
+-- Each mission is looked at once: to remember look-ups costs more than it saves.
 create or replace function scooters_ops.record_intervals(
     mission_ids text[],
     as_of timestamptz,
@@ -13,13 +14,14 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_memoize = off
 set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 declare
     changed_count integer;
 begin
-    with seen as materialized (
+    with seen as (
         select
             span.mission_id,
             span.type,
@@ -49,30 +51,25 @@ begin
 
     -- A closed interval that stays closed and leads to the same point keeps the
     -- judgement of the pass that first recorded it as closed, unless nothing was planned
-    -- for it then.
-    compared as materialized (
+    -- for it then. Most intervals are as they were, and end here.
+    differing as (
         select
             mission_id,
             type,
             started_from,
             known.row_address,
-            coalesce(known.notification_id, earlier_notification.notification_id)
-                as notification_id,
-            known.is_judged as was_judged,
+            known.notification_id,
             known.finished_at is null as was_open,
             seen.mission_id is not null as is_there,
             seen.point_id,
             seen.started_at,
             seen.finished_at,
-            judgement.*,
-            scooters_ops.deadline_of(seen.started_at, judgement.time_limit) as deadline,
-            known.mission_id is not null
-            and (known.point_id, known.started_at) = (seen.point_id, seen.started_at)
-            and known.finished_at is not distinct from seen.finished_at
-            and known.time_limit is not distinct from judgement.time_limit
-            and known.eta is not distinct from judgement.eta
-            and known.factor is not distinct from judgement.factor
-            and known.rule is not distinct from judgement.rule as is_same
+            seen.is_overdue,
+            case when is_kept then known.eta else seen.eta end as eta,
+            case when is_kept then known.factor else seen.factor end as factor,
+            case when is_kept then known.rule else seen.rule end as rule,
+            case when is_kept then known.time_limit else seen.time_limit end
+                as time_limit
         from seen
         full join known using (mission_id, type, started_from)
         cross join lateral (
@@ -82,41 +79,28 @@ begin
                 and known.point_id = seen.point_id
                 and (known.eta is not null or seen.eta is null) as is_kept
             offset 0
-        ) as earlier
-        cross join lateral (
-            select
-                case when is_kept then known.eta else seen.eta end as eta,
-                case when is_kept then known.factor else seen.factor end as factor,
-                case when is_kept then known.rule else seen.rule end as rule,
-                case when is_kept then known.time_limit else seen.time_limit end
-                    as time_limit
         ) as judgement
-        -- A mission that is recorded for the first time may have been reported by an
-        -- earlier version, which recorded nothing.
-        cross join lateral (
-            select
-                case
-                    when seen.mission_id not in (select known.mission_id from known)
-                        then (
-                            select notification.notification_id
-                            from scooters_ops.monitoring_notifications as notification
-                            where
-                                notification.mission_id = seen.mission_id
-                                and notification.type = seen.type
-                                and notification.resolved_at is null
-                                and (
-                                    notification.details ->> 'started_at'
-                                    = to_jsonb(seen.started_at) #>> '{}'
-                                    or (
-                                        notification.point_id = seen.point_id
-                                        and seen.is_overdue
-                                    )
-                                )
-                            order by notification.point_id <> seen.point_id
-                            limit 1
+        where
+            (
+                (known.point_id, known.started_at) = (seen.point_id, seen.started_at)
+                and known.finished_at is not distinct from seen.finished_at
+                and (
+                    is_kept
+                    or (
+                        known.time_limit is not distinct from seen.time_limit
+                        and known.eta is not distinct from seen.eta
+                        and known.factor is not distinct from seen.factor
+                        and known.rule is not distinct from seen.rule
+                        -- Judged as no news, and news by today's config.
+                        and not (
+                            known.finished_at is null
+                            and known.is_judged
+                            and known.notification_id is null
+                            and known.deadline >= news_since
                         )
-                end as notification_id
-        ) as earlier_notification
+                    )
+                )
+            ) is not true
     ),
 
     -- Nothing more can become of an interval that was reported, that was closed in time,
@@ -124,29 +108,59 @@ begin
     -- finished before the horizon may have been pruned, and is not recorded again.
     changes as materialized (
         select
-            compared.*,
+            differing.*,
+            due.deadline,
+            reported.notification_id as reported_id,
             coalesce(
-                notification_id is not null
-                or finished_at <= deadline
-                or deadline < news_since,
-                deadline is null
+                reported.notification_id is not null
+                or differing.finished_at <= due.deadline
+                or due.deadline < news_since,
+                due.deadline is null
             ) as is_judged
-        from compared
+        from differing
+        -- A mission that is recorded for the first time may have been reported by an
+        -- earlier version, which recorded nothing.
+        cross join lateral (
+            select
+                coalesce(
+                    differing.notification_id,
+                    case
+                        when
+                            differing.mission_id not in (
+                                select known.mission_id from known
+                            )
+                            then (
+                                select notification.notification_id
+                                from scooters_ops.monitoring_notifications as notification
+                                where
+                                    notification.mission_id = differing.mission_id
+                                    and notification.type = differing.type
+                                    and notification.resolved_at is null
+                                    and (
+                                        notification.details ->> 'started_at'
+                                        = to_jsonb(differing.started_at) #>> '{}'
+                                        or (
+                                            notification.point_id = differing.point_id
+                                            and differing.is_overdue
+                                        )
+                                    )
+                                order by notification.point_id <> differing.point_id
+                                limit 1
+                            )
+                    end
+                ) as notification_id
+        ) as reported
+        cross join lateral (
+            select
+                scooters_ops.deadline_of(
+                    differing.started_at, differing.time_limit
+                ) as deadline
+            offset 0
+        ) as due
         where
-            (
-                not is_same
-                or (
-                    finished_at is null
-                    and was_judged
-                    and notification_id is null
-                    and deadline >= news_since
-                )
-            )
-            and (
-                row_address is not null
-                or finished_at is null
-                or finished_at >= (select scooters_ops.recorded_since())
-            )
+            differing.row_address is not null
+            or differing.finished_at is null
+            or differing.finished_at >= (select scooters_ops.recorded_since())
     ),
 
     inserted as (
@@ -178,7 +192,7 @@ begin
             time_limit,
             deadline,
             is_judged,
-            notification_id
+            reported_id
         from changes
         where row_address is null
     ),
@@ -212,21 +226,34 @@ begin
     resolved as (
         insert into scooters_ops.pending_resolutions (notification_id, resolution)
         select
-            changes.notification_id,
+            changes.reported_id,
             scooters_ops.resolution_of(changes.mission_id, changes.finished_at)
         from changes
         where
-            changes.notification_id is not null
+            changes.reported_id is not null
             and (changes.was_open or changes.row_address is null)
             and (changes.finished_at is not null or not changes.is_there)
-            -- Hashed: compared row by row, a large batch would take a minute.
-            and changes.notification_id not in (
-                select other.notification_id
-                from compared as other
+            -- Another interval that the same notification tells of may go on. Both
+            -- lists are hashed: compared row by row, a large batch would take a minute.
+            and changes.reported_id not in (
+                select other.reported_id
+                from changes as other
                 where
                     other.is_there
                     and other.finished_at is null
-                    and other.notification_id is not null
+                    and other.reported_id is not null
+            )
+            and changes.reported_id not in (
+                select known.notification_id
+                from known
+                where
+                    known.finished_at is null
+                    and known.notification_id is not null
+                    and known.row_address not in (
+                        select other.row_address
+                        from changes as other
+                        where other.row_address is not null
+                    )
             )
         on conflict do nothing
     ),

@@ -17,10 +17,6 @@ declare
     ready_ids bigint[];
     resolved_count integer;
 begin
-    if not exists (select from scooters_ops.pending_resolutions) then
-        return 0;
-    end if;
-
     ready_ids := array(
         select notification.notification_id
         from scooters_ops.monitoring_notifications as notification

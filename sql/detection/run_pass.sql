@@ -21,8 +21,9 @@ declare
     rules jsonb;
     recorded_count integer := 0;
     judged_count integer := 0;
-    resolved_count integer;
-    is_first boolean;
+    resolved_count integer := 0;
+    before record;
+    elapsed interval;
 begin
     -- Notifications of earlier deadlines may have been pruned. A horizon in the future
     -- was written before the clock was set back, and does not count.
@@ -52,7 +53,8 @@ begin
         recorded_count := scooters_ops.record_intervals(mission_ids, as_of, news_since);
     end if;
 
-    -- Most passes find nothing overdue, and finding that out must cost little.
+    -- Most passes find nothing overdue and nothing to resolve, and finding that out must
+    -- cost little.
     if
         exists (
             select
@@ -75,19 +77,27 @@ begin
         is_complete := judged_count < max_intervals;
     end if;
 
-    resolved_count := scooters_ops.resolve_notifications(as_of);
+    if exists (select from scooters_ops.pending_resolutions) then
+        resolved_count := scooters_ops.resolve_notifications(as_of);
+    end if;
 
-    -- A pass of an earlier version took wake-ups without recording anything. One may
-    -- still be running after an upgrade, which is why the migration wakes nobody.
-    select passed.recorded is null
-    into is_first
+    select
+        passed.pass_id,
+        passed.recorded,
+        passed.total_elapsed,
+        passed.total_inserted
+    into before
     from scooters_ops.detection_passes as passed
     order by passed.pass_id desc
     limit 1;
-    if is_first then
+
+    -- A pass of an earlier version took wake-ups without recording anything. One may
+    -- still be running after an upgrade, which is why the migration wakes nobody.
+    if before.pass_id is not null and before.recorded is null then
         perform scooters_ops.wake_missions_under_way();
     end if;
 
+    elapsed := clock_timestamp() - pass_started_at;
     insert into scooters_ops.detection_passes (
         as_of,
         started_at,
@@ -101,27 +111,19 @@ begin
         total_elapsed,
         total_inserted
     )
-    select
+    values (
         as_of,
         pass_started_at,
-        this_pass.elapsed,
+        elapsed,
         cardinality(mission_ids),
         inserted_count,
         still_due,
         recorded_count,
         judged_count,
         resolved_count,
-        coalesce(before.total_elapsed, '0') + this_pass.elapsed,
+        coalesce(before.total_elapsed, '0') + elapsed,
         coalesce(before.total_inserted, 0) + inserted_count
-    from (select clock_timestamp() - pass_started_at as elapsed) as this_pass
-    left join (
-        select
-            passed.total_elapsed,
-            passed.total_inserted
-        from scooters_ops.detection_passes as passed
-        order by passed.pass_id desc
-        limit 1
-    ) as before on true;
+    );
 end
 $$;
 
