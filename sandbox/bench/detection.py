@@ -41,6 +41,15 @@ ARRIVE: LiteralString = """
     select mission_id, 'detour-' || %(turn)s, 'point_arrived', %(as_of)s from calm
     """
 """The missions that have the most time left arrive at a point outside their plan."""
+EVALUATE: LiteralString = """
+    select count(seen)
+    from unnest(array(
+        select event.mission_id from scooters_ops.missions_history as event
+        order by event.history_id desc limit %(missions)s
+    )) as woken (mission_id)
+    cross join lateral scooters_ops.mission_intervals_of(woken.mission_id, %(as_of)s) as seen
+    """
+"""The view's intervals of the missions of the latest events: what a pass over them must cost."""
 
 
 def passes(bench: Bench) -> None:
@@ -53,7 +62,8 @@ def passes(bench: Bench) -> None:
     fleets, due = bench.fleets, bench.fleet.due
     times: dict[Fleet, Times] = {fleet: defaultdict(list) for fleet in fleets}
     pages: dict[Fleet, dict[str, float]] = {fleet: {} for fleet in fleets}
-    steps = {fleet: min(bench.turns.passes, fleet.steps - 2) for fleet in fleets}
+    # The step after these is read for its pages, and that after it stays in time.
+    steps = {fleet: min(bench.turns.passes, fleet.steps - 3) for fleet in fleets}
     with ExitStack() as stack:
         sessions = {
             fleet: stack.enter_context(bench.databases.session(fleet.database)) for fleet in fleets
@@ -81,8 +91,10 @@ def passes(bench: Bench) -> None:
                 as_of = fleet.time_of(steps[fleet] + 1)
                 session.execute(ARRIVE, {"missions": due, "turn": turn, "as_of": as_of})
                 one, woken = session.timed(ONE)[0], session.detect(as_of, 0, woken=due)
+                view = session.timed(EVALUATE, {"missions": due, "as_of": as_of})[0]
                 if turn > 0:
                     times[fleet]["woken"].append(woken)
+                    times[fleet]["view"].append(view)
                     times[fleet]["baseline woken"].append(one)
 
     names = {
@@ -95,6 +107,9 @@ def passes(bench: Bench) -> None:
             name, baseline = f"{names[kind]} / select 1", measured[f"baseline {kind}"]
             here = target if everywhere or fleet.active == LARGE else None
             bench.ratio(name, measured[kind], baseline, here, scale=fleet.label)
+    for fleet, measured in times.items():
+        name = f"the view of those {due} missions / select 1"
+        bench.ratio(name, measured["view"], measured["baseline woken"], None, scale=fleet.label)
     for kind, unit, target in (("idle", "pages", 12), ("busy", "pages/mission", 45)):
         for fleet, read in pages.items():
             bench.count(names[kind], read[kind], unit, target, fleet.label)
@@ -133,6 +148,24 @@ def one_mission(bench: Bench) -> None:
     bench.ratio(f"{name} / select 1", intervals, ones, 3)
     bench.count(name, pages, "pages", 80)
     bench.ratio("mission_intervals of two missions / of one", pairs, intervals, 2.2)
+
+
+def boards(bench: Bench) -> None:
+    """The board without a filter: exact counts of all open intervals, and the 200 missions that are
+    furthest over their limit."""
+    bench.report.begin("board")
+    query = "select length(scooters_ops.board(as_of => %s)::text)"
+    as_of = [bench.fleet.start]
+    ones, boards = [], []
+    with bench.databases.session(bench.fleet.database) as session:
+        for turn in range(-bench.turns.warm_up, bench.turns.passes):
+            one, board = session.timed(ONE)[0], session.timed(query, as_of)[0]
+            if turn >= 0:
+                ones.append(one)
+                boards.append(board)
+        pages = session.pages(query, as_of)
+    bench.ratio("board / select 1", boards, ones, bench.at_large(150))
+    bench.count("board", pages, "pages", bench.at_large(4_000))
 
 
 def whole_fleet(bench: Bench) -> None:
@@ -350,4 +383,4 @@ def day(bench: Bench) -> None:
     bench.ratio(name, after, before, large(1.2))
 
 
-FIGURES = (passes, one_mission, whole_fleet, storm, reports, inserts, day)
+FIGURES = (passes, one_mission, boards, whole_fleet, storm, reports, inserts, day)
