@@ -8,9 +8,12 @@ CONFIG ?= config.json
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
 
 python := .venv/bin/python
-pip_install := $(python) -m pip install -q --disable-pip-version-check --require-hashes
+pip := pip install -q --disable-pip-version-check --require-hashes
+pip_install := $(python) -m $(pip)
 lock := build/uv/bin/uv pip compile -q --upgrade --universal --python-version 3.11 \
-    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' pyproject.toml
+    --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+npm := npm --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-retries=1
+queues := build/queues
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -78,7 +81,7 @@ lint: sandbox ## check style and types of the Python, style of the SQL, and ever
 	$(python) -m sandbox.plpgsql_check
 
 .PHONY: bench
-bench: sandbox ## measure passes, views and delivery, as ratios; SCALE=full takes longer, SCALE=1k,10k less
+bench: sandbox bench-queues ## measure passes, views and delivery, as ratios; SCALE=full takes longer, SCALE=1k,10k less
 	$(python) -m sandbox.bench $(if $(SCALE),--scale $(SCALE))
 
 .PHONY: torture
@@ -95,11 +98,14 @@ schema: .venv/runtime ## regenerate config.schema.json and its copy for the data
 	$(python) -m notifier.config.schema
 
 .PHONY: lock
-lock: client-packages ## regenerate requirements*.txt from pyproject.toml with the newest versions
+lock: client-packages ## regenerate requirements*.txt and package-lock.json with the newest versions; needs npm
 	$(PYTHON) -m venv --clear build/uv
 	build/uv/bin/python -m pip install -q --disable-pip-version-check uv
-	$(lock) -o requirements.txt
-	$(lock) --group dev -c requirements.txt -o requirements-dev.txt
+	$(lock) pyproject.toml -o requirements.txt
+	$(lock) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(lock) --group bench -o requirements-bench.txt
+	cd sandbox/bench && rm -f package-lock.json \
+	    && $(npm) --omit-lockfile-registry-resolved --package-lock-only install >/dev/null
 
 .PHONY: clean
 clean: ## remove .venv and everything else that can be regenerated
@@ -129,3 +135,21 @@ client-packages:
 .venv/dev: requirements-dev.txt .venv/runtime
 	echo 'Adding what the demo, the tests and the linters need to .venv'
 	flock $< sh -c '[ $@ -nt $< ] || { $(pip_install) -r $< && touch $@; }'
+
+# The queues that the bench compares the notifier with. They stay apart from .venv: their dependencies
+# must not decide which versions the notifier gets. The bench leaves out what could not be installed.
+.PHONY: bench-queues
+bench-queues: | .venv/dev
+	$(MAKE) $(queues)/procrastinate/installed || true
+	! command -v npm >/dev/null || $(MAKE) $(queues)/graphile-worker/installed || true
+
+$(queues)/procrastinate/installed: requirements-bench.txt
+	echo 'Installing procrastinate, to compare with'
+	flock $< sh -c '[ $@ -nt $< ] || { $(PYTHON) -m venv --clear $(@D) \
+	    && $(@D)/bin/python -m $(pip) --retries 1 -r $< && touch $@; }'
+
+$(queues)/graphile-worker/installed: sandbox/bench/package-lock.json
+	echo 'Installing graphile-worker, to compare with'
+	mkdir -p $(@D)
+	flock $< sh -c '[ $@ -nt $< ] || { cp $(<D)/package.json $< $(@D) && cd $(@D) && rm -f installed \
+	    && $(npm) --engine-strict ci >/dev/null && touch installed; }'

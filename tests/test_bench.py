@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from notifier.resources import ROOT
 from sandbox.bench import __main__ as bench
+from sandbox.bench import queues
 from sandbox.bench.context import Turns
 from sandbox.bench.databases import Session
 from sandbox.bench.fleet import Fleet, WrongCount
+from sandbox.bench.queues import QUEUES, Queue
 from sandbox.bench.report import Figure
 from tests.conftest import NOON, TestDatabase
 
@@ -65,14 +68,26 @@ FIGURES = {
 }
 
 
+def figures_of(installed: set[str]) -> set[tuple[str, str]]:
+    """Those of draining beside queues: none without a queue."""
+    drains = {"notifier", *installed} if installed else set()
+    rates = {(f"draining, {name}", "messages/s") for name in drains}
+    ratios = {(f"draining / {name}", "×") for name in installed}
+    return {(f"{figure}, 20 at once", unit) for figure, unit in rates | ratios}
+
+
 def test_every_figure_is_measured_printed_and_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queues, "DRAINED", {20: 50})
     figures = bench.bench([SCALE], TURNS, tmp_path / "build" / "bench.json", due=5)
 
     written: dict[str, Any] = json.loads((tmp_path / "build" / "bench.json").read_text("utf-8"))
     printed = capsys.readouterr().out
-    assert {(figure.name, figure.unit) for figure in figures} == FIGURES
+    for queue in QUEUES:
+        assert (f"{queue.name}: {queue.missing()}; left out" in printed) == bool(queue.missing())
+    installed = {queue.name for queue in QUEUES if not queue.missing()}
+    assert {(figure.name, figure.unit) for figure in figures} == FIGURES | figures_of(installed)
     assert [each["name"] for each in written["figures"]] == [each.name for each in figures]
     assert written["settings"]["shared_buffers"] == "1GB"
     for figure in figures:
@@ -84,6 +99,34 @@ def test_every_figure_is_measured_printed_and_written(
 def test_a_pass_that_finds_another_number_stops_the_benchmark(database: TestDatabase) -> None:
     with Session(database.conninfo) as session, pytest.raises(WrongCount, match="0, not 1"):
         session.detect(NOON, 1)
+
+
+def test_a_queue_that_is_not_installed_or_cannot_run_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "FOLDER", tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "installed").touch()
+    reasons = [
+        Queue(name, (), "select 0", needs).missing()
+        for name, needs in (("a", ""), ("a", "python3"), ("a", "no-such-program"), ("b", ""))
+    ]
+    assert reasons == ["", "", "no no-such-program", "not installed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("requirements.txt", "://"),
+        ("requirements-dev.txt", "://"),
+        ("requirements-bench.txt", "://"),
+        ("sandbox/bench/package-lock.json", '"resolved"'),
+    ],
+)
+def test_a_lock_file_names_no_registry_and_has_hashes(name: str, host: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert host not in text
+    assert ("--hash=sha256:" if name.endswith(".txt") else '"integrity": "sha512-') in text
 
 
 def test_a_fleet_has_only_as_many_steps_as_its_missions_allow() -> None:

@@ -10,6 +10,8 @@ delivery    the figures of the notifier
 processes   the notifier and the sink, as processes
 sink        the server that the notifier sends to
 bare_httpx  what the notifier's speed is compared with
+queues      the figures of queues that people would pick instead, whose workers are
+            procrastinate_worker.py and graphile_worker.js
 report      figures, the table of them, the progress bar
 
 To measure something else, write functions that take a `context.Bench` and add figures to its

@@ -21,16 +21,21 @@ BODY = {
 """What the notifier sends to Telegram; the text is about as long as its texts."""
 
 
-async def main(url: str, count: int, at_once: int) -> None:
+def client() -> httpx.AsyncClient:
+    """A client without a limit on its connections."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    return httpx.AsyncClient(trust_env=False, limits=limits, timeout=30)
+
+
+async def main(url: str, count: int, at_once: int) -> None:
     turns = iter(range(count))
-    async with httpx.AsyncClient(trust_env=False, limits=limits, timeout=30) as client:
-        await asyncio.gather(*(_post(client, url, turns) for _ in range(at_once)))
+    async with client() as sink:
+        await asyncio.gather(*(_post(sink, url, turns) for _ in range(at_once)))
 
 
-async def _post(client: httpx.AsyncClient, url: str, turns: Iterable[int]) -> None:
+async def _post(sink: httpx.AsyncClient, url: str, turns: Iterable[int]) -> None:
     for _ in turns:
-        (await client.post(url, json=BODY)).raise_for_status().json()
+        (await sink.post(url, json=BODY)).raise_for_status().json()
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ STATUS = "select * from scooters_ops.delivery_status"
 
 
 @contextmanager
-def _installation(
+def installation(
     bench: Bench, batch_size: int = AT_ONCE[0], limits: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[Session, Sink]]:
     """A database without notifications, and the sink that its config sends to."""
@@ -116,8 +116,8 @@ def drain(bench: Bench) -> None:
     for _ in range(turns):
         for at_once in AT_ONCE:
             drained = count if at_once == AT_ONCE[0] else min(count, BARE)
-            with _installation(bench, at_once) as (session, sink):
-                rates[at_once].append(_drain_rate(session, sink, drained))
+            with installation(bench, at_once) as (session, sink):
+                rates[at_once].append(drain_rate(session, sink, drained))
                 bare[at_once].append(_bare_rate(sink, min(count, BARE), at_once))
             bench.report.advance()
     for at_once in AT_ONCE:
@@ -132,7 +132,8 @@ def drain(bench: Bench) -> None:
         )
 
 
-def _drain_rate(session: Session, sink: Sink, count: int) -> float:
+def drain_rate(session: Session, sink: Sink, count: int) -> float:
+    """Messages per second of a notifier that drains so many notifications. Raises WrongCount."""
     _notify(session, "drain", 1, count)
     session.execute("vacuum analyze")
     with notifier_process(session, "--once"):
@@ -160,7 +161,7 @@ def latency(bench: Bench) -> None:
     by default."""
     bench.report.begin("latency from commit to wire", 2 * bench.turns.quick)
     with ExitStack() as stack:
-        session, sink = stack.enter_context(_installation(bench, limits=UNLIMITED_RATES))
+        session, sink = stack.enter_context(installation(bench, limits=UNLIMITED_RATES))
         listener = stack.enter_context(bench.databases.session(session.connection.info.dbname))
         listener.execute("listen bench")
         stack.enter_context(notifier_process(session))
@@ -221,7 +222,7 @@ def backlog(bench: Bench) -> None:
     chats = min(PENDING_CHATS, pending // 20)
     drained = min(DRAINED // 5, pending // 2)
     bench.report.begin(f"inserting {pending:,} pending recipients", pending)
-    with _installation(bench) as (session, sink):
+    with installation(bench) as (session, sink):
         session.execute("set session_replication_role = replica")
         session.execute("set jit = off")  # as in the notifier's sessions
         leases, statuses = [], []

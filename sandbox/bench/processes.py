@@ -1,4 +1,4 @@
-"""The notifier and the server that it sends to, as processes of the delivery figures."""
+"""The notifier, what it is compared with, and the server that they send to, as processes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
@@ -44,15 +44,37 @@ class Sink:
 
 
 @contextmanager
-def python_process(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Python with these arguments; it ends with the block. It has a session of its own, so that
-    Ctrl-C reaches only this process."""
-    command = [sys.executable, *arguments]
+def started(*command: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block. It has a session of its own, so that Ctrl-C reaches only
+    this process."""
     with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **options) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def logged_process(
+    name: str, *command: str, env: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that exits by itself, or that the block stops. Raises WrongCount with the end of
+    its log if it fails."""
+    with (
+        tempfile.TemporaryFile() as log,
+        started(*command, env=env, stderr=log) as process,
+    ):
+        yield process
+        if process.wait(PATIENCE_SECONDS):
+            log.seek(0)
+            raise WrongCount(f"{name} failed: {log.read()[-1000:].decode()}")
+
+
+def python_process(
+    *arguments: str, **options: Any
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Python with these arguments."""
+    return started(sys.executable, *arguments, **options)
 
 
 @contextmanager
@@ -68,14 +90,8 @@ def notifier_process(session: Session, *options: str) -> Iterator[subprocess.Pop
     Raises WrongCount with the end of its log if it fails.
     """
     environment = os.environ | {"DATABASE_URL": session.conninfo, "TELEGRAM_BOT_TOKEN": TOKEN}
-    arguments = ("-m", "notifier", "run", *options)
-    with (
-        tempfile.TemporaryFile() as log,
-        python_process(*arguments, env=environment, stderr=log) as process,
-    ):
+    command = (sys.executable, "-m", "notifier", "run", *options)
+    with logged_process("the notifier", *command, env=environment) as process:
         yield process
         if not options:
             process.send_signal(signal.SIGTERM)
-        if process.wait(PATIENCE_SECONDS):
-            log.seek(0)
-            raise WrongCount(f"the notifier failed: {log.read()[-1000:].decode()}")
