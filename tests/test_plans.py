@@ -399,7 +399,7 @@ def test_a_pass_never_scans_a_growing_table_in_full(
     assert either_fleet.value("select max(missions) from scooters_ops.detection_passes") == missions
 
 
-@pytest.mark.parametrize(("missions", "ceiling"), [(0, 25), (1, 200), (100, 10_000)])
+@pytest.mark.parametrize(("missions", "ceiling"), [(0, 17), (1, 200), (100, 10_000)])
 def test_a_pass_reads_in_proportion_to_what_is_due(
     either_fleet: TestDatabase, missions: int, ceiling: int
 ) -> None:

@@ -39,8 +39,13 @@ declare
     chosen_ids text[];
     missions jsonb;
     notification_ids bigint[];
+    -- Not its other columns, some of which evaluate missions.
     detection constant jsonb := (
-        select to_jsonb(status)
+        select jsonb_build_object(
+            'is_enabled', status.is_enabled,
+            'is_stalled', status.is_stalled,
+            'last_pass_at', status.last_pass_at
+        )
         from scooters_ops.detection_status as status
     );
 begin
