@@ -64,7 +64,10 @@ alter table scooters_ops.detection_passes
 -- Null: a pass of an earlier version, which recorded nothing.
 add column recorded int,
 add column judged int,
-add column resolved int;
+add column resolved int,
+add column total_recorded bigint not null default 0,
+add column total_judged bigint not null default 0,
+add column total_resolved bigint not null default 0;
 
 -- What is pruned stays pruned.
 alter table scooters_ops.news_horizon

@@ -175,6 +175,12 @@ comment on column scooters_ops.detection_passes.total_elapsed is
 'How long all passes up to this one took (interval); starts again at zero when prune_bookkeeping() left no pass.';
 comment on column scooters_ops.detection_passes.total_inserted is
 'How many notifications all passes up to this one inserted (a count); starts again at zero when prune_bookkeeping() left no pass.';
+comment on column scooters_ops.detection_passes.total_recorded is
+'How many recorded intervals all passes up to this one inserted, changed or deleted (a count); starts again as total_inserted does.';
+comment on column scooters_ops.detection_passes.total_judged is
+'How many recorded intervals all passes up to this one judged (a count); starts again as total_inserted does.';
+comment on column scooters_ops.detection_passes.total_resolved is
+'How many notifications all passes up to this one resolved (a count); starts again as total_inserted does.';
 comment on index scooters_ops.detection_passes_started_at_idx is
 'For: the last hour, in recent_detection_passes; what is old, in prune_bookkeeping.';
 comment on index scooters_ops.detection_passes_pkey is

@@ -182,9 +182,9 @@ def test_passes_are_counted_with_their_duration_and_their_notifications(
     assert scrape.value("detection_last_pass_inserted") == 1
     assert scrape.value("detection_last_pass_missions") == 0  # it fell due by time alone
     assert scrape.value("detection_still_due_missions") == 0
-    assert scrape.value("detection_last_pass_recorded") == 0
-    assert scrape.value("detection_last_pass_judged") == 1
-    assert scrape.value("detection_last_pass_resolved") == 0
+    assert scrape.value("detection_recorded_total") == 1
+    assert scrape.value("detection_judged_total") == 1
+    assert scrape.value("detection_resolved_total") == 0
     assert scrape.value("detection_unrecorded_missions") == 0
     total = sum(row["elapsed"].total_seconds() for row in passes)
     assert scrape.value("detection_pass_seconds_total") == pytest.approx(total)

@@ -82,6 +82,21 @@ cross join
             'Notifications that passes inserted.'
         ),
         (
+            'detection_recorded_total',
+            last_pass.total_recorded::double precision,
+            'Recorded intervals that passes inserted, changed or deleted.'
+        ),
+        (
+            'detection_judged_total',
+            last_pass.total_judged::double precision,
+            'Recorded intervals that passes judged.'
+        ),
+        (
+            'detection_resolved_total',
+            last_pass.total_resolved::double precision,
+            'Notifications that passes resolved.'
+        ),
+        (
             'detection_last_pass_age_seconds',
             extract(epoch from now() - last_pass.started_at)::double precision,
             'Time since the last pass started.'
@@ -100,21 +115,6 @@ cross join
             'detection_last_pass_inserted',
             last_pass.inserted::double precision,
             'Notifications that the last pass inserted.'
-        ),
-        (
-            'detection_last_pass_recorded',
-            last_pass.recorded::double precision,
-            'Recorded intervals that the last pass inserted, changed or deleted.'
-        ),
-        (
-            'detection_last_pass_judged',
-            last_pass.judged::double precision,
-            'Recorded intervals that the last pass judged.'
-        ),
-        (
-            'detection_last_pass_resolved',
-            last_pass.resolved::double precision,
-            'Notifications that the last pass resolved.'
         ),
         (
             'detection_still_due_missions',

@@ -85,7 +85,10 @@ begin
         passed.pass_id,
         passed.recorded,
         passed.total_elapsed,
-        passed.total_inserted
+        passed.total_inserted,
+        passed.total_recorded,
+        passed.total_judged,
+        passed.total_resolved
     into before
     from scooters_ops.detection_passes as passed
     order by passed.pass_id desc
@@ -109,7 +112,10 @@ begin
         judged,
         resolved,
         total_elapsed,
-        total_inserted
+        total_inserted,
+        total_recorded,
+        total_judged,
+        total_resolved
     )
     values (
         as_of,
@@ -122,7 +128,10 @@ begin
         judged_count,
         resolved_count,
         coalesce(before.total_elapsed, '0') + elapsed,
-        coalesce(before.total_inserted, 0) + inserted_count
+        coalesce(before.total_inserted, 0) + inserted_count,
+        coalesce(before.total_recorded, 0) + recorded_count,
+        coalesce(before.total_judged, 0) + judged_count,
+        coalesce(before.total_resolved, 0) + resolved_count
     );
 end
 $$;
