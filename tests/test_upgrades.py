@@ -557,6 +557,31 @@ def test_an_attempt_ends_before_the_server_looks_for_deadlocks(ours: TestDatabas
     assert locks.milliseconds(0) == "1ms"
 
 
+def test_no_strong_lock_is_held_before_the_time_limit_starts(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Passes and analysts use the type of an interval, to which an upgrade adds attributes."""
+    locked: list[str] = []
+    do_deferred = Installation._execute_deferred
+
+    def spy(self: Installation) -> None:
+        rows = self._connection.execute(
+            "select relation::regclass::text from pg_locks"
+            " where pid = pg_backend_pid() and mode = 'AccessExclusiveLock' and relation <> 0"
+        ).fetchall()
+        locked.extend(name for (name,) in rows)
+        do_deferred(self)
+
+    with new_database(cluster) as database:
+        migrate_to(database, known_migrations()[-2], monkeypatch, tmp_path)
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        before = set(database.values("select oid::regclass::text from pg_class"))
+        monkeypatch.setattr(Installation, "_execute_deferred", spy)
+        migrations.migrate()
+    assert locked
+    assert before.intersection(locked) == set()
+
+
 # --- While everyone keeps working -----------------------------------------------------------------
 
 
