@@ -349,8 +349,8 @@ def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
     sql = other_version / "sql"
     replace_in(
         sql / "intervals/mission_intervals_of.sql",
-        "as rule\nfrom scooters_ops.mission_overview",
-        "as rule,\n    'gps' as seen_by\nfrom scooters_ops.mission_overview",
+        "as rule\nfrom mission\n",
+        "as rule,\n    'gps' as seen_by\nfrom mission\n",
     )
     replace_in(
         sql / "intervals/mission_intervals_at.sql",
