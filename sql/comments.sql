@@ -94,7 +94,7 @@ comment on column scooters_ops.mission_wakeups.due_at is
 comment on index scooters_ops.mission_wakeups_due_at_idx is
 'For: what is due, in due_missions.';
 comment on index scooters_ops.mission_wakeups_mission_id_idx is
-'For: the wake-ups of due missions that are not due themselves, in record_intervals. Wake-ups at -infinity, which writers append, are found by due_at and not in this index.';
+'For: the wake-ups of due missions that are not due themselves, in take_wakeups. Wake-ups at -infinity, which writers append, are found by due_at and not in this index.';
 
 comment on table scooters_ops.recorded_intervals is
 'Every interval of every mission, as the view showed it when a pass last evaluated the mission. A row is identified by where the interval began; its start, its end and its target may change with late events.';
@@ -209,7 +209,7 @@ comment on column scooters_ops.monitoring_notifications.details is
 comment on column scooters_ops.monitoring_notifications.created_at is
 'When it was inserted.';
 comment on column scooters_ops.monitoring_notifications.resolved_at is
-'When a pass saw that the interval was over; null: it is still open, or the notification is of a skipped job.';
+'When a pass saw that the interval was over; null: none has seen it yet, or the notification is of a skipped job.';
 comment on column scooters_ops.monitoring_notifications.resolution is
 'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
 comment on column scooters_ops.monitoring_notifications.planned_at is

@@ -33,8 +33,13 @@ begin
         where
             col_description(shown.attrelid, shown.attnum)
             is distinct from col_description(source.attrelid, source.attnum)
-            -- This one has a comment of its own.
-            and (pair.view_name, shown.attname) <> ('interval_history', 'factor')
+            -- These have comments of their own.
+            and not (
+                pair.view_name = 'interval_history'
+                and shown.attname in (
+                    'eta', 'factor', 'time_limit', 'deadline', 'is_overdue', 'rule'
+                )
+            )
     loop
         execute format(
             'comment on column %s is %L', inherited.column_name, inherited.description

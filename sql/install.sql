@@ -69,10 +69,11 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/judge_intervals.sql
 \ir detection/resolve_notifications.sql
 \ir detection/run_pass.sql
-\ir detection/backfill_intervals.sql
 \ir detection/detect_timeouts.sql
 \ir detection/detect_in_batches.sql
 \ir detection/detect_for_a_minute.sql
+\ir detection/detect_between_batches.sql
+\ir detection/backfill_intervals.sql
 \ir detection/prune_bookkeeping.sql
 \ir detection/prune_notifications.sql
 \ir detection/prune_intervals.sql

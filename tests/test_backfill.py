@@ -120,6 +120,41 @@ def test_it_can_be_stopped_and_called_again(database: TestDatabase) -> None:
     assert database.rows(DIFFERENCE) == []
 
 
+def test_passes_go_on_between_two_batches(database: TestDatabase) -> None:
+    """A pass does not wait for the lock, so it would hardly ever find the moment between them."""
+    database.apply_config(detection__batch_size=2, detection__notify_within_seconds=None)
+    finished_missions(database)
+    started(database, "m6")
+    database.detect(1)
+    database.connection.execute(
+        "update scooters_ops.detection_passes set started_at = now() - interval '5 seconds'"
+    )
+    database.record("point_arrived", 2, "p1", mission_id="m6")
+    passes = database.value("select count(*) from scooters_ops.detection_passes")
+    backfill(database)
+    assert recorded(database) == ["m1", "m2", "m3", "m4", "m5", "m6"]
+    assert database.rows(DIFFERENCE) == []
+    assert database.tokens() == ["m6_p1__timeout_in_point"]
+    assert database.value("select count(*) from scooters_ops.detection_passes") > passes
+
+
+@pytest.mark.parametrize("ago", ["an hour", "never", "disabled"])
+def test_where_no_passes_have_been_running_it_runs_none(database: TestDatabase, ago: str) -> None:
+    finished_missions(database)
+    started(database, "m6")
+    if ago != "never":
+        database.detect(1)
+        age = "1 hour" if ago == "an hour" else "5 seconds"
+        database.connection.execute(
+            "update scooters_ops.detection_passes set started_at = now() - %s::interval", (age,)
+        )
+    database.apply_config(detection__batch_size=2, detection__enabled=ago != "disabled")
+    passes = database.value("select count(*) from scooters_ops.detection_passes")
+    backfill(database)
+    assert recorded(database)[:5] == ["m1", "m2", "m3", "m4", "m5"]
+    assert database.value("select count(*) from scooters_ops.detection_passes") == passes
+
+
 def test_a_mission_with_a_wakeup_is_left_to_its_pass_which_may_report_it(
     database: TestDatabase,
 ) -> None:

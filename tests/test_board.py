@@ -100,13 +100,23 @@ def test_an_open_interval_is_shown_as_on_the_page_of_its_mission(database: TestD
     for each in asked(database, as_of=now)["missions"]:
         story = database.value("select scooters_ops.board_mission(%s, %s)", each["mission_id"], now)
         *past, current = story["intervals"]
-        assert each["intervals"][-1] == current
+        assert each["intervals"] == [current]
         assert each["points_total"] == len(story["points"])
-        bars = [
-            {key: one[key] for key in bar}
-            for one, bar in zip(past, each["intervals"], strict=False)
-        ]
-        assert each["intervals"][:-1] == bars
+        bars = [{key: one[key] for key in bar} for one, bar in zip(past, each["past"], strict=True)]
+        assert each["past"] == bars
+
+
+def test_http_servers_of_the_version_before_0016_read_the_board_until_they_are_restarted(
+    database: TestDatabase,
+) -> None:
+    fleet(database)
+    answer = asked(database)
+    assert answer["may_be_late"] == 0
+    facts = {"type", "point_id", "position", "started_at", "finished_at", "eta", "factor"}
+    facts |= {"limit", "deadline", "elapsed", "is_overdue"}
+    assert answer["missions"]
+    for each in answer["missions"]:
+        assert all(facts <= set(interval) for interval in each["intervals"])
 
 
 def test_the_board_agrees_with_the_view(database: TestDatabase) -> None:
@@ -520,6 +530,7 @@ def mission(minutes: float) -> BoardMission:
             "performer_id": "c1",
             "attributes": {},
             "points_total": 1,
+            "past": [],
             "intervals": [interval],
         }
     )

@@ -68,6 +68,20 @@ def test_everything_has_a_comment(database: TestDatabase, kind: str) -> None:
     assert [row["name"] for row in rows if not (row["comment"] or "").strip()] == []
 
 
+def test_comments_say_what_is_live_and_what_is_as_judged(database: TestDatabase) -> None:
+    comments = {
+        row["name"]: row["comment"] for row in database.rows(EVERYTHING["tables and views"])
+    }
+    for view in ("mission_intervals", "mission_timeouts"):
+        assert {"config in force", "interval_history"} <= set(
+            re.findall("config in force|interval_history", comments[view])
+        )
+    assert "judged" in comments["interval_history"]
+    columns = {row["name"]: row["comment"] for row in database.rows(COLUMNS)}
+    for column in ("eta", "factor", "time_limit", "deadline", "is_overdue", "rule"):
+        assert "judged" in columns[f"interval_history.{column}"]
+
+
 def test_the_comment_of_a_column_states_its_unit(database: TestDatabase) -> None:
     without_unit = [
         row

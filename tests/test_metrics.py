@@ -253,7 +253,9 @@ def test_docs_metrics_lists_what_is_exported(house: House, at_work: HttpProcess)
     head = (
         "# Metrics",
         "",
-        "What `/metrics` exports; the alert rules in deploy/alerts.yml are built on it.",
+        "What `/metrics` exports; the alert rules in deploy/alerts.yml are built on it."
+        " [What to do](ops.md#what-needs-a-person-and-what-to-do)",
+        "when one fires is in ops.md.",
         "",
         "| metric | kind | labels | meaning |",
         "| --- | --- | --- | --- |",

@@ -194,6 +194,30 @@ def test_a_list_of_missions_reaches_the_indexes(fleet: TestDatabase, chosen: str
     assert buffers(fleet, query) <= 180
 
 
+def test_a_report_about_a_city_reads_only_its_span_of_time(fleet: TestDatabase) -> None:
+    fleet.connection.execute(
+        """update scooters_ops.missions set attributes = '{"city": "Moscow"}'"""
+    )
+    fleet.connection.execute("analyze scooters_ops.missions")
+    (explained,) = fleet.value(
+        "explain (format json) select * from scooters_ops.interval_history"
+        " where started_at >= now() - interval '2 hours' and attributes ->> 'city' = 'Moscow'"
+    )
+    indexes = {node.get("Index Name") for node in nodes(explained["Plan"])}
+    assert "recorded_intervals_started_at_idx" in indexes
+    assert "recorded_intervals_pkey" not in indexes
+
+
+def test_only_skipped_jobs_are_given_a_token_to_look_up(fleet: TestDatabase) -> None:
+    """It takes longer to make than all the rest of the row."""
+    (plan,) = fleet.value(
+        "explain (format json) select min(idempotency_token) from scooters_ops.job_history"
+    )
+    conditions = [node["Hash Cond"] for node in nodes(plan["Plan"]) if "Hash Cond" in node]
+    (of_token,) = [condition for condition in conditions if "concat_ws" in condition]
+    assert "CASE WHEN (job.status = 'skipped'::text) THEN (concat_ws" in of_token
+
+
 DETECT = "select scooters_ops.detect_timeouts()"
 ONE_MISSION = "select * from scooters_ops.mission_intervals where mission_id = 'm77'"
 DELIVERY_STATUS = "select * from scooters_ops.delivery_status"

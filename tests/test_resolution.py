@@ -248,6 +248,35 @@ def test_an_upgrade_links_what_is_no_news_any_more(database: TestDatabase) -> No
     assert resolved(database) == {TRAVEL_TO_P1: (at(two_days + 1), "moved_on")}
 
 
+def test_until_the_first_pass_after_an_upgrade_nothing_counts_as_missed(
+    database: TestDatabase,
+) -> None:
+    reported(database)
+    forget_recording(database)
+    missed = "select unrecorded_missions from scooters_ops.detection_status"
+    assert database.value(missed) == []
+    database.detect(20)
+    assert database.value(missed) == []
+    database.detect(20)
+    assert database.value(missed) == []
+    database.connection.execute("delete from scooters_ops.recorded_intervals")
+    assert database.value(missed) == ["m1"]
+
+
+def test_an_upgrade_records_what_is_under_way_where_no_pass_has_run_for_long(
+    database: TestDatabase,
+) -> None:
+    """Pruning left no record of a pass."""
+    reported(database)
+    forget_recording(database)
+    database.connection.execute("delete from scooters_ops.detection_passes")
+    database.detect(20)
+    database.detect(20)
+    assert database.values("select idempotency_token from scooters_ops.interval_history") == [
+        TRAVEL_TO_P1
+    ]
+
+
 def test_a_pass_of_an_earlier_version_that_ends_after_the_upgrade_takes_no_mission_away(
     database: TestDatabase,
 ) -> None:

@@ -436,6 +436,24 @@ def test_recorded_intervals_that_finished_long_ago_are_pruned(database: TestData
     assert database.values(RECORDED, "m3") == []
 
 
+def test_passes_go_on_between_two_batches_of_intervals(database: TestDatabase) -> None:
+    for mission_id in ("m1", "m2", "m3"):
+        under_way(database, mission_id)
+    database.apply_config(**KEPT_FOR_AN_HOUR, retention__batch_size=1)
+    detect(database)
+    database.connection.execute(
+        "update scooters_ops.detection_passes set started_at = now() - interval '5 seconds'"
+    )
+    passes = "select count(*) from scooters_ops.detection_passes"
+    before = database.value(passes)
+    database.create_mission("m4")
+    record(database, "mission_started", -20, mission_id="m4")
+    database.connection.execute(PRUNE)
+    assert database.value(passes) > before
+    assert database.values(RECORDED, "m4") == [TRAVEL]
+    assert database.values(RECORDED, "m1") == [TRAVEL_TO_P2]
+
+
 def test_many_intervals_that_started_at_once_are_pruned(database: TestDatabase) -> None:
     database.connection.execute(
         "insert into scooters_ops.recorded_intervals"

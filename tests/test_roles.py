@@ -27,6 +27,7 @@ CALLERS: dict[str, set[str]] = {
     "validate_json": set(),
     "config_schema": set(),
     "delivery_queue": set(),
+    "detect_between_batches": set(),
     "detect_for_a_minute": set(),
     "detect_in_batches": set(),
     "detect_timeouts": set(),

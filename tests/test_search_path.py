@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 # The tests below run them.
 PROCEDURES = {
     "backfill_intervals",
+    "detect_between_batches",
     "detect_for_a_minute",
     "detect_in_batches",
     "prune_in_batches",

@@ -17,7 +17,8 @@ COMMENT = re.compile(
     r"\s+'(?P<text>(?:[^']|'')*)'"
 )
 LOCKS_NOBODY_OUT = re.compile(
-    r"(create or replace (function|procedure|view)|comment on|grant|revoke|do|set|reset)\s"
+    r"(create or replace (function|procedure|view)|comment on|grant|revoke|set|reset"
+    r"|do(?! .*\balter type\b))\s"
 )
 COMMENTS_BEFORE = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 

@@ -120,8 +120,8 @@ begin
         );
     end if;
 
-    -- The bars need little of the intervals that are over. Everything is put together
-    -- as text and converted once.
+    -- The bars need little of the intervals that are over (past). Everything is put
+    -- together as text and converted once.
     select
         coalesce(
             json_agg(
@@ -136,6 +136,7 @@ begin
                         else mission.attributes
                     end,
                     'points_total', plan.points_total,
+                    'past', coalesce(recorded.past, '[]'),
                     'intervals', recorded.intervals
                 )
                 order by chosen.place
@@ -157,32 +158,29 @@ begin
     cross join lateral (
         select
             json_agg(
-                case
-                    when span.finished_at is null
-                        then scooters_ops.board_interval(
-                            span.type,
-                            span.point_id,
-                            plan.positions[
-                                array_position(plan.point_ids, span.point_id)
-                            ],
-                            span.started_at,
-                            span.finished_at,
-                            span.eta,
-                            span.factor,
-                            span.time_limit,
-                            span.deadline,
-                            as_of
-                        )
-                    else json_build_object(
-                        'type', span.type,
-                        'started_at', span.started_at,
-                        'finished_at', span.finished_at,
-                        'deadline', span.deadline,
-                        'is_overdue', coalesce(span.finished_at > span.deadline, false)
-                    )
-                end
-                order by span.started_at, span.finished_at nulls last
-            ) as intervals
+                json_build_object(
+                    'type', span.type,
+                    'started_at', span.started_at,
+                    'finished_at', span.finished_at,
+                    'deadline', span.deadline,
+                    'is_overdue', coalesce(span.finished_at > span.deadline, false)
+                )
+                order by span.started_at, span.finished_at
+            ) filter (where span.finished_at is not null) as past,
+            json_agg(
+                scooters_ops.board_interval(
+                    span.type,
+                    span.point_id,
+                    plan.positions[array_position(plan.point_ids, span.point_id)],
+                    span.started_at,
+                    span.finished_at,
+                    span.eta,
+                    span.factor,
+                    span.time_limit,
+                    span.deadline,
+                    as_of
+                )
+            ) filter (where span.finished_at is null) as intervals
         from scooters_ops.recorded_intervals as span
         where
             span.mission_id = chosen.mission_id
@@ -215,6 +213,8 @@ begin
         'active', active_count,
         'matching', case when only_overdue then overdue_count else open_count end,
         'overdue', overdue_count,
+        -- An HTTP server of an earlier version needs it until it is restarted.
+        'may_be_late', 0,
         'missions', missions,
         'notifications', scooters_ops.board_notifications(notification_ids),
         'detection', detection,
@@ -234,7 +234,7 @@ $$;
 comment on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz
 ) is
-'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its intervals of the last 24 hours, all facts of the open one and little of the others; the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
+'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its open interval (intervals) and what its bar shows of those of the last 24 hours that are over (past); the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
 
 revoke execute on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz

@@ -42,7 +42,7 @@ comment on column scooters_ops.notifications.created_at is
 comment on column scooters_ops.notifications.is_unrouted is
 'Whether no route matched it, so that nobody was notified: a route is missing. It is not completed then.';
 comment on column scooters_ops.notifications.resolved_at is
-'When a pass saw that the interval was over; null: it is still open, or the notification is of a skipped job.';
+'When a pass saw that the interval was over; null: none has seen it yet, or the notification is of a skipped job.';
 comment on column scooters_ops.notifications.resolution is
 'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
 

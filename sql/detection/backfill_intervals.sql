@@ -2,7 +2,7 @@
 -- Passes record missions that change from now on. This procedure records the others, in
 -- committed batches: stopped and called again, it goes on with what is missing. It
 -- judges by the config in force and reports nothing; it links and resolves the
--- notifications that there are.
+-- notifications that there are. Passes go on between two batches.
 -- For search_path see detect_in_batches.
 create or replace procedure scooters_ops.backfill_intervals(since timestamptz)
 language plpgsql
@@ -10,8 +10,8 @@ as $$
 declare
     batch_ids pg_catalog.text[];
     last_id pg_catalog.text := '';
-    recorded_count bigint := 0;
-    mission_count bigint := 0;
+    recorded_count bigint := 0::bigint;
+    mission_count bigint := 0::bigint;
 begin
     loop
         perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -53,11 +53,12 @@ begin
         last_id := batch_ids[cardinality(batch_ids)];
         commit;
         raise notice 'recorded % intervals of % missions', recorded_count, mission_count;
+        call scooters_ops.detect_between_batches();
     end loop;
 end
 $$;
 
 comment on procedure scooters_ops.backfill_intervals(timestamptz) is -- noqa: LT01
-'Records the intervals of finished missions that were created at or after since and are not recorded yet, at most detection.batch_size missions in a transaction, and says how far it is. Judges by the config in force; reports nothing. Call it again to go on after a stop. Cannot run within a transaction (SQLSTATE 2D000).';
+'Records the intervals of finished missions that were created at or after since and are not recorded yet, at most detection.batch_size missions in a transaction, and says how far it is. Judges by the config in force; reports nothing of these missions. Where passes have been running, it runs them between two batches. Call it again to go on after a stop. Cannot run within a transaction (SQLSTATE 2D000).';
 
 revoke execute on procedure scooters_ops.backfill_intervals(timestamptz) from public;

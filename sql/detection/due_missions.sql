@@ -13,7 +13,7 @@ as $$
 begin
     -- Most passes end here.
     if not exists (select from scooters_ops.mission_wakeups where due_at <= as_of) then
-        return '{}';
+        return '{}'::text[];
     end if;
     return (
         select coalesce(array_agg(due.mission_id order by due.due_at, due.mission_id), '{}')

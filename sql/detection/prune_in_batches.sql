@@ -73,6 +73,7 @@ begin
             );
             commit;
             exit when last_started_at is null;
+            call scooters_ops.detect_between_batches();
         end loop;
     end if;
 

@@ -23,6 +23,7 @@ declare
     judged_count integer := 0;
     resolved_count integer := 0;
     before record;
+    own_pass_id bigint;
     elapsed interval;
 begin
     -- Notifications of earlier deadlines may have been pruned. A horizon in the future
@@ -82,7 +83,6 @@ begin
     end if;
 
     select
-        passed.pass_id,
         passed.recorded,
         passed.total_elapsed,
         passed.total_inserted,
@@ -93,12 +93,6 @@ begin
     from scooters_ops.detection_passes as passed
     order by passed.pass_id desc
     limit 1;
-
-    -- A pass of an earlier version took wake-ups without recording anything. One may
-    -- still be running after an upgrade, which is why the migration wakes nobody.
-    if before.pass_id is not null and before.recorded is null then
-        perform scooters_ops.wake_missions_under_way();
-    end if;
 
     elapsed := clock_timestamp() - pass_started_at;
     insert into scooters_ops.detection_passes (
@@ -132,7 +126,15 @@ begin
         coalesce(before.total_recorded, 0) + recorded_count,
         coalesce(before.total_judged, 0) + judged_count,
         coalesce(before.total_resolved, 0) + resolved_count
-    );
+    )
+    returning pass_id into own_pass_id;
+
+    -- A pass of an earlier version took wake-ups without recording anything. One may
+    -- still be running after an upgrade, which is why the migration wakes nobody. What
+    -- earlier passes did is unknown if prune_bookkeeping() left none of them.
+    if before.recorded is null and own_pass_id > 1 then
+        perform scooters_ops.wake_missions_under_way();
+    end if;
 end
 $$;
 

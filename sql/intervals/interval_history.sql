@@ -40,8 +40,18 @@ left join scooters_ops.monitoring_notifications as notification
 
 comment on view scooters_ops.interval_history is
 'Every recorded interval, as it was judged: an open one by the config in force, a closed one by the config of the pass that first recorded it as closed. It is as current as the last pass; mission_intervals is live. For reports: it reads rows and computes nothing again.';
+comment on column scooters_ops.interval_history.eta is
+'Planned duration, as it was judged (interval); null: nothing was planned.';
 comment on column scooters_ops.interval_history.factor is
 'How many times its eta it could last, as it was judged (a number without unit).';
+comment on column scooters_ops.interval_history.time_limit is
+'How long it could last, as it was judged (interval); null: no limit.';
+comment on column scooters_ops.interval_history.deadline is
+'When its limit is reached, as it was judged: started_at + time_limit; null: no limit, or one after the year 9999.';
+comment on column scooters_ops.interval_history.is_overdue is
+'Whether it has lasted strictly longer than its limit, as it was judged; an open one: as of now.';
+comment on column scooters_ops.interval_history.rule is
+'The name of the override by which it was judged; null: the default rule.';
 comment on column scooters_ops.interval_history.attributes is
 'The mission''s attributes (JSON object): city, zone, performer_name, ...';
 comment on column scooters_ops.interval_history.idempotency_token is

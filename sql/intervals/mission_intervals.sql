@@ -19,7 +19,7 @@ select
 from scooters_ops.mission_intervals_at(now());
 
 comment on view scooters_ops.mission_intervals is
-'Every interval of every mission as of now: time spent at a point, or on the way to one.';
+'Every interval of every mission as of now: time spent at a point, or on the way to one. Live from the events, and by the config in force, also what closed long ago; interval_history has what passes recorded, as it was judged.';
 comment on column scooters_ops.mission_intervals.mission_id is
 'The mission.';
 comment on column scooters_ops.mission_intervals.performer_id is

@@ -20,6 +20,6 @@ from scooters_ops.mission_intervals
 where is_overdue;
 
 comment on view scooters_ops.mission_timeouts is
-'The intervals that are overdue: timeout notifications agree with this view.';
+'The intervals that are overdue by the config in force, live from the events: timeout notifications agree with this view. What closed under an earlier config is in interval_history as it was judged.';
 
 grant select on scooters_ops.mission_timeouts to scooters_ops_analyst;

@@ -79,19 +79,29 @@ class Mission(Answer):
     mission_id: str
     performer_id: str
     attributes: dict[str, Any]
-    intervals: Sequence[Annotated[Interval | Bar, Field(union_mode="left_to_right")]]
+    intervals: list[Interval]
+
+    @property
+    def bars(self) -> Sequence[Bar]:
+        """All of its bar, the oldest interval first."""
+        return self.intervals
 
     @property
     def current(self) -> Interval | None:
         """The open interval."""
         last = self.intervals[-1] if self.intervals else None
-        return last if isinstance(last, Interval) and last.finished_at is None else None
+        return last if last and last.finished_at is None else None
 
 
 class BoardMission(Mission):
-    """A mission as the board shows it: of the intervals that are over, only the bars."""
+    """A mission as the board shows it: the open interval, and little of those that are over."""
 
     points_total: int
+    past: list[Bar]
+
+    @property
+    def bars(self) -> Sequence[Bar]:
+        return [*self.past, *self.intervals]
 
 
 class Recipient(Answer):
@@ -219,7 +229,6 @@ class MissionStory(Mission):
 
     as_of: datetime
     status: str
-    intervals: Sequence[Interval]
     events: list[Event]
     points: list[Point]
     notifications: Annotated[list[Notification], _readable(Notification)]
