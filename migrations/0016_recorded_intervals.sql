@@ -48,7 +48,6 @@ on scooters_ops.recorded_intervals (started_at);
 
 create table scooters_ops.pending_resolutions (
     notification_id bigint not null,
-    resolution text collate "C" not null,
     constraint pending_resolutions_pkey primary key (notification_id)
 );
 

@@ -40,6 +40,8 @@ begin
         + scooters_ops.record_intervals(batch_ids, now(), 'infinity');
         mission_count := mission_count + cardinality(batch_ids);
 
+        perform scooters_ops.resolve_notifications(now());
+
         -- A mission that changed meanwhile is left to the next pass, which may report it.
         delete from scooters_ops.recorded_intervals
         where
@@ -49,7 +51,6 @@ begin
                 from scooters_ops.mission_wakeups as wakeup
                 where wakeup.due_at <= now()
             );
-        perform scooters_ops.resolve_notifications(now());
         last_id := batch_ids[cardinality(batch_ids)];
         commit;
         raise notice 'recorded % intervals of % missions', recorded_count, mission_count;
