@@ -248,9 +248,9 @@ def test_of_two_intervals_to_one_point_a_notification_tells_of_the_one_that_goes
         database.value("select details -> 'finished_at' from scooters_ops.monitoring_notifications")
         is None
     )
-    database.record("point_arrived", 61, "p2")
+    database.record("mission_completed", 61)
     database.detect(62)
-    assert resolved(database) == {TRAVEL_TO_P2: (at(62), "moved_on")}
+    assert resolved(database) == {TRAVEL_TO_P2: (at(62), "ended")}
 
 
 # --- Reported by an earlier version ---------------------------------------------------------------

@@ -42,7 +42,8 @@ begin
 
         perform scooters_ops.resolve_notifications(now());
 
-        -- A mission that changed meanwhile is left to the next pass, which may report it.
+        -- A mission that changed meanwhile is left to the next pass, which may report
+        -- it.
         delete from scooters_ops.recorded_intervals
         where
             mission_id = any(batch_ids)

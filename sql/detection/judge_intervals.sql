@@ -110,7 +110,7 @@ begin
         where
             due.is_news
             and due.known_notification_id is null
-        -- Of two intervals to one point, the notification tells of the one that goes on.
+        -- Of two intervals to one point, it tells of the one that goes on.
         order by due.finished_at is not null, due.started_at
         on conflict (idempotency_token) do nothing
         returning notification_id, mission_id, point_id, type

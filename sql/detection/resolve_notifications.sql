@@ -36,7 +36,9 @@ begin
     update scooters_ops.monitoring_notifications as notification
     set
         resolved_at = as_of,
-        resolution = scooters_ops.resolution_of(notification.mission_id, told.finished_at)
+        resolution = scooters_ops.resolution_of(
+            notification.mission_id, told.finished_at
+        )
     from unnest(ready_ids) as ready (notification_id)
     cross join lateral (
         select
