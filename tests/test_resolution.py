@@ -101,6 +101,23 @@ def test_an_interval_that_leads_to_another_point_stays_unresolved(database: Test
     assert resolved(database) == {TRAVEL_TO_P1: (at(42), "moved_on")}
 
 
+def test_an_interval_that_comes_back_under_another_point_is_not_reported_again(
+    database: TestDatabase,
+) -> None:
+    history_id = reported(database)
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where history_id = %s", (history_id,)
+    )
+    database.detect(17)
+    database.connection.execute("delete from scooters_ops.mission_points where point_id = 'p1'")
+    database.record("mission_started", 0)
+    assert database.detect(40) == 0
+    assert resolved(database) == {TRAVEL_TO_P1: (at(17), "withdrawn")}
+    assert database.values("select idempotency_token from scooters_ops.interval_history") == [
+        TRAVEL_TO_P1
+    ]
+
+
 def test_an_open_interval_is_not_resolved_by_time(database: TestDatabase) -> None:
     reported(database)
     assert database.detect(600) == 0
