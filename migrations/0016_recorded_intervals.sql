@@ -53,7 +53,6 @@ on (attributes ->> 'city') from scooters_ops.missions;
 
 create table scooters_ops.pending_resolutions (
     notification_id bigint not null,
-    resolution text collate "C" not null,
     constraint pending_resolutions_pkey primary key (notification_id)
 );
 

@@ -139,8 +139,6 @@ comment on table scooters_ops.pending_resolutions is
 'Notifications whose interval was recorded as closed or gone, and that are not resolved yet: resolve_notifications() empties it in the same pass, except for notifications that another session has locked.';
 comment on column scooters_ops.pending_resolutions.notification_id is
 'The notification.';
-comment on column scooters_ops.pending_resolutions.resolution is
-'moved_on, ended or withdrawn.';
 comment on index scooters_ops.pending_resolutions_pkey is
 'For: whether a notification waits already, in record_intervals.';
 

@@ -600,3 +600,17 @@ def test_identifiers_that_contain_separators_have_distinct_tokens(database: Test
         )
     assert database.detect(20) == 3  # of ('a', ...) the first stay ends at once
     assert len(set(database.tokens())) == 3
+
+
+def test_an_event_at_a_point_without_a_name_stops_no_pass(database: TestDatabase) -> None:
+    """record_event refuses it, but a service may insert it: it would begin where missions do."""
+    started(database)
+    database.connection.execute(
+        ADD_EVENTS + "('m1', '', 'point_arrived', %s), ('m1', '', 'point_completed', %s)",
+        (at(1), at(2)),
+    )
+    database.create_mission("m2")
+    # That of a mission as a whole may hold anything.
+    database.connection.execute(ADD_EVENTS + "('m2', '', 'mission_started', %s)", (at(0),))
+    assert database.detect(16) == 2
+    assert database.tokens() == [TRAVEL_TO_P1, TRAVEL_TO_P1.replace("m1", "m2")]

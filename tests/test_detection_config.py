@@ -87,6 +87,33 @@ def test_a_closed_interval_keeps_the_judgement_of_its_config(database: TestDatab
     assert database.rows(f"{closed} order by mission_id, started_at") == before
 
 
+def test_a_closed_interval_keeps_its_judgement_when_its_end_is_corrected(
+    database: TestDatabase,
+) -> None:
+    started(database)
+    database.record("point_arrived", 20, "p1")
+    database.detect(21)
+    database.connection.execute("update scooters_ops.recorded_intervals set rule = 'night'")
+    database.apply_config(detection__timeouts__timeout_between_points__factor=3)
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = %s where type = 'point_arrived'",
+        (at(18),),
+    )
+    database.detect(22)
+    assert database.rows(
+        "select finished_at, eta, factor, time_limit, rule from scooters_ops.recorded_intervals"
+        " where type = 'timeout_between_points'"
+    ) == [
+        {
+            "finished_at": at(18),
+            "eta": timedelta(minutes=10),
+            "factor": Decimal("1.5"),
+            "time_limit": timedelta(minutes=15),
+            "rule": "night",
+        }
+    ]
+
+
 def test_a_longer_notify_within_reports_no_closed_interval(database: TestDatabase) -> None:
     database.apply_config(
         detection__notify_within_seconds=60,
@@ -147,10 +174,14 @@ def test_a_change_outside_detection_wakes_no_mission(
     assert wakeups(database) == before
 
 
+@pytest.mark.parametrize("ends_later", [False, True])
 def test_a_config_applied_during_a_pass_takes_effect_with_the_next_pass(
-    database: TestDatabase,
+    database: TestDatabase, ends_later: bool
 ) -> None:
+    """Also for a mission that counts as over, because its end is recorded already."""
     started(database)
+    if ends_later:
+        database.record("mission_completed", 100)
     with held_open(database) as passing:
         passing.execute(DETECT, (at(12),))
         database.connection.execute("set lock_timeout = '500ms'")

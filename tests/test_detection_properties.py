@@ -15,8 +15,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from sandbox.postgres import Postgres
+from tests import reference
 from tests.conftest import TestDatabase, shared_database
 
 pytestmark = pytest.mark.slow(seconds=20)
@@ -64,11 +66,14 @@ class World:
         self.notify_within: int | None = 86400
         self.is_eager = is_eager
         self.late_writer: psycopg.Connection[Any] | None = None
-        self.apply_config()
+        self.notifier: psycopg.Connection[Any] | None = None
+        self.locked: set[Name] = set()
+        self.recorded = Recorded({}, {}, set())  # after the last pass
 
     def end(self) -> None:
-        if self.late_writer is not None:
-            self.late_writer.close()
+        for connection in (self.late_writer, self.notifier):
+            if connection is not None:
+                connection.close()
         self.execute(
             "delete from scooters_ops.missions;"
             " delete from scooters_ops.missions_history;"
@@ -77,6 +82,7 @@ class World:
             " delete from scooters_ops.recorded_intervals;"
             " delete from scooters_ops.pending_resolutions;"
             " delete from scooters_ops.configs"
+            " where config_id > (select min(config_id) from scooters_ops.configs)"
         )
 
     def execute(self, statement: str, **values: Any) -> None:
@@ -308,16 +314,32 @@ class World:
 
     # --- Passes ---
 
+    def lock_notifications(self, share: int) -> None:
+        """A notifier records results: every second notification, or all of them, is locked."""
+        self.unlock_notifications()
+        self.notifier = psycopg.connect(self.database.conninfo)
+        self.locked = set(
+            self.notifier.execute(
+                "select mission_id, type::text, point_id from scooters_ops.monitoring_notifications"
+                " where notification_id %% %s = 0 for update",
+                (share,),
+            )
+        )
+
+    def unlock_notifications(self) -> None:
+        if self.notifier is not None:
+            self.notifier.close()
+        self.notifier = None
+        self.locked = set()
+
     def detect(self, passed: int, microseconds: int) -> None:
         self.as_of += timedelta(seconds=passed, microseconds=microseconds)
-        expected = Recorded.of(self.database)
+        expected = self.recorded.copy()
         if self.enabled:
             expected.follow(self)
-        before, inserted = self.pass_as_of(self.as_of)
-        assert inserted == expected.tokens - before, "inserted, expected"
-        found = Recorded.of(self.database)
-        for key in expected.intervals.keys() | found.intervals.keys():
-            assert found.intervals.get(key) == expected.intervals.get(key)
+        self.pass_as_of(self.as_of)
+        found = self.recorded
+        assert found.intervals == expected.intervals
         assert found.notifications == expected.notifications
         assert self.not_recorded() == []
 
@@ -325,19 +347,23 @@ class World:
         self.pass_as_of(self.as_of - timedelta(minutes=minutes))
 
     def roll_a_pass_back(self) -> None:
+        before = self.recorded
         with self.database.connection.transaction(force_rollback=True):
             self.pass_as_of(self.as_of)
+        self.recorded = before
 
     def prune(self) -> None:
         self.database.value("select scooters_ops.prune_bookkeeping()")
 
-    def pass_as_of(self, as_of: datetime) -> tuple[set[str], set[str]]:
-        """One pass: the tokens before it, and those that it inserted."""
-        before = self.tokens()
-        count = self.database.value("select scooters_ops.detect_timeouts(%s)", as_of)
-        inserted = self.tokens() - before
-        assert count == len(inserted)
-        return before, inserted
+    def pass_as_of(self, as_of: datetime) -> None:
+        """One pass, and what is recorded after it."""
+        before = self.recorded.notifications.keys()
+        connection = self.database.connection
+        with connection.pipeline():
+            count = connection.execute("select scooters_ops.detect_timeouts(%s)", [as_of])
+            recorded = Recorded.of(self.database)
+        self.recorded = recorded()
+        assert count.fetchone() == (len(self.recorded.notifications.keys() - before),)
 
     def not_recorded(self) -> list[str]:
         """The missions where the check of the status views finds something else than the view."""
@@ -347,10 +373,30 @@ class World:
         )
         return missed
 
-    def tokens(self) -> set[str]:
-        tokens = [token for token in self.database.tokens() if not token.endswith("job_skipped")]
-        assert len(tokens) == len(set(tokens)), "a token is there twice"
-        return set(tokens)
+    def resolution(self, mission_id: str, finished_at: datetime | None) -> str:
+        """Why an interval is over; finished_at: None if the view no longer shows it."""
+        history = [
+            reference.Event(**row)
+            for row in self.database.rows(
+                "select type, point_id, occurred_at from scooters_ops.missions_history"
+                " where mission_id = %s order by history_id",
+                mission_id,
+            )
+        ]
+        if finished_at is None:
+            status = self.database.value(
+                "select status from scooters_ops.missions where mission_id = %s", mission_id
+            )
+            is_ended = status in ("completed", "cancelled") and not any(
+                event.type in reference.ENDS for event in history
+            )
+            return "ended" if is_ended else "withdrawn"
+        closing = next(
+            event
+            for event in reference.counting_events(history, self.as_of)
+            if event.occurred_at == finished_at
+        )
+        return "ended" if closing.type in reference.ENDS else "moved_on"
 
     def intervals(self) -> list[dict[str, Any]]:
         """What the view shows as of the last pass."""
@@ -364,11 +410,8 @@ class World:
 
 Key = tuple[str, str, str]
 """Where an interval began: mission, type, point."""
-
-
-def name_of(notification: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What its token names."""
-    return notification["mission_id"], notification["type"], notification["point_id"]
+Name = tuple[str, str, str]
+"""What a notification is about: mission, type, point."""
 
 
 @dataclass
@@ -376,44 +419,48 @@ class Recorded:
     """The recorded intervals and the notifications, and what a pass should make of them."""
 
     intervals: dict[Key, dict[str, Any]]
-    notifications: list[dict[str, Any]]
+    notifications: dict[Name, dict[str, Any]]
+    pending: set[Name]
+    """The notifications that were locked when they should have been resolved."""
 
     @classmethod
-    def of(cls, database: TestDatabase) -> Recorded:
-        """What the tables hold."""
-        intervals = database.rows(
-            "select *, type::text as type from scooters_ops.recorded_intervals"
-        )
-        notifications = database.rows(
-            "select notification_id, mission_id, type::text as type, point_id,"
-            " (details ->> 'started_at')::timestamptz as started_at,"
-            " resolved_at is not null as is_resolved"
-            " from scooters_ops.monitoring_notifications where type <> 'job_skipped'"
-        )
-        for interval in intervals:
-            interval["notification"] = next(
-                (
-                    name_of(each)
-                    for each in notifications
-                    if each["notification_id"] == interval["notification_id"]
-                ),
-                None,
+    def of(cls, database: TestDatabase) -> Callable[[], Recorded]:
+        """What the tables hold; called within a pipeline, it gives the rows after its end."""
+        cursors = [
+            database.connection.cursor(row_factory=dict_row).execute(query)
+            for query in (
+                "select *, type::text as type from scooters_ops.recorded_intervals",
+                "select notification_id, idempotency_token, mission_id, type::text as type,"
+                " point_id, (details ->> 'started_at')::timestamptz as started_at, resolution"
+                " from scooters_ops.monitoring_notifications where type <> 'job_skipped'",
+                "select notification_id from scooters_ops.pending_resolutions",
             )
-            del interval["notification_id"]
-        for notification in notifications:
-            del notification["notification_id"]
-        return cls(
-            {(row["mission_id"], row["type"], row["from_point_id"]): row for row in intervals},
-            sorted(
-                notifications, key=lambda row: (row["mission_id"], row["type"], row["point_id"])
-            ),
-        )
+        ]
 
-    @property
-    def tokens(self) -> set[str]:
-        return {
-            token(row["mission_id"], row["point_id"], row["type"]) for row in self.notifications
-        }
+        def rows() -> Recorded:
+            intervals, notifications, pending = (cursor.fetchall() for cursor in cursors)
+            names: dict[int, Name] = {}
+            for row in notifications:
+                name = row["mission_id"], row["type"], row["point_id"]
+                names[row.pop("notification_id")] = name
+                assert row.pop("idempotency_token") == token(name[0], name[2], name[1])
+            for row in intervals:
+                row["notification"] = names.get(row.pop("notification_id"))
+            return cls(
+                {(row["mission_id"], row["type"], row["from_point_id"]): row for row in intervals},
+                dict(zip(names.values(), notifications, strict=True)),
+                {names[row["notification_id"]] for row in pending},
+            )
+
+        return rows
+
+    def copy(self) -> Recorded:
+        """A copy whose notifications may be changed."""
+        return Recorded(
+            self.intervals,
+            {name: {**row} for name, row in self.notifications.items()},
+            self.pending,
+        )
 
     def follow(self, world: World) -> None:
         """Makes of this what a pass as of world.as_of should make of it."""
@@ -422,30 +469,36 @@ class Recorded:
             if world.notify_within is None
             else world.as_of - timedelta(seconds=world.notify_within)
         )
-        reported = {
-            interval["notification"]
-            for interval in self.intervals.values()
-            if interval["notification"] and interval["finished_at"] is None
-        }
+        ending = self.pending | self._open()
         self.intervals = {
             key: recorded(self.intervals.get(key), row, news_since)
             for row in world.intervals()
             for key in [(row["mission_id"], row["type"], row["from_point_id"] or "")]
         }
+        # Of two to one point, the one that is still open is reported.
         for interval in sorted(
             self.intervals.values(),
-            key=lambda row: (row["deadline"] or world.as_of, row["started_at"]),
+            key=lambda row: (row["finished_at"] is not None, row["started_at"]),
         ):
             self._judge(interval, world, news_since)
-        still_open = {
+        for name in ending - self._open() - world.locked:
+            if self.notifications[name]["resolution"] is None:
+                ends = [
+                    interval["finished_at"]
+                    for interval in self.intervals.values()
+                    if interval["notification"] == name
+                ]
+                self.notifications[name]["resolution"] = world.resolution(
+                    name[0], max(ends, default=None)
+                )
+
+    def _open(self) -> set[Name]:
+        """The notifications of intervals that are open."""
+        return {
             interval["notification"]
             for interval in self.intervals.values()
-            if interval["finished_at"] is None
+            if interval["notification"] and interval["finished_at"] is None
         }
-        for row in self.notifications:
-            name = name_of(row)
-            if name in reported and name not in still_open:
-                row["is_resolved"] = True
 
     def _judge(self, interval: dict[str, Any], world: World, news_since: datetime) -> None:
         is_enabled = world.timeouts[interval["type"]]["enabled"]
@@ -455,30 +508,24 @@ class Recorded:
             return
         interval["is_judged"] = True
         known = [
-            row
-            for row in self.notifications
-            if (row["mission_id"], row["type"]) == (interval["mission_id"], interval["type"])
-            and (
-                row["point_id"] == interval["point_id"]
-                or row["started_at"] == interval["started_at"]
-            )
+            name
+            for name, row in self.notifications.items()
+            if name[:2] == (interval["mission_id"], interval["type"])
+            and (name[2] == interval["point_id"] or row["started_at"] == interval["started_at"])
         ]
         if not known and interval["deadline"] >= news_since:
-            known = [
-                {
-                    "mission_id": interval["mission_id"],
-                    "type": interval["type"],
-                    "point_id": interval["point_id"],
-                    "started_at": interval["started_at"],
-                    "is_resolved": interval["finished_at"] is not None,
-                }
-            ]
-            self.notifications = sorted(
-                [*self.notifications, *known],
-                key=name_of,
-            )
+            name = interval["mission_id"], interval["type"], interval["point_id"]
+            finished_at = interval["finished_at"]
+            self.notifications[name] = {
+                "mission_id": interval["mission_id"],
+                "type": interval["type"],
+                "point_id": interval["point_id"],
+                "started_at": interval["started_at"],
+                "resolution": finished_at and world.resolution(interval["mission_id"], finished_at),
+            }
+            known = [name]
         if known:
-            interval["notification"] = name_of(known[0])
+            interval["notification"] = known[0]
 
 
 FACTS = ("point_id", "started_at", "finished_at")
@@ -609,6 +656,8 @@ MENU: dict[str, tuple[int, Callable[[Random], dict[str, Any]]]] = {
     "detect_as_of_the_past": (1, lambda r: {"minutes": r.randint(1, 10)}),
     "roll_a_pass_back": (1, lambda r: {}),
     "prune": (2, lambda r: {}),
+    "lock_notifications": (1, lambda r: {"share": r.choice((1, 2))}),
+    "unlock_notifications": (2, lambda r: {}),
 }
 
 
@@ -650,6 +699,13 @@ def test_after_every_pass_exactly_the_overdue_intervals_have_notifications(
     cluster: Postgres,
 ) -> None:
     with shared_database(cluster) as database:
+        # A pass waits for nobody.
+        database.connection.execute("set lock_timeout = '20s'")
+        World(database, is_eager=False).apply_config()
+        database.connection.execute(
+            "delete from scooters_ops.configs"
+            " where config_id < (select max(config_id) from scooters_ops.configs)"
+        )
         for number in range(SCRIPTS):
             script = Script.written_by(Random(f"{SEED} {number}"))
             if script.problem(database):

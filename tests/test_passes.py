@@ -196,6 +196,26 @@ def test_a_pass_leaves_no_wakeup_if_nothing_can_become_overdue(database: TestDat
     assert wakeups(database) == []
 
 
+@pytest.mark.parametrize("minutes", [1, 20, 2 * 24 * 60])
+def test_what_is_as_it_was_is_not_written_again(database: TestDatabase, minutes: float) -> None:
+    """Intervals in time and overdue, reported or no news, open and closed."""
+    for mission_id in ("m1", "m2", "m3"):
+        started(database, mission_id)
+    for mission_id in ("m2", "m3"):
+        database.record("point_arrived", 0.5, "p1", mission_id=mission_id)
+    database.record("point_completed", 0.7, "p1", mission_id="m3")
+    database.detect(minutes)
+    addresses = "select ctid::text from scooters_ops.recorded_intervals order by ctid"
+    before = database.values(addresses)
+    assert len(before) == 6
+    database.value("select scooters_ops.wake_missions(%s)", ["m1", "m2", "m3"])
+    database.detect(minutes)
+    assert database.values(addresses) == before
+    assert database.rows(
+        "select missions, recorded from scooters_ops.detection_passes order by pass_id desc limit 1"
+    ) == [{"missions": 3, "recorded": 0}]
+
+
 def test_an_extra_wakeup_is_harmless(database: TestDatabase) -> None:
     started(database)
     database.connection.execute(
@@ -421,6 +441,18 @@ def test_detect_timeouts_handles_everything_that_is_due(database: TestDatabase) 
     assert passes(database) == [(2, 2, 3), (0, 0, 3), (2, 2, 1), (0, 0, 1), (1, 1, 0)]
 
 
+def test_a_mission_that_waits_to_be_recorded_is_not_judged(database: TestDatabase) -> None:
+    """Its recorded interval is open and overdue, but it arrived in time."""
+    for mission_id in ("m1", "m2"):
+        started(database, mission_id)
+    database.detect(1)
+    database.record("point_arrived", 10, "p1", mission_id="m2")
+    passes = "select inserted_count from scooters_ops.run_pass(%s, %s, 1)"
+    assert database.value(passes, ["m1"], at(16)) == 1
+    assert database.value(passes, ["m2"], at(16)) == 0
+    assert database.tokens() == [TRAVEL_TO_P1]
+
+
 def test_detect_in_batches_commits_each_pass(database: TestDatabase) -> None:
     five_due(database)
     with held_open(database) as elsewhere, database.connect() as caller:
@@ -432,7 +464,7 @@ def test_detect_in_batches_commits_each_pass(database: TestDatabase) -> None:
         with ThreadPoolExecutor(1) as pool:
             call = pool.submit(caller.execute, DETECT_IN_BATCHES)
             try:
-                until(lambda: len(database.tokens()) >= 2)
+                until(lambda: len(passes(database)) >= 2)
                 assert not call.done()
                 assert passes(database) == [(2, 2, 3), (0, 0, 3)]
                 assert len(wakeups(database)) >= 3

@@ -101,6 +101,23 @@ def test_an_interval_that_leads_to_another_point_stays_unresolved(database: Test
     assert resolved(database) == {TRAVEL_TO_P1: (at(42), "moved_on")}
 
 
+def test_an_interval_that_comes_back_under_another_point_is_not_reported_again(
+    database: TestDatabase,
+) -> None:
+    history_id = reported(database)
+    database.connection.execute(
+        "delete from scooters_ops.missions_history where history_id = %s", (history_id,)
+    )
+    database.detect(17)
+    database.connection.execute("delete from scooters_ops.mission_points where point_id = 'p1'")
+    database.record("mission_started", 0)
+    assert database.detect(40) == 0
+    assert resolved(database) == {TRAVEL_TO_P1: (at(17), "withdrawn")}
+    assert database.values("select idempotency_token from scooters_ops.interval_history") == [
+        TRAVEL_TO_P1
+    ]
+
+
 def test_an_open_interval_is_not_resolved_by_time(database: TestDatabase) -> None:
     reported(database)
     assert database.detect(600) == 0
@@ -190,6 +207,67 @@ def test_a_pass_as_of_an_earlier_time_resolves_nothing_that_is_open_by_then(
     assert resolved(database) == {TRAVEL_TO_P1: (None, None)}
     database.detect(21)
     assert resolved(database) == {TRAVEL_TO_P1: (at(21), "moved_on")}
+
+
+def test_a_repeated_event_at_the_moment_of_the_end_is_not_what_closed_the_interval(
+    database: TestDatabase,
+) -> None:
+    """Apps send what they had queued with one timestamp."""
+    started(database)
+    database.record("point_arrived", 5, "p1")
+    assert database.detect(20) == 1
+    database.record("point_arrived", 30, "p1")
+    database.record("mission_completed", 30)
+    database.detect(31)
+    assert resolved(database) == {STAY_AT_P1: (at(31), "ended")}
+
+
+def test_what_waited_for_a_locked_notification_is_resolved_by_what_is_recorded_then(
+    database: TestDatabase,
+) -> None:
+    """m1 goes on; the end of m2 replaces its arrival; nothing is left of m3."""
+    for mission_id in ("m1", "m2", "m3"):
+        started(database, mission_id)
+    assert database.detect(16) == 3
+    with held_open(database) as notifier:
+        notifier.execute("select from scooters_ops.monitoring_notifications for update")
+        for mission_id in ("m1", "m2", "m3"):
+            database.record("point_arrived", 20, "p1", mission_id=mission_id)
+        database.detect(21)
+        database.connection.execute(
+            "delete from scooters_ops.missions_history"
+            " where type = 'point_arrived' or mission_id = 'm3'"
+        )
+        database.record("mission_completed", 22, mission_id="m2")
+        database.detect(23)
+        assert {row for row, _ in resolved(database).values()} == {None}
+    database.detect(24)
+    tokens = [TRAVEL_TO_P1.replace("m1", mission_id) for mission_id in ("m1", "m2", "m3")]
+    outcomes = [(None, None), (at(24), "ended"), (at(24), "withdrawn")]
+    assert resolved(database) == dict(zip(tokens, outcomes, strict=True))
+    assert database.value("select count(*) from scooters_ops.pending_resolutions") == 0
+    database.record("point_arrived", 30, "p1")
+    database.detect(31)
+    assert resolved(database)[TRAVEL_TO_P1] == (at(31), "moved_on")
+
+
+def test_of_two_intervals_to_one_point_a_notification_tells_of_the_one_that_goes_on(
+    database: TestDatabase,
+) -> None:
+    """An app that reports the start of the mission late: it is on its way to p2 since then."""
+    database.create_mission()
+    database.record("point_arrived", 0, "p1")
+    database.record("point_completed", 1, "p1")
+    database.record("mission_started", 30)
+    assert database.detect(60) == 1
+    assert resolved(database) == {TRAVEL_TO_P2: (None, None)}
+    assert (
+        database.value("select details -> 'finished_at' from scooters_ops.monitoring_notifications")
+        is None
+    )
+    database.record("mission_completed", 61)
+    database.detect(62)
+    assert resolved(database) == {TRAVEL_TO_P2: (at(62), "ended")}
 
 
 # --- Reported by an earlier version ---------------------------------------------------------------

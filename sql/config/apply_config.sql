@@ -1,8 +1,7 @@
 -- What happens when a config is applied?
 -- It is validated against the schema that notifier/config/models.py generates, and
 -- stored beside all earlier configs. If it can change what a pass finds, it wakes the
--- missions concerned: the active ones, those with a wake-up, and those with recent
--- events.
+-- missions concerned: those with an open interval, and those that can get one.
 create or replace function scooters_ops.apply_config(config jsonb)
 returns bigint
 language plpgsql

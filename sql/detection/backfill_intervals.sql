@@ -40,7 +40,10 @@ begin
         + scooters_ops.record_intervals(batch_ids, now(), 'infinity');
         mission_count := mission_count + cardinality(batch_ids);
 
-        -- A mission that changed meanwhile is left to the next pass, which may report it.
+        perform scooters_ops.resolve_notifications(now());
+
+        -- A mission that changed meanwhile is left to the next pass, which may report
+        -- it.
         delete from scooters_ops.recorded_intervals
         where
             mission_id = any(batch_ids)
@@ -49,7 +52,6 @@ begin
                 from scooters_ops.mission_wakeups as wakeup
                 where wakeup.due_at <= now()
             );
-        perform scooters_ops.resolve_notifications(now());
         last_id := batch_ids[cardinality(batch_ids)];
         commit;
         raise notice 'recorded % intervals of % missions', recorded_count, mission_count;

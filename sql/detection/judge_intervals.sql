@@ -110,7 +110,8 @@ begin
         where
             due.is_news
             and due.known_notification_id is null
-        order by due.started_at
+        -- Of two intervals to one point, it tells of the one that goes on.
+        order by due.finished_at is not null, due.started_at
         on conflict (idempotency_token) do nothing
         returning notification_id, mission_id, point_id, type
     ),
@@ -126,15 +127,6 @@ begin
         left join inserted using (mission_id, point_id, type)
         where recorded.ctid = due.row_address
         returning recorded.notification_id
-    ),
-
-    -- What a correction took away goes on under another beginning: it is not resolved.
-    still_open as (
-        delete from scooters_ops.pending_resolutions as pending
-        using due
-        where
-            pending.notification_id = due.known_notification_id
-            and due.finished_at is null
     )
 
     select

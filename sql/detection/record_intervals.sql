@@ -92,12 +92,12 @@ begin
                         and known.factor is not distinct from seen.factor
                         and known.rule is not distinct from seen.rule
                         -- Judged as no news, and news by today's config.
-                        and not (
+                        and (
                             known.finished_at is null
                             and known.is_judged
                             and known.notification_id is null
                             and known.deadline >= news_since
-                        )
+                        ) is not true
                     )
                 )
             ) is not true
@@ -224,37 +224,13 @@ begin
     ),
 
     resolved as (
-        insert into scooters_ops.pending_resolutions (notification_id, resolution)
-        select
-            changes.reported_id,
-            scooters_ops.resolution_of(changes.mission_id, changes.finished_at)
+        insert into scooters_ops.pending_resolutions (notification_id)
+        select changes.reported_id
         from changes
         where
             changes.reported_id is not null
             and (changes.was_open or changes.row_address is null)
             and (changes.finished_at is not null or not changes.is_there)
-            -- Another interval that the same notification tells of may go on. Both
-            -- lists are hashed: compared row by row, a large batch would take a minute.
-            and changes.reported_id not in (
-                select other.reported_id
-                from changes as other
-                where
-                    other.is_there
-                    and other.finished_at is null
-                    and other.reported_id is not null
-            )
-            and changes.reported_id not in (
-                select known.notification_id
-                from known
-                where
-                    known.finished_at is null
-                    and known.notification_id is not null
-                    and known.row_address not in (
-                        select other.row_address
-                        from changes as other
-                        where other.row_address is not null
-                    )
-            )
         on conflict do nothing
     ),
 

@@ -22,6 +22,16 @@ from (
             where
                 event.mission_id = resolution_of.mission_id
                 and event.occurred_at = resolution_of.finished_at
+                -- A repeated event closes nothing.
+                and not exists (
+                    select
+                    from scooters_ops.mission_events as earlier
+                    where
+                        earlier.mission_id = event.mission_id
+                        and earlier.type = event.type
+                        and earlier.point_id is not distinct from event.point_id
+                        and earlier.occurred_at < event.occurred_at
+                )
             order by event.history_id
             limit 1
         ) as of_closing_event,

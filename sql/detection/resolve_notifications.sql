@@ -30,17 +30,32 @@ begin
         for no key update skip locked
     );
 
+    -- The recorded intervals say what became of it, however long it was locked. It may
+    -- tell of two intervals to one point, and what a correction took away may have come
+    -- back or go on under another beginning: then it waits for that one to close.
     update scooters_ops.monitoring_notifications as notification
     set
         resolved_at = as_of,
-        resolution = (
-            select pending.resolution
-            from scooters_ops.pending_resolutions as pending
-            where pending.notification_id = notification.notification_id
+        resolution = scooters_ops.resolution_of(
+            notification.mission_id, told.finished_at
         )
+    from unnest(ready_ids) as ready (notification_id)
+    cross join lateral (
+        select
+            max(recorded.finished_at) as finished_at,
+            count(*) filter (where recorded.finished_at is null) as open_count
+        from scooters_ops.monitoring_notifications as reported
+        inner join scooters_ops.recorded_intervals as recorded
+            on
+                reported.mission_id = recorded.mission_id
+                and reported.type = recorded.type
+                and reported.notification_id = recorded.notification_id
+        where reported.notification_id = ready.notification_id
+    ) as told
     where
-        notification.notification_id = any(ready_ids)
-        and notification.resolved_at is null;
+        notification.notification_id = ready.notification_id
+        and notification.resolved_at is null
+        and told.open_count = 0;
     get diagnostics resolved_count = row_count;
 
     -- What was pruned meanwhile needs no resolution.

@@ -9,7 +9,6 @@ select
     mission_id,
     timestamptz '-infinity'
 from (
-    -- Also those that a pass is recording at this moment.
     select mission_id
     from scooters_ops.missions
     where status in ('created', 'active')
@@ -17,10 +16,14 @@ from (
     select mission_id
     from scooters_ops.recorded_intervals
     where finished_at is null
+    union
+    -- Also those that a pass is recording at this moment.
+    select mission_id
+    from scooters_ops.mission_wakeups
 ) as under_way
 $$;
 
 comment on function scooters_ops.wake_missions_under_way() is
-'Makes the next passes look at every mission that is not over, and at every mission with an open recorded interval.';
+'Makes the next passes look at every mission that is not over, and at every mission with an open recorded interval or a wake-up.';
 
 revoke execute on function scooters_ops.wake_missions_under_way() from public;

@@ -1,4 +1,6 @@
 -- Which events open and close intervals?
+-- No point has an empty point_id: an event at one counts for nothing, as record_event
+-- refuses it. A recorded interval that begins at '' began at the start of the mission.
 create or replace view scooters_ops.mission_events as
 select
     mission_id,
@@ -10,7 +12,9 @@ select
     type = any(scooters_ops.mission_end_types()) as ends_mission,
     scooters_ops.interval_type_opened_by(type) as opens
 from scooters_ops.missions_history
-where scooters_ops.opens_or_closes_interval(type);
+where
+    scooters_ops.opens_or_closes_interval(type)
+    and (point_id = '' and type = any(scooters_ops.point_event_types())) is not true;
 
 comment on view scooters_ops.mission_events is
 'The events that open or close intervals, repeated ones included. Order those of a mission by (occurred_at, history_id).';
