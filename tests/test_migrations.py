@@ -457,7 +457,7 @@ def test_a_broken_file_in_sql_leaves_the_database_unchanged(
     contents = migrated.contents()
     replace_in(
         other_version / "sql/intervals/mission_timeouts.sql",
-        "'The intervals that are overdue:",
+        "'The intervals that are overdue ",
         "'Other intervals that are overdue:",
     )
     with (other_version / "sql/missions/skip_job.sql").open("a") as file:

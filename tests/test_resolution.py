@@ -326,6 +326,24 @@ def test_an_upgrade_links_what_is_no_news_any_more(database: TestDatabase) -> No
     assert resolved(database) == {TRAVEL_TO_P1: (at(two_days + 1), "moved_on")}
 
 
+def test_an_upgrade_links_no_interval_that_was_in_time(database: TestDatabase) -> None:
+    """An earlier version reported the way to p1; by late events he left earlier and arrived in
+    time."""
+    started_id = reported(database)
+    forget_recording(database)
+    database.connection.execute(
+        "update scooters_ops.missions_history set occurred_at = %s where history_id = %s",
+        (at(-1), started_id),
+    )
+    database.record("point_arrived", 10, "p1")
+    for _ in range(2):
+        database.detect(21)
+    assert database.rows(
+        "select point_id, is_open, idempotency_token from scooters_ops.interval_history"
+        " where type = 'timeout_between_points'"
+    ) == [{"point_id": "p1", "is_open": False, "idempotency_token": None}]
+
+
 def test_until_the_first_pass_after_an_upgrade_nothing_counts_as_missed(
     database: TestDatabase,
 ) -> None:
