@@ -39,6 +39,10 @@ install: .venv/runtime ## install what the notifier needs on a server: system pa
 migrate: .venv/runtime ## bring the database up to date: migrations, sql/, and a first config if it has none
 	$(python) -m notifier migrate $(CONFIG)
 
+.PHONY: router
+router: .venv/runtime ## make the database a router over the shards that SHARDS=file lists, or bring it up to date
+	$(python) -m notifier router "$(or $(SHARDS),$(error SHARDS=file names no file with a connection string in each line))"
+
 .PHONY: config
 config: .venv/runtime ## check config.json (or CONFIG=file) and put it in force
 	$(python) -m notifier config apply $(CONFIG)

@@ -92,6 +92,12 @@ def _add_database(commands: Any) -> None:
         help="bring the database up to date: migrations, sql/, and a first config if it has none",
     )
     _add_file(migrate)
+    router = commands.add_parser(
+        "router", help="make the database a router over the databases that a file lists"
+    )
+    router.add_argument(
+        "file", type=Path, metavar="FILE", help="a connection string in each line, one per shard"
+    )
     schedule = commands.add_parser("schedule", help="make pg_cron run detection; uses psql")
     schedule.add_argument(
         "--wait",

@@ -43,7 +43,7 @@ from notifier.web.address import Address, AddressUnusable
 
 # retry --failed may have to update every failed recipient at once.
 STATEMENT_SECONDS = 600.0
-SESSION_COMMANDS = ("migrate", "schedule", "unschedule")
+SESSION_COMMANDS = ("migrate", "router", "schedule", "unschedule")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return psql.cron_script("schedule.sql", wait_seconds=options.wait).run()
             case "unschedule":
                 return psql.cron_script("unschedule.sql").run()
+            case "router":
+                _router(options.file)
+                return 0
             case "migrate":
                 _migrate()
         return asyncio.run(_command(options, secrets))
@@ -149,6 +152,13 @@ def _on_signals(stop: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+
+
+def _router(file: Path) -> None:
+    from notifier.router import make_router  # no other command needs it
+
+    shards = make_router(file)
+    print(f"router over {len(shards)} shards: {', '.join(shard.name for shard in shards)}")
 
 
 def _migrate() -> None:

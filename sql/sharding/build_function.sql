@@ -1,0 +1,161 @@
+-- What does a public function look like in a router?
+-- It has the signature that it has in a shard, decides which shards to ask, and answers
+-- as one database would. definition: as definitions.sql says.
+create or replace function scooters_router.build_function(
+    definition jsonb,
+    route text,
+    key text,
+    merge text
+)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name constant text := definition ->> 'name';
+    arguments constant text := definition ->> 'arguments';
+    result constant text := definition ->> 'result';
+    is_set constant boolean := definition ->> 'is_set';
+    parameters constant text[] := array(
+        select parameter.value
+        from jsonb_array_elements_text(
+            coalesce(nullif(definition -> 'parameters', 'null'), '[]')
+        )
+            with ordinality as parameter (value, n)
+        order by parameter.n
+    );
+    call constant text := format(
+        'scooters_router.%I(%s)',
+        name,
+        array_to_string(
+            array['in_shard'] || array(select quote_ident(p) from unnest(parameters) as p), ', '
+        )
+    );
+    of_mission constant text := format(
+        $part$
+        in_shard := scooters_router.shard_of(%s);
+        begin
+            %s
+        exception when others then
+            get stacked diagnostics
+                error_code = returned_sqlstate,
+                error_message = message_text,
+                error_detail = pg_exception_detail,
+                error_hint = pg_exception_hint;
+            perform scooters_router.answer_as_ours(
+                in_shard, error_code, error_message, error_detail, error_hint
+            );
+        end;
+        $part$,
+        case route when 'token' then format('scooters_router.mission_of(%s)', key) else key end,
+        case
+            when is_set then format('return query select * from %s; return;', call)
+            else format('return %s;', call)
+        end
+    );
+    -- What the shards that answer did is done; the error names those that did not.
+    of_all constant text := format(
+        $part$
+        for in_shard in select known.shard from scooters_router.shards as known order by 1
+        loop
+            begin
+                %s
+            exception when others then
+                get stacked diagnostics
+                    error_code = returned_sqlstate,
+                    error_message = message_text,
+                    error_detail = pg_exception_detail,
+                    error_hint = pg_exception_hint;
+                if error_message ~ 'REMOTE ERROR: ' then
+                    perform scooters_router.answer_as_ours(
+                        in_shard, error_code, error_message, error_detail, error_hint
+                    );
+                end if;
+                missing := missing || scooters_router.shard_name(in_shard);
+            end;
+        end loop;
+        if missing <> '{}' then
+            raise exception using
+                errcode = 'connection_failure',
+                message = format('no answer from %%s', array_to_string(missing, ', '));
+        end if;
+        %s
+        $part$,
+        case merge
+            when 'rows' then format('return query select * from %s;', call)
+            when 'arrays' then format('whole := whole || %s;', call)
+            else format('whole := coalesce(whole, 0) + coalesce(%s, 0);', call)
+        end,
+        case when is_set then 'return;' else 'return whole;' end
+    );
+    of_any constant text := format(
+        $part$
+        for in_shard in select known.shard from scooters_router.shards as known order by 1
+        loop
+            begin
+                %s
+            exception when others then
+                get stacked diagnostics
+                    error_code = returned_sqlstate,
+                    error_message = message_text,
+                    error_detail = pg_exception_detail,
+                    error_hint = pg_exception_hint;
+                if error_message ~ 'REMOTE ERROR: ' then
+                    perform scooters_router.answer_as_ours(
+                        in_shard, error_code, error_message, error_detail, error_hint
+                    );
+                end if;
+            end;
+        end loop;
+        raise exception using
+            errcode = 'connection_failure', message = 'no shard gives an answer';
+        $part$,
+        case
+            when is_set then format('return query select * from %s; return;', call)
+            else format('return %s;', call)
+        end
+    );
+begin
+    perform scooters_router.build_question(definition);
+    execute format(
+        'create or replace function scooters_ops.%I(%s) returns %s language plpgsql'
+        ' security definer set search_path = pg_catalog, pg_temp'
+        -- PL/Proxy says when it connects again.
+        ' set client_min_messages = warning as %L',
+        name,
+        arguments,
+        result,
+        format(
+            $body$
+            #variable_conflict use_variable
+            declare
+                in_shard integer;
+                error_code text;
+                error_message text;
+                error_detail text;
+                error_hint text;
+                missing text[] := '{}';
+                %s
+            begin
+                %s
+            end
+            $body$,
+            case when is_set or route not in ('all', 'token') then '' else 'whole ' || result || ';' end,
+            case route
+                when 'mission' then of_mission
+                when 'token' then format(
+                    'if %s is null then %s end if; %s', key, of_all, of_mission
+                )
+                when 'any' then of_any
+                else of_all
+            end
+        )
+    );
+end
+$$;
+
+comment on function scooters_router.build_function(jsonb, text, text, text) is
+'Makes or updates a public function of the router.';
+
+revoke execute on function
+scooters_router.build_function(jsonb, text, text, text) from public;

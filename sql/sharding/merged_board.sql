@@ -1,0 +1,107 @@
+-- What does one board show, made of those of several shards?
+create or replace function scooters_router.merged_board(boards jsonb, max_missions integer)
+returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+with board as materialized (
+    select part.value as answer
+    from jsonb_array_elements(boards) as part
+),
+
+mission as (
+    select
+        listed.value,
+        (
+            select min((span.value ->> 'deadline')::timestamptz)
+            from jsonb_array_elements(listed.value -> 'intervals') as span
+            where span.value ->> 'finished_at' is null
+        ) as deadline
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'missions') as listed
+    order by deadline, listed.value ->> 'mission_id'
+    limit max_missions
+),
+
+notification as (
+    select listed.value
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'notifications') as listed
+    order by (listed.value ->> 'created_at')::timestamptz desc
+    limit 40
+),
+
+delivery as (
+    select
+        listed.value ->> 'channel' as channel,
+        listed.value ->> 'state' as state,
+        sum((listed.value ->> 'recipients')::bigint) as recipients,
+        min((listed.value ->> 'oldest_created_at')::timestamptz) as oldest_created_at,
+        bool_or((listed.value ->> 'is_stuck')::boolean) as is_stuck,
+        bool_or((listed.value ->> 'is_lower_bound')::boolean) as is_lower_bound
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'delivery') as listed
+    group by 1, 2
+),
+
+hold as (
+    select distinct on (listed.value ->> 'channel') listed.value
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'holds') as listed
+    order by listed.value ->> 'channel', listed.value ->> 'held_until' desc
+)
+
+select
+    jsonb_build_object(
+        'as_of', min(board.answer ->> 'as_of'),
+        'recorded_at', to_jsonb(min((board.answer ->> 'recorded_at')::timestamptz)),
+        'active', sum((board.answer ->> 'active')::bigint),
+        'matching', sum((board.answer ->> 'matching')::bigint),
+        'overdue', sum((board.answer ->> 'overdue')::bigint),
+        'may_be_late', 0,
+        'missions', coalesce(
+            (
+                select
+                    jsonb_agg(
+                        mission.value
+                        order by mission.deadline, mission.value ->> 'mission_id'
+                    )
+                from mission
+            ),
+            '[]'
+        ),
+        'notifications', coalesce(
+            (
+                select
+                    jsonb_agg(
+                        notification.value
+                        order by (notification.value ->> 'created_at')::timestamptz desc
+                    )
+                from notification
+            ),
+            '[]'
+        ),
+        'detection', jsonb_build_object(
+            'is_enabled',
+            bool_and((board.answer #>> '{detection,is_enabled}')::boolean),
+            'is_stalled',
+            bool_or((board.answer #>> '{detection,is_stalled}')::boolean),
+            'last_pass_at',
+            min((board.answer #>> '{detection,last_pass_at}')::timestamptz)
+        ),
+        'delivery', coalesce(
+            (
+                select jsonb_agg(to_jsonb(delivery) order by delivery.channel, delivery.state)
+                from delivery
+            ),
+            '[]'
+        ),
+        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]')
+    )
+from board
+$$;
+
+comment on function scooters_router.merged_board(jsonb, integer) is
+'One board of those of several shards (a JSON array); as board() describes it.';
+
+revoke execute on function scooters_router.merged_board(jsonb, integer) from public;

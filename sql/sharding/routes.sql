@@ -1,0 +1,171 @@
+-- How does each public function and view go through the router?
+-- The one list. A test fails when something public is missing here.
+--
+--   mission  functions: to the shard of the mission that the key names; views: a table
+--            that is partitioned by mission_id over the shards' views
+--   token    to the shard of the notification whose token the key is; null: to all
+--   any      the first shard that answers: all of them would say the same
+--   all      to every shard, merged: sum, rows (one after the other), arrays; for views
+--            a select of what to make of the rows of all shards, {}
+--   here     the router has its own copy: what it says depends on nothing in a shard
+--   written  it has a file of its own in this folder
+--   shard    only notifiers and owners use it, and they are at home in a shard
+create or replace view scooters_router.routes as
+select
+    listed.kind,
+    listed.object,
+    listed.route,
+    listed.key,
+    listed.merge
+from (
+    values
+    ('function', 'create_mission(jsonb)', 'mission', 'mission ->> ''mission_id''', null),
+    (
+        'function',
+        'record_event(text,text,text,timestamp with time zone)',
+        'mission', 'mission_id', null
+    ),
+    (
+        'function',
+        'record_event_once(text,text,text,timestamp with time zone,text)',
+        'mission', 'mission_id', null
+    ),
+    ('function', 'skip_job(text,text,text)', 'mission', 'mission_id', null),
+    ('function', 'board_mission(text,timestamp with time zone)', 'mission', 'mission_id', null),
+    (
+        'function',
+        'mission_intervals_of(text,timestamp with time zone)',
+        'mission', 'mission_id', null
+    ),
+    ('function', 'mission_intervals_at(timestamp with time zone)', 'all', null, 'rows'),
+    ('function', 'retry_deliveries(text,text)', 'token', 'token', 'sum'),
+    ('function', 'confirm_deliveries(text,text)', 'token', 'token', 'sum'),
+    ('function', 'wake_missions(text[])', 'all', null, 'sum'),
+    (
+        'function',
+        'wake_missions(timestamp with time zone,timestamp with time zone)',
+        'all', null, 'sum'
+    ),
+    ('function', 'missions_waiting()', 'all', null, 'sum'),
+    ('function', 'unrecorded_missions(integer)', 'all', null, 'arrays'),
+    ('function', 'detect_timeouts(timestamp with time zone)', 'all', null, 'sum'),
+    (
+        'function',
+        'route_notification(monitoring_notification_type,text,jsonb)', 'any', null, null
+    ),
+    (
+        'function',
+        'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
+    ),
+    ('function', 'planned_totals()', 'all', null, 'rows'),
+    ('function', 'apply_config(jsonb)', 'written', null, null),
+    (
+        'function',
+        'board(monitoring_notification_type,text,text,boolean,integer,timestamp with time zone)',
+        'written', null, null
+    ),
+    ('function', 'applied_migrations()', 'written', null, null),
+    ('function', 'mission_start_types()', 'here', null, null),
+    ('function', 'mission_end_types()', 'here', null, null),
+    ('function', 'point_event_types()', 'here', null, null),
+    ('function', 'opens_or_closes_interval(text)', 'here', null, null),
+    ('function', 'interval_type_opened_by(text)', 'here', null, null),
+    ('function', 'mission_schema()', 'here', null, null),
+    ('function', 'longest_seconds()', 'here', null, null),
+    ('function', 'deadline_of(timestamp with time zone,interval)', 'here', null, null),
+    (
+        'function',
+        'idempotency_token(text,text,text,monitoring_notification_type)', 'here', null, null
+    ),
+    ('function', 'counting_limit()', 'here', null, null),
+    ('function', 'delivery_state(text,boolean,integer)', 'here', null, null),
+    (
+        'function',
+        'rate_limit_status(timestamp with time zone[],jsonb)', 'here', null, null
+    ),
+    ('function', 'target_rate_limits(jsonb,text)', 'shard', null, null),
+    ('function', 'plan_deliveries(integer)', 'shard', null, null),
+    ('function', 'lease_deliveries(text,jsonb,double precision)', 'shard', null, null),
+    ('function', 'next_delivery(text[])', 'shard', null, null),
+    ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
+    ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
+    ('function', 'release_deliveries(text,bigint[])', 'shard', null, null),
+    ('function', 'probe_channels(text[])', 'shard', null, null),
+    ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
+    ('function', 'report_problem(text,text)', 'shard', null, null),
+    ('function', 'retire_notifier(text)', 'shard', null, null),
+
+    ('view', 'mission_overview', 'mission', null, null),
+    ('view', 'mission_events', 'mission', null, null),
+    ('view', 'mission_routes', 'mission', null, null),
+    ('view', 'mission_stops', 'mission', null, null),
+    ('view', 'mission_skipped_points', 'mission', null, null),
+    ('view', 'mission_intervals', 'mission', null, null),
+    ('view', 'mission_timeouts', 'mission', null, null),
+    ('view', 'interval_history', 'mission', null, null),
+    ('view', 'job_history', 'mission', null, null),
+    ('view', 'notifications', 'mission', null, null),
+    ('view', 'notification_deliveries', 'mission', null, null),
+    ('view', 'unnoticed_timeouts', 'mission', null, null),
+    ('view', 'timeout_rules', 'here', null, null),
+    ('view', 'config_in_force', 'here', null, null),
+    ('view', 'config_history', 'here', null, null),
+    ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
+    ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
+    ('view', 'notifier_status', 'all', null, 'select * from {}'),
+    (
+        'view', 'delivery_channels', 'all', null,
+        'select channel, max(held_until) as held_until, max(failures)::integer as failures,'
+        ' max(opens_at) as opens_at, (array_agg(limits))[1] as limits,'
+        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at'
+        ' from {} group by channel'
+    ),
+    (
+        'view', 'delivery_holds', 'all', null,
+        'select channel, address, max(held_until) as held_until, max(reason) as reason,'
+        ' max(failures)::integer as failures, bool_or(is_long) as is_long'
+        ' from {} group by channel, address'
+    ),
+    (
+        'view', 'delivery_status', 'all', null,
+        'select channel, state, sum(recipients)::bigint as recipients,'
+        ' min(oldest_created_at) as oldest_created_at,'
+        ' min(next_attempt_at) as next_attempt_at, max(sample_error) as sample_error,'
+        ' bool_or(is_stuck) as is_stuck, bool_or(is_lower_bound) as is_lower_bound'
+        ' from {} group by channel, state'
+    ),
+    (
+        'view', 'recipient_status', 'all', null,
+        'select channel, address, state, sum(recipients)::bigint as recipients,'
+        ' min(oldest_created_at) as oldest_created_at,'
+        ' min(next_attempt_at) as next_attempt_at, max(sample_error) as sample_error,'
+        ' bool_or(is_lower_bound) as is_lower_bound'
+        ' from {} group by channel, address, state'
+    ),
+    (
+        'view', 'detection_status', 'all', null,
+        'select coalesce(bool_and(is_enabled), false) as is_enabled,'
+        ' min(last_pass_at) as last_pass_at, max(last_pass_elapsed) as last_pass_elapsed,'
+        ' sum(last_pass_missions)::integer as last_pass_missions,'
+        ' sum(last_pass_inserted)::integer as last_pass_inserted,'
+        ' coalesce(bool_or(is_stalled), true) as is_stalled,'
+        ' string_agg(shard_name || '': '' || lock_holder, ''; '') as lock_holder,'
+        ' string_agg(shard_name || '': '' || lock_waiters, ''; '') as lock_waiters,'
+        ' sum(last_pass_recorded)::integer as last_pass_recorded,'
+        ' sum(last_pass_judged)::integer as last_pass_judged,'
+        ' sum(last_pass_resolved)::integer as last_pass_resolved,'
+        ' sum(missions_waiting)::integer as missions_waiting,'
+        ' scooters_router.concatenated(unrecorded_missions) as unrecorded_missions'
+        ' from {}'
+    ),
+    (
+        'view', 'metrics', 'all', null,
+        'select name, labels,'
+        ' case when name ~ ''(_age_seconds|_duration_seconds|_stalled|_since)$'' then max(value)'
+        ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
+        ' max(help) as help from {} group by name, labels'
+    )
+) as listed (kind, object, route, key, merge);
+
+comment on view scooters_router.routes is
+'How each public function and view goes through the router.';

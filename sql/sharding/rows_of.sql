@@ -1,0 +1,42 @@
+-- What do all shards say in this view?
+-- One row for each row of each shard, as JSON. A shard that gives no answer is left out,
+-- so that the rest can be shown; missing_shards() names it.
+create or replace function scooters_router.rows_of(view_name text)
+returns table (shard_name text, content jsonb)
+language plpgsql stable
+security definer
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+set timezone = 'UTC'
+as $$
+declare
+    asked record;
+begin
+    for asked in
+        select
+            known.shard,
+            known.name
+        from scooters_router.shards as known
+        order by known.shard
+    loop
+        begin
+            return query execute format(
+                'select %L::text, to_jsonb(asked) from scooters_router.%I as asked',
+                asked.name,
+                format('%s_%s', view_name, asked.shard)
+            );
+        exception when
+            connection_exception
+            or admin_shutdown
+            or crash_shutdown
+            or cannot_connect_now
+        then null;
+        end;
+    end loop;
+end
+$$;
+
+comment on function scooters_router.rows_of(text) is
+'The rows of a view in all shards that answer, each with the name of its shard.';
+
+revoke execute on function scooters_router.rows_of(text) from public;

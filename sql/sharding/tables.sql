@@ -1,0 +1,31 @@
+-- What does a router keep? Where its shards are, and what they look like.
+create schema if not exists scooters_ops;
+create schema if not exists scooters_router;
+
+-- name: how messages and the board call it.
+create table if not exists scooters_router.shards (
+    shard integer not null,
+    name text collate "C" not null,
+    constraint shards_pkey primary key (shard),
+    constraint shards_name_key unique (name)
+);
+
+comment on schema scooters_router is
+'What stands behind the functions and views of scooters_ops in a router: nothing in it is for users.';
+comment on table scooters_router.shards is
+'The databases that missions live in.';
+comment on column scooters_router.shards.shard is
+'Its number, from 0: the remainder of a mission''s hash.';
+comment on column scooters_router.shards.name is
+'Its database and server, as messages name it.';
+
+create table if not exists scooters_ops.configs (
+    config_id bigint generated always as identity,
+    config jsonb not null,
+    applied_at timestamptz not null default now(),
+    applied_by text collate "C" not null default session_user,
+    constraint configs_pkey primary key (config_id)
+);
+
+comment on table scooters_ops.configs is
+'Every config that was applied through the router, as it was written. Each shard has its part of it.';
