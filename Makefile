@@ -43,6 +43,11 @@ migrate: .venv/runtime ## bring the database up to date: migrations, sql/, and a
 router: .venv/runtime ## make the database a router over the shards that SHARDS=file lists, or bring it up to date
 	$(python) -m notifier router "$(or $(SHARDS),$(error SHARDS=file names no file with a connection string in each line))"
 
+.PHONY: move
+move: .venv/runtime ## move a shard of the router: SHARDS=file as it is, TO=file as it shall be; UNDO=1 after a killed move
+	$(python) -m notifier move "$(or $(SHARDS),$(error SHARDS=file names no file))" \
+	    "$(or $(TO),$(error TO=file names no file))" $(if $(filter-out 0,$(UNDO)),--undo)
+
 .PHONY: config
 config: .venv/runtime ## check config.json (or CONFIG=file) and put it in force
 	$(python) -m notifier config apply $(CONFIG)

@@ -98,6 +98,14 @@ def _add_database(commands: Any) -> None:
     router.add_argument(
         "file", type=Path, metavar="FILE", help="a connection string in each line, one per shard"
     )
+    move = commands.add_parser("move", help="move a shard of the router to another server")
+    move.add_argument("file", type=Path, metavar="FILE", help="the shards as they are")
+    move.add_argument(
+        "new_file", type=Path, metavar="NEW_FILE", help="the shards as they shall be: one differs"
+    )
+    move.add_argument(
+        "--undo", action="store_true", help="after a move that was killed: make the shard writable"
+    )
     schedule = commands.add_parser("schedule", help="make pg_cron run detection; uses psql")
     schedule.add_argument(
         "--wait",

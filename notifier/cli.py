@@ -43,7 +43,7 @@ from notifier.web.address import Address, AddressUnusable
 
 # retry --failed may have to update every failed recipient at once.
 STATEMENT_SECONDS = 600.0
-SESSION_COMMANDS = ("migrate", "router", "schedule", "unschedule")
+SESSION_COMMANDS = ("migrate", "router", "move", "schedule", "unschedule")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return psql.cron_script("unschedule.sql").run()
             case "router":
                 _router(options.file)
+                return 0
+            case "move":
+                _move(options)
                 return 0
             case "migrate":
                 _migrate()
@@ -159,6 +162,12 @@ def _router(file: Path) -> None:
 
     shards = make_router(file)
     print(f"router over {len(shards)} shards: {', '.join(shard.name for shard in shards)}")
+
+
+def _move(options: Namespace) -> None:
+    from notifier.router import move_shard, undo_move  # no other command needs it
+
+    (undo_move if options.undo else move_shard)(options.file, options.new_file)
 
 
 def _migrate() -> None:
