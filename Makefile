@@ -69,7 +69,7 @@ run: .venv/runtime ## run the notifier until it is told to stop
 	exec $(python) -m notifier run
 
 .PHONY: service
-service: .venv/runtime ## install the notifier as a systemd service; needs root
+service: .venv/runtime ## install the notifier as a systemd service; SHARD=name: one for that shard; needs root
 	sh deploy/service.sh
 
 .PHONY: psql

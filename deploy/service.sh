@@ -3,15 +3,21 @@
 # /etc/scooters-notifier; those that only you can fill in are empty. Run it again after moving the
 # checkout: it rewrites the unit and leaves your files alone.
 #
+# With SHARD=name it installs the template unit scooters-notifier@ instead, which is the same unit but
+# for its environment, and the environment of that shard: /etc/scooters-notifier/name/environment.
+#
 # With DESTDIR=folder it only puts the files below that folder.
 
 set -eu
 
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 user=scooters_notifier
+shard=${SHARD:-}
 destdir=${DESTDIR:-}
 units=$destdir/etc/systemd/system
 settings=$destdir/etc/scooters-notifier
+
+unit=scooters-notifier${shard:+@}
 
 fail() {
     echo "make service: $1" >&2
@@ -35,19 +41,31 @@ make_user() {
             --shell /usr/sbin/nologin "$user"
 }
 
+# The unit, or the template unit, for this checkout.
+unit_text() {
+    template=
+    [ -z "$shard" ] || template='s|^\(EnvironmentFile=.*\)/environment$|\1/%i/environment|
+        s|^Description=.*|& (%i)|
+        s|scooters-notifier`|scooters-notifier@NAME`|'
+    sed "s|/opt/scooters-ops|$root|
+        $template" "$root/deploy/scooters-notifier.service"
+}
+
 # make_file NAME [SOURCE]: unless it exists; only its owner may read it.
 make_file() {
     [ -e "$settings/$1" ] || install -m 600 "${2:-/dev/null}" "$settings/$1"
 }
 
+case $shard in
+*[!a-zA-Z0-9_-]*) fail "SHARD=$shard: use letters, digits, _ and - only" ;;
+esac
 if [ -z "$destdir" ]; then
     check
     make_user
 fi
-install -d "$units" "$settings"
-sed "s|/opt/scooters-ops|$root|" "$root/deploy/scooters-notifier.service" \
-    >"$units/scooters-notifier.service"
-make_file environment "$root/deploy/environment"
+install -d "$units" "$settings" "$settings/$shard"
+unit_text >"$units/$unit.service"
+make_file "${shard:+$shard/}environment" "$root/deploy/environment"
 make_file pgpass
 for secret in $(sed -n 's/^LoadCredential=\([^:]*\):.*/\1/p' "$root/deploy/scooters-notifier.service"); do
     make_file "$secret"
@@ -56,4 +74,4 @@ if [ -z "$destdir" ]; then
     chown "$user:" "$settings/pgpass" # the service reads this file itself; systemd reads the others as root
     [ ! -d /run/systemd/system ] || systemctl daemon-reload
 fi
-echo "Installed. Fill in the files in $settings, then: systemctl enable --now scooters-notifier"
+echo "Installed. Fill in the files in $settings, then: systemctl enable --now $unit$shard"

@@ -36,10 +36,29 @@ def installed(tmp_path: Path) -> Path:
     return folder
 
 
-def make_service(folder: Path) -> None:
+@pytest.fixture
+def any_unit(installed: Path, request: pytest.FixtureRequest) -> Path:
+    """The installed unit, or the installed template unit."""
+    if request.param == "plain":
+        return unit_of(installed)
+    make_service(installed, shard="shard3")
+    return template_of(installed)
+
+
+both_units = pytest.mark.parametrize("any_unit", ["plain", "template"], indirect=True)
+
+
+def make_service(folder: Path, shard: str = "") -> None:
     subprocess.run(
-        ["sh", "deploy/service.sh"], cwd=ROOT, env=os.environ | {"DESTDIR": str(folder)}, check=True
+        ["sh", "deploy/service.sh"],
+        cwd=ROOT,
+        env=os.environ | {"DESTDIR": str(folder), "SHARD": shard},
+        check=True,
     )
+
+
+def template_of(folder: Path) -> Path:
+    return folder / "etc/systemd/system/scooters-notifier@.service"
 
 
 def unit_of(folder: Path) -> Path:
@@ -57,16 +76,18 @@ def seconds(name: str) -> float:
 
 
 @needs_systemd
-def test_systemd_accepts_the_unit(installed: Path) -> None:
+@both_units
+def test_systemd_accepts_the_unit(any_unit: Path) -> None:
     finished = subprocess.run(
-        ["systemd-analyze", "verify", unit_of(installed)], capture_output=True, text=True
+        ["systemd-analyze", "verify", any_unit], capture_output=True, text=True
     )
     about_it = [line for line in finished.stderr.splitlines() if "scooters" in line]
     assert (finished.returncode, about_it) == (0, [])
 
 
 @needs_systemd
-def test_the_services_exposure_is_low(installed: Path) -> None:
+@both_units
+def test_the_services_exposure_is_low(any_unit: Path) -> None:
     finished = subprocess.run(
         [
             "systemd-analyze",
@@ -74,7 +95,7 @@ def test_the_services_exposure_is_low(installed: Path) -> None:
             "--no-pager",
             "--offline=true",
             f"--threshold={round(MAX_EXPOSURE * 10)}",
-            unit_of(installed),
+            any_unit,
         ],
         capture_output=True,
         text=True,
@@ -125,6 +146,34 @@ def test_running_make_service_again_keeps_what_was_filled_in(installed: Path) ->
     make_service(installed)
     assert secret.read_text() == "110201543:secret"
     assert unit_of(installed).read_text("utf-8").startswith("# The notifier as a systemd service.")
+
+
+def test_the_template_differs_from_the_unit_in_its_environment_only(installed: Path) -> None:
+    make_service(installed, shard="shard3")
+    plain, template = (
+        path.read_text("utf-8").partition("[Unit]")[2].splitlines()
+        for path in (unit_of(installed), template_of(installed))
+    )
+    differing = [pair for pair in zip(plain, template, strict=True) if pair[0] != pair[1]]
+    assert differing == [
+        (
+            f"Description={settings('Description')[0]}",
+            f"Description={settings('Description')[0]} (%i)",
+        ),
+        (
+            "EnvironmentFile=/etc/scooters-notifier/environment",
+            "EnvironmentFile=/etc/scooters-notifier/%i/environment",
+        ),
+    ]
+    environment = installed / "etc/scooters-notifier/shard3/environment"
+    assert environment.stat().st_mode & 0o777 == 0o600
+    assert "\nPGDATABASE=" in environment.read_text("utf-8")
+
+
+def test_a_shards_name_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        make_service(tmp_path, shard="../shard")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_the_installed_environment_names_the_units_user() -> None:
