@@ -217,15 +217,17 @@ def _closed(source: psycopg.Connection[Any], old: Shard, say: Say) -> Iterator[d
 def _end_sessions(source: psycopg.Connection[Any], old: Shard, closed_at: datetime) -> None:
     """Ends the sessions that began before, and may write still."""
     ended = source.execute(
-        "select pid, backend_start, pg_terminate_backend(pid, %s) from pg_stat_activity"
+        "select pid, pg_terminate_backend(pid, %s) from pg_stat_activity"
         " where datname = current_database() and pid <> pg_backend_pid()"
-        " and backend_start <= %s"
-        " and backend_type not in ('autovacuum worker', 'walsender', 'parallel worker')",
+        # Unknown to a user without pg_read_all_stats.
+        " and (backend_start <= %s) is not false"
+        " and coalesce(backend_type, '')"
+        " not in ('autovacuum worker', 'walsender', 'parallel worker')",
         (TERMINATE_MS, closed_at),
     ).fetchall()
-    for pid, began_at, is_gone in ended:
-        session = "select count(*) from pg_stat_activity where pid = %s and backend_start = %s"
-        if not is_gone and _value(source, session, pid, began_at):
+    for pid, is_gone in ended:
+        session = "select count(*) from pg_stat_activity where pid = %s"
+        if not is_gone and _value(source, session, pid):
             raise DatabaseUnusable(f"{old.name}: the session of process {pid} does not end")
 
 
