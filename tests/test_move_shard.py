@@ -168,6 +168,13 @@ CREATE = """
 def test_what_is_not_fit_for_a_move_is_refused_and_nothing_changes(rig: Rig) -> None:
     same = rig.notifier("move", rig.before, rig.before)
     assert (same.returncode, "must differ in one shard" in same.stderr) == (2, True)
+    stays, moves = (rig.here.conninfo(name) for name in SHARDS)
+    alias = rig.file("alias", stays, moves.replace("127.0.0.1", "localhost"))
+    itself = rig.notifier("move", rig.before, alias)
+    assert (itself.returncode, "are the same database" in itself.stderr) == (2, True)
+    not_the_routers = rig.notifier("move", alias, rig.after)
+    assert not_the_routers.returncode == 2
+    assert "the router asks move_1 at 127" in not_the_routers.stderr
     no_roles = rig.move()
     assert no_roles.returncode == 2
     assert "lacks these roles: scooters_ops_analyst" in no_roles.stderr

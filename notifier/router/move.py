@@ -26,6 +26,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
 
 from notifier.database.errors import DatabaseUnusable
+from notifier.database.schema_version import known_migrations, version_problem
 from notifier.migrate.connection import SETTINGS, connect
 from notifier.resources import ROOT, SQL
 from notifier.router.build import make_router
@@ -57,7 +58,10 @@ def move_shard(file: Path, new_file: Path, say: Say = _say) -> None:
     else:
         with _connection(old) as source, _connection(new) as target:
             _check(source, target, old, new)
-            with _closed(source, old, say) as closed_at:
+            for shard in read_shards(new_file):
+                if shard != new:
+                    _check_version(shard)
+            with _closed(source, old, new, say) as closed_at:
                 _copy(source, target, old, new, say)
                 # A session that was just beginning then has appeared by now.
                 _end_sessions(source, old, closed_at)
@@ -102,16 +106,21 @@ def _moving(file: Path, new_file: Path) -> tuple[Shard, Shard]:
 
 def _asks(shard: Shard) -> bool:
     """Whether the router asks this shard now."""
+    return _asked(shard.number) == shard.name
+
+
+def _asked(number: int) -> str | None:
+    """The name of the shard with this number that the router asks now."""
     with closing(connect()) as router:
         try:
             known = router.execute(
-                "select name from scooters_router.shards where shard = %s", (shard.number,)
+                "select name from scooters_router.shards where shard = %s", (number,)
             ).fetchone()
         except psycopg.errors.UndefinedTable:
             raise DatabaseUnusable(
                 f"database {router.info.dbname!r} is not a router: make router"
             ) from None
-    return known == (shard.name,)
+    return None if known is None else str(known[0])
 
 
 @contextmanager
@@ -133,6 +142,12 @@ def _connection(shard: Shard) -> Iterator[psycopg.Connection[Any]]:
 # --- Checks: nothing has changed yet ------------------------------------------------------------
 
 
+_IDENTITY = """
+    select format('%s %s %s', control.system_identifier, here.oid, pg_postmaster_start_time())
+    from pg_control_system() as control
+    cross join pg_database as here
+    where here.datname = current_database()
+"""
 _NEEDED_ROLES = """
     select array_agg(distinct needed.role) from (
         select roles.rolname::text as role
@@ -149,8 +164,16 @@ _NEEDED_ROLES = """
 def _check(
     source: psycopg.Connection[Any], target: psycopg.Connection[Any], old: Shard, new: Shard
 ) -> None:
-    if not _value(source, "select to_regclass('scooters_ops.notifiers') is not null"):
-        raise DatabaseUnusable(f"{old.name} holds no shard")
+    if (asked := _asked(old.number)) != old.name:
+        raise DatabaseUnusable(
+            f"the router asks {asked}, not {old.name}: the first file must be the one that the"
+            " router was made with"
+        )
+    _check_version(old)
+    if _value(source, _IDENTITY) == _value(target, _IDENTITY):
+        raise DatabaseUnusable(f"{old.name} and {new.name} are the same database")
+    if not _value(source, "select pg_try_advisory_lock(hashtext('make move'))"):
+        raise DatabaseUnusable(f"another make move of {old.name} is under way")
     if source.info.server_version // 10000 > target.info.server_version // 10000:
         raise DatabaseUnusable(f"the server of {new.name} is older than that of {old.name}")
     encodings = [
@@ -180,6 +203,18 @@ def _check(
     _refuse_notifiers(source, old)
 
 
+def _check_version(shard: Shard) -> None:
+    """make router would refuse a shard that is away or of another version, but only after the
+    copy."""
+    with _connection(shard) as connection:
+        try:
+            applied = connection.execute("select scooters_ops.applied_migrations()").fetchall()
+        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+            raise DatabaseUnusable(f"{shard.name} was never migrated: make migrate") from None
+    if problem := version_problem([name for (name,) in applied], known_migrations()):
+        raise DatabaseUnusable(f"{shard.name}: {problem}")
+
+
 def _refuse_notifiers(source: psycopg.Connection[Any], old: Shard) -> None:
     running = _value(
         source,
@@ -198,7 +233,9 @@ def _refuse_notifiers(source: psycopg.Connection[Any], old: Shard) -> None:
 
 
 @contextmanager
-def _closed(source: psycopg.Connection[Any], old: Shard, say: Say) -> Iterator[datetime]:
+def _closed(
+    source: psycopg.Connection[Any], old: Shard, new: Shard, say: Say
+) -> Iterator[datetime]:
     """Nobody writes to the old database from the time that it yields. It stays so if the block
     succeeds."""
     say(f"Making {old.name} read-only: writers of its missions get SQLSTATE 25006, or HTTP 503")
@@ -209,9 +246,19 @@ def _closed(source: psycopg.Connection[Any], old: Shard, say: Say) -> Iterator[d
         _refuse_notifiers(source, old)
         yield closed_at
     except BaseException:
-        _open(source)
-        say(f"Not moved: {old.name} is writable again")
+        _open_if_not_moved(source, old, new, say)
         raise
+
+
+def _open_if_not_moved(source: psycopg.Connection[Any], old: Shard, new: Shard, say: Say) -> None:
+    try:
+        if _asks(new):  # interrupted at the last moment
+            say(f"The router asks {new.name} already: call make move again to finish")
+        else:
+            _open(source)
+            say(f"Not moved: {old.name} is writable again")
+    except psycopg.Error:
+        say(f"{old.name} may be read-only still: call make move again, or with UNDO=1")
 
 
 def _end_sessions(source: psycopg.Connection[Any], old: Shard, closed_at: datetime) -> None:
@@ -319,6 +366,7 @@ def _hand_over(old: Shard, new: Shard, say: Say) -> None:
     else:
         say("There is no pg_cron: run its passes there as you did before")
     with _connection(old) as source:
+        _set_read_only(source, "on")
         had_cron = _value(source, "select current_setting('cron.database_name', true)") is not None
     if had_cron:
         _run(old, "unschedule")
