@@ -66,6 +66,8 @@ def _shard(number: int, text: str, place: str) -> Shard:
     except psycopg.ProgrammingError:
         # libpq's own message would repeat a part of the password.
         raise DatabaseUnusable(f"{place}: not a connection string that libpq can read") from None
+    if "@" in options.get("host", ""):
+        raise DatabaseUnusable(f"{place}: a password with @ must have it as %40 in a URL")
     if "dbname" not in options:
         raise DatabaseUnusable(f"{place}: names no database (dbname)")
     address = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "scooters_router"}
