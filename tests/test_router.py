@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -193,7 +193,7 @@ def answer(database: TestDatabase, function: str, arguments: Sequence[Any]) -> A
         return ("result", database.value(f"select {CALLS[function]}", *arguments))
     except psycopg.Error as error:
         shown = error.diag
-        detail = re.sub(r"\b[0-9-]{10} [0-9:.]{12,15}[+]00\b", "now", shown.message_detail or "")
+        detail = re.sub("Failing row contains .*", "the row", shown.message_detail or "")
         return (
             error.sqlstate,
             shown.message_primary,
@@ -282,16 +282,42 @@ def shown(database: TestDatabase, view: str) -> list[str]:
     )
 
 
+@contextmanager
+def foreign_sessions(rig: RouterRig) -> Iterator[None]:
+    """Inside, sessions have unusual settings, and PL/Proxy sends texts only, as it does between
+    servers of different versions."""
+    sessions = (rig.router.connection, rig.single.connection)
+    for session in sessions:
+        session.execute("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'")
+        session.execute("set intervalstyle = 'sql_standard'; set extra_float_digits = 0")
+    for number in range(len(rig.shards)):
+        sessions[0].execute(f"alter server proxy_{number} options (add disable_binary '1')")
+    try:
+        yield
+    finally:
+        for number in range(len(rig.shards)):
+            sessions[0].execute(f"alter server proxy_{number} options (drop disable_binary)")
+        for session in sessions:
+            session.execute("reset all")
+
+
 def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
     router_rig.empty()
     answers: Counter[str] = Counter()
-    for function, arguments in script(1, missions=16, steps=250):
-        one, routed = (
-            answer(database, function, arguments)
-            for database in (router_rig.single, router_rig.router)
-        )
-        assert routed == one, (function, arguments)
-        answers[one[0]] += 1
+    calls = [*script(1, missions=16, steps=250)]
+
+    def run(calls: Sequence[tuple[str, list[Any]]]) -> None:
+        for function, arguments in calls:
+            one, routed = (
+                answer(database, function, arguments)
+                for database in (router_rig.single, router_rig.router)
+            )
+            assert routed == one, (function, arguments)
+            answers[one[0]] += 1
+
+    run(calls[: len(calls) // 2])
+    with foreign_sessions(router_rig):
+        run(calls[len(calls) // 2 :])
     assert answers["result"] > 100 < answers.total() - answers["result"]
     for database in (router_rig.single, *router_rig.shards):
         database.value("select scooters_ops.plan_deliveries(1000)")

@@ -14,6 +14,9 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in build_function.sql.
+set client_min_messages = warning
+set datestyle = 'ISO, YMD'
 as $$
 declare
     asked record;

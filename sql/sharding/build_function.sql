@@ -120,8 +120,10 @@ begin
     execute format(
         'create or replace function scooters_ops.%I(%s) returns %s language plpgsql'
         ' security definer set search_path = pg_catalog, pg_temp'
-        -- PL/Proxy says when it connects again.
-        ' set client_min_messages = warning as %L',
+        -- PL/Proxy says when it connects again, and sends values as text, which must
+        -- mean the same in the shard (place_shard.sql).
+        ' set client_min_messages = warning set datestyle = ''ISO, YMD'''
+        ' set intervalstyle = postgres set extra_float_digits = 1 as %L',
         name,
         arguments,
         result,
