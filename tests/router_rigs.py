@@ -122,8 +122,6 @@ def open_rig(first: Postgres, folder: Path) -> Iterator[RouterRig]:
             )
         )
         rig = RouterRig(TestDatabase(first, "router", connection), shards, single, file)
-        # The log must show whatever it can of how a router is made.
-        connection.execute("alter database router set log_statement = 'all'")
         rig.make()
         yield rig
         stack.close()

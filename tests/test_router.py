@@ -21,10 +21,12 @@ from psycopg.rows import scalar_row
 from psycopg.sql import SQL, Identifier
 
 from notifier.cli import main
+from notifier.database.errors import DatabaseUnusable
+from notifier.router import make_router
 from notifier.router.build import SHARDING
 from tests import test_realdata as flights
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, at, config, until
-from tests.router_rigs import LOGIN, WORD, RouterRig
+from tests.router_rigs import LOGIN, PASSWORD, WORD, RouterRig
 
 ROLES = (
     "scooters_ops_writer",
@@ -507,8 +509,31 @@ def test_no_password_is_where_others_can_read_it(
     """
     for role in (*ROLES, "nobody_in_particular"):
         assert WORD not in as_role(role, everything)
+
+
+def test_no_log_has_a_password(router_rig: RouterRig) -> None:
+    most = {
+        "log_statement": "all",
+        "log_min_duration_statement": "0",
+        "session_preload_libraries": "auto_explain",
+        "auto_explain.log_min_duration": "0",
+        "auto_explain.log_nested_statements": "on",
+        "log_parameter_max_length_on_error": "-1",
+    }
+    change = "alter database router {} {}"
+    for setting, value in most.items():
+        router_rig.single.connection.execute(change.format("set", f"{setting} = '{value}'"))
+    try:
+        router_rig.make()
+        lines = router_rig.lines()
+        lines[2] += " krbsrvname=x connect_timeout=nonsense"
+        with pytest.raises(DatabaseUnusable):
+            router_rig.make(*lines)
+    finally:
+        for setting in most:
+            router_rig.single.connection.execute(change.format("reset", setting))
     log = router_rig.router.cluster.read_bootlog()
-    assert "set local log_statement = 'none'" in log
+    assert "log_statement" in log
     assert WORD not in log
 
 
@@ -584,7 +609,7 @@ def test_a_changed_address_is_followed_by_open_sessions(router_rig: RouterRig) -
         lines = router_rig.lines()
         lines[2] += " application_name=followed"
         router_rig.make(*lines)
-        assert "followed" not in in_shard.values(guests)
+        until(lambda: "followed" not in in_shard.values(guests))
         for question in ask:
             session.execute(question)
         assert in_shard.values(guests).count("followed") == 2
@@ -629,6 +654,9 @@ def test_a_line_that_names_no_shard_is_refused(
         assert "line 1: not a connection string" in refused(bad, *others)
     at_sign = f"postgresql://u:x@{WORD}@127.0.0.1/shard0"
     assert "line 1: a password with @ must have it as %40" in refused(at_sign, *others)
+    assert "line 1: a router cannot use the option sslpassword" in refused(
+        make_conninfo(first, sslpassword=WORD), *others
+    )
     assert "line 1: names no database" in refused(f"host=127.0.0.1 password={WORD}", *others)
     assert "shard nowhere at 127.0.0.1" in refused(
         first.replace("dbname=shard0", "dbname=nowhere"), *others
@@ -685,6 +713,32 @@ def test_a_shard_that_is_not_ready_is_refused(
         assert "shard single at" in line and "has no config: make config" in line
     finally:
         shard.apply_config()
+
+
+def test_a_shard_that_only_this_program_reaches_is_refused(
+    router_rig: RouterRig, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *others, last = router_rig.lines()
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    without = make_conninfo(router_rig.shards[3].conninfo, user=LOGIN)
+    assert without != last
+    assert "the router's server gets no answer from shard shard3 at" in refused(*others, without)
+
+
+def test_another_superuser_can_use_and_update_a_router(router_rig: RouterRig) -> None:
+    before = catalog(router_rig.router)
+    router_rig.router.connection.execute('create role "Another One" superuser login')
+    try:
+        other = make_conninfo(router_rig.router.conninfo, user="Another One")
+        with psycopg.connect(other, autocommit=True) as session:
+            session.execute("select scooters_ops.missions_waiting()")
+            session.execute("select scooters_ops.apply_config(%s)", [json.dumps(CONFIG)])
+            session.execute("select count(*) from scooters_ops.mission_overview")
+        with patch.dict(os.environ, DATABASE_URL=other):
+            make_router(router_rig.file)
+    finally:
+        router_rig.router.connection.execute('drop role "Another One"')
+    assert catalog(router_rig.router) == before
 
 
 def test_a_router_needs_a_database_of_its_own_and_a_superuser(

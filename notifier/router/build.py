@@ -22,6 +22,20 @@ from notifier.router.shards import Shard, read_shards
 SHARDING = SQL / "sharding"
 # Of these extensions the first is PL/Proxy's package: Debian's postgresql-NN-plproxy.
 EXTENSIONS = ("plproxy", "postgres_fdw")
+# No password in the server's log or statistics, whatever they keep. Those of extensions are no
+# more than names where the extension is not loaded.
+SILENT = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "auto_explain.log_min_duration": "-1",
+    "pg_stat_statements.track": "none",
+    "pgaudit.log": "none",
+    "client_min_messages": "warning",
+}
 
 
 def make_router(file: Path) -> list[Shard]:
@@ -37,11 +51,9 @@ def make_router(file: Path) -> list[Shard]:
     definitions = findings[0].definitions
     with closing(connect()) as router, router.transaction():
         _check_router(router, shards)
-        # No password in the server's log, whatever it logs.
-        router.execute("set local log_statement = 'none'")
-        router.execute("set local log_min_duration_statement = -1")
-        router.execute("set local log_min_error_statement = 'panic'")
-        router.execute("set local client_min_messages = warning")
+        for setting, value in SILENT.items():
+            router.execute("select set_config(%s, %s, true)", (setting, value))
+        _take_owners_role(router)
         _make_roles(router)
         for extension in EXTENSIONS:
             try:
@@ -55,15 +67,14 @@ def make_router(file: Path) -> list[Shard]:
         for source in before:
             router.execute(source)
         for shard in shards:
-            router.execute(
-                "select scooters_router.place_shard(%s, %s, %s, %s)",
-                (shard.number, shard.name, Jsonb(shard.address), Jsonb(shard.credentials)),
-            )
+            _place(router, shard)
         _check_missions(router, shards, findings)
         router.execute("select scooters_router.build_router(%s)", (Jsonb(definitions),))
         for source in after:
             router.execute(source)
         router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
+        for shard in shards:
+            _ask(router, shard)
         router.execute("delete from scooters_router.applied_migrations")
         router.execute(
             "insert into scooters_router.applied_migrations select unnest(%s::text[])",
@@ -104,8 +115,7 @@ def _findings(shards: Sequence[Shard]) -> list[_Finding]:
         try:
             finding = _finding(shard)
         except psycopg.Error as error:
-            problem = str(error) if error.sqlstate is None else reason(error)
-            raise DatabaseUnusable(f"shard {shard.name}: {problem.strip()}") from None
+            raise DatabaseUnusable(f"shard {shard.name}: {_in_a_line(error)}") from None
         if finding.identity in findings:
             other, _ = findings[finding.identity]
             raise DatabaseUnusable(f"shards {other.name} and {shard.name} are the same database")
@@ -183,6 +193,41 @@ def _check_router(router: psycopg.Connection[Any], shards: Sequence[Shard]) -> N
                 f"database {name!r} is a router over {known} shards, and the file names"
                 f" {len(shards)}: missions do not move between shards"
             )
+
+
+def _take_owners_role(router: psycopg.Connection[Any]) -> None:
+    """Whoever updates a router does it as the superuser who made it: the logins are theirs."""
+    owner = router.execute(
+        "select nspowner::regrole::text from pg_namespace where nspname = 'scooters_router'"
+    ).fetchone()
+    if owner is not None:
+        router.execute(f"set local role {owner[0]}")  # a quoted name
+
+
+def _place(router: psycopg.Connection[Any], shard: Shard) -> None:
+    try:
+        router.execute(
+            "select scooters_router.place_shard(%s, %s, %s, %s)",
+            (shard.number, shard.name, Jsonb(shard.address), Jsonb(shard.credentials)),
+        )
+    except psycopg.Error as error:
+        # Its context may have the password.
+        raise DatabaseUnusable(f"shard {shard.name}: {_in_a_line(error)}") from None
+
+
+def _ask(router: psycopg.Connection[Any], shard: Shard) -> None:
+    """Refuses a shard that only this program can reach, by PGPASSWORD for example."""
+    try:
+        router.execute("select scooters_router.applied_migrations(%s)", (shard.number,))
+        router.execute(f"select from scooters_router.mission_overview_{shard.number} limit 1")
+    except psycopg.Error as error:
+        raise DatabaseUnusable(
+            f"the router's server gets no answer from shard {shard.name}: {_in_a_line(error)}"
+        ) from None
+
+
+def _in_a_line(error: psycopg.Error) -> str:
+    return " ".join(reason(error).split())
 
 
 def _is_true(connection: psycopg.Connection[Any], condition: str) -> bool:

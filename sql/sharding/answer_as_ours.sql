@@ -1,7 +1,7 @@
 -- What do callers see of an error that a shard raised, or of a shard that is away?
 -- An error of ours keeps its SQLSTATE and its words: PL/Proxy puts the function and the
 -- shard before the message, and "Remote detail" and "Remote hint" before the rest.
--- Everything else means that the shard gave no answer.
+-- Everything else means that the shard gave no answer: is_answer() says which is which.
 create or replace function scooters_router.answer_as_ours(
     failed_shard integer,
     code text,
@@ -23,7 +23,7 @@ declare
     );
 begin
     case
-        when our_message is null
+        when not scooters_router.is_answer(code, message)
             then raise exception using
                 errcode = 'connection_failure',
                 message = format(

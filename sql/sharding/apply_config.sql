@@ -5,6 +5,8 @@
 create or replace function scooters_ops.apply_config(config jsonb)
 returns bigint
 language plpgsql
+-- As its owner, whom the router's logins belong to.
+security definer
 set search_path = pg_catalog, pg_temp
 -- PL/Proxy reports each new connection.
 set client_min_messages = warning

@@ -6,6 +6,7 @@
 \ir shard_name.sql
 \ir cluster_of.sql
 \ir mission_of.sql
+\ir is_answer.sql
 \ir answer_as_ours.sql
 \ir rows_of.sql
 \ir set_options.sql
