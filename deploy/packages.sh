@@ -3,8 +3,8 @@
 #
 #   packages.sh client     for the notifier and psql: Python 3.11+ with venv, PostgreSQL's client
 #   packages.sh sandbox    also for the demo and lint: a PostgreSQL server, pg_cron, plpgsql_check
-#   packages.sh tests      also for the tests: a browser, promtool, systemd-analyze, a connection
-#                          pooler, curl
+#   packages.sh tests      also for the tests: PL/Proxy, a browser, promtool, systemd-analyze, a
+#                          connection pooler, curl
 #
 # If nothing is missing, it prints nothing. It runs apt-get as root or with sudo; without either, it
 # prints the command to run and exits with 1. It starts no service, and enables none for the next
@@ -21,11 +21,13 @@ has_python() {
     "$python" -P -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
 
-has_server() {
+# The newest version that is installed with both extensions.
+installed_server() {
     for version in $versions; do
         home=/usr/lib/postgresql/$version
         if [ -x "$home/bin/initdb" ] && [ -x "$home/bin/postgres" ] &&
             [ -e "$home/lib/pg_cron.so" ] && [ -e "$home/lib/plpgsql_check.so" ]; then
+            echo "$version"
             return 0
         fi
     done
@@ -37,8 +39,12 @@ missing() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || printf '%s ' ca-certificates # pip needs these
     psql --version >/dev/null 2>&1 || printf '%s ' postgresql-client
     [ "$kind" != client ] || return 0
-    has_server || server_packages "$(newest_server)"
+    server=$(installed_server) || {
+        server=$(newest_server)
+        server_packages "$server"
+    }
     [ "$kind" != sandbox ] || return 0
+    [ -e "/usr/lib/postgresql/$server/lib/plproxy.so" ] || printf 'postgresql-%s-plproxy ' "$server"
     # On Ubuntu Chromium is only a snap.
     [ -x /usr/bin/chromium ] || [ "$(distribution)" = ubuntu ] || printf '%s ' chromium
     [ -x /usr/bin/promtool ] || printf '%s ' prometheus

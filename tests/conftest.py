@@ -28,8 +28,8 @@ from notifier.migrate import migrate
 from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 
-pytest_plugins = ["tests.delivery_rigs"]
-"""Its fixture `house`."""
+pytest_plugins = ["tests.delivery_rigs", "tests.router_rigs"]
+"""Their fixtures `house` and `router_rig`."""
 
 TEMPLATE = "template_scooters"
 CONFIG: dict[str, Any] = json.loads((ROOT / "config.json").read_text("utf-8"))

@@ -258,21 +258,40 @@ def test_packages_sh_installs_nothing_for_a_python_of_another_name(tmp_path: Pat
     assert check.stderr == f"PYTHON={tmp_path}/python3.9 is not Python 3.11 or newer with venv\n"
 
 
-def test_packages_sh_without_root_prints_the_command_to_run(tmp_path: Path) -> None:
+def packages_without_root(folder: Path, kind: str, servers: str = "/usr/lib/postgresql") -> str:
+    """What packages.sh prints when it may install nothing; servers: where it looks for them."""
     nobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
-    no_sudo = tmp_path / "sudo"
+    no_sudo = folder / "sudo"
     no_sudo.write_text("#!/bin/sh\nexit 1\n")
     no_sudo.chmod(0o755)
-    with open(ROOT / "deploy/packages.sh") as script:  # the user nobody may not open it by its path
-        check = subprocess.run(
-            [*(nobody if os.geteuid() == 0 else []), "sh", "-s", "client"],
-            stdin=script,
-            env=os.environ
-            | {"PYTHON": "/nowhere/python3", "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-            cwd="/",
-            capture_output=True,
-            text=True,
-        )
+    check = subprocess.run(
+        [*(nobody if os.geteuid() == 0 else []), "sh", "-s", kind],
+        # By its contents: the user nobody may not open it by its path.
+        input=(ROOT / "deploy/packages.sh").read_text().replace("/usr/lib/postgresql", servers),
+        env=os.environ | {"PYTHON": "/nowhere/python3", "PATH": f"{folder}:{os.environ['PATH']}"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+    )
     assert check.returncode == 1
+    return check.stderr
+
+
+def test_packages_sh_without_root_prints_the_command_to_run(tmp_path: Path) -> None:
     command = "apt-get update && apt-get install --no-install-recommends python3 python3-venv"
-    assert command in check.stderr
+    assert command in packages_without_root(tmp_path, "client")
+
+
+def test_packages_sh_asks_for_the_plproxy_of_the_installed_server() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # the user nobody may enter it
+        Path(folder).chmod(0o755)
+        home = Path(folder, "16")
+        for part in ("bin/initdb", "bin/postgres", "lib/pg_cron.so", "lib/plpgsql_check.so"):
+            (home / part).parent.mkdir(parents=True, exist_ok=True)
+            (home / part).touch(mode=0o755)
+        asked = packages_without_root(Path(folder), "tests", folder).split()
+        assert "postgresql-16-plproxy" in asked
+        assert not {"postgresql-16", "postgresql-15", "postgresql-17"} & {*asked}
+        assert "postgresql-16-plproxy" not in packages_without_root(Path(folder), "sandbox", folder)
+        (home / "lib/plproxy.so").touch()
+        assert "plproxy" not in packages_without_root(Path(folder), "tests", folder)

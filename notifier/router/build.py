@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
-from notifier.database.errors import DatabaseUnusable
+from notifier.database.errors import DatabaseUnusable, reason
 from notifier.database.schema_version import known_migrations, version_problem
 from notifier.migrate.connection import connect
 from notifier.resources import SQL
@@ -20,6 +22,20 @@ from notifier.router.shards import Shard, read_shards
 SHARDING = SQL / "sharding"
 # Of these extensions the first is PL/Proxy's package: Debian's postgresql-NN-plproxy.
 EXTENSIONS = ("plproxy", "postgres_fdw")
+# No password in the server's log or statistics, whatever they keep. Those of extensions are no
+# more than names where the extension is not loaded.
+SILENT = {
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_duration_sample": "-1",
+    "log_transaction_sample_rate": "0",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "auto_explain.log_min_duration": "-1",
+    "pg_stat_statements.track": "none",
+    "pgaudit.log": "none",
+    "client_min_messages": "warning",
+}
 
 
 def make_router(file: Path) -> list[Shard]:
@@ -27,17 +43,17 @@ def make_router(file: Path) -> list[Shard]:
     returns the shards.
 
     Raises DatabaseUnusable if a shard cannot be reached, is not of this version, or has no config;
-    if the router cannot be made; psycopg.Error.
+    if two of them are the same database or a shard has missions of another; if the router cannot be
+    made; psycopg.Error.
     """
     shards = read_shards(file)
-    definitions = _definitions(shards)
+    findings = _findings(shards)
+    definitions = findings[0].definitions
     with closing(connect()) as router, router.transaction():
         _check_router(router, shards)
-        # No password in the server's log, whatever it logs.
-        router.execute("set local log_statement = 'none'")
-        router.execute("set local log_min_duration_statement = -1")
-        router.execute("set local log_min_error_statement = 'panic'")
-        router.execute("set local client_min_messages = warning")
+        for setting, value in SILENT.items():
+            router.execute("select set_config(%s, %s, true)", (setting, value))
+        _take_owners_role(router)
         _make_roles(router)
         for extension in EXTENSIONS:
             try:
@@ -51,14 +67,14 @@ def make_router(file: Path) -> list[Shard]:
         for source in before:
             router.execute(source)
         for shard in shards:
-            router.execute(
-                "select scooters_router.place_shard(%s, %s, %s, %s)",
-                (shard.number, shard.name, Jsonb(shard.address), Jsonb(shard.credentials)),
-            )
+            _place(router, shard)
+        _check_missions(router, shards, findings)
         router.execute("select scooters_router.build_router(%s)", (Jsonb(definitions),))
         for source in after:
             router.execute(source)
         router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
+        for shard in shards:
+            _ask(router, shard)
         router.execute("delete from scooters_router.applied_migrations")
         router.execute(
             "insert into scooters_router.applied_migrations select unnest(%s::text[])",
@@ -78,20 +94,51 @@ def _files() -> tuple[list[str], list[str]]:
     return sources[:split], sources[split:]
 
 
-def _definitions(shards: Sequence[Shard]) -> Any:
-    """What the public functions and views of the shards look like; all must be of one version."""
-    query = (SHARDING / "definitions.sql").read_text("utf-8")
-    definitions = None
+@dataclass(frozen=True)
+class _Finding:
+    """What a shard says of itself.
+
+    identity     the same only for the same database
+    definitions  what its public functions and views look like
+    missions     some of its missions
+    """
+
+    identity: tuple[Any, ...]
+    definitions: Any
+    missions: list[str]
+
+
+def _findings(shards: Sequence[Shard]) -> list[_Finding]:
+    """What each shard says of itself; all must be different databases of this version."""
+    findings: dict[tuple[Any, ...], tuple[Shard, _Finding]] = {}
     for shard in shards:
         try:
-            with psycopg.connect(shard.conninfo(), autocommit=True) as connection:
-                connection.execute("set search_path = pg_catalog, pg_temp")
-                _check_shard(connection, shard)
-                if definitions is None:
-                    (definitions,) = connection.execute(query).fetchone() or (None,)
-        except psycopg.OperationalError as error:
-            raise DatabaseUnusable(f"shard {shard.name}: {str(error).strip()}") from None
-    return definitions
+            finding = _finding(shard)
+        except psycopg.Error as error:
+            raise DatabaseUnusable(f"shard {shard.name}: {_in_a_line(error)}") from None
+        if finding.identity in findings:
+            other, _ = findings[finding.identity]
+            raise DatabaseUnusable(f"shards {other.name} and {shard.name} are the same database")
+        findings[finding.identity] = shard, finding
+    return [finding for _, finding in findings.values()]
+
+
+def _finding(shard: Shard) -> _Finding:
+    query = (SHARDING / "definitions.sql").read_text("utf-8")
+    with psycopg.connect(shard.conninfo(), autocommit=True) as connection:
+        connection.execute("set search_path = pg_catalog, pg_temp")
+        _check_shard(connection, shard)
+        return _Finding(
+            connection.execute(
+                "select system_identifier, oid from pg_control_system(), pg_database"
+                " where datname = current_database()"
+            ).fetchone()
+            or (),
+            (connection.execute(query).fetchone() or (None,))[0],
+            connection.cursor(row_factory=scalar_row)
+            .execute("select mission_id from scooters_ops.missions order by mission_id limit 1000")
+            .fetchall(),
+        )
 
 
 def _check_shard(connection: psycopg.Connection[Any], shard: Shard) -> None:
@@ -99,35 +146,92 @@ def _check_shard(connection: psycopg.Connection[Any], shard: Shard) -> None:
         applied = connection.execute("select scooters_ops.applied_migrations()").fetchall()
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
         raise DatabaseUnusable(f"shard {shard.name} was never migrated: make migrate") from None
+    if connection.execute(
+        "select to_regclass('scooters_router.shards') is not null"
+    ).fetchone() == (True,):
+        raise DatabaseUnusable(f"shard {shard.name} is a router")
     if problem := version_problem([name for (name,) in applied], known_migrations()):
         raise DatabaseUnusable(f"shard {shard.name}: {problem}")
     if connection.execute("select from scooters_ops.config_in_force").fetchone() is None:
         raise DatabaseUnusable(f"shard {shard.name} has no config: make config")
 
 
+def _check_missions(
+    router: psycopg.Connection[Any], shards: Sequence[Shard], findings: Sequence[_Finding]
+) -> None:
+    """Refuses shards in another order than before, and databases that had missions before."""
+    for shard, finding in zip(shards, findings, strict=True):
+        misplaced = router.execute(
+            "select mission_id, scooters_router.shard_of(mission_id)"
+            " from unnest(%s::text[]) as mission_id"
+            " where scooters_router.shard_of(mission_id) <> %s limit 1",
+            (finding.missions, shard.number),
+        ).fetchone()
+        if misplaced is not None:
+            mission_id, number = misplaced
+            raise DatabaseUnusable(
+                f"shard {shard.name} has the mission {mission_id!r}, which belongs in shard"
+                f" {shards[number].name}: the file must list the shards in the order of the"
+                " first time"
+            )
+
+
 def _check_router(router: psycopg.Connection[Any], shards: Sequence[Shard]) -> None:
-    name = router.info.dbname
-    if router.execute("select to_regclass('scooters_ops.missions') is not null").fetchone() == (
-        True,
-    ):
-        raise DatabaseUnusable(
-            f"database {name!r} has missions of its own: a router needs a database of its own"
-        )
-    if router.execute("select usesuper from pg_user where usename = current_user").fetchone() != (
-        True,
-    ):
+    if not _is_true(router, "(select usesuper from pg_user where usename = current_user)"):
         raise DatabaseUnusable(
             "only a superuser can make a router: PL/Proxy's functions are theirs"
         )
-    if router.execute("select to_regclass('scooters_router.shards') is not null").fetchone() == (
-        True,
-    ):
+    name = router.info.dbname
+    if _is_true(router, "to_regclass('scooters_ops.missions') is not null"):
+        raise DatabaseUnusable(
+            f"database {name!r} has missions of its own: a router needs a database of its own"
+        )
+    if _is_true(router, "to_regclass('scooters_router.shards') is not null"):
         (known,) = router.execute("select count(*) from scooters_router.shards").fetchone() or (0,)
         if known not in (0, len(shards)):
             raise DatabaseUnusable(
                 f"database {name!r} is a router over {known} shards, and the file names"
                 f" {len(shards)}: missions do not move between shards"
             )
+
+
+def _take_owners_role(router: psycopg.Connection[Any]) -> None:
+    """Whoever updates a router does it as the superuser who made it: the logins are theirs."""
+    owner = router.execute(
+        "select nspowner::regrole::text from pg_namespace where nspname = 'scooters_router'"
+    ).fetchone()
+    if owner is not None:
+        router.execute(f"set local role {owner[0]}")  # a quoted name
+
+
+def _place(router: psycopg.Connection[Any], shard: Shard) -> None:
+    try:
+        router.execute(
+            "select scooters_router.place_shard(%s, %s, %s, %s)",
+            (shard.number, shard.name, Jsonb(shard.address), Jsonb(shard.credentials)),
+        )
+    except psycopg.Error as error:
+        # Its context may have the password.
+        raise DatabaseUnusable(f"shard {shard.name}: {_in_a_line(error)}") from None
+
+
+def _ask(router: psycopg.Connection[Any], shard: Shard) -> None:
+    """Refuses a shard that only this program can reach, by PGPASSWORD for example."""
+    try:
+        router.execute("select scooters_router.applied_migrations(%s)", (shard.number,))
+        router.execute(f"select from scooters_router.mission_overview_{shard.number} limit 1")
+    except psycopg.Error as error:
+        raise DatabaseUnusable(
+            f"the router's server gets no answer from shard {shard.name}: {_in_a_line(error)}"
+        ) from None
+
+
+def _in_a_line(error: psycopg.Error) -> str:
+    return " ".join(reason(error).split())
+
+
+def _is_true(connection: psycopg.Connection[Any], condition: str) -> bool:
+    return connection.execute(f"select {condition}").fetchone() == (True,)
 
 
 def _make_roles(router: psycopg.Connection[Any]) -> None:

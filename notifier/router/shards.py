@@ -12,6 +12,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from notifier.database.errors import DatabaseUnusable
 
 SECRET = ("user", "password")
+# PL/Proxy and postgres_fdw choose or refuse these, or have no secret place for them.
+UNUSABLE = ("client_encoding", "fallback_application_name", "replication", "sslpassword")
 CONNECT_SECONDS = 5
 
 
@@ -66,6 +68,10 @@ def _shard(number: int, text: str, place: str) -> Shard:
     except psycopg.ProgrammingError:
         # libpq's own message would repeat a part of the password.
         raise DatabaseUnusable(f"{place}: not a connection string that libpq can read") from None
+    if "@" in options.get("host", ""):
+        raise DatabaseUnusable(f"{place}: a password with @ must have it as %40 in a URL")
+    if unusable := sorted(options.keys() & set(UNUSABLE)):
+        raise DatabaseUnusable(f"{place}: a router cannot use the option {unusable[0]}")
     if "dbname" not in options:
         raise DatabaseUnusable(f"{place}: names no database (dbname)")
     address = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "scooters_router"}

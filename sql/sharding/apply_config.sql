@@ -1,15 +1,20 @@
 -- What happens when a config is applied through the router?
--- Each shard validates and stores its part of it, one after the other. Where one refuses
--- or is away, nothing was stored in the router, and the error says so: applied again, it
--- reaches all of them.
+-- It is validated; then each shard stores its part of it, one after the other. Where
+-- one is away, nothing was stored in the router, and the error says so: applied again,
+-- it reaches all of them.
 create or replace function scooters_ops.apply_config(config jsonb)
 returns bigint
 language plpgsql
+-- As its owner, whom the router's logins belong to.
+security definer
 set search_path = pg_catalog, pg_temp
+-- PL/Proxy reports each new connection.
+set client_min_messages = warning
 as $$
 declare
     missing constant text[] := scooters_router.missing_shards();
-    divided constant jsonb := scooters_router.divided_config(config);
+    checked jsonb;
+    divided jsonb;
     in_shard integer;
     error_code text;
     error_message text;
@@ -25,10 +30,19 @@ begin
                 array_to_string(missing, ', ')
             );
     end if;
-    for in_shard in select known.shard from scooters_router.shards as known order by 1
+
+    -- The first question is whether the config is valid.
+    for in_shard in
+        select 0
+        union all
+        (select known.shard from scooters_router.shards as known order by known.shard)
     loop
         begin
-            perform scooters_router.apply_config(in_shard, divided);
+            if checked is null then
+                checked := scooters_router.checked_config(in_shard, config);
+            else
+                perform scooters_router.apply_config(in_shard, divided);
+            end if;
         exception when others then
             get stacked diagnostics
                 error_code = returned_sqlstate,
@@ -39,16 +53,16 @@ begin
                 in_shard, error_code, error_message, error_detail, error_hint
             );
         end;
+        divided := coalesce(divided, scooters_router.divided_config(checked));
     end loop;
 
     select in_force.config_id
     into new_config_id
-    from scooters_ops.configs as in_force
-    where in_force.config = apply_config.config
-    and in_force.config_id = (select max(latest.config_id) from scooters_ops.configs as latest);
+    from scooters_ops.config_in_force as in_force
+    where in_force.config = checked;
     if new_config_id is null then
         insert into scooters_ops.configs (config)
-        values (config)
+        values (checked)
         returning config_id into new_config_id;
     end if;
     return new_config_id;

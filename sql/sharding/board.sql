@@ -14,6 +14,9 @@ returns jsonb
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- As in build_function.sql.
+set client_min_messages = warning
+set datestyle = 'ISO, YMD'
 as $$
 declare
     asked record;
@@ -41,7 +44,7 @@ begin
                 error_message = message_text,
                 error_detail = pg_exception_detail,
                 error_hint = pg_exception_hint;
-            if error_message ~ 'REMOTE ERROR: ' then
+            if scooters_router.is_answer(error_code, error_message) then
                 perform scooters_router.answer_as_ours(
                     asked.shard, error_code, error_message, error_detail, error_hint
                 );

@@ -66,7 +66,7 @@ declare
                     error_message = message_text,
                     error_detail = pg_exception_detail,
                     error_hint = pg_exception_hint;
-                if error_message ~ 'REMOTE ERROR: ' then
+                if scooters_router.is_answer(error_code, error_message) then
                     perform scooters_router.answer_as_ours(
                         in_shard, error_code, error_message, error_detail, error_hint
                     );
@@ -100,7 +100,7 @@ declare
                     error_message = message_text,
                     error_detail = pg_exception_detail,
                     error_hint = pg_exception_hint;
-                if error_message ~ 'REMOTE ERROR: ' then
+                if scooters_router.is_answer(error_code, error_message) then
                     perform scooters_router.answer_as_ours(
                         in_shard, error_code, error_message, error_detail, error_hint
                     );
@@ -120,8 +120,10 @@ begin
     execute format(
         'create or replace function scooters_ops.%I(%s) returns %s language plpgsql'
         ' security definer set search_path = pg_catalog, pg_temp'
-        -- PL/Proxy says when it connects again.
-        ' set client_min_messages = warning as %L',
+        -- PL/Proxy says when it connects again, and sends values as text, which must
+        -- mean the same in the shard (place_shard.sql).
+        ' set client_min_messages = warning set datestyle = ''ISO, YMD'''
+        ' set intervalstyle = postgres set extra_float_digits = 1 as %L',
         name,
         arguments,
         result,

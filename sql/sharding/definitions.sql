@@ -5,33 +5,38 @@
 select
     jsonb_build_object(
         'types', (
-            select jsonb_agg(
-                jsonb_build_object(
-                    'name', kind.typname,
-                    'labels', (
-                        select jsonb_agg(label.enumlabel order by label.enumsortorder)
-                        from pg_catalog.pg_enum as label
-                        where label.enumtypid = kind.oid
-                    ),
-                    'columns', (
-                        select jsonb_agg(
-                            jsonb_build_object(
-                                'name', attribute.attname,
-                                'type', format_type(
-                                    attribute.atttypid, attribute.atttypmod
+            select
+                jsonb_agg(
+                    jsonb_build_object(
+                        'name', kind.typname,
+                        'labels', (
+                            select
+                                jsonb_agg(
+                                    label.enumlabel order by label.enumsortorder
                                 )
-                            )
-                            order by attribute.attnum
+                            from pg_catalog.pg_enum as label
+                            where label.enumtypid = kind.oid
+                        ),
+                        'columns', (
+                            select
+                                jsonb_agg(
+                                    jsonb_build_object(
+                                        'name', attribute.attname,
+                                        'type', format_type(
+                                            attribute.atttypid, attribute.atttypmod
+                                        )
+                                    )
+                                    order by attribute.attnum
+                                )
+                            from pg_catalog.pg_attribute as attribute
+                            where
+                                attribute.attrelid = kind.typrelid
+                                and attribute.attnum > 0
+                                and not attribute.attisdropped
                         )
-                        from pg_catalog.pg_attribute as attribute
-                        where
-                            attribute.attrelid = kind.typrelid
-                            and attribute.attnum > 0
-                            and not attribute.attisdropped
                     )
+                    order by kind.typtype desc, kind.typname asc
                 )
-                order by kind.typtype desc, kind.typname
-            )
             from pg_catalog.pg_type as kind
             left join pg_catalog.pg_class as class on kind.typrelid = class.oid
             where
@@ -39,35 +44,39 @@ select
                 and (kind.typtype = 'e' or class.relkind = 'c')
         ),
         'functions', (
-            select jsonb_agg(
-                jsonb_build_object(
-                    'name', routine.proname,
-                    'signature', replace(
-                        routine.oid::regprocedure::text, 'scooters_ops.', ''
-                    ),
-                    'types', regexp_replace(
-                        routine.oid::regprocedure::text, '^[^(]*\((.*)\)$', '\1'
-                    ),
-                    'arguments', pg_get_function_arguments(routine.oid),
-                    'result', pg_get_function_result(routine.oid),
-                    'is_set', routine.proretset,
-                    'parameters', (
-                        select jsonb_agg(
-                            coalesce(routine.proargnames[place.n], '$' || place.n)
-                            order by place.n
+            select
+                jsonb_agg(
+                    jsonb_build_object(
+                        'name', routine.proname,
+                        'signature', replace(
+                            routine.oid::regprocedure::text, 'scooters_ops.', ''
+                        ),
+                        'types', regexp_replace(
+                            routine.oid::regprocedure::text, '^[^(]*\((.*)\)$', '\1'
+                        ),
+                        'arguments', pg_get_function_arguments(routine.oid),
+                        'result', pg_get_function_result(routine.oid),
+                        'is_set', routine.proretset,
+                        'parameters', (
+                            select
+                                jsonb_agg(
+                                    coalesce(
+                                        routine.proargnames[place.n], '$' || place.n
+                                    )
+                                    order by place.n
+                                )
+                            from generate_series(1, routine.pronargs) as place (n)
+                        ),
+                        'definition', pg_get_functiondef(routine.oid),
+                        'comment', obj_description(routine.oid, 'pg_proc'),
+                        'roles', (
+                            select jsonb_agg(granted.grantee::regrole::text)
+                            from aclexplode(routine.proacl) as granted
+                            where granted.grantee not in (0, routine.proowner)
                         )
-                        from generate_series(1, routine.pronargs) as place (n)
-                    ),
-                    'definition', pg_get_functiondef(routine.oid),
-                    'comment', obj_description(routine.oid, 'pg_proc'),
-                    'roles', (
-                        select jsonb_agg(granted.grantee::regrole::text)
-                        from aclexplode(routine.proacl) as granted
-                        where granted.grantee not in (0, routine.proowner)
                     )
+                    order by routine.oid
                 )
-                order by routine.oid
-            )
             from pg_catalog.pg_proc as routine
             where
                 routine.pronamespace = 'scooters_ops'::regnamespace
@@ -81,36 +90,39 @@ select
                 )
         ),
         'views', (
-            select jsonb_agg(
-                jsonb_build_object(
-                    'name', class.relname,
-                    'comment', obj_description(class.oid, 'pg_class'),
-                    'definition', pg_get_viewdef(class.oid),
-                    'columns', (
-                        select jsonb_agg(
-                            jsonb_build_object(
-                                'name', attribute.attname,
-                                'type', format_type(
-                                    attribute.atttypid, attribute.atttypmod
-                                ),
-                                'comment', col_description(class.oid, attribute.attnum)
-                            )
-                            order by attribute.attnum
+            select
+                jsonb_agg(
+                    jsonb_build_object(
+                        'name', class.relname,
+                        'comment', obj_description(class.oid, 'pg_class'),
+                        'definition', pg_get_viewdef(class.oid),
+                        'columns', (
+                            select
+                                jsonb_agg(
+                                    jsonb_build_object(
+                                        'name', attribute.attname,
+                                        'type', format_type(
+                                            attribute.atttypid, attribute.atttypmod
+                                        ),
+                                        'comment',
+                                        col_description(class.oid, attribute.attnum)
+                                    )
+                                    order by attribute.attnum
+                                )
+                            from pg_catalog.pg_attribute as attribute
+                            where
+                                attribute.attrelid = class.oid
+                                and attribute.attnum > 0
+                                and not attribute.attisdropped
+                        ),
+                        'roles', (
+                            select jsonb_agg(granted.grantee::regrole::text)
+                            from aclexplode(class.relacl) as granted
+                            where granted.grantee not in (0, class.relowner)
                         )
-                        from pg_catalog.pg_attribute as attribute
-                        where
-                            attribute.attrelid = class.oid
-                            and attribute.attnum > 0
-                            and not attribute.attisdropped
-                    ),
-                    'roles', (
-                        select jsonb_agg(granted.grantee::regrole::text)
-                        from aclexplode(class.relacl) as granted
-                        where granted.grantee not in (0, class.relowner)
                     )
+                    order by class.oid
                 )
-                order by class.oid
-            )
             from pg_catalog.pg_class as class
             where
                 class.relnamespace = 'scooters_ops'::regnamespace

@@ -6,8 +6,8 @@
 \ir shard_name.sql
 \ir cluster_of.sql
 \ir mission_of.sql
+\ir is_answer.sql
 \ir answer_as_ours.sql
-\ir concatenated.sql
 \ir rows_of.sql
 \ir set_options.sql
 \ir place_shard.sql
@@ -17,6 +17,7 @@
 \ir build_view.sql
 \ir build_router.sql
 \ir finish_router.sql
+\ir checked_config.sql
 \ir divided_config.sql
 \ir merged_board.sql
 \ir applied_migrations.sql

@@ -1,5 +1,8 @@
 -- What does one board show, made of those of several shards?
-create or replace function scooters_router.merged_board(boards jsonb, max_missions integer)
+create or replace function scooters_router.merged_board(
+    boards jsonb,
+    max_missions integer
+)
 returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -12,6 +12,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    own_options constant text := coalesce(address ->> 'options' || ' ', '');
     kind record;
 begin
     insert into scooters_router.shards (shard, name)
@@ -25,7 +26,7 @@ begin
             -- Planning at once for the whole answer makes joins in the shard four times
             -- as fast; compiling them takes longer than they do.
             address || jsonb_build_object(
-                'options', '-c cursor_tuple_fraction=1 -c jit=off'
+                'options', own_options || '-c cursor_tuple_fraction=1 -c jit=off'
             ) as options
         union all
         select
@@ -43,7 +44,16 @@ begin
                         ),
                         ' '
                     )
-                    from jsonb_each_text(address) as part
+                    from jsonb_each_text(
+                        -- PL/Proxy sends values as text. The functions that call it have
+                        -- the same settings (build_function.sql).
+                        address || jsonb_build_object(
+                            'options',
+                            own_options
+                            || '-c datestyle=ISO,YMD -c intervalstyle=postgres'
+                            ' -c extra_float_digits=1 -c timezone=UTC'
+                        )
+                    ) as part
                 )
             )
     loop

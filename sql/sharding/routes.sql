@@ -19,7 +19,13 @@ select
     listed.merge
 from (
     values
-    ('function', 'create_mission(jsonb)', 'mission', 'mission ->> ''mission_id''', null),
+    (
+        'function',
+        'create_mission(jsonb)',
+        'mission',
+        'mission ->> ''mission_id''',
+        null
+    ),
     (
         'function',
         'record_event(text,text,text,timestamp with time zone)',
@@ -31,7 +37,13 @@ from (
         'mission', 'mission_id', null
     ),
     ('function', 'skip_job(text,text,text)', 'mission', 'mission_id', null),
-    ('function', 'board_mission(text,timestamp with time zone)', 'mission', 'mission_id', null),
+    (
+        'function',
+        'board_mission(text,timestamp with time zone)',
+        'mission',
+        'mission_id',
+        null
+    ),
     (
         'function',
         'mission_intervals_of(text,timestamp with time zone)',
@@ -61,7 +73,8 @@ from (
     ('function', 'apply_config(jsonb)', 'written', null, null),
     (
         'function',
-        'board(monitoring_notification_type,text,text,boolean,integer,timestamp with time zone)',
+        'board(monitoring_notification_type,text,text,boolean,integer,'
+        'timestamp with time zone)',
         'written', null, null
     ),
     ('function', 'applied_migrations()', 'written', null, null),
@@ -75,7 +88,10 @@ from (
     ('function', 'deadline_of(timestamp with time zone,interval)', 'here', null, null),
     (
         'function',
-        'idempotency_token(text,text,text,monitoring_notification_type)', 'here', null, null
+        'idempotency_token(text,text,text,monitoring_notification_type)',
+        'here',
+        null,
+        null
     ),
     ('function', 'counting_limit()', 'here', null, null),
     ('function', 'delivery_state(text,boolean,integer)', 'here', null, null),
@@ -115,15 +131,22 @@ from (
     ('view', 'notifier_status', 'all', null, 'select * from {}'),
     (
         'view', 'delivery_channels', 'all', null,
-        'select channel, max(held_until) as held_until, max(failures)::integer as failures,'
-        ' max(opens_at) as opens_at, (array_agg(limits))[1] as limits,'
+        'select channel, max(held_until) as held_until,'
+        ' max(failures)::integer as failures, max(opens_at) as opens_at,'
+        -- Of all shards together; each has its part.
+        ' coalesce('
+        '(select config #> array[''channels'', channel, ''limits'']'
+        ' from scooters_ops.config_in_force),'
+        ' (array_agg(limits))[1]'
+        ') as limits,'
         ' sum(free)::integer as free, max(last_granted_at) as last_granted_at'
         ' from {} group by channel'
     ),
     (
         'view', 'delivery_holds', 'all', null,
-        'select channel, address, max(held_until) as held_until, max(reason) as reason,'
-        ' max(failures)::integer as failures, bool_or(is_long) as is_long'
+        'select channel, address, max(held_until) as held_until,'
+        ' max(reason) as reason, max(failures)::integer as failures,'
+        ' bool_or(is_long) as is_long'
         ' from {} group by channel, address'
     ),
     (
@@ -144,24 +167,31 @@ from (
     ),
     (
         'view', 'detection_status', 'all', null,
-        'select coalesce(bool_and(is_enabled), false) as is_enabled,'
-        ' min(last_pass_at) as last_pass_at, max(last_pass_elapsed) as last_pass_elapsed,'
+        'with answer as (select * from {})'
+        ' select coalesce(bool_and(is_enabled), false) as is_enabled,'
+        ' min(last_pass_at) as last_pass_at,'
+        ' max(last_pass_elapsed) as last_pass_elapsed,'
         ' sum(last_pass_missions)::integer as last_pass_missions,'
         ' sum(last_pass_inserted)::integer as last_pass_inserted,'
         ' coalesce(bool_or(is_stalled), true) as is_stalled,'
         ' string_agg(shard_name || '': '' || lock_holder, ''; '') as lock_holder,'
-        ' string_agg(shard_name || '': '' || lock_waiters, ''; '') as lock_waiters,'
+        ' string_agg(shard_name || '': '' || lock_waiters, ''; '')'
+        ' as lock_waiters,'
         ' sum(last_pass_recorded)::integer as last_pass_recorded,'
         ' sum(last_pass_judged)::integer as last_pass_judged,'
         ' sum(last_pass_resolved)::integer as last_pass_resolved,'
         ' sum(missions_waiting)::integer as missions_waiting,'
-        ' scooters_router.concatenated(unrecorded_missions) as unrecorded_missions'
-        ' from {}'
+        ' array('
+        'select mission_id from answer'
+        ' cross join lateral unnest(unrecorded_missions) as mission_id'
+        ') as unrecorded_missions'
+        ' from answer'
     ),
     (
         'view', 'metrics', 'all', null,
         'select name, labels,'
-        ' case when name ~ ''(_age_seconds|_duration_seconds|_stalled|_since)$'' then max(value)'
+        ' case when name ~ ''(_age_seconds|_duration_seconds|_stalled|_since)$'''
+        ' then max(value)'
         ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
         ' max(help) as help from {} group by name, labels'
     )

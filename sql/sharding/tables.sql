@@ -7,7 +7,8 @@ create table if not exists scooters_router.shards (
     shard integer not null,
     name text collate "C" not null,
     constraint shards_pkey primary key (shard),
-    constraint shards_name_key unique (name)
+    -- Names may change places when shards move.
+    constraint shards_name_key unique (name) deferrable initially deferred
 );
 
 comment on schema scooters_router is

@@ -1,0 +1,857 @@
+"""A router answers as one database would, and shows nobody what only its owner may know."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import scalar_row
+from psycopg.sql import SQL, Identifier
+
+from notifier.cli import main
+from notifier.database.errors import DatabaseUnusable
+from notifier.router import make_router
+from notifier.router.build import SHARDING
+from tests import test_realdata as flights
+from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, at, config, until
+from tests.router_rigs import LOGIN, PASSWORD, WORD, RouterRig
+
+ROLES = (
+    "scooters_ops_writer",
+    "scooters_ops_notifier",
+    "scooters_ops_analyst",
+    "scooters_ops_operator",
+)
+OWNERS_OWN = ("apply_config", "detect_timeouts")
+"""Functions that the contract names, though only the owner may call them."""
+
+
+# --- The one list ---------------------------------------------------------------------------------
+
+
+def test_everything_public_is_in_the_list_of_routes(router_rig: RouterRig) -> None:
+    public = {
+        (row["kind"], row["object"])
+        for row in router_rig.single.rows(
+            """
+            select
+                'function' as kind,
+                replace(routine.oid::regprocedure::text, 'scooters_ops.', '') as object
+            from pg_proc as routine
+            where
+                pronamespace = 'scooters_ops'::regnamespace
+                and (
+                    exists (
+                        select from aclexplode(proacl)
+                        where grantee = any(%s::regrole[])
+                    )
+                    or proname = any(%s)
+                )
+            union all
+            select 'view', relname
+            from pg_class
+            where
+                relnamespace = 'scooters_ops'::regnamespace
+                and relkind <> 'i'
+                and exists (
+                    select from aclexplode(relacl)
+                    where grantee = any(%s::regrole[])
+                )
+            """,
+            list(ROLES),
+            list(OWNERS_OWN),
+            list(ROLES),
+        )
+    }
+    listed = [
+        (row["kind"], row["object"])
+        for row in router_rig.router.rows("select kind, object from scooters_router.routes")
+    ]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == public
+
+
+def looks(database: TestDatabase, routed: set[str]) -> dict[str, Any]:
+    """Signatures, results, columns, comments and rights of what users may use, by name."""
+    definitions = database.value((SHARDING / "definitions.sql").read_text("utf-8"))
+    return {
+        name: {
+            key: sorted(value) if key == "roles" and value else value
+            for key, value in found.items()
+            if key != "definition"
+        }
+        for kind in ("functions", "views")
+        for found in definitions[kind]
+        if (name := found.get("signature") or found["name"]) in routed
+    }
+
+
+def test_what_is_routed_looks_as_it_does_in_a_shard(router_rig: RouterRig) -> None:
+    routed = router_rig.router.values(
+        "select object from scooters_router.routes where route <> 'shard'"
+    )
+    shard, router = (
+        looks(database, set(routed)) for database in (router_rig.single, router_rig.router)
+    )
+    assert shard.keys() == set(routed)
+    for name, look in shard.items():
+        assert router.get(name) == look
+    everything = router_rig.router.value((SHARDING / "definitions.sql").read_text("utf-8"))
+    assert len(everything["functions"]) + len(everything["views"]) == len(routed)
+    types = [
+        database.value((SHARDING / "definitions.sql").read_text("utf-8"))["types"]
+        for database in (router_rig.single, router_rig.router)
+    ]
+    assert types[0] == types[1]
+
+
+# --- Where a mission lives ------------------------------------------------------------------------
+
+ODD = ("", " ", "_", "\\", "\\_", "_\\", "é", "e\u0301", "\n", "\U0001f6f4", "a" * 500, "%s", "'")
+
+
+def random_ids(seed: int, count: int) -> list[str]:
+    """Identifiers, many of them with characters that a token escapes."""
+    source = random.Random(seed)
+    return [
+        *ODD,
+        *(
+            "".join(source.choices("ab_\\é\n1-", k=source.randint(1, 12)))
+            for _ in range(count - len(ODD))
+        ),
+    ]
+
+
+def test_a_mission_lives_where_postgresql_would_put_its_row(router_rig: RouterRig) -> None:
+    wrong = router_rig.router.values(
+        """
+        select id from unnest(%s::text[]) as id
+        where not satisfies_hash_partition(
+            'scooters_router.mission_overview'::regclass, 4, scooters_router.shard_of(id), id
+        )
+        """,
+        random_ids(1, 2000),
+    )
+    assert wrong == []
+    shards = router_rig.router.values(
+        "select distinct scooters_router.shard_of(id) from unnest(%s::text[]) as id",
+        random_ids(1, 2000),
+    )
+    assert sorted(shards) == [0, 1, 2, 3]
+
+
+def test_a_token_names_its_mission(router_rig: RouterRig) -> None:
+    ids = random_ids(2, 1000)
+    wrong = router_rig.router.rows(
+        """
+        select id, token, scooters_router.mission_of(token)
+        from
+            unnest(%s::text[], %s::text[], %s::text[]) as given (id, point_id, job_id),
+            unnest(enum_range(null::scooters_ops.monitoring_notification_type)) as type,
+            scooters_ops.idempotency_token(id, point_id, job_id, type) as token
+        where scooters_router.mission_of(token) is distinct from id
+        """,
+        ids,
+        random_ids(3, 1000),
+        [None if number % 3 else id for number, id in enumerate(random_ids(4, 1000))],
+    )
+    assert wrong == []
+    assert router_rig.router.value("select scooters_router.mission_of('no token')") is None
+
+
+# --- Random scripts -------------------------------------------------------------------------------
+
+Answer = tuple[Any, ...]
+CALLS = {
+    "create_mission": "scooters_ops.create_mission(%s)",
+    "record_event": "scooters_ops.record_event(%s, %s, %s, %s) > 0",
+    "record_event_once": "scooters_ops.record_event_once(%s, %s, %s, %s, %s) > 0",
+    "skip_job": "scooters_ops.skip_job(%s, %s, %s)",
+    "apply_config": "scooters_ops.apply_config(%s) > 0",
+    "detect_timeouts": "scooters_ops.detect_timeouts(%s)",
+    "retry_deliveries": "scooters_ops.retry_deliveries(%s, %s)",
+    "confirm_deliveries": "scooters_ops.confirm_deliveries(%s, %s)",
+    "wake_missions": "scooters_ops.wake_missions(%s::text[])",
+    "missions_waiting": "scooters_ops.missions_waiting()",
+    "recipients_for": "scooters_ops.recipients_for(%s, %s, %s)",
+}
+
+
+def answer(database: TestDatabase, function: str, arguments: Sequence[Any]) -> Answer:
+    """What a caller sees: the result, or the error in every part that we choose."""
+    try:
+        return ("result", database.value(f"select {CALLS[function]}", *arguments))
+    except psycopg.Error as error:
+        shown = error.diag
+        detail = re.sub("Failing row contains .*", "the row", shown.message_detail or "")
+        return (
+            error.sqlstate,
+            shown.message_primary,
+            detail,
+            shown.message_hint,
+            shown.table_name,
+            shown.constraint_name,
+        )
+
+
+def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any]]]:
+    """Calls as of many dispatchers, some of them wrong, in the order of their times."""
+    source = random.Random(seed)
+    ids = [f"m{number}{source.choice(('', '_x', chr(92)))}" for number in range(missions)]
+    points, jobs = ("p1", "p2", "p_3"), ("j1", "j2")
+    of_mission = ("mission_started", "mission_started", "mission_completed", "mission_cancelled")
+    for mission_id in ids:
+        mission: dict[str, Any] = {
+            "mission_id": mission_id,
+            "performer_id": source.choice(("c1", "c2")),
+            "attributes": {"city": source.choice(("Moscow", "Omsk"))},
+            "points": [
+                {
+                    "point_id": point_id,
+                    "eta_seconds": source.randint(1, 3) * 300,
+                    "jobs": [{"job_id": job_id, "type": "pickup"} for job_id in jobs],
+                }
+                for point_id in points
+            ],
+        }
+        yield "create_mission", [json.dumps(mission)]
+        if source.random() < 0.3:  # the same again, or another, or nonsense
+            mission["performer_id"] = source.choice(("c1", "c2", 5, ""))
+            yield "create_mission", [json.dumps(mission)]
+        yield "record_event", [mission_id, "mission_started", None, at(0)]
+    for bad in ("null", "[]", '"m"', "{}", '{"mission_id": 5}', '{"mission_id": "x"}', None):
+        yield "create_mission", [bad]
+    for step in range(steps):
+        chosen: str | None = source.choice([*ids, *ids, *ids, "unknown", None, ""])
+        point_id: str | None = source.choice([*points, *points, None, "nowhere"])
+        kind = source.choice((of_mission, ("point_arrived", "point_completed"), ("odd", "")))
+        if source.random() < 0.8:
+            point_id = None if kind is of_mission else source.choice(points)
+        event: list[Any] = [chosen, source.choice(kind), point_id, at(step)]
+        match source.randrange(12):
+            case 0 | 1 | 2 | 3 | 4:
+                yield "record_event", event
+            case 5 | 6:
+                yield "record_event_once", [*event, source.choice(("k1", "k2", "k3", "", None))]
+            case 7 | 8:
+                yield "skip_job", [chosen, point_id, source.choice((*jobs, "nothing"))]
+            case 9:
+                yield "detect_timeouts", [at(step)]
+            case 10:
+                factor = source.choice((1, 1.5, 2, 3, 0, "many"))
+                changed = config(detection__timeouts__timeout_in_point__factor=factor)
+                yield "apply_config", [json.dumps(changed)]
+            case _:
+                yield (
+                    source.choice(("retry_deliveries", "confirm_deliveries")),
+                    [source.choice((None, f"{ids[0]}_p1__timeout_in_point", "no", "")), None],
+                )
+                yield "wake_missions", [source.sample(ids, 3)]
+                yield "missions_waiting", []
+                yield "recipients_for", ["job_skipped", "pickup", '{"city": "Moscow"}']
+    yield "detect_timeouts", [at(steps + 60)]
+
+
+# What each database numbers by itself, or takes from its clock.
+OWN_COLUMNS = {"history_id", "notification_id", "config_id", "pass_id"} | {
+    "applied_at", "applied_by", "created_at", "detected_at", "elapsed", "recorded_at",
+    "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at",
+}  # fmt: skip
+OF_ONE_DATABASE = {"recent_detection_passes", "detection_status", "metrics", "delivery_channels"}
+"""Views that tell how each shard works, not what happened to missions."""
+
+
+def shown(database: TestDatabase, view: str) -> list[str]:
+    """The rows of a view, without OWN_COLUMNS."""
+    rows = database.values(f"select to_jsonb(shown) from scooters_ops.{view} as shown")
+    for row in rows:
+        (row.get("details") or {}).pop("skipped_at", None)
+    return sorted(
+        json.dumps({key: row[key] for key in row.keys() - OWN_COLUMNS}, sort_keys=True)
+        for row in rows
+    )
+
+
+@contextmanager
+def foreign_sessions(rig: RouterRig) -> Iterator[None]:
+    """Inside, sessions have unusual settings, and PL/Proxy sends texts only, as it does between
+    servers of different versions."""
+    sessions = (rig.router.connection, rig.single.connection)
+    for session in sessions:
+        session.execute("set datestyle = 'SQL, DMY'; set timezone = 'Asia/Kolkata'")
+        session.execute("set intervalstyle = 'sql_standard'; set extra_float_digits = 0")
+    for number in range(len(rig.shards)):
+        sessions[0].execute(f"alter server proxy_{number} options (add disable_binary '1')")
+    try:
+        yield
+    finally:
+        for number in range(len(rig.shards)):
+            sessions[0].execute(f"alter server proxy_{number} options (drop disable_binary)")
+        for session in sessions:
+            session.execute("reset all")
+
+
+def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
+    router_rig.empty()
+    answers: Counter[str] = Counter()
+    calls = [*script(1, missions=16, steps=250)]
+
+    def run(calls: Sequence[tuple[str, list[Any]]]) -> None:
+        for function, arguments in calls:
+            one, routed = (
+                answer(database, function, arguments)
+                for database in (router_rig.single, router_rig.router)
+            )
+            assert routed == one, (function, arguments)
+            answers[one[0]] += 1
+
+    run(calls[: len(calls) // 2])
+    with foreign_sessions(router_rig):
+        run(calls[len(calls) // 2 :])
+    assert answers["result"] > 100 < answers.total() - answers["result"]
+    for database in (router_rig.single, *router_rig.shards):
+        database.value("select scooters_ops.plan_deliveries(1000)")
+    views = router_rig.router.values(
+        "select object from scooters_router.routes where kind = 'view' order by 1"
+    )
+    for view in sorted(set(views) - OF_ONE_DATABASE):
+        assert shown(router_rig.router, view) == shown(router_rig.single, view), view
+    counted = (
+        "select name, labels, help, value from scooters_ops.metrics"
+        " where name !~ '_seconds|_passes' order by name, labels"
+    )
+    assert router_rig.router.rows(counted) == router_rig.single.rows(counted)
+
+
+# --- Real events ----------------------------------------------------------------------------------
+
+
+def load_flights(rig: RouterRig) -> None:
+    """Load the recorded missions, each into the shard that it lives in."""
+    shard_of = dict(
+        rig.router.connection.execute(
+            "select id, scooters_router.shard_of(id) from unnest(%s::text[]) as id",
+            ([row["mission_id"] for row in flights.recorded("missions")],),
+        ).fetchall()
+    )
+    with ExitStack() as stack:
+        cursors = []
+        for shard in rig.shards:
+            stack.enter_context(shard.connection.transaction())
+            cursors.append(stack.enter_context(shard.connection.cursor()))
+        for table in ("missions", "points", "jobs", "history"):
+            parts: list[list[list[str]]] = [[] for _ in rig.shards]
+            names: list[str] = []
+            for row in flights.recorded(table):
+                names = [*row]
+                parts[shard_of[row["mission_id"]]].append([*row.values()])
+            columns = ", ".join(
+                f"{name} {flights.COLUMN_TYPES.get(name, 'text')}" for name in names
+            )
+            for cursor, rows in zip(cursors, parts, strict=True):
+                cursor.execute(f"create temp table {table} ({columns}) on commit drop")
+                with cursor.copy(f"copy {table} from stdin") as copy:
+                    for values in rows:
+                        copy.write_row([value or None for value in values])
+        for cursor in cursors:
+            cursor.execute(flights.LOAD)
+
+
+@pytest.mark.skipif(not flights.FLIGHTS.is_dir(), reason=f"{flights.FLIGHTS} is not there")
+@pytest.mark.slow(seconds=9)
+def test_the_recorded_flights_give_the_recorded_timeouts(router_rig: RouterRig) -> None:
+    router_rig.empty()
+    load_flights(router_rig)
+    router = router_rig.router
+    flights.apply_factor(router, 1.5)
+    answer = flights.expected(1.5)
+    assert flights.timeouts(router, "scooters_ops.mission_timeouts") == answer
+    assert router.value("select scooters_ops.detect_timeouts(%s)", flights.AS_OF) == answer.total()
+    assert flights.tokens(answer) == sorted(
+        router.values("select idempotency_token from scooters_ops.notifications")
+    )
+    assert router.values("select count(*) from scooters_ops.mission_overview") == [
+        sum(1 for _ in flights.recorded("missions"))
+    ]
+
+
+# --- Which shards are asked -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["mission_intervals", "mission_overview", "notifications"])
+@pytest.mark.parametrize(
+    ("condition", "most"), [("= 'm1'", 1), ("in ('m1', 'm2')", 2), ("= any('{m3, m4}')", 2)]
+)
+def test_a_question_about_a_mission_asks_its_shard_only(
+    router_rig: RouterRig, view: str, condition: str, most: int
+) -> None:
+    plan = router_rig.router.values(
+        f"explain (verbose, costs off) select * from scooters_ops.{view}"
+        f" where mission_id {condition}"
+    )
+    asked = [line for line in plan if "Foreign Scan on" in line]
+    assert 1 <= len(asked) <= most
+    assert sum("mission_id" in line for line in plan if "Remote SQL" in line) == len(asked)
+
+
+# --- Who may do what ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def as_role(router_rig: RouterRig) -> Iterator[Callable[[str, str], Any]]:
+    """Run a statement on the router with the rights of a role; returns the first value."""
+    with psycopg.connect(router_rig.router.conninfo, autocommit=True) as connection:
+
+        def run(role: str, statement: str) -> Any:
+            connection.execute(SQL("set role {}").format(Identifier(role)))
+            return (connection.cursor(row_factory=scalar_row).execute(statement)).fetchone()
+
+        connection.execute("create role nobody_in_particular")
+        try:
+            yield run
+        finally:
+            connection.execute("reset role")
+            connection.execute("drop role nobody_in_particular")
+
+
+PRIVATE = (
+    "select name from scooters_router.shards",
+    "select mission_id from scooters_router.mission_overview",
+    "select mission_id from scooters_router.mission_overview_2",
+    "select scooters_router.skip_job(0, 'm1', 'p1', 'j1')",
+    "select shard_name from scooters_router.rows_of('delivery_status')",
+    "select scooters_router.place_shard(0, 'x', '{}', '{}')",
+    "select scooters_router.shard_of('m1')",
+    "select config from scooters_ops.configs",
+    "select umoptions from pg_user_mapping",
+)
+
+
+def test_analysts_and_operators_read_views_and_the_board(
+    router_rig: RouterRig, as_role: Callable[[str, str], Any]
+) -> None:
+    routed = router_rig.router.values(
+        "select object from scooters_router.routes where kind = 'view'"
+    )
+    readers = {
+        row["relname"]: row["roles"]
+        for row in router_rig.single.rows(
+            "select relname, array_agg(grantee::regrole::text) as roles"
+            " from pg_class cross join lateral aclexplode(relacl)"
+            " where relnamespace = 'scooters_ops'::regnamespace and grantee <> relowner"
+            " group by 1"
+        )
+    }
+    for view in routed:
+        for role in readers[view]:
+            as_role(role, f"select count(*) from scooters_ops.{view}")
+    for role in ("scooters_ops_analyst", "scooters_ops_operator"):
+        assert as_role(role, "select scooters_ops.board()")["missing"] == []
+        as_role(role, "select count(*) from scooters_ops.mission_intervals_of('m1', now())")
+
+
+@pytest.mark.parametrize("role", [*ROLES, "nobody_in_particular"])
+def test_nobody_reads_what_stands_behind_the_views(
+    as_role: Callable[[str, str], Any], role: str
+) -> None:
+    for statement in PRIVATE:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            as_role(role, statement)
+
+
+def test_writers_write_and_others_do_not(as_role: Callable[[str, str], Any]) -> None:
+    writes = (
+        "select scooters_ops.create_mission('{}')",
+        "select scooters_ops.record_event('no', 'mission_started')",
+        "select scooters_ops.record_event_once('no', 'mission_started', null, now(), 'k')",
+        "select scooters_ops.skip_job('no', 'p1', 'j1')",
+    )
+    of_owners = ("select scooters_ops.apply_config('{}')", "select scooters_ops.detect_timeouts()")
+    for statement in writes:
+        with pytest.raises((psycopg.errors.NoDataFound, psycopg.DataError)):
+            as_role("scooters_ops_writer", statement)
+    for role in (*ROLES, "nobody_in_particular"):
+        for statement in of_owners if role == "scooters_ops_writer" else (*writes, *of_owners):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                as_role(role, statement)
+    for role in ("scooters_ops_writer", "nobody_in_particular"):
+        for statement in (
+            "select * from scooters_ops.notifications",
+            "select scooters_ops.board()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                as_role(role, statement)
+
+
+def test_no_password_is_where_others_can_read_it(
+    router_rig: RouterRig, as_role: Callable[[str, str], Any]
+) -> None:
+    everything = """
+        select string_agg(row_text, ' ') from (
+            select to_jsonb(known)::text from pg_foreign_server as known
+            union all select to_jsonb(known)::text from pg_user_mappings as known
+            union all select to_jsonb(known)::text from pg_foreign_table as known
+            union all select to_jsonb(known)::text from pg_proc as known
+            union all select to_jsonb(known)::text from pg_stat_activity as known
+        ) as read (row_text)
+    """
+    for role in (*ROLES, "nobody_in_particular"):
+        assert WORD not in as_role(role, everything)
+
+
+def test_no_log_has_a_password(router_rig: RouterRig) -> None:
+    most = {
+        "log_statement": "all",
+        "log_min_duration_statement": "0",
+        "session_preload_libraries": "auto_explain",
+        "auto_explain.log_min_duration": "0",
+        "auto_explain.log_nested_statements": "on",
+        "log_parameter_max_length_on_error": "-1",
+    }
+    change = "alter database router {} {}"
+    for setting, value in most.items():
+        router_rig.single.connection.execute(change.format("set", f"{setting} = '{value}'"))
+    try:
+        router_rig.make()
+        lines = router_rig.lines()
+        lines[2] += " krbsrvname=x connect_timeout=nonsense"
+        with pytest.raises(DatabaseUnusable):
+            router_rig.make(*lines)
+    finally:
+        for setting in most:
+            router_rig.single.connection.execute(change.format("reset", setting))
+    log = router_rig.router.cluster.read_bootlog()
+    assert "log_statement" in log
+    assert WORD not in log
+
+
+def test_a_password_is_not_shown_while_the_router_is_made(router_rig: RouterRig) -> None:
+    lock = "lock table scooters_router.shards in access exclusive mode"
+    blocked = (
+        "select query from pg_stat_activity where datname = 'router' and wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor(1) as thread:
+        with router_rig.router.connection.transaction():
+            router_rig.router.connection.execute(lock)
+            made = thread.submit(router_rig.make)
+            until(lambda: router_rig.single.values(blocked))
+            (query,) = router_rig.single.values(blocked)
+        made.result(PATIENCE_SECONDS)
+    assert WORD not in query
+
+
+# --- Lists that cannot be used --------------------------------------------------------------------
+
+
+def catalog(database: TestDatabase) -> Any:
+    """Everything that making a router changes."""
+    return database.rows(
+        """
+        select 'function' as kind, oid::text, to_jsonb(known)::text as content
+        from pg_proc as known
+        union all
+        select 'relation', oid::text, (to_jsonb(known) - %s::text[])::text
+        from pg_class as known where relnamespace::regnamespace::text ~ '^scooters'
+        union all
+        select 'server', oid::text, to_jsonb(known)::text from pg_foreign_server as known
+        union all
+        select 'login', umid::text, to_jsonb(known)::text from pg_user_mappings as known
+        union all
+        select 'comment', objoid::text || objsubid, description from pg_description
+        union all
+        select 'type', oid::text, to_jsonb(known)::text from pg_type as known
+        union all
+        select 'role', oid::text, rolname from pg_roles
+        union all
+        select 'shard', shard::text, name from scooters_router.shards
+        union all
+        select 'migration', migration_id, '' from scooters_router.applied_migrations
+        order by 1, 2, 3
+        """,
+        # How much is stored, and where.
+        ["relpages", "reltuples", "relallvisible", "relfilenode", "relfrozenxid", "relminmxid"],
+    )
+
+
+def test_making_a_router_again_changes_nothing(router_rig: RouterRig) -> None:
+    before = catalog(router_rig.router)
+    router_rig.make()
+    assert catalog(router_rig.router) == before
+
+
+def test_a_changed_address_is_followed_by_open_sessions(router_rig: RouterRig) -> None:
+    before = catalog(router_rig.router)
+    in_shard = router_rig.shards[2]
+    mission_id = next(f"f{n}" for n in range(100) if router_rig.shard_of(f"f{n}") is in_shard)
+    ask = (
+        f"select count(*) from scooters_ops.mission_overview where mission_id = '{mission_id}'",
+        f"select scooters_ops.board_mission('{mission_id}')",
+    )
+    guests = (
+        "select application_name from pg_stat_activity"
+        f" where datname = current_database() and usename = '{LOGIN}'"
+    )
+    with psycopg.connect(router_rig.router.conninfo, autocommit=True) as session:
+        for question in ask:
+            session.execute(question)
+        lines = router_rig.lines()
+        lines[2] += " application_name=followed"
+        router_rig.make(*lines)
+        until(lambda: "followed" not in in_shard.values(guests))
+        for question in ask:
+            session.execute(question)
+        assert in_shard.values(guests).count("followed") == 2
+    router_rig.make()
+    assert catalog(router_rig.router) == before
+
+
+@pytest.fixture
+def refused(
+    router_rig: RouterRig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., str]]:
+    """Make a router from these lines, in vain; returns what is printed."""
+    before = catalog(router_rig.router)
+
+    def run(*lines: str, conninfo: str = router_rig.router.conninfo) -> str:
+        (tmp_path / "list").write_text("\n".join(lines))
+        with patch.dict(os.environ, DATABASE_URL=conninfo):
+            assert main(["router", str(tmp_path / "list")]) == 2
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert WORD not in output.err
+        (line,) = output.err.splitlines()
+        return line
+
+    yield run
+    assert catalog(router_rig.router) == before
+
+
+def test_a_list_of_three_shards_is_refused(
+    router_rig: RouterRig, refused: Callable[..., str]
+) -> None:
+    assert "names 3 shards" in refused(*router_rig.lines()[:3])
+    assert "names 0 shards" in refused("# nothing")
+    assert "is a router over 4 shards, and the file names 2" in refused(*router_rig.lines()[:2])
+
+
+def test_a_line_that_names_no_shard_is_refused(
+    router_rig: RouterRig, refused: Callable[..., str]
+) -> None:
+    first, *others = router_rig.lines()
+    for bad in (f"host=x passwort={WORD}", f"password='{WORD}"):
+        assert "line 1: not a connection string" in refused(bad, *others)
+    at_sign = f"postgresql://u:x@{WORD}@127.0.0.1/shard0"
+    assert "line 1: a password with @ must have it as %40" in refused(at_sign, *others)
+    assert "line 1: a router cannot use the option sslpassword" in refused(
+        make_conninfo(first, sslpassword=WORD), *others
+    )
+    assert "line 1: names no database" in refused(f"host=127.0.0.1 password={WORD}", *others)
+    assert "shard nowhere at 127.0.0.1" in refused(
+        first.replace("dbname=shard0", "dbname=nowhere"), *others
+    )
+    assert "shard2 at 127.0.0.1" in refused(
+        first, others[0], make_conninfo(others[1], password=f"not {WORD}"), others[2]
+    )
+
+
+def test_two_lines_for_one_database_are_refused(
+    router_rig: RouterRig, refused: Callable[..., str]
+) -> None:
+    first, second, *others = router_rig.lines()
+    assert "shard0" in (line := refused(first, first, *others)) and "twice" in line
+    again = make_conninfo(first, host="localhost")
+    assert "are the same database" in refused(first, again, *others)
+
+
+def test_shards_in_another_order_are_refused(
+    router_rig: RouterRig, refused: Callable[..., str]
+) -> None:
+    router_rig.empty()
+    for number in range(8):
+        router_rig.router.value(
+            "select scooters_ops.create_mission(%s)",
+            json.dumps(
+                {
+                    "mission_id": f"o{number}",
+                    "performer_id": "c1",
+                    "points": [{"point_id": "p1", "eta_seconds": 60, "jobs": []}],
+                }
+            ),
+        )
+    first, second, *others = router_rig.lines()
+    assert "which belongs in shard" in refused(second, first, *others)
+
+
+def test_a_shard_that_is_not_ready_is_refused(
+    router_rig: RouterRig, refused: Callable[..., str]
+) -> None:
+    first, *others = router_rig.lines()
+    server = router_rig.router.cluster
+    assert "shard test at" in (line := refused(server.conninfo("test"), *others))
+    assert "was never migrated: make migrate" in line
+    assert "is a router" in refused(router_rig.router.conninfo, *others)
+    shard = router_rig.single
+    migration = "insert into scooters_ops._yoyo_migration (migration_hash, migration_id)"
+    shard.connection.execute(f"{migration} values ('9', '9999_of_tomorrow')")
+    assert "9999_of_tomorrow" in refused(shard.conninfo, *others)
+    shard.connection.execute("delete from scooters_ops._yoyo_migration where migration_hash = '9'")
+    shard.connection.execute("truncate scooters_ops.configs")
+    try:
+        line = refused(shard.conninfo, *others)
+        assert "shard single at" in line and "has no config: make config" in line
+    finally:
+        shard.apply_config()
+
+
+def test_a_shard_that_only_this_program_reaches_is_refused(
+    router_rig: RouterRig, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *others, last = router_rig.lines()
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    without = make_conninfo(router_rig.shards[3].conninfo, user=LOGIN)
+    assert without != last
+    assert "the router's server gets no answer from shard shard3 at" in refused(*others, without)
+
+
+def test_another_superuser_can_use_and_update_a_router(router_rig: RouterRig) -> None:
+    before = catalog(router_rig.router)
+    router_rig.router.connection.execute('create role "Another One" superuser login')
+    try:
+        other = make_conninfo(router_rig.router.conninfo, user="Another One")
+        with psycopg.connect(other, autocommit=True) as session:
+            session.execute("select scooters_ops.missions_waiting()")
+            session.execute("select scooters_ops.apply_config(%s)", [json.dumps(CONFIG)])
+            session.execute("select count(*) from scooters_ops.mission_overview")
+        with patch.dict(os.environ, DATABASE_URL=other):
+            make_router(router_rig.file)
+    finally:
+        router_rig.router.connection.execute('drop role "Another One"')
+    assert catalog(router_rig.router) == before
+
+
+def test_a_router_needs_a_database_of_its_own_and_a_superuser(
+    router_rig: RouterRig, refused: Callable[..., str]
+) -> None:
+    lines = router_rig.lines()
+    assert "database 'single' has missions of its own" in refused(
+        *lines, conninfo=router_rig.single.conninfo
+    )
+    router_rig.router.connection.execute("create role plain login")
+    try:
+        plain = make_conninfo(router_rig.router.conninfo, user="plain")
+        assert "only a superuser can make a router" in refused(*lines, conninfo=plain)
+    finally:
+        router_rig.router.connection.execute("drop role plain")
+
+
+# --- Config ---------------------------------------------------------------------------------------
+
+
+def rates(database: TestDatabase) -> dict[str, list[float]]:
+    """Messages a second that each limit of each channel allows."""
+    channels = database.value("select config -> 'channels' from scooters_ops.config_in_force")
+    return {
+        f"{channel}.{name}": [rule["messages"] / rule["seconds"] for rule in rules]
+        for channel, settings in channels.items()
+        for name, rules in settings["limits"].items()
+        if isinstance(rules, list)
+    }
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        None,  # the channel's own
+        {"per_channel": [{"messages": 30, "seconds": 1}, {"messages": 7, "seconds": 3}]},
+        {"per_target": [{"messages": 1, "seconds": 0.01}], "per_group": []},
+        {"per_group": [{"messages": 4, "seconds": 86400}], "per_target": []},
+    ],
+)
+def test_all_shards_together_keep_a_channels_limits(
+    router_rig: RouterRig, limits: dict[str, Any] | None
+) -> None:
+    router_rig.empty()
+    telegram = CONFIG["channels"]["telegram"] | ({"limits": limits} if limits else {})
+    for database in (router_rig.router, router_rig.single):
+        database.apply_config(channels__telegram=telegram)
+    of_shards = [rates(shard) for shard in router_rig.shards]
+    for name, allowed in rates(router_rig.single).items():
+        together = [sum(parts) for parts in zip(*(part[name] for part in of_shards), strict=True)]
+        assert together == pytest.approx(allowed)
+    in_force = "select config from scooters_ops.config_in_force"
+    assert router_rig.router.value(in_force) == router_rig.single.value(in_force)
+    shown = "select channel, limits from scooters_ops.delivery_channels order by 1"
+    assert router_rig.router.rows(shown) == router_rig.single.rows(shown)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"x": 1},
+        {"detection": 5},
+        {"channels": 5},
+        {"channels": {"telegram": {"limits": 5}}},
+        {"channels": {"telegram": {"limits": {"per_channel": [{"messages": 0, "seconds": 1}]}}}},
+        {"channels": {"telegram": {"limits": {"per_target": [{"messages": "x"}]}}}},
+        {"channels": {"telegram": {"limits": {"in_flight_per_target": 0.5}}}},
+        {"routes": [{"match": {"type": ["x"]}, "recipients": []}]},
+        {"notifier": {**CONFIG["notifier"], "time_zone": "Nowhere/At_All"}},
+    ],
+)
+def test_a_bad_config_is_refused_as_before_and_applied_nowhere(
+    router_rig: RouterRig, bad: dict[str, Any]
+) -> None:
+    count = "select count(*) from scooters_ops.configs"
+    databases = (router_rig.router, *router_rig.shards)
+    before = [database.value(count) for database in databases]
+    arguments = [json.dumps(CONFIG | bad)]
+    one, routed = (
+        answer(database, "apply_config", arguments)
+        for database in (router_rig.single, router_rig.router)
+    )
+    assert one[0] == "22023"
+    assert routed == one
+    assert [database.value(count) for database in databases] == before
+
+
+def test_a_limit_that_cannot_be_divided_is_named(router_rig: RouterRig) -> None:
+    limits = {"per_target": [{"messages": 1, "seconds": 1}, {"messages": 1, "seconds": 40000}]}
+    with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.limits\.per_target\[1\]: "):
+        router_rig.router.apply_config(channels__telegram__limits=limits)
+
+
+def test_a_config_is_applied_nowhere_while_a_shard_is_away(router_rig: RouterRig) -> None:
+    router_rig.empty()
+    databases = (router_rig.router, *router_rig.shards)
+    count = "select count(*) from scooters_ops.configs"
+    before = [database.value(count) for database in databases]
+    leave = (
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
+        f" where datname = 'shard3' and usename = '{LOGIN}'"
+    )
+    with psycopg.connect(router_rig.shards[2].conninfo, autocommit=True) as admin:
+        admin.execute("alter database shard3 allow_connections false")
+        admin.execute(leave)
+        try:
+            with pytest.raises(psycopg.OperationalError) as error:
+                router_rig.router.apply_config(detection__batch_size=7)
+        finally:
+            admin.execute("alter database shard3 allow_connections true")
+    assert error.value.sqlstate == "08006"
+    assert "no answer from shard3 at 127.0.0.1" in str(error.value)
+    assert [database.value(count) for database in databases] == before
+    router_rig.router.apply_config(detection__batch_size=7)
+    in_force = "select detection_batch_size from scooters_ops.config_in_force"
+    assert [database.value(in_force) for database in databases] == [7] * 5
