@@ -40,3 +40,7 @@ comment on function scooters_router.rows_of(text) is
 'The rows of a view in all shards that answer, each with the name of its shard.';
 
 revoke execute on function scooters_router.rows_of(text) from public;
+-- The views that call it do so as the user that reads them. Nobody has the right to use
+-- the schema, so nobody else can name it.
+grant execute on function scooters_router.rows_of(text)
+to scooters_ops_analyst, scooters_ops_notifier;
