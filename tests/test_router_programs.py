@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from notifier import cli
 from notifier.router import make_router
 from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
-from tests.conftest import CONFIG, TEMPLATE, TestDatabase
+from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config, until
+from tests.delivery_rigs import SECRETS
 from tests.http_rigs import HttpProcess, http_process, http_user, is_problem
 
 PLPROXY = "lib/plproxy.so"
@@ -53,6 +55,10 @@ class Rig:
             found.setdefault(self.router.value("select scooters_router.shard_of(%s)", name), name)
             number += 1
         return found[0], found[1]
+
+    def answers(self) -> bool:
+        """Whether all shards answer this session. It may have to connect again."""
+        return bool(self.router.value("select bool_and(is_up) from scooters_ops.shard_status"))
 
     @contextmanager
     def without_far(self) -> Iterator[None]:
@@ -155,3 +161,102 @@ def test_a_shard_that_is_away_is_503_for_its_missions_only(rig: Rig, server: Htt
     assert f"{up} 1.0" in server.client.get("/metrics").text
     assert "http_without_database" not in server.log
     assert server.log.count("http_without_shard") == 1
+
+
+# --- The command line ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command line on the router; returns the exit code and everything it printed."""
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(name, secret)
+
+    def command(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setenv("DATABASE_URL", rig.router.conninfo)
+        capsys.readouterr()
+        code = cli.main(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return command
+
+
+def detected(rig: Rig) -> None:
+    """A pass in each shard, so that detection does not look stopped."""
+    until(lambda: rig.answers())
+    rig.router.value("select scooters_ops.detect_timeouts()")
+
+
+def test_status_names_the_shard_that_is_missing_and_goes_on_without_it(
+    rig: Rig, run: Callable[..., tuple[int, str]]
+) -> None:
+    detected(rig)
+    code, said = run("status")
+    assert (code, said.splitlines()[0], said.splitlines()[-1]) == (
+        0,
+        "Router over 2 shards; what follows is of all of them together",
+        "Nothing needs a person.",
+    )
+    with rig.without_far():
+        code, said = run("status")
+        assert code == 1
+        assert said.splitlines()[0].endswith(f"without {rig.far_name}")
+        assert f"Shard {rig.far_name} does not answer" in said
+        code, said = run("status", "--output", "json")
+        document = json.loads(said)
+        assert code == 1
+        assert [shard["is_up"] for shard in document["shards"]] == [True, False]
+        assert document["is_person_needed"]
+    assert run("status", "--jobs")[0] == 0
+
+
+def test_status_names_the_shard_whose_config_is_not_the_routers(
+    rig: Rig, run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    detected(rig)
+    rig.near.apply_config(detection__default_job_eta_seconds=77)
+    code, said = run("status")
+    assert code == 1
+    near = f"near at 127.0.0.1:{rig.near.cluster.port}"
+    assert f"Shard {near} has a config of its own" in said
+    assert rig.far_name not in said
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(CONFIG))
+    assert run("config", "apply", str(file))[0] == 0
+    assert run("status")[0] == 0
+
+
+def test_config_preview_and_retry_work_on_a_router(
+    rig: Rig, run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config(detection__default_job_eta_seconds=78)))
+    assert run("config", "check", str(file))[0] == 0
+    code, said = run("config", "apply", str(file))
+    assert (code, "in force" in said) == (0, True)
+    assert json.loads(run("config", "show")[1])["detection"]["default_job_eta_seconds"] == 78
+    path = "{detection,default_job_eta_seconds}"
+    query = f"select config #>> '{path}' from scooters_ops.config_in_force"
+    assert rig.near.value(query) == rig.far(query) == "78"
+    for mission_id in rig.missions("retry"):
+        rig.router.create_mission(mission_id)
+        rig.router.value("select scooters_ops.record_event(%s, 'mission_started')", mission_id)
+        rig.router.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", mission_id)
+        token = f"{mission_id}_p1_j1_job_skipped"
+        assert run("retry", token) == (0, "0 deliveries will be tried again\n")
+        code, said = run("preview", "job_skipped", "--token", token)
+        assert (code, mission_id in said) == (0, True)
+    assert run("retry", "nobody_p1_j1_job_skipped")[0] == 2
+    assert run("retry", "--failed")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["run", "schedule", "unschedule"])
+def test_what_belongs_to_shards_is_refused_on_a_router(
+    run: Callable[..., tuple[int, str]], command: str
+) -> None:
+    code, said = run(command)
+    assert code == 2
+    assert "is a router" in said

@@ -1,5 +1,5 @@
 """What `make router` does: a database whose functions and views stand for those of many shards."""
 
-from notifier.router.build import make_router
+from notifier.router.build import make_router, update_router
 
-__all__ = ["make_router"]
+__all__ = ["make_router", "update_router"]

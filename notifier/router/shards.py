@@ -15,7 +15,7 @@ SECRET = ("user", "password")
 CONNECT_SECONDS = 5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shard:
     """A database that missions live in.
 

@@ -8,7 +8,7 @@ as $$
 declare
     kind record;
     object record;
-    role text;
+    new_label text;
 begin
     for kind in
         select
@@ -18,7 +18,19 @@ begin
         from jsonb_array_elements(definitions -> 'types') with ordinality as part (value, n)
         order by part.value -> 'labels' is null, part.n
     loop
-        continue when to_regtype(format('scooters_ops.%I', kind.name)) is not null;
+        if to_regtype(format('scooters_ops.%I', kind.name)) is not null then
+            for new_label in
+                select part.value
+                from jsonb_array_elements_text(nullif(kind.labels, 'null'))
+                    with ordinality as part (value, n)
+                order by part.n
+            loop
+                execute format(
+                    'alter type scooters_ops.%I add value if not exists %L', kind.name, new_label
+                );
+            end loop;
+            continue;
+        end if;
         execute format(
             'create type scooters_ops.%I as %s',
             kind.name,

@@ -11,6 +11,8 @@
 \ir rows_of.sql
 \ir set_options.sql
 \ir place_shard.sql
+\ir shard_facts.sql
+\ir shard_status.sql
 \ir add_columns.sql
 \ir build_question.sql
 \ir build_function.sql

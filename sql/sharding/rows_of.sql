@@ -8,9 +8,14 @@ security definer
 set search_path = pg_catalog, pg_temp
 set intervalstyle = 'postgres'
 set timezone = 'UTC'
+set client_min_messages = 'warning'
 as $$
 declare
     asked record;
+    error_code text;
+    error_message text;
+    error_detail text;
+    error_hint text;
 begin
     for asked in
         select
@@ -21,16 +26,22 @@ begin
     loop
         begin
             return query execute format(
-                'select %L::text, to_jsonb(asked) from scooters_router.%I as asked',
+                'select %L::text, content from scooters_router.%I(%s) as content',
                 asked.name,
-                format('%s_%s', view_name, asked.shard)
+                'rows_of_' || view_name,
+                asked.shard
             );
-        exception when
-            connection_exception
-            or admin_shutdown
-            or crash_shutdown
-            or cannot_connect_now
-        then null;
+        exception when others then
+            get stacked diagnostics
+                error_code = returned_sqlstate,
+                error_message = message_text,
+                error_detail = pg_exception_detail,
+                error_hint = pg_exception_hint;
+            if error_message ~ 'REMOTE ERROR: ' then
+                perform scooters_router.answer_as_ours(
+                    asked.shard, error_code, error_message, error_detail, error_hint
+                );
+            end if;
         end;
     end loop;
 end
