@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from notifier import cli
-from notifier.router import make_router
+from notifier.router import build, make_router
 from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config, until
@@ -260,3 +260,113 @@ def test_what_belongs_to_shards_is_refused_on_a_router(
     code, said = run(command)
     assert code == 2
     assert "is a router" in said
+
+
+# --- Upgrades ------------------------------------------------------------------------------------
+
+FUTURE = "9999_future"
+
+
+def upgrade(connection: psycopg.Connection[Any]) -> None:
+    """What a newer version's `make migrate` might do to a shard: views get a column each, a
+    function another result."""
+    for view in ("mission_timeouts", "detection_status"):
+        row = connection.execute(
+            "select rtrim(pg_get_viewdef(%s::regclass), ';')", (f"scooters_ops.{view}",)
+        ).fetchone()
+        assert row is not None
+        connection.execute(
+            f"create or replace view scooters_ops.{view} as"
+            f" select known.*, 'new'::text as novelty from ({row[0]}) as known"
+        )
+        connection.execute(f"comment on column scooters_ops.{view}.novelty is 'New.'")
+    connection.execute("drop function scooters_ops.wake_missions(text[])")
+    connection.execute(
+        "create function scooters_ops.wake_missions(mission_ids text[]) returns integer"
+        " language sql return 7"
+    )
+    connection.execute("comment on function scooters_ops.wake_missions(text[]) is 'New.'")
+    connection.execute(
+        "grant execute on function scooters_ops.wake_missions(text[]) to scooters_ops_operator"
+    )
+    connection.execute(
+        "insert into scooters_ops._yoyo_migration (migration_hash, migration_id) values (%s, %s)",
+        (FUTURE, FUTURE),
+    )
+
+
+def works(rig: Rig, prefix: str) -> tuple[str, str]:
+    """Creates a mission in each shard, and asks what every version knows; returns the missions."""
+    missions = rig.missions(prefix)
+    for mission_id in missions:
+        rig.router.create_mission(mission_id)
+        rig.router.value("select scooters_ops.record_event(%s, 'mission_started')", mission_id)
+    found = "select count(*) from scooters_ops.mission_overview where mission_id = any(%s)"
+    assert rig.router.value(found, [*missions]) == 2
+    assert (
+        rig.router.value("select count(*) from scooters_ops.metrics where name = 'shard_up'") == 2
+    )
+    assert rig.router.value("select scooters_ops.board() -> 'missing'") == []
+    assert rig.router.value("select max(is_stalled::text) from scooters_ops.detection_status")
+    return missions
+
+
+def test_make_migrate_brings_a_router_up_to_date_though_a_shard_is_away(
+    rig: Rig, run: Callable[..., tuple[int, str]]
+) -> None:
+    rig.router.connection.execute("drop view scooters_ops.mission_stops")
+    rig.router.connection.execute("delete from scooters_router.applied_migrations")
+    assert run("status")[0] == 2
+    with rig.without_far():
+        code, said = run("migrate")
+        assert (code, said.splitlines()[0]) == (0, "router over 2 shards is up to date")
+        assert f"shard {rig.far_name} does not answer" in said
+    until(rig.answers)
+    assert run("migrate")[1].splitlines() == [
+        "router over 2 shards is up to date",
+        "config 1 stays in force; make config changes it",
+    ]
+    works(rig, "migrated")
+    rig.router.value("select count(*) from scooters_ops.mission_stops")
+
+
+def test_shards_and_router_are_upgraded_one_by_one_in_any_order(
+    rig: Rig, run: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near_name = f"near at 127.0.0.1:{rig.near.cluster.port}"
+    until(rig.answers)
+    with psycopg.connect(rig.far_conninfo, autocommit=True) as far:
+        upgrade(far)
+        row = far.execute((build.SHARDING / "definitions.sql").read_text("utf-8")).fetchone()
+    assert row is not None
+    works(rig, "before")
+    assert f"Shard {rig.far_name} has the migration {FUTURE}" in run("status")[1]
+
+    # The new program, whose list has the new column of the merged view.
+    known = (*build.known_migrations(), FUTURE)
+    monkeypatch.setattr(build, "known_migrations", lambda: known)
+    monkeypatch.setattr(build, "_own_definitions", lambda _: row[0])
+    source = (build.SHARDING / "routes.sql").read_text("utf-8")
+    marker = "' scooters_router.concatenated(unrecorded_missions) as unrecorded_missions'"
+    assert marker in source
+    before, after = build._files()
+    newer = source.replace(marker, f"{marker[:-1]}, max(novelty) as novelty'")
+    files = ([newer if text == source else text for text in before], after)
+    monkeypatch.setattr(build, "_files", lambda: files)
+    lines = build.update_router()
+    assert lines[1:] == [f"shard {near_name} lacks the migration {FUTURE}: make migrate there"]
+    near, far_mission = works(rig, "between")
+    router = rig.router
+    assert router.value("select novelty from scooters_ops.detection_status") == "new"
+    novelty = "select max(novelty) from scooters_ops.mission_timeouts where mission_id = %s"
+    router.value(novelty, far_mission)
+    with pytest.raises(psycopg.errors.UndefinedColumn, match="novelty, missing in shard near"):
+        router.value(novelty, near)
+    router.value("select count(*) from scooters_ops.mission_timeouts")
+    assert router.value("select scooters_router.wake_missions(1, '{}')") == 7
+
+    upgrade(rig.near.connection)
+    works(rig, "after")
+    assert len(build.update_router()) == 1
+    router.value(novelty, near)
+    assert router.value("select scooters_ops.wake_missions('{}'::text[])") == 14

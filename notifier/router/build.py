@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
+from notifier.database.conninfo import conninfo as own_conninfo
 from notifier.database.errors import DatabaseUnusable
 from notifier.database.schema_version import known_migrations, version_problem
+from notifier.migrate import migrate
 from notifier.migrate.connection import connect
 from notifier.resources import SQL
 from notifier.router.shards import Shard, read_shards
@@ -38,46 +42,71 @@ def make_router(file: Path) -> list[Shard]:
 
 
 def update_router() -> list[str]:
-    """Brings a router up to date with its shards, without the file; returns what a person should
-    know, a line each.
+    """Makes a router one of this version, without the file; returns what a person should know, a
+    line each.
 
-    Its functions and views become those of the newest shard that this version knows. What other
-    shards lack fails there until they are migrated too; everything else goes on.
+    No shard needs to be of this version yet, nor to answer. What a shard lacks fails there until it
+    is migrated too; everything else goes on.
 
-    Raises DatabaseUnusable if a newer version made the router, if no shard of this or an earlier
-    version answers; psycopg.Error.
+    Raises DatabaseUnusable if a newer version made the router, or the user is no superuser;
+    psycopg.Error.
     """
     known = known_migrations()
-    with closing(connect()) as router, router.transaction():
+    with closing(connect()) as router:
         _refuse_others(router)
-        applied = _names(router, "select scooters_ops.applied_migrations()")
-        if newer := sorted(set(applied) - set(known)):
+        applied = router.execute("select scooters_ops.applied_migrations()").fetchall()
+        if newer := sorted({name for (name,) in applied} - set(known)):
             raise DatabaseUnusable(
                 f"a newer version made this router ({newer[-1]}): update this program"
             )
-        shards = _placed_shards(router)
-        versions, definitions = {}, {}
-        lines = []
-        for shard in shards:
-            try:
-                versions[shard], definitions[shard] = _look(shard)
-            except DatabaseUnusable as error:
-                lines.append(f"{error}: the router does without it")
-        usable = [shard for shard in versions if not set(versions[shard]) - set(known)]
-        newest = max(usable, key=lambda shard: len(versions[shard]), default=None)
-        if newest is None:
-            raise DatabaseUnusable("no shard of a version that this program knows gives an answer")
-        _build(router, shards, definitions[newest], versions[newest])
-    for shard, names in versions.items():
-        if missing := sorted(set(versions[newest]) - set(names)):
-            lines.append(f"shard {shard.name} lacks the migration {missing[0]}: make migrate there")
-        elif newer := sorted(set(names) - set(known)):
-            lines.append(f"shard {shard.name} has {newer[-1]}: update this program")
-    if missing := sorted(set(known) - set(versions[newest])):
-        lines.append(
-            f"no shard has the migration {missing[0]} yet: make migrate on each shard, then here"
-        )
-    return [f"router over {len(shards)} shards: as {newest.name}", *lines]
+        definitions = _own_definitions(router)
+        with router.transaction():
+            shards = _placed_shards(router)
+            _build(router, shards, definitions, known)
+        lines = [f"router over {len(shards)} shards is up to date"]
+        for name, missing, newer_migration, reason in router.execute(
+            "select name, missing_migration, newer_migration, reason"
+            " from scooters_ops.shard_status order by shard"
+        ):
+            if reason is not None:
+                lines.append(f"shard {name} does not answer: {reason}")
+            if missing is not None:
+                lines.append(f"shard {name} lacks the migration {missing}: make migrate there")
+            if newer_migration is not None:
+                lines.append(f"shard {name} has {newer_migration}: update this program")
+    return lines
+
+
+def _own_definitions(router: psycopg.Connection[Any]) -> Any:
+    """What the public functions and views of a shard of this version look like: asked of a new
+    database in the router's server, which is dropped again."""
+    name = f"scooters_router_{router.info.backend_pid}"
+    query = (SHARDING / "definitions.sql").read_text("utf-8")
+    conninfo = make_conninfo(own_conninfo(), dbname=name)
+    router.execute(f"create database {name} template template0")
+    try:
+        with _database_url(conninfo):
+            migrate()
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("set search_path = pg_catalog, pg_temp")
+            (definitions,) = connection.execute(query).fetchone() or (None,)
+            return definitions
+    finally:
+        router.execute(f"drop database {name} with (force)")
+
+
+@contextmanager
+def _database_url(conninfo: str) -> Iterator[None]:
+    """What this process takes for its database meanwhile."""
+    before = os.environ.get("DATABASE_URL")
+    os.environ["DATABASE_URL"] = conninfo
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DATABASE_URL"]
+        else:
+            os.environ["DATABASE_URL"] = before
 
 
 def _build(
@@ -113,6 +142,7 @@ def _build(
     for source in after:
         router.execute(source)
     router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
+    router.execute("select scooters_router.mark_columns()")
     router.execute("delete from scooters_router.applied_migrations")
     router.execute(
         "insert into scooters_router.applied_migrations select unnest(%s::text[])",
@@ -141,23 +171,6 @@ def _placed_shards(router: psycopg.Connection[Any]) -> list[Shard]:
         )
         for number, place, secrets in rows
     ]
-
-
-def _look(shard: Shard) -> tuple[list[str], Any]:
-    """A shard's migrations, and what its public functions and views look like."""
-    query = (SHARDING / "definitions.sql").read_text("utf-8")
-    try:
-        with psycopg.connect(shard.conninfo(), autocommit=True) as connection:
-            connection.execute("set search_path = pg_catalog, pg_temp")
-            names = _names(connection, "select scooters_ops.applied_migrations()")
-            (definitions,) = connection.execute(query).fetchone() or (None,)
-    except psycopg.Error as error:
-        raise DatabaseUnusable(f"shard {shard.name}: {str(error).strip()}") from None
-    return names, definitions
-
-
-def _names(connection: psycopg.Connection[Any], query: str) -> list[str]:
-    return [name for (name,) in connection.execute(query).fetchall()]
 
 
 def _files() -> tuple[list[str], list[str]]:

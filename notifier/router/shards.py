@@ -15,7 +15,7 @@ SECRET = ("user", "password")
 CONNECT_SECONDS = 5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Shard:
     """A database that missions live in.
 

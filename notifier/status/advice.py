@@ -42,6 +42,11 @@ def _shards(status: Status) -> Iterator[str]:
                 f"Shard {shard.name} lacks the migration {shard.missing_migration}, which the"
                 " router knows: make migrate there."
             )
+        elif shard.is_up and shard.lacked_columns:
+            yield (
+                f"The router does not know yet that shard {shard.name} has"
+                f" {', '.join(shard.lacked_columns)}: make migrate on the router."
+            )
         if shard.newer_migration is not None:
             yield (
                 f"Shard {shard.name} has the migration {shard.newer_migration}, which the router"

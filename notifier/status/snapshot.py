@@ -114,6 +114,8 @@ class ShardStatus:
     """Its last migration that the router's version does not know."""
     is_config_ours: bool | None
     """Whether its config is its part of the router's; None: no answer, or no config."""
+    lacked_columns: Sequence[str] = ()
+    """Columns that it lacked when the router was last brought up to date."""
 
 
 @dataclass(frozen=True)

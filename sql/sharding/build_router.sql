@@ -82,9 +82,23 @@ begin
         elsif object.route = 'here' then
             execute object.definition ->> 'definition';
         elsif object.route <> 'written' then
-            perform scooters_router.build_function(
-                object.definition, object.route, object.key, object.merge
-            );
+            begin
+                perform scooters_router.build_function(
+                    object.definition, object.route, object.key, object.merge
+                );
+            exception when invalid_function_definition then
+                -- Another result than in the version before.
+                execute format(
+                    'drop function if exists scooters_ops.%1$I(%2$s),'
+                    ' scooters_router.%1$I(%3$s)',
+                    object.definition ->> 'name',
+                    object.definition ->> 'types',
+                    concat_ws(', ', 'integer', nullif(object.definition ->> 'types', ''))
+                );
+                perform scooters_router.build_function(
+                    object.definition, object.route, object.key, object.merge
+                );
+            end;
         else
             perform scooters_router.build_question(object.definition);
         end if;

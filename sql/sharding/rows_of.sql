@@ -1,6 +1,7 @@
 -- What do all shards say in this view?
--- One row for each row of each shard, as JSON. A shard that gives no answer is left out,
--- so that the rest can be shown; missing_shards() names it.
+-- One row for each row of each shard, as JSON, whatever columns the view has there. A
+-- shard that gives no answer is left out, so that the rest can be shown; shard_status
+-- names it.
 create or replace function scooters_router.rows_of(view_name text)
 returns table (shard_name text, content jsonb)
 language plpgsql stable

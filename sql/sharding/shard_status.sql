@@ -1,4 +1,4 @@
--- Does each shard answer, is it of the router's version, and has it the router's config?
+-- Does each shard answer, of which version is it, and has it the router's config?
 create or replace function scooters_router.shard_status()
 returns table (
     shard integer,
@@ -7,7 +7,8 @@ returns table (
     reason text,
     missing_migration text,
     newer_migration text,
-    is_config_ours boolean
+    is_config_ours boolean,
+    lacked_columns text[]
 )
 language plpgsql
 security definer
@@ -28,10 +29,25 @@ declare
     facts jsonb;
     theirs text[];
 begin
-    for shard, name in
+    for shard, name, lacked_columns in
         select
             known.shard,
-            known.name
+            known.name,
+            array(
+                select format(
+                    '%s.%s',
+                    regexp_replace(class.relname, '_[0-9]+$', ''),
+                    attribute.attname
+                )
+                from pg_class as class
+                inner join pg_attribute as attribute on class.oid = attribute.attrelid
+                where
+                    class.relnamespace = 'scooters_router'::regnamespace
+                    and class.relkind = 'f'
+                    and class.relname ~ ('_' || known.shard || '$')
+                    and attribute.attfdwoptions is not null
+                order by 1
+            )
         from scooters_router.shards as known
         order by known.shard
     loop
@@ -79,7 +95,8 @@ select
     asked.reason,
     asked.missing_migration,
     asked.newer_migration,
-    asked.is_config_ours
+    asked.is_config_ours,
+    asked.lacked_columns
 from scooters_router.shard_status() as asked;
 
 comment on view scooters_ops.shard_status is
@@ -98,5 +115,8 @@ comment on column scooters_ops.shard_status.newer_migration is
 'Its last migration that the router''s version does not know; null: none, or no answer.';
 comment on column scooters_ops.shard_status.is_config_ours is
 'Whether its config is its part of the router''s; null: no answer, or no config.';
+comment on column scooters_ops.shard_status.lacked_columns is
+'Columns of the router''s views (an array of text) that it lacked when the router was last brought up to date: asking it for one is an error.';
 
-grant select on scooters_ops.shard_status to scooters_ops_analyst, scooters_ops_notifier;
+grant select on scooters_ops.shard_status
+to scooters_ops_analyst, scooters_ops_notifier;
