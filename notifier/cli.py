@@ -14,7 +14,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         match options.command:
             case "psql":
                 psql.Psql.on_database(*options.psql_arguments).replace_process()
+            case "schedule" | "unschedule" if _is_router():
+                raise DatabaseUnusable(
+                    f"this is a router, and passes run in its shards: make {options.command} there"
+                )
             case "schedule":
                 return psql.cron_script("schedule.sql", wait_seconds=options.wait).run()
             case "unschedule":
@@ -170,8 +174,22 @@ def _move(options: Namespace) -> None:
     (undo_move if options.undo else move_shard)(options.file, options.new_file)
 
 
+def _is_router() -> bool:
+    from notifier.migrate.connection import connect
+
+    with closing(connect()) as connection:
+        query = "select to_regclass('scooters_ops.shard_status') is not null"
+        return connection.execute(query).fetchone() == (True,)
+
+
 def _migrate() -> None:
     """Runs outside any event loop, so that Ctrl-C ends it at once."""
+    if _is_router():
+        from notifier.router import update_router
+
+        for line in update_router():
+            print(line)
+        return
     from notifier.migrate import migrate  # no other command needs yoyo
 
     names = migrate()
@@ -182,6 +200,10 @@ async def _first_config(file: Path) -> int:
     """Applies the file if the database has no config yet."""
     async with _database() as database:
         in_force = await database.config()
+        is_router = await database.is_router()
+    if in_force is None and is_router:  # the shards have one, which is not replaced unasked
+        print("no config is in force in the router: make config")
+        return 0
     if in_force is None:
         return await _config("apply", file)
     print(f"config {in_force[0]} stays in force; make config changes it")
@@ -266,7 +288,7 @@ async def _preview(options: Namespace) -> int:
 async def _status(*, as_json: bool, with_jobs: bool) -> int:
     async with _database() as database:
         found = await Status.read(database)
-    if with_jobs:
+    if with_jobs and not found.shards:  # a router has no jobs
         found = replace(found, jobs=JobsStatus(*psql.cron_script("status.sql").errors()))
     if as_json:
         _say_json(report.document(found))

@@ -37,11 +37,15 @@ class Rows:
     conninfo: str
     queries: list[str] = field(default_factory=list)
     is_away: bool = False
+    answers: list[dict[str, Any]] | None = None
+    """What it answers without a query; None: it queries."""
 
     async def __call__(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         self.queries.append(query)
         if self.is_away:
             raise DatabaseAway("the database cannot be reached")
+        if self.answers is not None:
+            return self.answers
         try:
             async with await psycopg.AsyncConnection.connect(
                 self.conninfo, autocommit=True, row_factory=dict_row

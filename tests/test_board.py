@@ -84,6 +84,12 @@ def test_the_board_shows_what_the_last_pass_recorded_and_says_when_that_was(
     assert set(answer["detection"]) == {"is_enabled", "is_stalled", "last_pass_at"}
 
 
+def test_the_board_of_one_database_has_no_missing_shard(database: TestDatabase) -> None:
+    answer = asked(database)
+    assert Board.model_validate(answer).missing == []
+    assert Board.model_validate({**answer, "missing": ["fleet3"]}).missing == ["fleet3"]
+
+
 def test_the_page_of_a_mission_does_not_wait_for_a_pass(database: TestDatabase) -> None:
     travel(database, "m1", ("start", 30), ("p1", 20))
     story = database.value("select scooters_ops.board_mission('m1')")

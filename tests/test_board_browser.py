@@ -264,6 +264,23 @@ def test_alarms_show_when_detection_has_stopped_or_delivery_is_stuck(
             assert serious_faults(page) == []
 
 
+def test_an_alarm_names_each_shard_that_gives_no_answer(browser: Browser, board: Served) -> None:
+    travel(board.database, "m1", ("start", 40))
+    board.database.value("select scooters_ops.detect_timeouts()")
+    answer = board.database.value("select scooters_ops.board()")
+    missing = ["fleet3 at 10.0.0.7:5432", "<b>fleet5</b>"]
+    board.rows.answers = [{"answer": {**answer, "missing": missing}}]
+    with opened(browser, board) as page:
+        alerts = page.get_by_role("alert")
+        expect(alerts).to_contain_text([f"Shard {name} does not answer." for name in missing])
+        expect(page.locator(".mission")).to_have_count(1)
+        assert serious_faults(page) == []
+        page.goto(board.url + "/board?lang=ru")
+        expect(alerts.first).to_contain_text("Шард fleet3 at 10.0.0.7:5432 не отвечает.")
+        board.rows.answers = None
+        expect(alerts).to_have_count(0, timeout=BECOMES_TRUE)
+
+
 def test_without_the_database_the_last_snapshot_stays_and_the_board_recovers_by_itself(
     browser: Browser, board: Served
 ) -> None:

@@ -427,6 +427,16 @@ KEYS_OF_STATUS = {
     "is_person_needed": None,
     "advice": None,
     "config_id": None,
+    "shards": {
+        "shard",
+        "name",
+        "is_up",
+        "reason",
+        "missing_migration",
+        "newer_migration",
+        "is_config_ours",
+        "lacked_columns",
+    },
     "detection": {
         "is_enabled",
         "is_stalled",

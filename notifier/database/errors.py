@@ -3,7 +3,8 @@
     DatabaseUnusable   the database cannot be used as it is: a person must act
     └── DatabaseNewer  a newer version of this program has migrated it
 
-Everything else is a psycopg.Error; is_temporary says which of them may pass.
+Everything else is a psycopg.Error; is_temporary says which of them may pass, and is_shard_away
+which of those concern one shard of a router.
 """
 
 from __future__ import annotations
@@ -45,6 +46,13 @@ def is_temporary(error: psycopg.Error) -> bool:
     if sqlstate == "0A000":  # "cached plan must not change result type", in any language
         return error.diag.source_function == "RevalidateCachedQuery"
     return sqlstate[:2] in _TEMPORARY_CLASSES or sqlstate in _TEMPORARY
+
+
+def is_shard_away(error: psycopg.Error) -> bool:
+    """Whether a router says that one of its shards gives no answer. Its own connection is fine, and
+    other shards may answer."""
+    is_raised = error.diag.source_function == "exec_stmt_raise"  # by scooters_router's functions
+    return error.sqlstate == "08006" and is_raised
 
 
 def reason(error: psycopg.Error) -> str:

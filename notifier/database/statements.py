@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
-from notifier.database.connection import Connection
+from notifier.database.connection import Connection, Row
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable
 from notifier.database.schema_version import known_migrations, version_problem
 from notifier.database.values import Delivery, Hold, NextDelivery, Notification, Result
@@ -33,6 +33,18 @@ class Database(Connection):
             is_newer = set(applied) - set(known_migrations())
             kind = DatabaseNewer if is_newer else DatabaseUnusable
             raise kind(f"database {name!r}: {problem}")
+
+    async def is_router(self) -> bool:
+        """Whether this database has no missions of its own but stands before shards."""
+        query = "select to_regclass('scooters_ops.shard_status') is not null"
+        return bool(await self._scalar(query))
+
+    async def shards(self, kind: type[Row]) -> list[Row]:
+        """A router's shards, as its view shard_status describes them; any other database has
+        none."""
+        if not await self.is_router():
+            return []
+        return await self.objects(kind, "scooters_ops.shard_status order by shard")
 
     # --- Config ---
 

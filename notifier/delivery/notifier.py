@@ -126,6 +126,11 @@ class Notifier:
                 self.stop()
 
     async def _start(self, database: Database) -> WorkLoop:
+        if await database.is_router():
+            raise DatabaseUnusable(
+                f"database {database.connection.info.dbname!r} is a router: notifiers belong to its"
+                " shards, so run one on each"
+            )
         in_force = await database.config()
         if in_force is None:
             raise ConfigError(["no config is in force: make config"])

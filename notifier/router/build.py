@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
+from notifier.database.conninfo import conninfo as own_conninfo
 from notifier.database.errors import DatabaseUnusable, reason
 from notifier.database.schema_version import known_migrations, version_problem
+from notifier.migrate import migrate
 from notifier.migrate.connection import connect
 from notifier.resources import SQL
 from notifier.router.shards import Shard, read_shards
@@ -48,39 +52,140 @@ def make_router(file: Path) -> list[Shard]:
     """
     shards = read_shards(file)
     findings = _findings(shards)
-    definitions = findings[0].definitions
     with closing(connect()) as router, router.transaction():
         _check_router(router, shards)
-        for setting, value in SILENT.items():
-            router.execute("select set_config(%s, %s, true)", (setting, value))
-        _take_owners_role(router)
-        _make_roles(router)
-        for extension in EXTENSIONS:
-            try:
-                router.execute(f"create extension if not exists {extension}")
-            except psycopg.errors.UndefinedFile:
-                raise DatabaseUnusable(
-                    f"the router's server lacks the extension {extension}: install"
-                    " postgresql-NN-plproxy there"
-                ) from None
-        before, after = _files()
-        for source in before:
-            router.execute(source)
-        for shard in shards:
-            _place(router, shard)
+        _build(router, shards, findings[0].definitions, known_migrations())
         _check_missions(router, shards, findings)
-        router.execute("select scooters_router.build_router(%s)", (Jsonb(definitions),))
-        for source in after:
-            router.execute(source)
-        router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
         for shard in shards:
             _ask(router, shard)
-        router.execute("delete from scooters_router.applied_migrations")
-        router.execute(
-            "insert into scooters_router.applied_migrations select unnest(%s::text[])",
-            (list(known_migrations()),),
-        )
     return shards
+
+
+def update_router() -> list[str]:
+    """Makes a router one of this version, without the file; returns what a person should know, a
+    line each.
+
+    No shard needs to be of this version yet, nor to answer. What a shard lacks fails there until it
+    is migrated too; everything else goes on.
+
+    Raises DatabaseUnusable if a newer version made the router, or the user is no superuser;
+    psycopg.Error.
+    """
+    known = known_migrations()
+    with closing(connect()) as router:
+        _refuse_others(router)
+        applied = router.execute("select scooters_ops.applied_migrations()").fetchall()
+        if newer := sorted({name for (name,) in applied} - set(known)):
+            raise DatabaseUnusable(
+                f"a newer version made this router ({newer[-1]}): update this program"
+            )
+        definitions = _own_definitions(router)
+        with router.transaction():
+            shards = _placed_shards(router)
+            _build(router, shards, definitions, known)
+        lines = [f"router over {len(shards)} shards is up to date"]
+        for name, missing, newer_migration, reason in router.execute(
+            "select name, missing_migration, newer_migration, reason"
+            " from scooters_ops.shard_status order by shard"
+        ):
+            if reason is not None:
+                lines.append(f"shard {name} does not answer: {reason}")
+            if missing is not None:
+                lines.append(f"shard {name} lacks the migration {missing}: make migrate there")
+            if newer_migration is not None:
+                lines.append(f"shard {name} has {newer_migration}: update this program")
+    return lines
+
+
+def _own_definitions(router: psycopg.Connection[Any]) -> Any:
+    """What the public functions and views of a shard of this version look like: asked of a new
+    database in the router's server, which is dropped again."""
+    name = f"scooters_router_{router.info.backend_pid}"
+    query = (SHARDING / "definitions.sql").read_text("utf-8")
+    conninfo = make_conninfo(own_conninfo(), dbname=name)
+    router.execute(f"create database {name} template template0")
+    try:
+        with _database_url(conninfo):
+            migrate()
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute("set search_path = pg_catalog, pg_temp")
+            (definitions,) = connection.execute(query).fetchone() or (None,)
+            return definitions
+    finally:
+        router.execute(f"drop database {name} with (force)")
+
+
+@contextmanager
+def _database_url(conninfo: str) -> Iterator[None]:
+    """What this process takes for its database meanwhile."""
+    before = os.environ.get("DATABASE_URL")
+    os.environ["DATABASE_URL"] = conninfo
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["DATABASE_URL"]
+        else:
+            os.environ["DATABASE_URL"] = before
+
+
+def _build(
+    router: psycopg.Connection[Any],
+    shards: Sequence[Shard],
+    definitions: Any,
+    migrations: Sequence[str],
+) -> None:
+    """Makes or updates everything in the router's database."""
+    for setting, value in SILENT.items():
+        router.execute("select set_config(%s, %s, true)", (setting, value))
+    _take_owners_role(router)
+    _make_roles(router)
+    for extension in EXTENSIONS:
+        try:
+            router.execute(f"create extension if not exists {extension}")
+        except psycopg.errors.UndefinedFile:
+            raise DatabaseUnusable(
+                f"the router's server lacks the extension {extension}: install"
+                " postgresql-NN-plproxy there"
+            ) from None
+    before, after = _files()
+    for source in before:
+        router.execute(source)
+    for shard in shards:
+        _place(router, shard)
+    router.execute("select scooters_router.build_router(%s)", (Jsonb(definitions),))
+    for source in after:
+        router.execute(source)
+    router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
+    router.execute("select scooters_router.mark_columns()")
+    router.execute("delete from scooters_router.applied_migrations")
+    router.execute(
+        "insert into scooters_router.applied_migrations select unnest(%s::text[])",
+        (list(migrations),),
+    )
+
+
+def _placed_shards(router: psycopg.Connection[Any]) -> list[Shard]:
+    """The shards as the router's catalog has them."""
+    rows = router.execute(
+        "select known.shard, placed.srvoptions, mapping.umoptions"
+        " from scooters_router.shards as known"
+        " inner join pg_foreign_server as placed on placed.srvname = 'shard_' || known.shard"
+        " left join pg_user_mapping as mapping on mapping.umserver = placed.oid"
+        " order by known.shard"
+    ).fetchall()
+
+    def options(texts: Sequence[str] | None) -> dict[str, str]:
+        return dict(text.split("=", 1) for text in texts or ())
+
+    return [
+        Shard(
+            number,
+            {name: text for name, text in options(place).items() if name != "options"},
+            options(secrets),
+        )
+        for number, place, secrets in rows
+    ]
 
 
 def _files() -> tuple[list[str], list[str]]:
@@ -177,10 +282,7 @@ def _check_missions(
 
 
 def _check_router(router: psycopg.Connection[Any], shards: Sequence[Shard]) -> None:
-    if not _is_true(router, "(select usesuper from pg_user where usename = current_user)"):
-        raise DatabaseUnusable(
-            "only a superuser can make a router: PL/Proxy's functions are theirs"
-        )
+    _refuse_others(router)
     name = router.info.dbname
     if _is_true(router, "to_regclass('scooters_ops.missions') is not null"):
         raise DatabaseUnusable(
@@ -232,6 +334,13 @@ def _in_a_line(error: psycopg.Error) -> str:
 
 def _is_true(connection: psycopg.Connection[Any], condition: str) -> bool:
     return connection.execute(f"select {condition}").fetchone() == (True,)
+
+
+def _refuse_others(router: psycopg.Connection[Any]) -> None:
+    if not _is_true(router, "(select usesuper from pg_user where usename = current_user)"):
+        raise DatabaseUnusable(
+            "only a superuser can make a router: PL/Proxy's functions are theirs"
+        )
 
 
 def _make_roles(router: psycopg.Connection[Any]) -> None:

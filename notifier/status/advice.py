@@ -20,7 +20,44 @@ SHOWN_MISSIONS = 3
 
 def advice(status: Status) -> list[str]:
     """What a person must do, one line each; empty: nothing."""
-    return [*_detection(status), *_config(status), *_channels(status), *_deliveries(status)]
+    return [
+        *_shards(status),
+        *_detection(status),
+        *_config(status),
+        *_channels(status),
+        *_deliveries(status),
+    ]
+
+
+def _shards(status: Status) -> Iterator[str]:
+    for shard in status.shards:
+        if not shard.is_up:
+            yield (
+                f"Shard {shard.name} does not answer, so its missions are missing here and events"
+                f" for them are refused: {shard.reason}. Start its server; the router then goes on"
+                " by itself."
+            )
+        if shard.missing_migration is not None:
+            yield (
+                f"Shard {shard.name} lacks the migration {shard.missing_migration}, which the"
+                " router knows: make migrate there."
+            )
+        elif shard.is_up and shard.lacked_columns:
+            yield (
+                f"The router does not know yet that shard {shard.name} has"
+                f" {', '.join(shard.lacked_columns)}: make migrate on the router."
+            )
+        if shard.newer_migration is not None:
+            yield (
+                f"Shard {shard.name} has the migration {shard.newer_migration}, which the router"
+                " does not know: make migrate on the router."
+            )
+        if shard.is_config_ours is False:
+            yield (
+                f"Shard {shard.name} has a config of its own: somebody applied one there, or the"
+                " router could not finish. To give every shard its part of the router's config:"
+                " make config"
+            )
 
 
 def _detection(status: Status) -> Iterator[str]:

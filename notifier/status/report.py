@@ -21,6 +21,7 @@ SHOWN_LINES = 5
 def text(status: Status) -> str:
     """A few lines, however large the system is."""
     lines = [
+        *_shards(status),
         _detection(status),
         *_notifiers(status),
         *_deliveries(status),
@@ -29,6 +30,16 @@ def text(status: Status) -> str:
         *(advice(status) or ["Nothing needs a person."]),
     ]
     return "\n".join(escaped(line) for line in lines)
+
+
+def _shards(status: Status) -> Iterator[str]:
+    if not status.shards:
+        return
+    missing = [shard.name for shard in status.shards if not shard.is_up]
+    yield (
+        f"Router over {len(status.shards)} shards; what follows is of all of them together"
+        + (f", without {', '.join(missing)}" if missing else "")
+    )
 
 
 def _detection(status: Status) -> str:
@@ -136,6 +147,7 @@ def document(status: Status) -> Mapping[str, Any]:
         "is_person_needed": bool(lines),
         "advice": lines,
         "config_id": status.in_force.config_id,
+        "shards": [_plain(row) for row in status.shards],
         "detection": detection,
         "notifiers": [
             {**_plain(row), "seen_age_seconds": _seconds(status.now - row.seen_at)}

@@ -100,6 +100,25 @@ class JobsStatus:
 
 
 @dataclass(frozen=True)
+class ShardStatus:
+    """A row of the view shard_status, which only routers have."""
+
+    shard: int
+    name: str
+    is_up: bool
+    reason: str | None
+    """Why it does not answer."""
+    missing_migration: str | None
+    """The first migration of the router's version that it lacks."""
+    newer_migration: str | None
+    """Its last migration that the router's version does not know."""
+    is_config_ours: bool | None
+    """Whether its config is its part of the router's; None: no answer, or no config."""
+    lacked_columns: Sequence[str] = ()
+    """Columns that it lacked when the router was last brought up to date."""
+
+
+@dataclass(frozen=True)
 class Status:
     """Everything that the status views say."""
 
@@ -111,6 +130,8 @@ class Status:
     notifiers: Sequence[NotifierStatus]
     jobs: JobsStatus | None = None
     """None: pg_cron's jobs were not checked."""
+    shards: Sequence[ShardStatus] = ()
+    """Those of a router: everything else is what they say together. Empty: no router."""
 
     @classmethod
     async def read(cls, database: Database) -> Self:
@@ -131,6 +152,7 @@ class Status:
             ),
             await database.holds(),
             await database.objects(NotifierStatus, "scooters_ops.notifier_status order by name"),
+            shards=await database.shards(ShardStatus),
         )
 
     @property

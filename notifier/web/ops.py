@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from logging import ERROR
@@ -28,8 +29,12 @@ select
         select reset_val = 'on' from pg_settings where name = 'default_transaction_read_only'
     ) as is_read_only,
     pg_has_role('scooters_ops_writer', 'usage') as may_write,
-    array(select scooters_ops.applied_migrations()) as migrations
+    array(select scooters_ops.applied_migrations()) as migrations,
+    to_regclass('scooters_ops.shard_status') is not null as is_router
 """
+MISSING_SHARDS = "select name from scooters_ops.shard_status where not is_up order by shard"
+# A shard that does not even refuse must not make the process look unready.
+SHARDS_SECONDS = 2.0
 
 
 class Alive(BaseModel):
@@ -124,4 +129,18 @@ async def _ask_database(pool: Pool) -> tuple[list[str], list[str]]:
         problems.append("the database's user lacks the role scooters_ops_writer")
     if problem := version_problem(row["migrations"], known_migrations()):
         warnings.append(f"the database does not suit this program: {problem}")
+    if row["is_router"]:
+        warnings += await _missing_shards(pool)
     return problems, warnings
+
+
+async def _missing_shards(pool: Pool) -> list[str]:
+    """A warning for each shard of a router that gives no answer: the others are served."""
+    try:
+        async with asyncio.timeout(SHARDS_SECONDS):
+            rows = await pool.rows(MISSING_SHARDS)
+    except TimeoutError:
+        return ["some shard takes too long to answer"]
+    except (DatabaseAway, psycopg.Error) as error:
+        return [f"the router cannot say which shards answer: {type(error).__name__}"]
+    return [f"shard {row['name']} gives no answer" for row in rows]

@@ -1,6 +1,6 @@
 """The HTTP server's database connections: small pools, each for one role.
 
-DatabaseAway       the database does not answer now: ask again later
+DatabaseAway       the database, or the shard in question, does not answer now: ask again later
 └── RightLacking   the database's user lacks a role
 """
 
@@ -19,7 +19,12 @@ from typing import Any, Self
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from notifier.database.errors import DatabaseNewer, DatabaseUnusable, is_temporary
+from notifier.database.errors import (
+    DatabaseNewer,
+    DatabaseUnusable,
+    is_shard_away,
+    is_temporary,
+)
 from notifier.database.statements import Database
 from notifier.logs import ThrottledEvent, event
 from notifier.metrics import Metrics
@@ -65,6 +70,7 @@ class Pool:
         self._read_only = read_only
         self._is_away = False
         self._busy = ThrottledEvent(WARNING, "http_busy")
+        self._without_shard = ThrottledEvent(ERROR, "http_without_shard")
         self._waiting: set[asyncio.Timeout] = set()
         self._connecting = 0  # how many attempts to connect are in progress
         self._failure: Exception = DatabaseAway("the database cannot be reached")
@@ -112,6 +118,9 @@ class Pool:
             if isinstance(error, psycopg.Error) and not is_temporary(error):
                 raise
             self._metrics.database_errors.labels("http").inc()
+            if isinstance(error, psycopg.Error) and is_shard_away(error):
+                self._without_shard.happened(reason=error.diag.message_primary)
+                raise DatabaseAway("the shard of these missions cannot be reached") from None
             if not self._is_away:  # logged once, however many ask
                 self._is_away = True
                 event(ERROR, "http_without_database", reason=error)

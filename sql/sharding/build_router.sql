@@ -8,7 +8,7 @@ as $$
 declare
     kind record;
     object record;
-    role text;
+    new_label text;
 begin
     for kind in
         select
@@ -18,7 +18,19 @@ begin
         from jsonb_array_elements(definitions -> 'types') with ordinality as part (value, n)
         order by part.value -> 'labels' is null, part.n
     loop
-        continue when to_regtype(format('scooters_ops.%I', kind.name)) is not null;
+        if to_regtype(format('scooters_ops.%I', kind.name)) is not null then
+            for new_label in
+                select part.value
+                from jsonb_array_elements_text(nullif(kind.labels, 'null'))
+                    with ordinality as part (value, n)
+                order by part.n
+            loop
+                execute format(
+                    'alter type scooters_ops.%I add value if not exists %L', kind.name, new_label
+                );
+            end loop;
+            continue;
+        end if;
         execute format(
             'create type scooters_ops.%I as %s',
             kind.name,
@@ -70,9 +82,23 @@ begin
         elsif object.route = 'here' then
             execute object.definition ->> 'definition';
         elsif object.route <> 'written' then
-            perform scooters_router.build_function(
-                object.definition, object.route, object.key, object.merge
-            );
+            begin
+                perform scooters_router.build_function(
+                    object.definition, object.route, object.key, object.merge
+                );
+            exception when invalid_function_definition then
+                -- Another result than in the version before.
+                execute format(
+                    'drop function if exists scooters_ops.%1$I(%2$s),'
+                    ' scooters_router.%1$I(%3$s)',
+                    object.definition ->> 'name',
+                    object.definition ->> 'types',
+                    concat_ws(', ', 'integer', nullif(object.definition ->> 'types', ''))
+                );
+                perform scooters_router.build_function(
+                    object.definition, object.route, object.key, object.merge
+                );
+            end;
         else
             perform scooters_router.build_question(object.definition);
         end if;

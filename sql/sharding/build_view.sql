@@ -69,6 +69,23 @@ begin
         );
     end loop;
     perform scooters_router.add_columns(definition, route);
+    -- Whole rows, so that a shard of another version may have other columns.
+    if route = 'all' then
+        execute format(
+            'create or replace function scooters_router.%I(in_shard integer)'
+            ' returns setof jsonb language plproxy as %L',
+            'rows_of_' || name,
+            format(
+                'cluster scooters_router.cluster_of(in_shard); run on 0;'
+                ' select to_jsonb(asked) as content from scooters_ops.%I as asked;',
+                name
+            )
+        );
+        execute format(
+            'revoke execute on function scooters_router.%I(integer) from public',
+            'rows_of_' || name
+        );
+    end if;
 
     if route = 'mission' then
         execute format(

@@ -11,6 +11,10 @@
 \ir rows_of.sql
 \ir set_options.sql
 \ir place_shard.sql
+\ir shard_facts.sql
+\ir shard_status.sql
+\ir shard_columns.sql
+\ir mark_columns.sql
 \ir add_columns.sql
 \ir build_question.sql
 \ir build_function.sql

@@ -194,6 +194,9 @@ from (
         ' then max(value)'
         ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
         ' max(help) as help from {} group by name, labels'
+        ' union all select ''shard_up'', jsonb_build_object(''shard'', name),'
+        ' is_up::integer, ''Whether the shard of this router answers.'''
+        ' from scooters_router.shard_status()'
     )
 ) as listed (kind, object, route, key, merge);
 

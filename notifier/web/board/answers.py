@@ -197,6 +197,8 @@ class Board(Answer):
     detection: Detection
     delivery: list[Delivery]
     holds: list[Hold]
+    missing: list[str] = []
+    """The shards of a router that gave no answer."""
 
 
 class Event(Answer):

@@ -1,0 +1,372 @@
+"""The programs on a router: two servers with a shard each, and the router beside the first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from notifier import cli
+from notifier.router import build, make_router
+from sandbox.databases import create_migrated
+from sandbox.postgres import Postgres
+from tests.conftest import CONFIG, TEMPLATE, TestDatabase, config, until
+from tests.delivery_rigs import SECRETS
+from tests.http_rigs import HttpProcess, http_process, http_user, is_problem
+
+PLPROXY = "lib/plproxy.so"
+
+
+@dataclass
+class Rig:
+    """A router over a shard in its own server (near) and one in another (far)."""
+
+    router: TestDatabase
+    near: TestDatabase
+    far_server: Postgres
+    file: Path
+
+    @property
+    def far_conninfo(self) -> str:
+        return self.far_server.conninfo("far")
+
+    @property
+    def far_name(self) -> str:
+        return f"far at 127.0.0.1:{self.far_server.port}"
+
+    def far(self, query: str, *parameters: Any) -> Any:
+        """The first column of a query's first row in the far shard."""
+        with psycopg.connect(self.far_conninfo, autocommit=True) as connection:
+            row = connection.execute(query, parameters or None).fetchone()
+        return row and row[0]
+
+    def missions(self, prefix: str) -> tuple[str, str]:
+        """Identifiers of two missions: one that lives near and one that lives far away."""
+        found: dict[int, str] = {}
+        number = 0
+        while len(found) < 2:
+            name = f"{prefix}{number}"
+            found.setdefault(self.router.value("select scooters_router.shard_of(%s)", name), name)
+            number += 1
+        return found[0], found[1]
+
+    def answers(self) -> bool:
+        """Whether all shards answer this session. It may have to connect again."""
+        return bool(self.router.value("select bool_and(is_up) from scooters_ops.shard_status"))
+
+    @contextmanager
+    def without_far(self) -> Iterator[None]:
+        """The far server is killed, and starts again at the end."""
+        self.far_server.kill()
+        try:
+            yield
+        finally:
+            self.far_server.start()
+
+
+@pytest.fixture(scope="module")
+def rig(cluster: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    if not (cluster.programs.parent / PLPROXY).exists():
+        pytest.skip("no PL/Proxy is installed (apt-get install postgresql-15-plproxy)")
+    file = tmp_path_factory.mktemp("router") / "shards"
+    admin = psycopg.connect(cluster.conninfo("postgres"), autocommit=True)
+    with admin, Postgres() as far_server:
+        create_migrated(far_server, "far")
+        with psycopg.connect(far_server.conninfo("far"), autocommit=True) as far:
+            far.execute("select scooters_ops.apply_config(%s)", (json.dumps(CONFIG),))
+        admin.execute(f"create database near template {TEMPLATE} strategy file_copy")
+        admin.execute("create database router")
+        file.write_text(f"{cluster.conninfo('near')}\n{far_server.conninfo('far')}\n")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATABASE_URL", cluster.conninfo("router"))
+            make_router(file)
+        with (
+            psycopg.connect(cluster.conninfo("router"), autocommit=True) as router,
+            psycopg.connect(cluster.conninfo("near"), autocommit=True) as near,
+        ):
+            router.execute("select scooters_ops.apply_config(%s)", (json.dumps(CONFIG),))
+            yield Rig(
+                TestDatabase(cluster, "router", router),
+                TestDatabase(cluster, "near", near),
+                far_server,
+                file,
+            )
+        for name in ("router", "near"):
+            admin.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="module")
+def server(rig: Rig) -> Iterator[HttpProcess]:
+    with http_user(rig.router) as environment, http_process(environment) as process:
+        yield process
+
+
+# --- The HTTP API --------------------------------------------------------------------------------
+
+
+def test_through_a_router_the_api_answers_as_on_one_database(rig: Rig, server: HttpProcess) -> None:
+    for mission_id in rig.missions("api"):
+        mission = {
+            "mission_id": mission_id,
+            "performer_id": "c1",
+            "points": [
+                {
+                    "point_id": "p1",
+                    "eta_seconds": 600,
+                    "jobs": [{"job_id": "j1", "type": "battery_exchange"}],
+                }
+            ],
+        }
+        assert server.post("/v1/missions", mission).status_code == 201
+        assert is_problem(server.post("/v1/missions", mission), 409)
+        assert is_problem(server.post("/v1/missions", {"mission_id": mission_id}), 422)
+        start = {"type": "mission_started"}
+        assert server.record(mission_id, start, key="k1").status_code == 201
+        assert server.record(mission_id, start, key="k1").status_code in (200, 201)
+        assert is_problem(server.skip(mission_id, "p1", "nope"), 404)
+        assert is_problem(server.record(f"{mission_id}-unknown", start), 404)
+        assert server.skip(mission_id, "p1", "j1").is_success
+        assert server.client.get(f"/board/missions/{mission_id}").is_success
+    assert server.client.get("/readyz").json() == {"ready": True, "problems": [], "warnings": []}
+    assert "scooters_ops_database_up 1.0" in server.client.get("/metrics").text
+
+
+def test_a_shard_that_is_away_is_503_for_its_missions_only(rig: Rig, server: HttpProcess) -> None:
+    near, far = rig.missions("away")
+    for mission_id in (near, far):
+        rig.router.create_mission(mission_id)
+    up = f'scooters_ops_shard_up{{shard="{rig.far_name}"}}'
+    assert f"{up} 1.0" in server.client.get("/metrics").text
+    with rig.without_far():
+        for _ in range(5):
+            refused = server.record(far, {"type": "mission_started"})
+            assert is_problem(refused, 503)
+            assert refused.headers["Retry-After"]
+            assert "far at" not in refused.text
+        assert server.record(near, {"type": "mission_started"}).status_code == 201
+        ready = server.client.get("/readyz")
+        assert (ready.status_code, ready.json()["ready"]) == (200, True)
+        assert ready.json()["warnings"] == [f"shard {rig.far_name} gives no answer"]
+        metrics = server.client.get("/metrics").text
+        assert f"{up} 0.0" in metrics
+        assert "scooters_ops_detection_enabled 1.0" in metrics
+        assert rig.far_name in server.client.get("/board").text
+    assert server.record(far, {"type": "mission_started"}).status_code == 201
+    assert f"{up} 1.0" in server.client.get("/metrics").text
+    assert "http_without_database" not in server.log
+    assert server.log.count("http_without_shard") == 1
+
+
+# --- The command line ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command line on the router; returns the exit code and everything it printed."""
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(name, secret)
+
+    def command(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setenv("DATABASE_URL", rig.router.conninfo)
+        capsys.readouterr()
+        code = cli.main(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return command
+
+
+def detected(rig: Rig) -> None:
+    """A pass in each shard, so that detection does not look stopped."""
+    until(lambda: rig.answers())
+    rig.router.value("select scooters_ops.detect_timeouts()")
+
+
+def test_status_names_the_shard_that_is_missing_and_goes_on_without_it(
+    rig: Rig, run: Callable[..., tuple[int, str]]
+) -> None:
+    detected(rig)
+    code, said = run("status")
+    assert (code, said.splitlines()[0], said.splitlines()[-1]) == (
+        0,
+        "Router over 2 shards; what follows is of all of them together",
+        "Nothing needs a person.",
+    )
+    with rig.without_far():
+        code, said = run("status")
+        assert code == 1
+        assert said.splitlines()[0].endswith(f"without {rig.far_name}")
+        assert f"Shard {rig.far_name} does not answer" in said
+        code, said = run("status", "--output", "json")
+        document = json.loads(said)
+        assert code == 1
+        assert [shard["is_up"] for shard in document["shards"]] == [True, False]
+        assert document["is_person_needed"]
+    assert run("status", "--jobs")[0] == 0
+
+
+def test_status_names_the_shard_whose_config_is_not_the_routers(
+    rig: Rig, run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    detected(rig)
+    rig.near.apply_config(detection__default_job_eta_seconds=77)
+    code, said = run("status")
+    assert code == 1
+    near = f"near at 127.0.0.1:{rig.near.cluster.port}"
+    assert f"Shard {near} has a config of its own" in said
+    assert rig.far_name not in said
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(CONFIG))
+    assert run("config", "apply", str(file))[0] == 0
+    assert run("status")[0] == 0
+
+
+def test_config_preview_and_retry_work_on_a_router(
+    rig: Rig, run: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config(detection__default_job_eta_seconds=78)))
+    assert run("config", "check", str(file))[0] == 0
+    code, said = run("config", "apply", str(file))
+    assert (code, "in force" in said) == (0, True)
+    assert json.loads(run("config", "show")[1])["detection"]["default_job_eta_seconds"] == 78
+    path = "{detection,default_job_eta_seconds}"
+    query = f"select config #>> '{path}' from scooters_ops.config_in_force"
+    assert rig.near.value(query) == rig.far(query) == "78"
+    for mission_id in rig.missions("retry"):
+        rig.router.create_mission(mission_id)
+        rig.router.value("select scooters_ops.record_event(%s, 'mission_started')", mission_id)
+        rig.router.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", mission_id)
+        token = f"{mission_id}_p1_j1_job_skipped"
+        assert run("retry", token) == (0, "0 deliveries will be tried again\n")
+        code, said = run("preview", "job_skipped", "--token", token)
+        assert (code, mission_id in said) == (0, True)
+    assert run("retry", "nobody_p1_j1_job_skipped")[0] == 2
+    assert run("retry", "--failed")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["run", "schedule", "unschedule"])
+def test_what_belongs_to_shards_is_refused_on_a_router(
+    run: Callable[..., tuple[int, str]], command: str
+) -> None:
+    code, said = run(command)
+    assert code == 2
+    assert "is a router" in said
+
+
+# --- Upgrades ------------------------------------------------------------------------------------
+
+FUTURE = "9999_future"
+
+
+def upgrade(connection: psycopg.Connection[Any]) -> None:
+    """What a newer version's `make migrate` might do to a shard: views get a column each, a
+    function another result."""
+    for view in ("mission_timeouts", "detection_status"):
+        row = connection.execute(
+            "select rtrim(pg_get_viewdef(%s::regclass), ';')", (f"scooters_ops.{view}",)
+        ).fetchone()
+        assert row is not None
+        connection.execute(
+            f"create or replace view scooters_ops.{view} as"
+            f" select known.*, 'new'::text as novelty from ({row[0]}) as known"
+        )
+        connection.execute(f"comment on column scooters_ops.{view}.novelty is 'New.'")
+    connection.execute("drop function scooters_ops.wake_missions(text[])")
+    connection.execute(
+        "create function scooters_ops.wake_missions(mission_ids text[]) returns integer"
+        " language sql return 7"
+    )
+    connection.execute("comment on function scooters_ops.wake_missions(text[]) is 'New.'")
+    connection.execute(
+        "grant execute on function scooters_ops.wake_missions(text[]) to scooters_ops_operator"
+    )
+    connection.execute(
+        "insert into scooters_ops._yoyo_migration (migration_hash, migration_id) values (%s, %s)",
+        (FUTURE, FUTURE),
+    )
+
+
+def works(rig: Rig, prefix: str) -> tuple[str, str]:
+    """Creates a mission in each shard, and asks what every version knows; returns the missions."""
+    missions = rig.missions(prefix)
+    for mission_id in missions:
+        rig.router.create_mission(mission_id)
+        rig.router.value("select scooters_ops.record_event(%s, 'mission_started')", mission_id)
+    found = "select count(*) from scooters_ops.mission_overview where mission_id = any(%s)"
+    assert rig.router.value(found, [*missions]) == 2
+    assert (
+        rig.router.value("select count(*) from scooters_ops.metrics where name = 'shard_up'") == 2
+    )
+    assert rig.router.value("select scooters_ops.board() -> 'missing'") == []
+    assert rig.router.value("select max(is_stalled::text) from scooters_ops.detection_status")
+    return missions
+
+
+def test_make_migrate_brings_a_router_up_to_date_though_a_shard_is_away(
+    rig: Rig, run: Callable[..., tuple[int, str]]
+) -> None:
+    rig.router.connection.execute("drop view scooters_ops.mission_stops")
+    rig.router.connection.execute("delete from scooters_router.applied_migrations")
+    assert run("status")[0] == 2
+    with rig.without_far():
+        code, said = run("migrate")
+        assert (code, said.splitlines()[0]) == (0, "router over 2 shards is up to date")
+        assert f"shard {rig.far_name} does not answer" in said
+    until(rig.answers)
+    assert run("migrate")[1].splitlines() == [
+        "router over 2 shards is up to date",
+        "config 1 stays in force; make config changes it",
+    ]
+    works(rig, "migrated")
+    rig.router.value("select count(*) from scooters_ops.mission_stops")
+
+
+def test_shards_and_router_are_upgraded_one_by_one_in_any_order(
+    rig: Rig, run: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near_name = f"near at 127.0.0.1:{rig.near.cluster.port}"
+    until(rig.answers)
+    with psycopg.connect(rig.far_conninfo, autocommit=True) as far:
+        upgrade(far)
+        row = far.execute((build.SHARDING / "definitions.sql").read_text("utf-8")).fetchone()
+    assert row is not None
+    works(rig, "before")
+    assert f"Shard {rig.far_name} has the migration {FUTURE}" in run("status")[1]
+
+    # The new program, whose list has the new column of the merged view.
+    known = (*build.known_migrations(), FUTURE)
+    monkeypatch.setattr(build, "known_migrations", lambda: known)
+    monkeypatch.setattr(build, "_own_definitions", lambda _: row[0])
+    source = (build.SHARDING / "routes.sql").read_text("utf-8")
+    marker = "' scooters_router.concatenated(unrecorded_missions) as unrecorded_missions'"
+    assert marker in source
+    before, after = build._files()
+    newer = source.replace(marker, f"{marker[:-1]}, max(novelty) as novelty'")
+    files = ([newer if text == source else text for text in before], after)
+    monkeypatch.setattr(build, "_files", lambda: files)
+    lines = build.update_router()
+    assert lines[1:] == [f"shard {near_name} lacks the migration {FUTURE}: make migrate there"]
+    near, far_mission = works(rig, "between")
+    router = rig.router
+    assert router.value("select novelty from scooters_ops.detection_status") == "new"
+    novelty = "select max(novelty) from scooters_ops.mission_timeouts where mission_id = %s"
+    router.value(novelty, far_mission)
+    with pytest.raises(psycopg.errors.UndefinedColumn, match="novelty, missing in shard near"):
+        router.value(novelty, near)
+    router.value("select count(*) from scooters_ops.mission_timeouts")
+    assert router.value("select scooters_router.wake_missions(1, '{}')") == 7
+
+    upgrade(rig.near.connection)
+    works(rig, "after")
+    assert len(build.update_router()) == 1
+    router.value(novelty, near)
+    assert router.value("select scooters_ops.wake_missions('{}'::text[])") == 14
