@@ -165,7 +165,7 @@ CREATE = """
 """
 
 
-def test_what_is_not_fit_for_a_move_is_refused_and_nothing_changes(rig: Rig) -> None:
+def what_is_not_fit_for_a_move_is_refused_and_nothing_changes(rig: Rig) -> None:
     same = rig.notifier("move", rig.before, rig.before)
     assert (same.returncode, "must differ in one shard" in same.stderr) == (2, True)
     stays, moves = (rig.here.conninfo(name) for name in SHARDS)
@@ -193,7 +193,7 @@ def test_what_is_not_fit_for_a_move_is_refused_and_nothing_changes(rig: Rig) -> 
     assert execute(shard, "show default_transaction_read_only") == [("off",)]
 
 
-def test_a_copy_that_differs_is_refused_and_the_old_database_goes_on(rig: Rig) -> None:
+def a_copy_that_differs_is_refused_and_the_old_database_goes_on(rig: Rig) -> None:
     old, new = rig.here.conninfo(SHARDS[1]), rig.there.conninfo(SHARDS[1])
     schema = subprocess.run(
         ["sh", "-c", f"pg_dump -d '{old}' | psql -X -q -1 -v ON_ERROR_STOP=1 -d '{new}'"],
@@ -211,7 +211,7 @@ def test_a_copy_that_differs_is_refused_and_the_old_database_goes_on(rig: Rig) -
     execute(new, "drop schema scooters_ops cascade")
 
 
-def test_a_move_that_was_killed_can_be_undone(rig: Rig) -> None:
+def a_move_that_was_killed_can_be_undone(rig: Rig) -> None:
     old = rig.here.conninfo(SHARDS[1])
     execute(old, f"alter database {SHARDS[1]} set default_transaction_read_only = on")
     undone = rig.move("--undo")
@@ -219,7 +219,7 @@ def test_a_move_that_was_killed_can_be_undone(rig: Rig) -> None:
     assert execute(old, "show default_transaction_read_only") == [("off",)]
 
 
-def test_writers_go_on_and_nothing_is_lost_or_sent_twice(rig: Rig) -> None:
+def writers_go_on_and_nothing_is_lost_or_sent_twice(rig: Rig) -> None:
     old, new = rig.here.conninfo(SHARDS[1]), rig.there.conninfo(SHARDS[1])
     scheduled = rig.notifier("schedule", "--wait", "0", database=old)
     assert scheduled.returncode == 0, scheduled.stderr
@@ -265,10 +265,9 @@ def test_writers_go_on_and_nothing_is_lost_or_sent_twice(rig: Rig) -> None:
         )
         == missions
     )
-    print(texts[0])
 
 
-def test_after_the_move_the_new_database_has_the_jobs_and_the_old_one_is_silent(rig: Rig) -> None:
+def after_the_move_the_new_database_has_the_jobs_and_the_old_one_is_silent(rig: Rig) -> None:
     old = rig.here.conninfo(SHARDS[1])
     jobs = "select jobname from cron.job where jobname ~ '@move_1$' order by 1"
     assert execute(rig.here.conninfo("postgres"), jobs) == []
@@ -286,3 +285,12 @@ def test_after_the_move_the_new_database_has_the_jobs_and_the_old_one_is_silent(
     assert "asks move_1 at" in again.stdout
     refused = rig.move("--undo")
     assert (refused.returncode, "already" in refused.stderr) == (2, True)
+
+
+def test_a_shard_moves_to_another_server(rig: Rig) -> None:
+    """One after the other: a shard moves once."""
+    what_is_not_fit_for_a_move_is_refused_and_nothing_changes(rig)
+    a_copy_that_differs_is_refused_and_the_old_database_goes_on(rig)
+    a_move_that_was_killed_can_be_undone(rig)
+    writers_go_on_and_nothing_is_lost_or_sent_twice(rig)
+    after_the_move_the_new_database_has_the_jobs_and_the_old_one_is_silent(rig)
