@@ -24,6 +24,8 @@ from notifier.router.shards import Shard, read_shards
 SHARDING = SQL / "sharding"
 # Of these extensions the first is PL/Proxy's package: Debian's postgresql-NN-plproxy.
 EXTENSIONS = ("plproxy", "postgres_fdw")
+# Asks the shards, so not while the router's views are locked.
+MARK_COLUMNS = "select scooters_router.mark_columns()"
 
 
 def make_router(file: Path) -> list[Shard]:
@@ -35,9 +37,11 @@ def make_router(file: Path) -> list[Shard]:
     """
     shards = read_shards(file)
     definitions = _definitions(shards)
-    with closing(connect()) as router, router.transaction():
-        _check_router(router, shards)
-        _build(router, shards, definitions, known_migrations())
+    with closing(connect()) as router:
+        with router.transaction():
+            _check_router(router, shards)
+            _build(router, shards, definitions, known_migrations())
+        router.execute(MARK_COLUMNS)
     return shards
 
 
@@ -63,6 +67,7 @@ def update_router() -> list[str]:
         with router.transaction():
             shards = _placed_shards(router)
             _build(router, shards, definitions, known)
+        router.execute(MARK_COLUMNS)
         lines = [f"router over {len(shards)} shards is up to date"]
         for name, missing, newer_migration, reason in router.execute(
             "select name, missing_migration, newer_migration, reason"
@@ -142,7 +147,6 @@ def _build(
     for source in after:
         router.execute(source)
     router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
-    router.execute("select scooters_router.mark_columns()")
     router.execute("delete from scooters_router.applied_migrations")
     router.execute(
         "insert into scooters_router.applied_migrations select unnest(%s::text[])",
