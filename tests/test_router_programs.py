@@ -20,7 +20,7 @@ from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TEMPLATE, TestDatabase, config, until
 from tests.delivery_rigs import SECRETS
-from tests.http_rigs import HttpProcess, http_process, http_user, is_problem
+from tests.http_rigs import LOGIN, HttpProcess, http_process, http_user, is_problem
 
 PLPROXY = "lib/plproxy.so"
 
@@ -139,12 +139,19 @@ def test_through_a_router_the_api_answers_as_on_one_database(rig: Rig, server: H
     assert "scooters_ops_database_up 1.0" in server.client.get("/metrics").text
 
 
+def sessions(rig: Rig) -> set[int]:
+    """The HTTP server's connections to the router."""
+    query = "select pid from pg_stat_activity where usename = %s and datname = 'router'"
+    return {*rig.router.values(query, LOGIN)}
+
+
 def test_a_shard_that_is_away_is_503_for_its_missions_only(rig: Rig, server: HttpProcess) -> None:
     near, far = rig.missions("away")
     for mission_id in (near, far):
         rig.router.create_mission(mission_id)
     up = f'scooters_ops_shard_up{{shard="{rig.far_name}"}}'
     assert f"{up} 1.0" in server.client.get("/metrics").text
+    before = sessions(rig)
     with rig.without_far():
         for _ in range(5):
             refused = server.record(far, {"type": "mission_started"})
@@ -161,7 +168,11 @@ def test_a_shard_that_is_away_is_503_for_its_missions_only(rig: Rig, server: Htt
         assert rig.far_name in server.client.get("/board").text
     assert server.record(far, {"type": "mission_started"}).status_code == 201
     assert f"{up} 1.0" in server.client.get("/metrics").text
+    assert before <= sessions(rig)
     assert "http_without_database" not in server.log
+    assert (
+        'scooters_ops_database_errors_total{part="http"} 0.0' in server.client.get("/metrics").text
+    )
     assert server.log.count("http_without_shard") == 1
 
 

@@ -68,7 +68,12 @@ def _shard(number: int, text: str, place: str) -> Shard:
         raise DatabaseUnusable(f"{place}: not a connection string that libpq can read") from None
     if "dbname" not in options:
         raise DatabaseUnusable(f"{place}: names no database (dbname)")
-    address = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "scooters_router"}
+    address = {
+        "connect_timeout": str(CONNECT_SECONDS),
+        # PL/Proxy ignores connect_timeout.
+        "tcp_user_timeout": str(CONNECT_SECONDS * 1000),
+        "application_name": "scooters_router",
+    }
     address |= {name: value for name, value in options.items() if name not in SECRET}
     return Shard(number, address, {name: options[name] for name in SECRET if name in options})
 
