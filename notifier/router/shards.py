@@ -13,6 +13,8 @@ from notifier.database.errors import DatabaseUnusable
 
 SECRET = ("user", "password")
 CONNECT_SECONDS = 5
+# How long a shard's host may leave what was sent to it unacknowledged.
+SILENCE_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def _shard(number: int, text: str, place: str) -> Shard:
         raise DatabaseUnusable(f"{place}: names no database (dbname)")
     address = {
         "connect_timeout": str(CONNECT_SECONDS),
-        # PL/Proxy ignores connect_timeout.
-        "tcp_user_timeout": str(CONNECT_SECONDS * 1000),
+        # PL/Proxy ignores connect_timeout. The board asks all shards, one after the other.
+        "tcp_user_timeout": str(SILENCE_SECONDS * 1000),
         "application_name": "scooters_router",
     }
     address |= {name: value for name, value in options.items() if name not in SECRET}
