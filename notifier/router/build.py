@@ -69,12 +69,12 @@ def update_router() -> list[str]:
             _build(router, shards, definitions, known)
         router.execute(MARK_COLUMNS)
         lines = [f"router over {len(shards)} shards is up to date"]
-        for name, missing, newer_migration, reason in router.execute(
+        for name, missing, newer_migration, silence in router.execute(
             "select name, missing_migration, newer_migration, reason"
             " from scooters_ops.shard_status order by shard"
         ):
-            if reason is not None:
-                lines.append(f"shard {name} does not answer: {reason}")
+            if silence is not None:
+                lines.append(f"shard {name} does not answer: {silence}")
             if missing is not None:
                 lines.append(f"shard {name} lacks the migration {missing}: make migrate there")
             if newer_migration is not None:
