@@ -176,6 +176,40 @@ def test_a_shard_that_is_away_is_503_for_its_missions_only(rig: Rig, server: Htt
     assert server.log.count("http_without_shard") == 1
 
 
+def test_a_shard_that_is_read_only_is_503_for_its_missions_only(
+    rig: Rig, server: HttpProcess
+) -> None:
+    """As while it moves to another server."""
+    near, far = rig.missions("moving")
+    until(rig.answers)
+    for mission_id in (near, far):
+        rig.router.create_mission(mission_id)
+    with read_only(rig):
+        for _ in range(3):
+            assert is_problem(server.record(far, {"type": "mission_started"}), 503)
+            assert server.record(near, {"type": "mission_started"}).status_code == 201
+        assert server.client.get("/readyz").is_success
+    until(lambda: server.record(far, {"type": "mission_started"}).status_code == 201)
+    assert "http_without_database" not in server.log
+
+
+@contextmanager
+def read_only(rig: Rig) -> Iterator[None]:
+    def become(state: str) -> None:
+        with psycopg.connect(rig.far_server.conninfo("postgres"), autocommit=True) as admin:
+            admin.execute(f"alter database far set default_transaction_read_only = {state}")
+            admin.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'far'"
+            )
+
+    become("on")
+    until(rig.answers)
+    try:
+        yield
+    finally:
+        become("off")
+
+
 # --- The command line ----------------------------------------------------------------------------
 
 
