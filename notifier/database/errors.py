@@ -49,10 +49,10 @@ def is_temporary(error: psycopg.Error) -> bool:
 
 
 def is_shard_away(error: psycopg.Error) -> bool:
-    """Whether a router says that one of its shards gives no answer. Its own connection is fine, and
-    other shards may answer."""
+    """Whether a router says that one of its shards cannot serve now: it gives no answer, or is
+    read-only while it moves. The router's own connection is fine, and other shards may serve."""
     is_raised = error.diag.source_function == "exec_stmt_raise"  # by scooters_router's functions
-    return error.sqlstate == "08006" and is_raised
+    return is_raised and is_temporary(error)
 
 
 def reason(error: psycopg.Error) -> str:

@@ -40,6 +40,8 @@ SILENT = {
     "pgaudit.log": "none",
     "client_min_messages": "warning",
 }
+# Asks the shards, so not while the router's views are locked.
+MARK_COLUMNS = "select scooters_router.mark_columns()"
 
 
 def make_router(file: Path) -> list[Shard]:
@@ -52,12 +54,14 @@ def make_router(file: Path) -> list[Shard]:
     """
     shards = read_shards(file)
     findings = _findings(shards)
-    with closing(connect()) as router, router.transaction():
-        _check_router(router, shards)
-        _build(router, shards, findings[0].definitions, known_migrations())
-        _check_missions(router, shards, findings)
-        for shard in shards:
-            _ask(router, shard)
+    with closing(connect()) as router:
+        with router.transaction():
+            _check_router(router, shards)
+            _build(router, shards, findings[0].definitions, known_migrations())
+            _check_missions(router, shards, findings)
+            for shard in shards:
+                _ask(router, shard)
+        router.execute(MARK_COLUMNS)
     return shards
 
 
@@ -83,13 +87,14 @@ def update_router() -> list[str]:
         with router.transaction():
             shards = _placed_shards(router)
             _build(router, shards, definitions, known)
+        router.execute(MARK_COLUMNS)
         lines = [f"router over {len(shards)} shards is up to date"]
-        for name, missing, newer_migration, reason in router.execute(
+        for name, missing, newer_migration, silence in router.execute(
             "select name, missing_migration, newer_migration, reason"
             " from scooters_ops.shard_status order by shard"
         ):
-            if reason is not None:
-                lines.append(f"shard {name} does not answer: {reason}")
+            if silence is not None:
+                lines.append(f"shard {name} does not answer: {silence}")
             if missing is not None:
                 lines.append(f"shard {name} lacks the migration {missing}: make migrate there")
             if newer_migration is not None:
@@ -157,7 +162,6 @@ def _build(
     for source in after:
         router.execute(source)
     router.execute("select scooters_router.finish_router(%s)", (Jsonb(definitions),))
-    router.execute("select scooters_router.mark_columns()")
     router.execute("delete from scooters_router.applied_migrations")
     router.execute(
         "insert into scooters_router.applied_migrations select unnest(%s::text[])",

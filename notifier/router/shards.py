@@ -15,6 +15,8 @@ SECRET = ("user", "password")
 # PL/Proxy and postgres_fdw choose or refuse these, or have no secret place for them.
 UNUSABLE = ("client_encoding", "fallback_application_name", "replication", "sslpassword")
 CONNECT_SECONDS = 5
+# How long a shard's host may leave what was sent to it unacknowledged.
+SILENCE_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,12 @@ def _shard(number: int, text: str, place: str) -> Shard:
         raise DatabaseUnusable(f"{place}: a router cannot use the option {unusable[0]}")
     if "dbname" not in options:
         raise DatabaseUnusable(f"{place}: names no database (dbname)")
-    address = {"connect_timeout": str(CONNECT_SECONDS), "application_name": "scooters_router"}
+    address = {
+        "connect_timeout": str(CONNECT_SECONDS),
+        # PL/Proxy ignores connect_timeout. The board asks all shards, one after the other.
+        "tcp_user_timeout": str(SILENCE_SECONDS * 1000),
+        "application_name": "scooters_router",
+    }
     address |= {name: value for name, value in options.items() if name not in SECRET}
     return Shard(number, address, {name: options[name] for name in SECRET if name in options})
 

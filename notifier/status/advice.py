@@ -64,6 +64,11 @@ def _detection(status: Status) -> Iterator[str]:
     detection = status.detection
     if status.jobs is not None:  # its lines name the cause
         yield from _jobs(status.jobs)
+    elif detection.is_stalled and status.shards:
+        yield (
+            "Detection has stopped in a shard, or has no answer from any: make status on each shard"
+            " asks pg_cron why."
+        )
     elif detection.is_stalled:
         yield "Detection has stopped: notifier status --jobs (make status) asks pg_cron why."
     if detection.is_stalled and detection.lock_holder:

@@ -117,10 +117,10 @@ class Pool:
         except (DatabaseUnusable, psycopg.Error) as error:
             if isinstance(error, psycopg.Error) and not is_temporary(error):
                 raise
-            self._metrics.database_errors.labels("http").inc()
             if isinstance(error, psycopg.Error) and is_shard_away(error):
                 self._without_shard.happened(reason=error.diag.message_primary)
                 raise DatabaseAway("the shard of these missions cannot be reached") from None
+            self._metrics.database_errors.labels("http").inc()
             if not self._is_away:  # logged once, however many ask
                 self._is_away = True
                 event(ERROR, "http_without_database", reason=error)

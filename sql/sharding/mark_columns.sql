@@ -5,6 +5,8 @@
 create or replace function scooters_router.mark_columns()
 returns void
 language plpgsql
+-- The logins to the shards are its owner's.
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -189,14 +189,17 @@ from (
     ),
     (
         'view', 'metrics', 'all', null,
-        'select name, labels,'
+        'with asked as materialized (select * from {})'
+        ' select name, labels,'
         ' case when name ~ ''(_age_seconds|_duration_seconds|_stalled|_since)$'''
         ' then max(value)'
         ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
-        ' max(help) as help from {} group by name, labels'
-        ' union all select ''shard_up'', jsonb_build_object(''shard'', name),'
-        ' is_up::integer, ''Whether the shard of this router answers.'''
-        ' from scooters_router.shard_status()'
+        ' max(help) as help from asked group by name, labels'
+        -- Every shard that answers has metrics.
+        ' union all select ''shard_up'', jsonb_build_object(''shard'', known.name),'
+        ' exists (select from asked where asked.shard_name = known.name)::integer,'
+        ' ''Whether the shard of this router answers.'''
+        ' from scooters_router.shards as known'
     )
 ) as listed (kind, object, route, key, merge);
 

@@ -73,6 +73,7 @@ begin
         exception when others then
             is_up := false;
             reason := regexp_replace(sqlerrm, '^PL/Proxy function [^:]*: ', '');
+            reason := btrim(regexp_replace(reason, '\s+', ' ', 'g'));
         end;
         return next;
     end loop;
