@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import scalar_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from notifier.cli import main
 from notifier.database.errors import DatabaseUnusable
@@ -578,6 +579,51 @@ def test_a_password_is_not_shown_while_the_router_is_made(router_rig: RouterRig)
     assert WORD not in query
 
 
+# --- A machine that is gone -----------------------------------------------------------------------
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that answers nothing: its queue of connections is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as stack:
+        for _ in range(3):
+            guest = stack.enter_context(socket.socket())
+            guest.setblocking(False)
+            guest.connect_ex(silent.getsockname())
+        yield silent.getsockname()[1]
+
+
+def test_a_machine_that_is_gone_keeps_nobody_waiting(router_rig: RouterRig) -> None:
+    router, gone = router_rig.router, router_rig.shards[3]
+    ids = {router_rig.shard_of(f"g{n}").name: f"g{n}" for n in range(100)}
+    question = "select scooters_ops.record_event(%s, 'odd')"
+    with black_hole() as port:
+        try:
+            (place,) = router.values(
+                "select option_value from pg_foreign_server"
+                " cross join lateral pg_options_to_table(srvoptions)"
+                " where srvname = 'proxy_3' and option_name = 'p0'"
+            )
+            place = re.sub("port='[0-9]+'", f"port='{port}'", place)
+            place = re.sub("tcp_user_timeout='[0-9]+'", "tcp_user_timeout='300'", place)
+            router.connection.execute(
+                SQL("alter server proxy_3 options (set p0 {})").format(Literal(place))
+            )
+            router.connection.execute("set statement_timeout = '60s'")
+            with pytest.raises(psycopg.OperationalError) as error:
+                router.value(question, ids.pop(gone.name))
+            assert error.value.sqlstate == "08006"
+            assert "shard shard3 at 127.0.0.1" in str(error.value)
+            for mission_id in ids.values():
+                with pytest.raises(psycopg.errors.NoDataFound):
+                    router.value(question, mission_id)
+            board = router.value("select scooters_ops.board()")
+            assert [name.split()[0] for name in board["missing"]] == ["shard3"]
+        finally:
+            router.connection.execute("reset statement_timeout")
+            router_rig.make()
+
+
 # --- Lists that cannot be used --------------------------------------------------------------------
 
 
@@ -695,8 +741,9 @@ def test_a_line_that_names_no_shard_is_refused(
 def test_two_lines_for_one_database_are_refused(
     router_rig: RouterRig, refused: Callable[..., str]
 ) -> None:
-    first, second, *others = router_rig.lines()
-    assert "shard0" in (line := refused(first, first, *others)) and "twice" in line
+    first, _second, *others = router_rig.lines()
+    assert "shard0" in (line := refused(first, first, *others))
+    assert "twice" in line
     again = make_conninfo(first, host="localhost")
     assert "are the same database" in refused(first, again, *others)
 
@@ -723,7 +770,7 @@ def test_shards_in_another_order_are_refused(
 def test_a_shard_that_is_not_ready_is_refused(
     router_rig: RouterRig, refused: Callable[..., str]
 ) -> None:
-    first, *others = router_rig.lines()
+    _first, *others = router_rig.lines()
     server = router_rig.router.cluster
     assert "shard test at" in (line := refused(server.conninfo("test"), *others))
     assert "was never migrated: make migrate" in line
@@ -736,7 +783,8 @@ def test_a_shard_that_is_not_ready_is_refused(
     shard.connection.execute("truncate scooters_ops.configs")
     try:
         line = refused(shard.conninfo, *others)
-        assert "shard single at" in line and "has no config: make config" in line
+        assert "shard single at" in line
+        assert "has no config: make config" in line
     finally:
         shard.apply_config()
 
