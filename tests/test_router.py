@@ -663,6 +663,17 @@ def test_making_a_router_again_changes_nothing(router_rig: RouterRig) -> None:
     assert catalog(router_rig.router) == before
 
 
+def test_making_a_router_twice_at_once_changes_nothing(router_rig: RouterRig) -> None:
+    before = catalog(router_rig.router)
+    with (
+        patch.dict(os.environ, DATABASE_URL=router_rig.router.conninfo),
+        ThreadPoolExecutor(2) as threads,
+    ):
+        made = [*threads.map(make_router, [router_rig.file] * 2, timeout=PATIENCE_SECONDS)]
+    assert [len(shards) for shards in made] == [4, 4]
+    assert catalog(router_rig.router) == before
+
+
 def test_a_changed_address_is_followed_by_open_sessions(router_rig: RouterRig) -> None:
     before = catalog(router_rig.router)
     in_shard = router_rig.shards[2]
