@@ -285,6 +285,15 @@ def shown(database: TestDatabase, view: str) -> list[str]:
     )
 
 
+QUESTIONS = (
+    "select scooters_ops.board_mission(mission_id, %s) - 'notifications'"
+    " from scooters_ops.mission_overview",
+    "select to_jsonb(interval_of) from scooters_ops.mission_overview"
+    " cross join lateral scooters_ops.mission_intervals_of(mission_id, %s) as interval_of",
+    "select to_jsonb(interval_at) from scooters_ops.mission_intervals_at(%s) as interval_at",
+    "select to_jsonb(total) from scooters_ops.planned_totals() as total where now() > %s",
+    "select scooters_ops.unrecorded_missions(100) where now() > %s",
+)
 BOARDS = (
     "",
     "of_type => 'timeout_in_point'",
@@ -353,6 +362,12 @@ def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
     )
     for view in sorted(set(views) - OF_ONE_DATABASE):
         assert shown(router_rig.router, view) == shown(router_rig.single, view), view
+    for question in QUESTIONS:
+        one, routed = (
+            sorted(database.values(question, at(310)), key=str)
+            for database in (router_rig.single, router_rig.router)
+        )
+        assert routed == one, question
     for filters in BOARDS:
         assert board(router_rig.router, filters) == board(router_rig.single, filters), filters
     counted = (

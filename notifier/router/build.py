@@ -53,7 +53,7 @@ def make_router(file: Path) -> list[Shard]:
         _check_router(router, shards)
         for setting, value in SILENT.items():
             router.execute("select set_config(%s, %s, true)", (setting, value))
-        # One at a time. Readers go on, and only a superuser can take a lock that this one waits for.
+        # One at a time. Readers go on; only a superuser can take a lock that this one waits for.
         router.execute("lock table pg_catalog.pg_foreign_server in share row exclusive mode")
         _take_owners_role(router)
         _make_roles(router)
