@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import scalar_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from notifier.cli import main
 from notifier.database.errors import DatabaseUnusable
@@ -36,6 +37,9 @@ ROLES = (
 )
 OWNERS_OWN = ("apply_config", "detect_timeouts")
 """Functions that the contract names, though only the owner may call them."""
+
+OF_ROUTERS = {"shard_status"}
+"""Public views that only a router has."""
 
 
 # --- The one list ---------------------------------------------------------------------------------
@@ -109,8 +113,12 @@ def test_what_is_routed_looks_as_it_does_in_a_shard(router_rig: RouterRig) -> No
     for name, look in shard.items():
         assert router.get(name) == look
     everything = router_rig.router.value((SHARDING / "definitions.sql").read_text("utf-8"))
-    # shard_status is the router's own.
-    assert len(everything["functions"]) + len(everything["views"]) == len(routed) + 1
+    everything_named = {
+        found.get("signature") or found["name"]
+        for kind in ("functions", "views")
+        for found in everything[kind]
+    }
+    assert everything_named - OF_ROUTERS == set(routed)
     types = [
         database.value((SHARDING / "definitions.sql").read_text("utf-8"))["types"]
         for database in (router_rig.single, router_rig.router)
@@ -285,6 +293,39 @@ def shown(database: TestDatabase, view: str) -> list[str]:
     )
 
 
+QUESTIONS = (
+    "select scooters_ops.board_mission(mission_id, %s) - 'notifications'"
+    " from scooters_ops.mission_overview",
+    "select to_jsonb(interval_of) from scooters_ops.mission_overview"
+    " cross join lateral scooters_ops.mission_intervals_of(mission_id, %s) as interval_of",
+    "select to_jsonb(interval_at) from scooters_ops.mission_intervals_at(%s) as interval_at",
+    "select to_jsonb(total) from scooters_ops.planned_totals() as total where now() > %s",
+    "select scooters_ops.unrecorded_missions(100) where now() > %s",
+)
+BOARDS = (
+    "",
+    "of_type => 'timeout_in_point'",
+    "of_city => 'Moscow'",
+    "of_performer => 'c1', only_overdue => true",
+    "max_missions => 3",
+    "max_missions => 0",
+    "of_city => 'Nowhere'",
+)
+
+
+def board(database: TestDatabase, filters: str) -> Any:
+    """The board an hour after the script, without what depends on the clock."""
+    after = f"as_of => '{at(310)}'"
+    arguments = ", ".join(filter(None, (filters, after)))
+    shown: dict[str, Any] = database.value(f"select scooters_ops.board({arguments})")
+    assert shown.pop("missing", []) == []
+    for key in ("recorded_at", "notifications", "detection"):
+        shown.pop(key)
+    for state in shown["delivery"]:
+        del state["oldest_created_at"], state["next_attempt_at"]
+    return shown
+
+
 @contextmanager
 def foreign_sessions(rig: RouterRig) -> Iterator[None]:
     """Inside, sessions have unusual settings, and PL/Proxy sends texts only, as it does between
@@ -329,9 +370,18 @@ def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
     )
     for view in sorted(set(views) - OF_ONE_DATABASE):
         assert shown(router_rig.router, view) == shown(router_rig.single, view), view
+    for question in QUESTIONS:
+        one, routed = (
+            sorted(database.values(question, at(310)), key=str)
+            for database in (router_rig.single, router_rig.router)
+        )
+        assert routed == one, question
+    for filters in BOARDS:
+        assert board(router_rig.router, filters) == board(router_rig.single, filters), filters
     counted = (
         "select name, labels, help, value from scooters_ops.metrics"
-        " where name !~ '_seconds|_passes|shard_up' order by name, labels"
+        # shard_up and the like are a router's own.
+        " where name !~ '_seconds|_passes|^shard_' order by name, labels"
     )
     assert router_rig.router.rows(counted) == router_rig.single.rows(counted)
 
@@ -553,6 +603,51 @@ def test_a_password_is_not_shown_while_the_router_is_made(router_rig: RouterRig)
     assert WORD not in query
 
 
+# --- A machine that is gone -----------------------------------------------------------------------
+
+
+@contextmanager
+def black_hole() -> Iterator[int]:
+    """A port that answers nothing: its queue of connections is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as stack:
+        for _ in range(3):
+            guest = stack.enter_context(socket.socket())
+            guest.setblocking(False)
+            guest.connect_ex(silent.getsockname())
+        yield silent.getsockname()[1]
+
+
+def test_a_machine_that_is_gone_keeps_nobody_waiting(router_rig: RouterRig) -> None:
+    router, gone = router_rig.router, router_rig.shards[3]
+    ids = {router_rig.shard_of(f"g{n}").name: f"g{n}" for n in range(100)}
+    question = "select scooters_ops.record_event(%s, 'odd')"
+    with black_hole() as port:
+        try:
+            (place,) = router.values(
+                "select option_value from pg_foreign_server"
+                " cross join lateral pg_options_to_table(srvoptions)"
+                " where srvname = 'proxy_3' and option_name = 'p0'"
+            )
+            place = re.sub("port='[0-9]+'", f"port='{port}'", place)
+            place = re.sub("tcp_user_timeout='[0-9]+'", "tcp_user_timeout='300'", place)
+            router.connection.execute(
+                SQL("alter server proxy_3 options (set p0 {})").format(Literal(place))
+            )
+            router.connection.execute("set statement_timeout = '60s'")
+            with pytest.raises(psycopg.OperationalError) as error:
+                router.value(question, ids.pop(gone.name))
+            assert error.value.sqlstate == "08006"
+            assert "shard shard3 at 127.0.0.1" in str(error.value)
+            for mission_id in ids.values():
+                with pytest.raises(psycopg.errors.NoDataFound):
+                    router.value(question, mission_id)
+            board = router.value("select scooters_ops.board()")
+            assert [name.split()[0] for name in board["missing"]] == ["shard3"]
+        finally:
+            router.connection.execute("reset statement_timeout")
+            router_rig.make()
+
+
 # --- Lists that cannot be used --------------------------------------------------------------------
 
 
@@ -589,6 +684,17 @@ def catalog(database: TestDatabase) -> Any:
 def test_making_a_router_again_changes_nothing(router_rig: RouterRig) -> None:
     before = catalog(router_rig.router)
     router_rig.make()
+    assert catalog(router_rig.router) == before
+
+
+def test_making_a_router_twice_at_once_changes_nothing(router_rig: RouterRig) -> None:
+    before = catalog(router_rig.router)
+    with (
+        patch.dict(os.environ, DATABASE_URL=router_rig.router.conninfo),
+        ThreadPoolExecutor(2) as threads,
+    ):
+        made = [*threads.map(make_router, [router_rig.file] * 2, timeout=PATIENCE_SECONDS)]
+    assert [len(shards) for shards in made] == [4, 4]
     assert catalog(router_rig.router) == before
 
 
@@ -670,8 +776,9 @@ def test_a_line_that_names_no_shard_is_refused(
 def test_two_lines_for_one_database_are_refused(
     router_rig: RouterRig, refused: Callable[..., str]
 ) -> None:
-    first, second, *others = router_rig.lines()
-    assert "shard0" in (line := refused(first, first, *others)) and "twice" in line
+    first, _second, *others = router_rig.lines()
+    assert "shard0" in (line := refused(first, first, *others))
+    assert "twice" in line
     again = make_conninfo(first, host="localhost")
     assert "are the same database" in refused(first, again, *others)
 
@@ -698,7 +805,7 @@ def test_shards_in_another_order_are_refused(
 def test_a_shard_that_is_not_ready_is_refused(
     router_rig: RouterRig, refused: Callable[..., str]
 ) -> None:
-    first, *others = router_rig.lines()
+    _first, *others = router_rig.lines()
     server = router_rig.router.cluster
     assert "shard test at" in (line := refused(server.conninfo("test"), *others))
     assert "was never migrated: make migrate" in line
@@ -711,7 +818,8 @@ def test_a_shard_that_is_not_ready_is_refused(
     shard.connection.execute("truncate scooters_ops.configs")
     try:
         line = refused(shard.conninfo, *others)
-        assert "shard single at" in line and "has no config: make config" in line
+        assert "shard single at" in line
+        assert "has no config: make config" in line
     finally:
         shard.apply_config()
 

@@ -302,7 +302,10 @@ def _check_router(router: psycopg.Connection[Any], shards: Sequence[Shard]) -> N
 
 
 def _take_owners_role(router: psycopg.Connection[Any]) -> None:
-    """Whoever updates a router does it as the superuser who made it: the logins are theirs."""
+    """Whoever updates a router does it as the superuser who made it: the logins are theirs. One at a
+    time does it."""
+    # Readers go on; only a superuser can take a lock that this one waits for.
+    router.execute("lock table pg_catalog.pg_foreign_server in share row exclusive mode")
     owner = router.execute(
         "select nspowner::regrole::text from pg_namespace where nspname = 'scooters_router'"
     ).fetchone()

@@ -14,9 +14,15 @@ from notifier.database.errors import DatabaseUnusable
 SECRET = ("user", "password")
 # PL/Proxy and postgres_fdw choose or refuse these, or have no secret place for them.
 UNUSABLE = ("client_encoding", "fallback_application_name", "replication", "sslpassword")
-CONNECT_SECONDS = 5
-# How long a shard's host may leave what was sent to it unacknowledged.
-SILENCE_SECONDS = 2
+# PL/Proxy heeds no connect_timeout, so the kernel must find out that a machine is gone.
+DEFAULTS = {
+    "application_name": "scooters_router",
+    "connect_timeout": "5",
+    "tcp_user_timeout": "2000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+}
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,7 @@ def _shard(number: int, text: str, place: str) -> Shard:
         raise DatabaseUnusable(f"{place}: a router cannot use the option {unusable[0]}")
     if "dbname" not in options:
         raise DatabaseUnusable(f"{place}: names no database (dbname)")
-    address = {
-        "connect_timeout": str(CONNECT_SECONDS),
-        # PL/Proxy ignores connect_timeout. The board asks all shards, one after the other.
-        "tcp_user_timeout": str(SILENCE_SECONDS * 1000),
-        "application_name": "scooters_router",
-    }
-    address |= {name: value for name, value in options.items() if name not in SECRET}
+    address = DEFAULTS | {name: value for name, value in options.items() if name not in SECRET}
     return Shard(number, address, {name: options[name] for name in SECRET if name in options})
 
 

@@ -17,6 +17,7 @@ set search_path = pg_catalog, pg_temp
 -- As in build_function.sql.
 set client_min_messages = warning
 set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
 as $$
 declare
     asked record;

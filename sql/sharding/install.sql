@@ -26,5 +26,6 @@
 \ir merged_board.sql
 \ir applied_migrations.sql
 \ir missing_shards.sql
+\ir planned_totals.sql
 \ir apply_config.sql
 \ir board.sql

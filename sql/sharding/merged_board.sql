@@ -40,6 +40,8 @@ delivery as (
         listed.value ->> 'state' as state,
         sum((listed.value ->> 'recipients')::bigint) as recipients,
         min((listed.value ->> 'oldest_created_at')::timestamptz) as oldest_created_at,
+        min((listed.value ->> 'next_attempt_at')::timestamptz) as next_attempt_at,
+        max(listed.value ->> 'sample_error') as sample_error,
         bool_or((listed.value ->> 'is_stuck')::boolean) as is_stuck,
         bool_or((listed.value ->> 'is_lower_bound')::boolean) as is_lower_bound
     from board

@@ -69,7 +69,7 @@ from (
         'function',
         'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
-    ('function', 'planned_totals()', 'all', null, 'rows'),
+    ('function', 'planned_totals()', 'written', null, null),
     ('function', 'apply_config(jsonb)', 'written', null, null),
     (
         'function',
