@@ -302,8 +302,8 @@ def _check_router(router: psycopg.Connection[Any], shards: Sequence[Shard]) -> N
 
 
 def _take_owners_role(router: psycopg.Connection[Any]) -> None:
-    """Whoever updates a router does it as the superuser who made it: the logins are theirs. One at a
-    time does it."""
+    """Whoever updates a router does it as the superuser who made it, one at a time: the logins are
+    theirs."""
     # Readers go on; only a superuser can take a lock that this one waits for.
     router.execute("lock table pg_catalog.pg_foreign_server in share row exclusive mode")
     owner = router.execute(
