@@ -31,9 +31,20 @@ declare
             array['in_shard'] || array(select quote_ident(p) from unnest(parameters) as p), ', '
         )
     );
-    of_mission constant text := format(
-        $part$
-        in_shard := scooters_router.shard_of(%s);
+    answer constant text := format(
+        case when is_set then 'return query select * from %s; return;' else 'return %s;' end,
+        call
+    );
+    addition constant text := format(
+        case merge
+            when 'rows' then 'return query select * from %s;'
+            when 'arrays' then 'whole := whole || %s;'
+            else 'whole := coalesce(whole, 0) + coalesce(%s, 0);'
+        end,
+        call
+    );
+    -- What to do with one shard's answer, and when its error is the answer.
+    question constant text := $part$
         begin
             %s
         exception when others then
@@ -42,37 +53,25 @@ declare
                 error_message = message_text,
                 error_detail = pg_exception_detail,
                 error_hint = pg_exception_hint;
-            perform scooters_router.answer_as_ours(
-                in_shard, error_code, error_message, error_detail, error_hint
-            );
+            if %s then
+                perform scooters_router.answer_as_ours(
+                    in_shard, error_code, error_message, error_detail, error_hint
+                );
+            end if;
+            missing := missing || scooters_router.shard_name(in_shard);
         end;
-        $part$,
-        case route when 'token' then format('scooters_router.mission_of(%s)', key) else key end,
-        case
-            when is_set then format('return query select * from %s; return;', call)
-            else format('return %s;', call)
-        end
-    );
+        $part$;
+    of_mission constant text := format(
+        'in_shard := scooters_router.shard_of(%s);',
+        case route when 'token' then format('scooters_router.mission_of(%s)', key) else key end
+    )
+    || format(question, answer, 'true');
     -- What the shards that answer did is done; the error names those that did not.
     of_all constant text := format(
         $part$
         for in_shard in select known.shard from scooters_router.shards as known order by 1
         loop
-            begin
-                %s
-            exception when others then
-                get stacked diagnostics
-                    error_code = returned_sqlstate,
-                    error_message = message_text,
-                    error_detail = pg_exception_detail,
-                    error_hint = pg_exception_hint;
-                if scooters_router.is_answer(error_code, error_message) then
-                    perform scooters_router.answer_as_ours(
-                        in_shard, error_code, error_message, error_detail, error_hint
-                    );
-                end if;
-                missing := missing || scooters_router.shard_name(in_shard);
-            end;
+            %s
         end loop;
         if missing <> '{}' then
             raise exception using
@@ -81,38 +80,15 @@ declare
         end if;
         %s
         $part$,
-        case merge
-            when 'rows' then format('return query select * from %s;', call)
-            when 'arrays' then format('whole := whole || %s;', call)
-            else format('whole := coalesce(whole, 0) + coalesce(%s, 0);', call)
-        end,
-        case when is_set then 'return;' else 'return whole;' end
-    );
-    of_any constant text := format(
-        $part$
-        for in_shard in select known.shard from scooters_router.shards as known order by 1
-        loop
-            begin
-                %s
-            exception when others then
-                get stacked diagnostics
-                    error_code = returned_sqlstate,
-                    error_message = message_text,
-                    error_detail = pg_exception_detail,
-                    error_hint = pg_exception_hint;
-                if scooters_router.is_answer(error_code, error_message) then
-                    perform scooters_router.answer_as_ours(
-                        in_shard, error_code, error_message, error_detail, error_hint
-                    );
-                end if;
-            end;
-        end loop;
-        raise exception using
-            errcode = 'connection_failure', message = 'no shard gives an answer';
-        $part$,
+        format(
+            question,
+            case route when 'any' then answer else addition end,
+            'scooters_router.is_answer(error_code, error_message)'
+        ),
         case
-            when is_set then format('return query select * from %s; return;', call)
-            else format('return %s;', call)
+            when is_set then 'return;'
+            when route = 'any' then 'return null;'
+            else 'return whole;'
         end
     );
 begin
@@ -148,7 +124,6 @@ begin
                 when 'token' then format(
                     'if %s is null then %s end if; %s', key, of_all, of_mission
                 )
-                when 'any' then of_any
                 else of_all
             end
         )
