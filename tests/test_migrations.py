@@ -527,11 +527,14 @@ def test_migrating_starts_no_other_program(empty: Scratch, tmp_path: Path) -> No
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, FIRST, "")
 
 
-def test_install_sql_lists_every_file_once() -> None:
-    named = re.findall(r"^\\ir (\S+)$", (ROOT / "sql/install.sql").read_text("utf-8"), re.MULTILINE)
-    files = (ROOT / "sql").rglob("*.sql")
+@pytest.mark.parametrize(
+    ("folder", "others"), [("sql", {"cron", "maintenance", "sharding"}), ("sql/sharding", set())]
+)
+def test_install_sql_lists_every_file_once(folder: str, others: set[str]) -> None:
+    install = ROOT / folder / "install.sql"
+    named = re.findall(r"^\\ir (\S+)$", install.read_text("utf-8"), re.MULTILINE)
     assert sorted(named) == sorted(
-        str(file.relative_to(ROOT / "sql"))
-        for file in files
-        if file.parent.name not in ("cron", "maintenance") and file.name != "install.sql"
+        str(file.relative_to(ROOT / folder))
+        for file in (ROOT / folder).rglob("*.sql")
+        if file.parent.name not in others and file.name not in ("install.sql", "definitions.sql")
     )
