@@ -89,7 +89,8 @@ class House:
         return config(**{**to_stand_ins, **changes})
 
     def configure(self, *recipients: Mapping[str, Any], **changes: Any) -> int:
-        """Puts such a config in force; returns its number."""
+        """Puts such a config in force; returns its number. Beside a notifier in the same event loop
+        call it in a thread: it may have to wait for that notifier's transaction."""
         document = json.dumps(self.document(*recipients, **changes))
         return int(self.database.value("select scooters_ops.apply_config(%s)", document))
 

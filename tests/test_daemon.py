@@ -43,7 +43,8 @@ def test_a_new_config_is_followed_without_a_restart(
         async with running() as daemon:
             house.skip("m1")
             await daemon.until(house.is_sent)
-            config_id = house.configure(
+            config_id = await asyncio.to_thread(
+                house.configure,
                 {"type": "telegram", "chat_id": OTHER_GROUP},
                 notifier__poll_seconds=3600,
                 notifier__locale="ru",
@@ -68,8 +69,11 @@ def test_an_unusable_config_is_refused_once_and_the_old_one_stays_active(
     async def story() -> None:
         async with running() as daemon:
             await daemon.until(lambda: bool(events(caplog, "started")))
-            config_id = house.configure(
-                TELEGRAM, notifier__poll_seconds=3600, channels__telegram__token_env="NO_SUCH"
+            config_id = await asyncio.to_thread(
+                house.configure,
+                TELEGRAM,
+                notifier__poll_seconds=3600,
+                channels__telegram__token_env="NO_SUCH",
             )
             await daemon.until(lambda: bool(events(caplog, "config_refused")))
             house.skip()
@@ -78,7 +82,7 @@ def test_an_unusable_config_is_refused_once_and_the_old_one_stays_active(
             assert refused["config_id"] == config_id
             assert "NO_SUCH" in str(refused["reason"])
 
-            house.configure(TELEGRAM, notifier__poll_seconds=3599)
+            await asyncio.to_thread(house.configure, TELEGRAM, notifier__poll_seconds=3599)
             await daemon.until(lambda: bool(events(caplog, "config_followed")))
 
     asyncio.run(story())
@@ -95,7 +99,9 @@ def test_a_config_with_fewer_slots_is_followed_while_more_sends_are_in_flight(
     async def story() -> None:
         async with running() as daemon:
             await daemon.until(lambda: len(house.telegram.messages) == 3)
-            house.configure(TELEGRAM, notifier__poll_seconds=3600, notifier__batch_size=1)
+            await asyncio.to_thread(
+                house.configure, TELEGRAM, notifier__poll_seconds=3600, notifier__batch_size=1
+            )
             await daemon.until(lambda: bool(events(caplog, "config_followed")))
             assert house.states() == ["sending"] * 3
             answer.set()
