@@ -70,6 +70,7 @@ class Rig:
             yield
         finally:
             self.far_server.start()
+            until(self.answers)  # the first question over the lost connection is refused
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ begin
                 error_message = message_text,
                 error_detail = pg_exception_detail,
                 error_hint = pg_exception_hint;
-            if error_message ~ 'REMOTE ERROR: ' then
+            if scooters_router.is_answer(error_code, error_message) then
                 perform scooters_router.answer_as_ours(
                     asked.shard, error_code, error_message, error_detail, error_hint
                 );

@@ -1,8 +1,8 @@
 -- In which shard does this mission live?
 -- In the one that PostgreSQL's own hash partitioning chooses, so that functions and
 -- partitioned views agree: a test compares it with satisfies_hash_partition(). The
--- number of shards is a power of two, so the lowest bits of the sum decide, and 62 bits
--- of it cannot overflow.
+-- number of shards is a power of two, so the lowest bits of the sum decide; the sum of
+-- the lowest 30 bits cannot overflow.
 create or replace function scooters_router.shard_of(mission_id text)
 returns integer
 language sql stable
