@@ -25,6 +25,8 @@ from notifier.channels.http import (
 )
 from notifier.channels.outcomes import (
     Blocked,
+    Button,
+    Earlier,
     Failed,
     InDoubt,
     Message,
@@ -44,14 +46,17 @@ from notifier.channels.settings import (
     without_user,
 )
 from notifier.secrets import Secrets
+from notifier.steps import FOLLOW_UPS
 from notifier.text import one_line
 
 __all__ = [
     "HOST_AND_PORT",
     "Answer",
     "Blocked",
+    "Button",
     "Channel",
     "ChannelSettings",
+    "Earlier",
     "Failed",
     "InDoubt",
     "Limits",
@@ -86,6 +91,8 @@ class Channel(ABC):
     """The `type` of its recipients, and its key under `channels` in the config."""
     parts: ClassVar[tuple[str, ...]]
     """The template parts that make up a message."""
+    follow_up_parts: ClassVar[tuple[str, ...]] = ()
+    """The template parts of what is said about an earlier message; empty: the same as `parts`."""
     html_parts: ClassVar[frozenset[str]] = frozenset()
     """The parts that the server reads as HTML: facts are escaped in them."""
     Settings: ClassVar[_SettingsType]
@@ -105,11 +112,19 @@ class Channel(ABC):
         self._secrets = secrets
         self._http = HttpClient(settings.timeout_seconds, headers, proxy)
 
+    @classmethod
+    def parts_of(cls, step: str) -> tuple[str, ...]:
+        """The template parts of a step, one of notifier.steps.STEPS."""
+        return cls.follow_up_parts or cls.parts if step in FOLLOW_UPS else cls.parts
+
     async def deliver(self, message: Message) -> Outcome:
         """Sends the message once. Never raises for what the network or the server does. A reason is
         one short line without secrets."""
         try:
-            outcome = await self._send(message)
+            if message.earlier is None:
+                outcome = await self._send(message)
+            else:
+                outcome = await self._follow_up(message, message.earlier)
         except ValidationError as error:
             outcome = Failed(f"not a recipient of {self.name}: {_first_error(error)}")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
@@ -128,6 +143,11 @@ class Channel(ABC):
     async def _send(self, message: Message) -> Outcome:
         """Sends the message. May raise pydantic's ValidationError for a bad target, and whatever
         `_call` raises."""
+
+    async def _follow_up(self, message: Message, earlier: Earlier) -> Outcome:
+        """Changes or answers an earlier message. A channel that can do neither sends a new one.
+        May raise what `_send` may."""
+        return await self._send(message)
 
     async def _call(
         self,

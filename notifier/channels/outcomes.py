@@ -20,26 +20,57 @@ from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True)
-class Message:
-    """One notification for one recipient.
+class Earlier:
+    """A message that was sent before, which a step changes or answers.
 
-    key     idempotency key of this delivery: unique to the notification, the recipient and the step
-    target  the recipient as the routes named it, e.g. {"type": "telegram", "chat_id": -1001}
-    parts   the rendered template parts by name, one for each of the channel's `parts`
+    key        its idempotency key
+    reference  the message's id or the ticket's key; None: a person found that it had arrived
+    address    the chat or queue that has it
+    """
+
+    key: str
+    reference: str | None
+    address: str
+
+
+@dataclass(frozen=True)
+class Button:
+    """A button of a message: its label, and what the channel reports when it is pressed."""
+
+    label: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """One step of one notification for one recipient.
+
+    key      idempotency key of this delivery: unique to the notification, the recipient and the
+             step
+    target   the recipient as the routes named it, e.g. {"type": "telegram", "chat_id": -1001}
+    parts    the rendered template parts by name, one for each of `Channel.parts_of(step)`
+    step     one of notifier.steps.STEPS
+    earlier  the message that this step changes or answers; None: it is a message of its own
+    button   None: no button, or no longer
     """
 
     key: str
     target: Mapping[str, Any]
     parts: Mapping[str, str]
+    step: str = "alert"
+    earlier: Earlier | None = None
+    button: Button | None = None
 
 
 @dataclass(frozen=True)
 class Sent:
     """The server has the message. `reference` is the message's id or the ticket's key; `moved_to`
-    is the target's new form when the server said that the old one is no longer valid."""
+    is the target's new form when the server said that the old one is no longer valid; `sent_to` is
+    the chat that has the message, if that is not clear from the target."""
 
     reference: str
     moved_to: Mapping[str, Any] | None = None
+    sent_to: str | None = None
 
 
 # is_authenticated: the API itself answered, which proves that it accepted our credentials. It is

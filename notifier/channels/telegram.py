@@ -86,6 +86,16 @@ class TelegramSettings(ChannelSettings):
         description="What to do with a message that may have been delivered: resend sends it again,"
         " hold leaves it to a person.",
     )
+    on_resolved: Literal["edit", "reply", "nothing"] = Field(
+        default="edit",
+        description="What becomes of a message when its interval is over: it shows the outcome, a"
+        " reply says so, or nothing.",
+    )
+    buttons: bool = Field(
+        default=False,
+        description="Messages have a button to acknowledge them. A notifier polls for its presses,"
+        " so no other program may poll with this bot's token.",
+    )
 
 
 def _chat_id(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:

@@ -10,14 +10,14 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from notifier.channels.base import Channel
 from notifier.channels.http import Answer, as_mapping, refusal
 from notifier.channels.outcomes import Message, Outcome, Retry, Sent
-from notifier.channels.settings import ChannelSettings, Recipient, SecretName
+from notifier.channels.settings import ChannelSettings, HttpUrl, Recipient, SecretName
 from notifier.secrets import Secrets
 
 LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)
@@ -40,6 +40,32 @@ class TrackerSettings(ChannelSettings):
     )
     org_id_env: SecretName | None = None
     cloud_org_id_env: SecretName | None = None
+    on_resolved: Literal["comment", "close", "nothing"] = Field(
+        default="comment",
+        description="What becomes of a ticket when its interval is over: a comment says so, it is"
+        " closed with that comment, or nothing.",
+    )
+    close_transition: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$", max_length=64)] | None = (
+        Field(
+            default=None,
+            description="The id of the transition that closes a ticket: letters, digits, _, . and"
+            " -; null: the only one to a status of type done.",
+        )
+    )
+    close_resolution: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$", max_length=64)] = Field(
+        default="fixed",
+        description="The key of the resolution of a closed ticket: letters, digits, _, . and -.",
+    )
+    close_assigned: bool = Field(
+        default=False,
+        description="Whether to close a ticket that somebody is assigned to; otherwise it gets the"
+        " comment alone.",
+    )
+    web_url: HttpUrl | None = Field(
+        default=None,
+        description="Where people read tickets; null: https://tracker.yandex.ru if base_url is that"
+        " of Yandex, and no links otherwise.",
+    )
 
     @model_validator(mode="after")
     def _one_organization(self) -> Self:

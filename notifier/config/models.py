@@ -7,20 +7,22 @@ even one applied by psql.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
     create_model,
+    model_validator,
 )
 
 from notifier.channels import CHANNELS
-from notifier.channels.settings import ChannelSettings, Recipient, SecretName, Strict
+from notifier.channels.settings import ChannelSettings, HttpUrl, Recipient, SecretName, Strict
 from notifier.locales import LOCALES
 from notifier.notification_types import TIMEOUT_TYPES
 
@@ -136,11 +138,42 @@ class Detection(Strict):
     )
 
 
+class Level(Strict):
+    """One level of escalate: who is told too if nobody acknowledges, and when."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["after_seconds", "at_factor"]}})
+
+    after_seconds: PositiveSeconds | None = Field(
+        default=None, description="Counted from the notification."
+    )
+    at_factor: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=None, description="When the interval has lasted its eta times this."
+    )
+    recipients: list[AnyRecipient] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if {"after_seconds", "at_factor"} <= self.model_fields_set:
+            raise ValueError("after_seconds and at_factor exclude each other: set one of them")
+        return self
+
+
+class Reminders(Strict):
+    """remind: how often those who were told are told again until somebody acknowledges."""
+
+    every_seconds: PositiveSeconds
+    times: int = Field(ge=1, le=100)
+
+
 class Route(Strict):
     """One row of routes: which notifications go to which recipients."""
 
     match: dict[str, MatchValue]
     recipients: list[AnyRecipient]
+    escalate: list[Level] = Field(
+        default=[], max_length=20, description="Levels in the order in which they come."
+    )
+    remind: Reminders | None = None
     continue_: bool = Field(default=False, alias="continue")
 
 
@@ -214,6 +247,10 @@ class Http(Strict):
     token_env: SecretName = Field(
         default="SCOOTERS_OPS_HTTP_TOKEN",
         description="Name of the secret that the mission service sends.",
+    )
+    public_url: HttpUrl | None = Field(
+        default=None,
+        description="Where people reach the board: messages and tickets link to it; null: no links.",
     )
 
 

@@ -1,7 +1,9 @@
 """Brings a database up to date: the missing migrations, then sql/.
 
-Each migration is one transaction, and so is the installation of sql/. Two processes that migrate
-one database at once take turns, and the second one finds nothing to do.
+Each migration is one transaction, and so is the installation of sql/. A migration that begins with
+"-- transactional: false" builds indexes while everybody works; it can be repeated if it fails half
+way. Two processes that migrate one database at once take turns, and the second one finds nothing to
+do.
 """
 
 from __future__ import annotations
@@ -81,11 +83,19 @@ def migrate(
 
 def _apply(backend: Backend, migration: Any, attempts: Attempts) -> None:
     def attempt() -> None:
+        if not migration.use_transactions:  # it waits for locks that hold up nobody
+            backend.connection.execute(f"set lock_timeout = '{milliseconds(PATIENCE_SECONDS)}'")
+            try:
+                backend.apply_one(migration)
+            finally:
+                backend.connection.execute("reset lock_timeout")
+            return
         with backend.transaction():
             backend.execute(f"set local lock_timeout = '{milliseconds(lock_seconds)}'")
             backend.apply_one(migration)
 
     _, lock_seconds = limits(backend.connection)
+    migration.load()
     try:
         attempts.until_done(attempt, f"migration {migration.id}")
     except psycopg.Error as error:

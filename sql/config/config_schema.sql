@@ -119,9 +119,94 @@ return jsonb $schema${
           "pattern": "^([A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]{0,39}|[A-Za-z_]+[0-9]*)$",
           "title": "Token Env",
           "type": "string"
+        },
+        "public_url": {
+          "anyOf": [
+            {
+              "description": "An http:// or https:// URL in ASCII: a host, an optional port and path.",
+              "maxLength": 2048,
+              "pattern": "^https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~%/-]*)?$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Where people reach the board: messages and tickets link to it; null: no links.",
+          "title": "Public Url"
         }
       },
       "title": "Http",
+      "type": "object"
+    },
+    "Level": {
+      "additionalProperties": false,
+      "description": "One level of escalate: who is told too if nobody acknowledges, and when.",
+      "not": {
+        "required": [
+          "after_seconds",
+          "at_factor"
+        ]
+      },
+      "properties": {
+        "after_seconds": {
+          "anyOf": [
+            {
+              "exclusiveMinimum": 0,
+              "maximum": 31622400,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Counted from the notification.",
+          "title": "After Seconds"
+        },
+        "at_factor": {
+          "anyOf": [
+            {
+              "exclusiveMinimum": 0,
+              "maximum": 1000,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "When the interval has lasted its eta times this.",
+          "title": "At Factor"
+        },
+        "recipients": {
+          "items": {
+            "discriminator": {
+              "mapping": {
+                "st": "#/$defs/TrackerRecipient",
+                "telegram": "#/$defs/TelegramRecipient"
+              },
+              "propertyName": "type"
+            },
+            "oneOf": [
+              {
+                "$ref": "#/$defs/TelegramRecipient"
+              },
+              {
+                "$ref": "#/$defs/TrackerRecipient"
+              }
+            ]
+          },
+          "minItems": 1,
+          "title": "Recipients",
+          "type": "array"
+        }
+      },
+      "required": [
+        "recipients"
+      ],
+      "title": "Level",
       "type": "object"
     },
     "Limits": {
@@ -246,6 +331,30 @@ return jsonb $schema${
         "seconds"
       ],
       "title": "Rate",
+      "type": "object"
+    },
+    "Reminders": {
+      "additionalProperties": false,
+      "description": "remind: how often those who were told are told again until somebody acknowledges.",
+      "properties": {
+        "every_seconds": {
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Every Seconds",
+          "type": "number"
+        },
+        "times": {
+          "maximum": 100,
+          "minimum": 1,
+          "title": "Times",
+          "type": "integer"
+        }
+      },
+      "required": [
+        "every_seconds",
+        "times"
+      ],
+      "title": "Reminders",
       "type": "object"
     },
     "Retention": {
@@ -429,6 +538,27 @@ return jsonb $schema${
           },
           "title": "Recipients",
           "type": "array"
+        },
+        "escalate": {
+          "default": [],
+          "description": "Levels in the order in which they come.",
+          "items": {
+            "$ref": "#/$defs/Level"
+          },
+          "maxItems": 20,
+          "title": "Escalate",
+          "type": "array"
+        },
+        "remind": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/Reminders"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null
         },
         "continue": {
           "default": false,
@@ -657,6 +787,23 @@ return jsonb $schema${
           ],
           "title": "In Doubt",
           "type": "string"
+        },
+        "on_resolved": {
+          "default": "edit",
+          "description": "What becomes of a message when its interval is over: it shows the outcome, a reply says so, or nothing.",
+          "enum": [
+            "edit",
+            "reply",
+            "nothing"
+          ],
+          "title": "On Resolved",
+          "type": "string"
+        },
+        "buttons": {
+          "default": false,
+          "description": "Messages have a button to acknowledge them. A notifier polls for its presses, so no other program may poll with this bot's token.",
+          "title": "Buttons",
+          "type": "boolean"
         }
       },
       "required": [
@@ -833,6 +980,62 @@ return jsonb $schema${
           ],
           "default": null,
           "title": "Cloud Org Id Env"
+        },
+        "on_resolved": {
+          "default": "comment",
+          "description": "What becomes of a ticket when its interval is over: a comment says so, it is closed with that comment, or nothing.",
+          "enum": [
+            "comment",
+            "close",
+            "nothing"
+          ],
+          "title": "On Resolved",
+          "type": "string"
+        },
+        "close_transition": {
+          "anyOf": [
+            {
+              "maxLength": 64,
+              "pattern": "^[A-Za-z0-9_.-]+$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "The id of the transition that closes a ticket: letters, digits, _, . and -; null: the only one to a status of type done.",
+          "title": "Close Transition"
+        },
+        "close_resolution": {
+          "default": "fixed",
+          "description": "The key of the resolution of a closed ticket: letters, digits, _, . and -.",
+          "maxLength": 64,
+          "pattern": "^[A-Za-z0-9_.-]+$",
+          "title": "Close Resolution",
+          "type": "string"
+        },
+        "close_assigned": {
+          "default": false,
+          "description": "Whether to close a ticket that somebody is assigned to; otherwise it gets the comment alone.",
+          "title": "Close Assigned",
+          "type": "boolean"
+        },
+        "web_url": {
+          "anyOf": [
+            {
+              "description": "An http:// or https:// URL in ASCII: a host, an optional port and path.",
+              "maxLength": 2048,
+              "pattern": "^https?://((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\\.(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])){3}|\\[(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}(:[0-9A-Fa-f]{1,4}){1,1}|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}|([0-9A-Fa-f]{1,4}:){1,1}(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))\\]|(([A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-][A-Za-z0-9_-]*)\\.([A-Za-z0-9_-]+\\.)*[0-9_-]*[A-Za-z][A-Za-z0-9_-]*|[A-Za-z]([A-Za-z0-9_-](-?[A-Za-z0-9_][A-Za-z0-9_-]*|-)?)?|[0-9_-]+[A-Za-z][A-Za-z0-9_-]*)\\.?)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[A-Za-z0-9._~%/-]*)?$",
+              "type": "string"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Where people read tickets; null: https://tracker.yandex.ru if base_url is that of Yandex, and no links otherwise.",
+          "title": "Web Url"
         }
       },
       "required": [
@@ -891,7 +1094,8 @@ return jsonb $schema${
     "http": {
       "$ref": "#/$defs/Http",
       "default": {
-        "token_env": "SCOOTERS_OPS_HTTP_TOKEN"
+        "token_env": "SCOOTERS_OPS_HTTP_TOKEN",
+        "public_url": null
       }
     }
   },

@@ -1,0 +1,8 @@
+-- What do the new indexes replace?
+
+alter table scooters_ops.notification_recipients
+drop constraint notification_recipients_notification_id_target_key,
+add constraint notification_recipients_notification_id_target_step_key
+unique using index notification_recipients_notification_id_target_step_key;
+
+drop index scooters_ops.notification_recipients_waiting_idx;
