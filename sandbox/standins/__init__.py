@@ -36,7 +36,7 @@ from sandbox.standins.telegram import (
     parse_html,
     telegram_faults,
 )
-from sandbox.standins.tracker import Ticket, TrackerStandIn, tracker_faults
+from sandbox.standins.tracker import Comment, Move, Ticket, TrackerStandIn, tracker_faults
 
 __all__ = [
     "HALF_AN_ANSWER",
@@ -44,9 +44,11 @@ __all__ = [
     "RESET_BEFORE",
     "Call",
     "Chat",
+    "Comment",
     "Entity",
     "Entry",
     "Fault",
+    "Move",
     "RandomFaults",
     "Reply",
     "StandIn",
