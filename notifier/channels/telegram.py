@@ -39,6 +39,9 @@ from notifier.secrets import SecretMissing, Secrets
 TEXT_LIMIT = 4096
 """Code points after parsing. Parsing never lengthens a text, so a raw text of this length fits."""
 
+_SUPERGROUP = re.compile(r"-100([0-9]{10,})")
+"""The chat_id of a supergroup, and its own number in it. Basic groups have shorter numbers."""
+
 _TAG = re.compile(
     r"</?(?:b|strong|i|em|u|ins|s|strike|del|a|code|pre|blockquote|span|tg-[a-z]+)(?:\s[^<>]*)?>",
     re.IGNORECASE,
@@ -144,6 +147,24 @@ class Telegram(Channel):
         token = quote(secrets.get(settings.token_env), safe=":")
         super().__init__(settings, secrets, proxy=_proxy(settings, secrets))
         self._url = f"{settings.root}/bot{token}/sendMessage"
+
+    @classmethod
+    def link(
+        cls,
+        settings: ChannelSettings,
+        target: Mapping[str, Any],
+        reference: str | None,
+        sent_to: str | None,
+    ) -> str | None:
+        """The address of a message in a supergroup or in what has a @name. Telegram has none for
+        messages in private chats and basic groups."""
+        chat = str(sent_to or target.get("chat_id", ""))
+        supergroup = _SUPERGROUP.fullmatch(chat)
+        if not (reference and reference.isdecimal() and (supergroup or chat.startswith("@"))):
+            return None
+        place = f"c/{supergroup[1]}" if supergroup else chat[1:]
+        thread = target.get("message_thread_id")
+        return f"https://t.me/{place}/{reference if thread is None else f'{thread}/{reference}'}"
 
     async def _send(self, message: Message) -> Outcome:
         recipient = TelegramRecipient.model_validate(dict(message.target))
