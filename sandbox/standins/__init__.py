@@ -30,7 +30,9 @@ from sandbox.standins.http import Call, Reply, json_reply
 from sandbox.standins.server import Entry, StandIn
 from sandbox.standins.telegram import (
     Chat,
+    Edit,
     Entity,
+    PressAnswer,
     TelegramMessage,
     TelegramStandIn,
     parse_html,
@@ -44,9 +46,11 @@ __all__ = [
     "RESET_BEFORE",
     "Call",
     "Chat",
+    "Edit",
     "Entity",
     "Entry",
     "Fault",
+    "PressAnswer",
     "RandomFaults",
     "Reply",
     "StandIn",
