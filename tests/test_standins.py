@@ -479,7 +479,7 @@ def test_trackers_ledger_has_each_comment_and_each_transition(
         issues.post("/DUTY-1/comments", json={"text": "He left."})
     issues.get("/DUTY-1/comments")
     issues.post(close, json={"resolution": "fixed", "comment": "Over."})
-    assert [(entry.call.operation, entry.accepted) for entry in tracker.ledger[1:]] == [
+    assert [(entry.call.operation, entry.changed) for entry in tracker.ledger[1:]] == [
         ("comment", Comment(1, "DUTY-1", "He left.")),
         ("comments", None),
         ("_execute", Move("DUTY-1", "close", "closed", "fixed", Comment(2, "DUTY-1", "Over."))),

@@ -312,7 +312,7 @@ def comments(rig: Rig) -> list[str]:
 
 
 def moves(rig: Rig) -> list[Move]:
-    return [each for each in server(rig).accepted if isinstance(each, Move)]
+    return server(rig).moves
 
 
 @pytest.fixture

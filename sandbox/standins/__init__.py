@@ -30,7 +30,9 @@ from sandbox.standins.http import Call, Reply, json_reply
 from sandbox.standins.server import Entry, StandIn
 from sandbox.standins.telegram import (
     Chat,
+    Edit,
     Entity,
+    PressAnswer,
     TelegramMessage,
     TelegramStandIn,
     parse_html,
@@ -45,10 +47,12 @@ __all__ = [
     "Call",
     "Chat",
     "Comment",
+    "Edit",
     "Entity",
     "Entry",
     "Fault",
     "Move",
+    "PressAnswer",
     "RandomFaults",
     "Reply",
     "StandIn",

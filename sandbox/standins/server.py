@@ -29,6 +29,7 @@ class Entry:
 
     waited_seconds  how long it was in the kernel's buffer before the stand-in read it
     accepted        the message or ticket that the request made
+    changed         what the request made of an earlier one
     outcome         whole: the answer was sent; unheard: the client had hung up before;
                     none: no answer yet, a reset, or half an answer
     """
@@ -38,6 +39,7 @@ class Entry:
     arrived_at: float
     waited_seconds: float = 0.0
     accepted: object | None = None
+    changed: object | None = None
     status: int | None = None
     outcome: Literal["none", "whole", "unheard"] = "none"
     answered_at: float | None = None

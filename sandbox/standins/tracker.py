@@ -62,6 +62,8 @@ class TrackerStandIn(StandIn):
 
     organization  the header that requests must name the organization with, and its value;
                   None: no such header
+    tickets       those that nobody has deleted, in order
+    moves         the transitions that requests executed, in order
     statuses      the type of each status
     workflow      for each status: the ids of its transitions, and where they lead
     resolutions   those that a ticket can be closed with
@@ -82,6 +84,7 @@ class TrackerStandIn(StandIn):
         self.token = token
         self.queues = frozenset(queues)
         self.tickets: list[Ticket] = []
+        self.moves: list[Move] = []
         self.statuses = {
             "open": "new",
             "inProgress": "inProgress",
@@ -96,7 +99,6 @@ class TrackerStandIn(StandIn):
         }
         self.resolutions = {"fixed", "wontFix"}
         self.links_pages = True
-        self._accepted: list[Ticket | Comment | Move] = []
         self._by_key: dict[str, Ticket] = {}
         self._by_unique: dict[str, Ticket] = {}
         self._created = 0
@@ -105,8 +107,8 @@ class TrackerStandIn(StandIn):
         self._organization = dict([organization] if organization else [])
 
     @property
-    def accepted(self) -> Sequence[Ticket | Comment | Move]:
-        return self._accepted
+    def accepted(self) -> Sequence[Ticket]:
+        return self.tickets
 
     @property
     def comments(self) -> list[Comment]:
@@ -207,7 +209,7 @@ class TrackerStandIn(StandIn):
                 if not (isinstance(text, str) and text.strip()):
                     return _tracker_error(422, errors={"text": "Обязательное поле."})
                 comment = self._comment(ticket, text)
-                self._accepted.append(comment)
+                self.ledger[-1].changed = comment
                 return json_reply(201, self._as_comment(comment))
             case "GET", ["transitions"]:
                 return json_reply(200, self._transitions(ticket))
@@ -250,7 +252,9 @@ class TrackerStandIn(StandIn):
         comment = self._comment(ticket, text) if text else None
         ticket.status, ticket.resolution = status, resolution
         ticket.version += 1
-        self._accepted.append(Move(ticket.key, transition, status, resolution, comment))
+        move = Move(ticket.key, transition, status, resolution, comment)
+        self.moves.append(move)
+        self.ledger[-1].changed = move
         return json_reply(200, self._transitions(ticket))
 
     def _create(self, body: Mapping[str, Any]) -> Reply:
@@ -278,7 +282,6 @@ class TrackerStandIn(StandIn):
         )
         self.tickets.append(ticket)
         self._by_key[ticket.key] = ticket
-        self._accepted.append(ticket)
         if unique is not None:
             self._by_unique[unique] = ticket
         return json_reply(201, self._as_issue(ticket))
