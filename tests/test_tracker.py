@@ -384,6 +384,7 @@ def test_pages_that_repeat_or_never_end_are_not_read_for_ever(
     repeated = Fault(reply=json_reply(200, full))
     told.stand_in.script(repeated, repeated, operation="comments")
     assert follow_up(told) == Sent("DUTY-1")
+    assert operations(told) == ["comments", "comments", "comment"]
 
     monkeypatch.setattr("notifier.channels.tracker.PAGES_LIMIT", 3)
     told.stand_in.script(
