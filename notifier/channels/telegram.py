@@ -72,6 +72,9 @@ _NOT_EDITABLE = re.compile(
     re.IGNORECASE,
 )
 
+_SUPERGROUP = re.compile(r"-100([0-9]{10,})")
+"""The chat_id of a supergroup, and its own number in it. Basic groups have shorter numbers."""
+
 _TAG = re.compile(
     r"</?(?:b|strong|i|em|u|ins|s|strike|del|a|code|pre|blockquote|span|tg-[a-z]+)(?:\s[^<>]*)?>",
     re.IGNORECASE,
@@ -188,6 +191,24 @@ class Telegram(Channel, WithButtons):
 
     # --- Messages --------------------------------------------------------------------------------
 
+    @classmethod
+    def link(
+        cls,
+        settings: ChannelSettings,
+        target: Mapping[str, Any],
+        reference: str | None,
+        sent_to: str | None,
+    ) -> str | None:
+        """The address of a message in a supergroup or in what has a @name. Telegram has none for
+        messages in private chats and basic groups."""
+        chat = str(sent_to or target.get("chat_id", ""))
+        supergroup = _SUPERGROUP.fullmatch(chat)
+        if not (reference and reference.isdecimal() and (supergroup or chat.startswith("@"))):
+            return None
+        place = f"c/{supergroup[1]}" if supergroup else chat[1:]
+        thread = target.get("message_thread_id")
+        return f"https://t.me/{place}/{reference if thread is None else f'{thread}/{reference}'}"
+
     async def _send(self, message: Message) -> Outcome:
         recipient = TelegramRecipient.model_validate(dict(message.target))
         return await self._send_new(message, recipient, None)
@@ -267,7 +288,7 @@ class Telegram(Channel, WithButtons):
         }
         client = await self._client_for_polls(wait_seconds)
         try:
-            answer = await client.post(f"{self._bot}/getUpdates", json=request)
+            answer = await client.request("POST", f"{self._bot}/getUpdates", json=request)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise PressesRefused(self._presentable(unanswered(error).reason)) from None
         updates = answer.fields.get("result")

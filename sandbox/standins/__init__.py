@@ -38,7 +38,7 @@ from sandbox.standins.telegram import (
     parse_html,
     telegram_faults,
 )
-from sandbox.standins.tracker import Ticket, TrackerStandIn, tracker_faults
+from sandbox.standins.tracker import Comment, Move, Ticket, TrackerStandIn, tracker_faults
 
 __all__ = [
     "HALF_AN_ANSWER",
@@ -46,10 +46,12 @@ __all__ = [
     "RESET_BEFORE",
     "Call",
     "Chat",
+    "Comment",
     "Edit",
     "Entity",
     "Entry",
     "Fault",
+    "Move",
     "PressAnswer",
     "RandomFaults",
     "Reply",

@@ -100,8 +100,8 @@ class StandIn(ABC):
         """The API's own error answer; nothing is accepted."""
 
     @abstractmethod
-    def operation(self, path: str) -> str:
-        """The name of the operation that a path asks for."""
+    def operation(self, method: str, path: str) -> str:
+        """The name of the operation that a request asks for."""
 
     @abstractmethod
     def handle(self, call: Call) -> Reply:
@@ -214,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         stand_in = cast(_Server, self.server).stand_in
         url = urlsplit(self.path)
-        operation = stand_in.operation(url.path)
+        operation = stand_in.operation(self.command, url.path)
         fault = stand_in.next_fault(operation)
         if fault == RESET_BEFORE:
             self._drop()

@@ -147,7 +147,7 @@ class TelegramStandIn(StandIn):
             name=f"{status} {text}",
         )
 
-    def operation(self, path: str) -> str:
+    def operation(self, method: str, path: str) -> str:
         return path.rpartition("/")[2]
 
     def handle(self, call: Call) -> Reply:
