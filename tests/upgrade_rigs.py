@@ -200,7 +200,7 @@ class Traffic:
             )
 
     def _deliver(self, connection: psycopg.Connection[Any], _: str) -> None:
-        if _has(connection, "lease_deliveries(text, jsonb, double precision)"):
+        if _has(connection, "lease_deliveries(text, jsonb, double precision, jsonb)"):
             deliver(connection)
         else:
             connection.execute(
@@ -220,8 +220,8 @@ class Traffic:
 
 @contextmanager
 def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
-    """A transaction that has written a mission. It commits when the upgrade calls what this yields,
-    because it waits. Other writers would wait behind the upgrade if it kept waiting."""
+    """A transaction that has written a mission. It commits when the upgrade calls what this yields
+    and says that it waits for it. Other writers would wait behind the upgrade if it kept waiting."""
     with psycopg.connect(database.conninfo) as connection:
         connection.execute(AS_EARLIER, {"mission_id": "slow"})
         pid = connection.info.backend_pid
@@ -229,7 +229,8 @@ def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
 
         def commit(line: str) -> None:
             reported.append(line)
-            connection.commit()
+            if f"pid {pid} " in line:
+                connection.commit()
 
         yield commit
     assert any(f"pid {pid} " in line for line in reported)

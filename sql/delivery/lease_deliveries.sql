@@ -11,8 +11,9 @@
 -- longer news.
 -- The function locks the channel's row for a few milliseconds, so that the next caller
 -- counts the messages that this one was granted.
--- Without the settings below the planner would read whole tables: it cannot know how
--- few the slots are.
+-- Without the settings below the planner would read whole tables, since it cannot know
+-- how few the slots are, and would plan each lease again, which takes as long as the
+-- lease itself.
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
@@ -48,6 +49,7 @@ returns table (
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_seqscan = off
