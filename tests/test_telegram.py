@@ -392,6 +392,9 @@ def test_an_edit_without_an_answer_is_simply_repeated(rig: Rig, fault: Fault) ->
     assert isinstance(follow_up(rig, in_doubt="hold"), Retry)
     assert follow_up(rig) == EDITED
     assert len(messages(rig)) == 1
+    changed = [entry.changed for entry in rig.stand_in.ledger if entry.changed]
+    assert changed == bot_server(rig).edits  # one: the second edit may change nothing
+    assert len(changed) == 1
 
 
 def test_an_edit_that_telegram_cannot_parse_becomes_plain_text(rig: Rig) -> None:
