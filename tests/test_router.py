@@ -941,6 +941,11 @@ def test_a_limit_that_cannot_be_divided_is_named(router_rig: RouterRig) -> None:
         router_rig.router.apply_config(channels__telegram__limits=limits)
 
 
+def test_buttons_are_refused_because_presses_reach_one_shard_only(router_rig: RouterRig) -> None:
+    with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.buttons: "):
+        router_rig.router.apply_config(channels__telegram__buttons=True)
+
+
 def test_a_config_is_applied_nowhere_while_a_shard_is_away(router_rig: RouterRig) -> None:
     router_rig.empty()
     databases = (router_rig.router, *router_rig.shards)
