@@ -130,9 +130,9 @@ def test_the_board_agrees_with_the_view(database: TestDatabase) -> None:
     overdue = database.values(
         "select mission_id from scooters_ops.mission_timeouts where is_open order by deadline"
     )
-    assert len(overdue) == 10
+    assert len(overdue) == 11
     assert shown(asked(database, only_overdue=True)) == overdue
-    assert shown(asked(database))[:10] == overdue
+    assert shown(asked(database))[:11] == overdue
 
 
 def test_a_mission_is_shown_as_overdue_until_a_pass_records_that_it_moved_on(
@@ -239,9 +239,9 @@ def test_its_cost_hardly_grows_with_the_number_of_active_missions(
     """Each further mission costs its entries in the indexes that are counted."""
     statement = f"select scooters_ops.board({arguments})"
     with shared_database(cluster) as database:
-        grow(database, 1, 2500)
+        grow(database, 1, 4000)
         few = buffers(database, statement)
-        grow(database, 2501, 7500)
+        grow(database, 4001, 9000)
         many = buffers(database, statement)
     assert few < 4_000
     assert many - few < 200

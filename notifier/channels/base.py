@@ -117,6 +117,21 @@ class Channel(ABC):
         """The template parts of a step, one of notifier.steps.STEPS."""
         return cls.follow_up_parts or cls.parts if step in FOLLOW_UPS else cls.parts
 
+    @classmethod
+    def link(
+        cls,
+        settings: ChannelSettings,
+        target: Mapping[str, Any],
+        reference: str | None,
+        sent_to: str | None,
+    ) -> str | None:
+        """Where people read a message that was sent: a web address; None if it has none.
+
+        reference  as `Sent` reported it
+        sent_to    the chat that has the message; None: the target's own
+        """
+        return None
+
     async def deliver(self, message: Message) -> Outcome:
         """Sends the message once. Never raises for what the network or the server does. A reason is
         one short line without secrets."""

@@ -141,7 +141,9 @@ class Detection(Strict):
 class Level(Strict):
     """One level of escalate: who is told too if nobody acknowledges, and when."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["after_seconds", "at_factor"]}})
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["after_seconds", "at_factor"]}}
+    )
 
     after_seconds: PositiveSeconds | None = Field(
         default=None, description="Counted from the notification."
