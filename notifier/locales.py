@@ -22,6 +22,7 @@ class Locale:
     second: str
     decimal_point: str
     months: str  # twelve words, in the form that follows the day
+    acknowledge: str  # the label of a button
 
 
 LOCALES: Final[Mapping[str, Locale]] = {
@@ -32,6 +33,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         second="s",
         decimal_point=".",
         months="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+        acknowledge="Acknowledge",
     ),
     "ru": Locale(
         day="д",
@@ -40,6 +42,7 @@ LOCALES: Final[Mapping[str, Locale]] = {
         second="с",
         decimal_point=",",
         months="января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+        acknowledge="Беру на себя",
     ),
 }
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 _ARRIVED_AT: Final = datetime(2026, 11, 24, 11, 5, 10, tzinfo=UTC)
+_A_WHILE: Final = timedelta(minutes=20)
+_LATER_AT: Final = _ARRIVED_AT + timedelta(minutes=32)
 _SET_OFF_AT: Final = datetime(2026, 11, 24, 10, 31, 48, tzinfo=UTC)
 
 _COURIER_AND_PLACE: Final[Mapping[str, Any]] = {
@@ -22,6 +24,11 @@ _COURIER_AND_PLACE: Final[Mapping[str, Any]] = {
     "point_id": "p-58",
     "point_position": 3,
     "points_total": 7,
+    **dict.fromkeys(
+        ("level", "resolution", "acknowledged_by", "acknowledged_at", "mission_url"), None
+    ),
+    "step": "alert",
+    "told": [],
 }
 
 SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -47,6 +54,7 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "job_id": None,
         "started_at": _SET_OFF_AT,
         "finished_at": _ARRIVED_AT,
+        "resolution": "moved_on",
         "eta": timedelta(minutes=15),
         "factor": 1.5,
         "limit": timedelta(minutes=22, seconds=30),
@@ -62,6 +70,35 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "skipped_at": _ARRIVED_AT,
     },
 }
+
+
+def sample_facts(type: str, step: str) -> Mapping[str, Any]:
+    """Sample facts of a step of a notification of this type; a skipped job never resolves."""
+    facts = {**SAMPLE_FACTS[type], "step": step}
+    is_timeout = "limit" in facts
+    until = None  # when the interval ended, or until when a later alarm says that it has lasted
+    match step:
+        case "escalation":
+            facts |= {"level": 2, "told": ["Telegram -1001", "DUTY-17"]}
+            until = _LATER_AT
+        case "reminder":
+            facts |= {"level": 1}
+            until = _LATER_AT
+        case "acknowledged":
+            facts |= {"acknowledged_by": "@olga", "acknowledged_at": _ARRIVED_AT + _A_WHILE}
+        case "resolved":
+            facts |= {"acknowledged_by": "@olga", "acknowledged_at": _ARRIVED_AT + _A_WHILE}
+            until = _LATER_AT
+    if not is_timeout or step == "alert":
+        return facts
+    facts |= {"resolution": None, "finished_at": None}
+    if step == "resolved":
+        facts |= {"resolution": "moved_on", "finished_at": until}
+    if until is not None:
+        elapsed = until - facts["started_at"]
+        facts |= {"elapsed": elapsed, "over": elapsed - facts["limit"]}
+    return facts
+
 
 NOTIFICATION_TYPES: Final = tuple(SAMPLE_FACTS)
 TIMEOUT_TYPES: Final = tuple(type for type, facts in SAMPLE_FACTS.items() if "limit" in facts)

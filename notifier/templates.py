@@ -15,6 +15,19 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
                             configured minimum; factor: float
                             elapsed, over: timedelta at detection; over is elapsed - limit
     job_skipped             job_type: str or None; skipped_at: datetime
+    always, about the step  step: alert, escalation, reminder, acknowledged or resolved
+                            level: int from 1, of an escalation or reminder; otherwise None
+                            told: list of str, who was told before an escalation
+                            resolution: str, None if nothing has resolved it: moved_on, ended (the
+                            mission is over) or withdrawn (the interval never was)
+                            acknowledged_by: str, acknowledged_at: datetime; None if nobody has
+                            mission_url: str, the mission's page on the board; None if config does
+                            not say where the board is
+
+A message that is edited is rendered again, by the same template as when it was new. elapsed and
+over are at detection in an alert; in an escalation or reminder they are now, and once the interval
+has ended they are final. What is said about an earlier message has parts of its own if the channel
+says so: Tracker's comment.
 
 and these filters, which write in the locale's language:
 
@@ -86,7 +99,7 @@ class Renderer:
         Raises TemplateError and no other exception.
         """
         texts = {}
-        for part in channel.parts:
+        for part in channel.parts_of(facts["step"]):
             name = _template_name(type, channel, part)
             environment = self._html if part in channel.html_parts else self._plain
             try:
@@ -110,7 +123,7 @@ class Renderer:
             f"{self._locale}/{_template_name(type, channel, part)}"
             for type in NOTIFICATION_TYPES
             for channel in channels
-            for part in channel.parts
+            for part in dict.fromkeys((*channel.parts, *channel.follow_up_parts))
         )
         return [path for path in paths if not (self._templates_dir / path).is_file()]
 
@@ -180,6 +193,8 @@ def _presentable_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: {key: _presentable(each) for key, each in value.items()}
         if name == "attributes"
+        else value
+        if name == "mission_url"
         else _presentable(value)
         for name, value in facts.items()
     }
@@ -193,6 +208,8 @@ def _presentable(value: object) -> object:
             return value
         case str():
             return _shorten(value)
+        case [*texts] if all(isinstance(each, str) for each in texts):
+            return [_shorten(each) for each in texts]
         case _:
             return _shorten(json.dumps(value, ensure_ascii=False, default=str))
 

@@ -108,6 +108,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/delivery_key.sql
 \ir delivery/earlier_message.sql
 \ir delivery/told_before.sql
+\ir attention/acknowledge_data.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql

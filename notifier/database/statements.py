@@ -73,15 +73,21 @@ class Database(Connection):
         return planned, config_id
 
     async def lease(
-        self, worker: str, slots: Mapping[str, int], lease_seconds: float
+        self,
+        worker: str,
+        slots: Mapping[str, int],
+        lease_seconds: float,
+        follow_up_slots: Mapping[str, int],
     ) -> list[Delivery]:
-        """Leases due recipients, for each channel at most as many as it has slots."""
+        """Leases due recipients, for each channel at most as many as it has slots, and of those
+        that change or answer earlier messages as many as it has slots for them."""
         return await self.objects(
             Delivery,
-            "scooters_ops.lease_deliveries(%s, %s, %s)",
+            "scooters_ops.lease_deliveries(%s, %s, %s, %s)",
             worker,
             Jsonb(slots),
             lease_seconds,
+            Jsonb(follow_up_slots),
         )
 
     async def next_delivery(self, channels: Sequence[str]) -> NextDelivery:
