@@ -99,7 +99,7 @@ class Renderer:
         Raises TemplateError and no other exception.
         """
         texts = {}
-        for part in channel.parts_of(facts["step"]):
+        for part in channel.parts_of(facts.get("step", "alert")):
             name = _template_name(type, channel, part)
             environment = self._html if part in channel.html_parts else self._plain
             try:
@@ -190,14 +190,19 @@ def _template_name(type: str, channel: type[Channel], part: str) -> str:
 
 def _presentable_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which each text from other systems is short and on one line."""
-    return {
-        name: {key: _presentable(each) for key, each in value.items()}
-        if name == "attributes"
-        else value
-        if name == "mission_url"
-        else _presentable(value)
-        for name, value in facts.items()
-    }
+    return {name: _presentable_fact(name, value) for name, value in facts.items()}
+
+
+def _presentable_fact(name: str, value: Any) -> object:
+    match name:
+        case "attributes":
+            return {key: _presentable(each) for key, each in value.items()}
+        case "told":
+            return [_shorten(each) for each in value]
+        case "mission_url":  # our own, and useless if it were cut
+            return value
+        case _:
+            return _presentable(value)
 
 
 def _presentable(value: object) -> object:
@@ -208,8 +213,6 @@ def _presentable(value: object) -> object:
             return value
         case str():
             return _shorten(value)
-        case [*texts] if all(isinstance(each, str) for each in texts):
-            return [_shorten(each) for each in texts]
         case _:
             return _shorten(json.dumps(value, ensure_ascii=False, default=str))
 

@@ -63,6 +63,8 @@ CALLERS: dict[str, set[str]] = {
     "truncate_deep_attributes": set(),
     "try_detection_lock": set(),
     "wait_for_detection_lock": set(),
+    "acknowledge_data": set(),
+    "press_button": set(),
     "wake_for_history": set(),
     "wake_for_plan": set(),
     "wake_notifiers": set(),
@@ -83,6 +85,9 @@ CALLERS: dict[str, set[str]] = {
     "report_notifier": {NOTIFIER},
     "report_problem": {NOTIFIER},
     "retire_notifier": {NOTIFIER},
+    "poll_buttons": {NOTIFIER},
+    "press_buttons": {NOTIFIER},
+    "report_button_problem": {NOTIFIER},
     "probe_channels": {NOTIFIER},
     "retry_deliveries": {NOTIFIER, OPERATOR},
     # Operators, who are analysts too

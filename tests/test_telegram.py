@@ -32,10 +32,9 @@ from notifier.channels.outcomes import (
     Retry,
     Sent,
 )
+from notifier.channels.presses import Press, Presses, PressesRefused
 from notifier.channels.telegram import (
     TEXT_LIMIT,
-    Press,
-    PressesRefused,
     Telegram,
     TelegramRecipient,
     plain_text,
@@ -54,6 +53,7 @@ from sandbox.standins import (
     late,
     page,
 )
+from sandbox.standins.telegram import FIRST_UPDATE_ID
 from tests.channel_rigs import Rig, telegram
 from tests.conftest import until
 
@@ -499,7 +499,7 @@ def with_bot(rig: Rig, work: Callable[[Telegram], Awaitable[Any]], **settings: A
 
 
 def pressed(rig: Rig, offset: int = 0, wait_seconds: int = 0) -> list[Press]:
-    return list(with_bot(rig, lambda bot: bot.presses(offset, wait_seconds)))
+    return list(with_bot(rig, lambda bot: bot.presses(offset, wait_seconds)).presses)
 
 
 def message_with_button(rig: Rig) -> TelegramMessage:
@@ -514,7 +514,7 @@ def test_a_press_tells_which_button_of_which_chat_and_by_whom(rig: Rig) -> None:
     bot_server(rig).press(message, by={"first_name": "Anna\u202e", "last_name": "K" * 300})
     bot_server(rig).press(message, by={"first_name": "\u2060"}, chat_id=-1002)
     first, second, third = pressed(rig)
-    assert first == Press(first.update_id, press_id, "ack:1:0123", "-1001", None, "1", "@ivan")
+    assert first == Press(press_id, "ack:1:0123", "-1001", None, "1", "@ivan")
     assert second.by == "Anna " + "K" * 195
     assert (third.by, third.chat_id, third.chat_name) == ("user 7", "-1002", "@scooters_duty")
     assert rig.stand_in.calls[-1].body == {
@@ -530,14 +530,15 @@ def test_presses_before_the_offset_are_forgotten(rig: Rig) -> None:
     for _ in range(2):
         bot_server(rig).press(message)
     _, second = pressed(rig)
-    assert pressed(rig, second.update_id) == [second]
+    assert pressed(rig, FIRST_UPDATE_ID + 1) == [second]
     assert pressed(rig) == [second]
-    assert pressed(rig, second.update_id + 1000) == [second]  # the offset of another bot
+    assert pressed(rig, FIRST_UPDATE_ID + 1000) == [second]  # the offset of another bot
+    assert pressed(rig, FIRST_UPDATE_ID + 2) == pressed(rig) == []
 
 
 def test_a_long_poll_outlasts_the_channels_timeout(rig: Rig) -> None:
     rig.stand_in.script(late(0.3), operation="getUpdates")
-    assert with_bot(rig, lambda bot: bot.presses(0, 1), timeout_seconds=0.1) == []
+    assert with_bot(rig, lambda bot: bot.presses(0, 1), timeout_seconds=0.1) == Presses()
 
 
 def test_a_press_ends_the_wait(rig: Rig) -> None:
@@ -556,7 +557,6 @@ def test_a_second_poller_and_a_webhook_are_problems_that_say_what_to_do(rig: Rig
     with pytest.raises(PressesRefused, match="another program polls") as caught:
         first.result()
     assert caught.value.is_final
-    assert caught.value.is_contended
     bot_server(rig).webhook = True
     with pytest.raises(PressesRefused, match="webhook"):
         pressed(rig)

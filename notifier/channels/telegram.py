@@ -11,8 +11,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
@@ -45,6 +43,7 @@ from notifier.channels.outcomes import (
     Retry,
     Sent,
 )
+from notifier.channels.presses import Press, Presses, PressesRefused, WithButtons
 from notifier.channels.settings import (
     HOST_AND_PORT,
     ChannelSettings,
@@ -167,7 +166,7 @@ class TelegramRecipient(Recipient):
     )
 
 
-class Telegram(Channel):
+class Telegram(Channel, WithButtons):
     """Sends HTML messages as a bot."""
 
     name: ClassVar[str] = "telegram"
@@ -274,13 +273,13 @@ class Telegram(Channel):
 
     # --- Presses of buttons ----------------------------------------------------------------------
 
-    async def presses(self, offset: int, wait_seconds: int) -> list[Press]:
-        """The presses from this update id on, at most 100. Waits up to wait_seconds for one. Those
-        before `offset` are confirmed: Telegram forgets them. It ignores an offset that is far in
-        the future, as one of another bot may be.
+    @property
+    def has_buttons(self) -> bool:
+        return self._settings.buttons
 
-        Raises PressesRefused if Telegram or the network does not give them.
-        """
+    async def presses(self, offset: int, wait_seconds: int) -> Presses:
+        """At most 100. Telegram ignores an offset that is far in the future, as one of another bot
+        may be."""
         request = {
             "offset": offset,
             "limit": 100,
@@ -293,13 +292,18 @@ class Telegram(Channel):
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise PressesRefused(self._presentable(unanswered(error).reason)) from None
         updates = answer.fields.get("result")
-        if answer.is_success and isinstance(updates, list):
-            return [press for update in updates if (press := _press(as_mapping(update)))]
-        raise self._presses_refused(answer)
+        if not answer.is_success or not isinstance(updates, list):
+            raise self._presses_refused(answer)
+        if not updates:
+            return Presses()
+        try:
+            last_id = max(int(update["update_id"]) for update in updates)
+        except (KeyError, TypeError, ValueError):
+            raise self._presses_refused(answer) from None
+        return Presses(tuple(press for each in updates if (press := _press(each))), last_id + 1)
 
     async def answer_press(self, press_id: str, text: str) -> str | None:
-        """Shows a text of at most 200 characters to who pressed the button. Returns why that was
-        not possible; None: it was."""
+        """Cut to 200 characters, which is all that Telegram shows."""
         request = {"callback_query_id": press_id, "text": text[:PRESS_ANSWER_LIMIT]}
         try:
             answer = await self._call(f"{self._bot}/answerCallbackQuery", json=request)
@@ -335,68 +339,22 @@ class Telegram(Channel):
                 " its own, or set channels.telegram.buttons to false"
             )
         is_final = answer.status in (401, 403, 404, 409) and not answer.is_page
-        return PressesRefused(reason, stated or retry_after(answer), is_final, answer.status == 409)
-
-
-@dataclass(frozen=True)
-class Press:
-    """The press of a button.
-
-    update_id   the number of the update that reports it
-    press_id    what answer_press wants
-    data        what the button stands for
-    chat_id     the chat that shows the button; None: no chat
-    chat_name   its @name, if it is public
-    message_id  the message in it
-    by          who pressed it: a @username, or a name
-    """
-
-    update_id: int
-    press_id: str
-    data: str
-    chat_id: str | None
-    chat_name: str | None
-    message_id: str | None
-    by: str
-
-
-class PressesRefused(Exception):
-    """Telegram or the network did not give the presses.
-
-    delay          the wait that Telegram asked for
-    is_final       it stays so until somebody acts
-    is_contended   another program gets them
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        delay: timedelta | None = None,
-        is_final: bool = False,
-        is_contended: bool = False,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.delay = delay
-        self.is_final = is_final
-        self.is_contended = is_contended
+        return PressesRefused(reason, stated or retry_after(answer), is_final=is_final)
 
 
 def _press(update: Mapping[str, Any]) -> Press | None:
     """None: an update of another kind, which allowed_updates may not have held back yet."""
-    update_id = update.get("update_id")
     query = as_mapping(update.get("callback_query"))
-    if not isinstance(update_id, int) or not isinstance(query.get("id"), str):
+    if not isinstance(query.get("id"), str):
         return None
     message = as_mapping(query.get("message"))
     chat = as_mapping(message.get("chat"))
     name = chat.get("username")
     return Press(
-        update_id,
         query["id"],
-        str(query.get("data", "")),
+        one_line(str(query.get("data", ""))),
         _text(chat.get("id")),
-        f"@{name}" if name else None,
+        one_line(f"@{name}") if name else None,
         _text(message.get("message_id")),
         _name(as_mapping(query.get("from"))),
     )

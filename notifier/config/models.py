@@ -255,7 +255,8 @@ class Http(Strict):
     )
     public_url: HttpUrl | None = Field(
         default=None,
-        description="Where people reach the board: messages and tickets link to it; null: no links.",
+        description="Where people reach the board: messages and tickets link to it; null: no"
+        " links.",
     )
 
 

@@ -11,10 +11,11 @@ import psycopg
 from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
+from notifier.channels.presses import Press
 from notifier.database.connection import Connection, Row
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable
 from notifier.database.schema_version import known_migrations, version_problem
-from notifier.database.values import Delivery, Hold, NextDelivery, Notification, Result
+from notifier.database.values import Delivery, Hold, NextDelivery, Notification, Pressed, Result
 
 
 class Database(Connection):
@@ -145,6 +146,40 @@ class Database(Connection):
         """Paused channels, and chats and queues that are held."""
         return await self.objects(Hold, "scooters_ops.delivery_holds order by channel, address")
 
+    # --- Buttons ---
+
+    async def poll_buttons(self, worker: str, channel: str, lease_seconds: float) -> int | None:
+        """Takes or renews the right to ask a channel for presses; 0 seconds give it back. Returns
+        the offset to go on from; None: another notifier has the right."""
+        query = "select scooters_ops.poll_buttons(%s, %s, %s)"
+        offset = await self._scalar(query, worker, channel, lease_seconds)
+        return None if offset is None else int(offset)
+
+    async def press_buttons(
+        self, worker: str, channel: str, presses: Sequence[Press], next_offset: int
+    ) -> list[Pressed]:
+        """Does what was pressed, and stores the offset to go on from. No rows: another notifier has
+        the right to poll by now."""
+
+        async def press(encoding: str) -> list[Pressed]:
+            return await self.objects(
+                Pressed,
+                "scooters_ops.press_buttons(%s, %s, %s, %s)",
+                worker,
+                channel,
+                _storable(presses, encoding),
+                next_offset,
+            )
+
+        try:
+            return await press("utf-8")
+        except psycopg.errors.UntranslatableCharacter:
+            return await press(self._codec())
+
+    async def report_button_problem(self, channel: str, problem: str | None) -> None:
+        """Reports why a channel does not report presses; None: it does."""
+        await self._scalar("select scooters_ops.report_button_problem(%s, %s)", channel, problem)
+
     # --- The notifier itself ---
 
     async def report(self, notifier: str, config_id: int) -> None:
@@ -188,15 +223,13 @@ class Database(Connection):
         return found[0] if found else None
 
 
-def _storable(results: Sequence[Result], encoding: str) -> Jsonb:
-    """The results as jsonb. Characters that the encoding lacks are escaped, and so is NUL, which no
-    jsonb can hold."""
+def _storable(values: Sequence[Result] | Sequence[Press], encoding: str) -> Jsonb:
+    """The values' fields as jsonb. Characters that the encoding lacks are escaped, and so is NUL,
+    which no jsonb can hold."""
 
     def escaped(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return value.encode(encoding, "backslashreplace").decode(encoding).replace("\0", "\\x00")
 
-    return Jsonb(
-        [{key: escaped(value) for key, value in vars(result).items()} for result in results]
-    )
+    return Jsonb([{key: escaped(field) for key, field in vars(value).items()} for value in values])

@@ -172,3 +172,13 @@ class Hold:
     failures: int
     is_long: bool
     """A chat or queue that is held for longer than stuck_after_seconds from now."""
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """What came of the press of a button: acknowledged, already, resolved, elsewhere, unknown or
+    failed."""
+
+    press_id: str
+    result: str
+    acknowledged_by: str | None

@@ -113,6 +113,11 @@ def _channels(status: Status) -> Iterator[str]:
             f" {age(held[0].held_until - status.now)}: {held[0].reason}. Messages that wait go out"
             " by themselves after that; until then, tell people some other way."
         )
+    for row in status.buttons:
+        if row.problem:
+            yield (
+                f"Presses of the buttons in {row.channel} do not reach the notifiers: {row.problem}"
+            )
 
 
 def _deliveries(status: Status) -> Iterator[str]:

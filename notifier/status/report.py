@@ -24,6 +24,7 @@ def text(status: Status) -> str:
         *_shards(status),
         _detection(status),
         *_notifiers(status),
+        *_buttons(status),
         *_deliveries(status),
         *_recipients(status),
         *_holds(status),
@@ -78,6 +79,13 @@ def _notifiers(status: Status) -> Iterator[str]:
         + (f"; {each.problem}" if each.is_alive and each.problem else "")
         for each in (*dead[:SHOWN_LINES], *alive, *dead[SHOWN_LINES:])
     )
+
+
+def _buttons(status: Status) -> Iterator[str]:
+    for row in status.buttons:
+        poller = f"{row.polled_by} asks" if row.is_polled else "no notifier asks"
+        problem = f"; {row.problem}" if row.problem else ""
+        yield f"Buttons: {poller} {row.channel} for presses{problem}"
 
 
 def _deliveries(status: Status) -> Iterator[str]:
@@ -153,6 +161,7 @@ def document(status: Status) -> Mapping[str, Any]:
             {**_plain(row), "seen_age_seconds": _seconds(status.now - row.seen_at)}
             for row in status.notifiers
         ],
+        "buttons": [_plain(row) for row in status.buttons],
         "deliveries": [_with_age(status, row) for row in status.deliveries],
         "recipients": [_with_age(status, row) for row in status.recipients],
         "holds": [
