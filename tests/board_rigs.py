@@ -168,7 +168,7 @@ def fleet(database: TestDatabase) -> None:
         travel(database, f"m-{n + 101}", *events, **facts)
     travel(database, "m-201", ("start", 65), ("p1", 51), ("-p1", 46), performer_name="Olga Knipper",
            city="Moscow")  # fmt: skip
-    travel(database, LONG, ("start", 33), performer_name="Bartholomew Featherstonehaugh-Cholmondeley",
+    travel(database, LONG, ("start", 33), performer_name="Bartholomew Featherstonehaugh-Smith",
            city="Petropavlovsk-Kamchatsky", zone="Oktyabrskaya-embankment")  # fmt: skip
     travel(database, "m-204", ("start", 30), performer_name="Rita Resolved", city="Sochi")
     travel(database, "m-202", performer_name="Not Started", city="Moscow")
