@@ -1,7 +1,7 @@
 """The notification types, each with sample facts for `notifier preview`, `config check` and tests.
 
 This is the one list of types in Python. The database has its own, the enum
-scooters_ops.monitoring_notification_type; a test compares the two.
+scooters_ops.monitoring_notification_type, which also has TEST_TYPE; a test compares the two.
 
 Sample facts have the shape that `notifier.templates` describes. Their times are fixed.
 """
@@ -64,6 +64,21 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 NOTIFICATION_TYPES: Final = tuple(SAMPLE_FACTS)
+TEST_TYPE: Final = "test"
+"""The type of the messages of `notifier test`: no route, report or metric knows it."""
+TEST_FACTS: Final[Mapping[str, Any]] = {
+    "token": "test_1f0c66a2_test",
+    "type": TEST_TYPE,
+    "mission_id": "test",
+    "point_id": None,
+    "job_id": None,
+    "attributes": {},
+    "asked_by": "galina",
+    "asked_from": "duty-1",
+    "asked_at": _ARRIVED_AT,
+    "sent_by": "duty-2/4711/3f",
+}
+"""Sample facts of a test message; notifier.templates describes them."""
 TIMEOUT_TYPES: Final = tuple(type for type, facts in SAMPLE_FACTS.items() if "limit" in facts)
 JOB_TYPES: Final = frozenset(type for type, facts in SAMPLE_FACTS.items() if "job_type" in facts)
 """The types whose routes may match on job_type."""

@@ -21,6 +21,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/config_history.sql
 \ir config/config_in_force.sql
 \ir config/timeout_rules.sql
+\ir config/level_problem.sql
 \ir config/apply_config.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql

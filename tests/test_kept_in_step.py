@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from notifier.config.models import Config, Retention
-from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE
 from notifier.resources import ROOT, SQL
 from sandbox.postgres import Postgres
 from tests.conftest import TEMPLATE
@@ -45,7 +45,7 @@ def test_the_notification_types_are_those_of_the_database(cluster: Postgres) -> 
         row = connection.execute(
             "select enum_range(null::scooters_ops.monitoring_notification_type)::text[]"
         ).fetchone()
-    assert row == ([*NOTIFICATION_TYPES],)
+    assert row == ([*NOTIFICATION_TYPES, TEST_TYPE],)
 
 
 @pytest.mark.parametrize("name", [name for name, text in SCRIPTS.items() if "config" in text])
