@@ -115,11 +115,14 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/probe_channels.sql
 \ir delivery/notifications.sql
 \ir delivery/notification_deliveries.sql
+\ir delivery/delivery_state.sql
+\ir delivery/send_test.sql
+\ir delivery/test_results.sql
+\ir delivery/end_test.sql
 \ir delivery/report_notifier.sql
 \ir delivery/report_problem.sql
 \ir delivery/retire_notifier.sql
 \ir delivery/delivery_holds.sql
-\ir delivery/delivery_state.sql
 \ir delivery/unsent_recipients.sql
 \ir delivery/delivery_status.sql
 \ir delivery/recipient_status.sql

@@ -122,3 +122,18 @@ class Hold:
     failures: int
     is_long: bool
     """A chat or queue that is held for longer than stuck_after_seconds from now."""
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What has become of one message of `notifier test`; a row of test_results()."""
+
+    __test__ = False
+    recipient_id: int
+    channel: str
+    target: Mapping[str, Any]
+    state: str
+    """pending, retrying, blocked, sending, sent, failed, in_doubt or cancelled."""
+    attempts: int
+    error: str | None
+    reference: str | None

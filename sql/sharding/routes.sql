@@ -52,6 +52,11 @@ from (
     ('function', 'mission_intervals_at(timestamp with time zone)', 'all', null, 'rows'),
     ('function', 'retry_deliveries(text,text)', 'token', 'token', 'sum'),
     ('function', 'confirm_deliveries(text,text)', 'token', 'token', 'sum'),
+    (
+        'function',
+        'acknowledge(text,text)',
+        'mission', 'scooters_router.mission_of(token)', null
+    ),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -107,6 +112,9 @@ from (
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
     ('function', 'release_deliveries(text,bigint[])', 'shard', null, null),
     ('function', 'probe_channels(text[])', 'shard', null, null),
+    ('function', 'send_test(jsonb,text,text)', 'shard', null, null),
+    ('function', 'test_results(text)', 'shard', null, null),
+    ('function', 'end_test(text)', 'shard', null, null),
     ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
     ('function', 'report_problem(text,text)', 'shard', null, null),
     ('function', 'retire_notifier(text)', 'shard', null, null),
