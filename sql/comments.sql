@@ -210,6 +210,12 @@ comment on column scooters_ops.monitoring_notifications.resolved_at is
 'When a pass saw that the interval was over; null: none has seen it yet, or the notification is of a skipped job.';
 comment on column scooters_ops.monitoring_notifications.resolution is
 'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
+comment on column scooters_ops.monitoring_notifications.finished_at is
+'When the interval ended, as recorded when it was resolved; null: it is not resolved, or withdrawn, or an earlier version resolved it.';
+comment on column scooters_ops.monitoring_notifications.acknowledged_at is
+'When somebody first acknowledged it; null: nobody has.';
+comment on column scooters_ops.monitoring_notifications.acknowledged_by is
+'Who acknowledged it.';
 comment on column scooters_ops.monitoring_notifications.planned_at is
 'When its recipients were decided; null: not yet.';
 comment on index scooters_ops.monitoring_notifications_pkey is
@@ -222,7 +228,7 @@ comment on index scooters_ops.monitoring_notifications_mission_id_idx is
 'For: the notifications of one mission, in notification_deliveries.';
 
 comment on table scooters_ops.notification_recipients is
-'One delivery of one notification to one recipient: the unit of work of the notifier.';
+'One delivery of one notification to one recipient, the alert or a later step: the unit of work of the notifier.';
 comment on column scooters_ops.notification_recipients.recipient_id is
 'Number of the recipient.';
 comment on column scooters_ops.notification_recipients.notification_id is
@@ -231,12 +237,20 @@ comment on column scooters_ops.notification_recipients.channel is
 'The channel: telegram, st, ...';
 comment on column scooters_ops.notification_recipients.target is
 'The recipient as the routes name it (JSON object).';
+comment on column scooters_ops.notification_recipients.step is
+'alert; escalation_N, reminder_N; acknowledged, resolved: what is said later about a message that was sent, followed by the name of the step that sent it unless that is the recipient''s first.';
+comment on column scooters_ops.notification_recipients.follows is
+'recipient_id of the row whose message this one changes or answers; null: it is a message of its own.';
+comment on column scooters_ops.notification_recipients.shows is
+'What the message says of its notification, as known when it was leased: acknowledged or resolved; null: neither.';
+comment on column scooters_ops.notification_recipients.sent_to is
+'The chat that has the message, if the channel named it when it was sent.';
 comment on column scooters_ops.notification_recipients.state is
-'pending, sending (leased), sent, failed (given up) or in_doubt (a person must decide).';
+'pending, waiting (for the message that it follows, or for another change of it), sending (leased), sent, failed (given up), in_doubt (a person must decide) or cancelled (no longer needed).';
 comment on column scooters_ops.notification_recipients.attempts is
 'How many attempts were made, including a running one (a count).';
 comment on column scooters_ops.notification_recipients.next_attempt_at is
-'pending: when the next attempt is due; sending: when the lease ends.';
+'pending, waiting: when the next attempt is due; sending: when the lease ends.';
 comment on column scooters_ops.notification_recipients.leased_by is
 'While it is sending: the notifier that holds the lease, followed by # and the number of its connection.';
 comment on column scooters_ops.notification_recipients.last_error is
@@ -255,12 +269,13 @@ comment on column scooters_ops.notification_recipients.is_blocked is
 'Whether no message could be rendered at the last attempt, until somebody fixes its template or updates the notifier; it is retried automatically.';
 comment on index scooters_ops.notification_recipients_pkey is
 'For: recording a result, in record_deliveries.';
-comment on index scooters_ops.notification_recipients_notification_id_target_key is
-'For: the recipients of a notification, in refresh_notifications; inserting each of them once.';
+comment on index
+scooters_ops.notification_recipients_notification_id_target_step_key is
+'For: the steps of a notification, in refresh_notifications and settle_steps; inserting each of them once.';
 comment on column scooters_ops.notification_recipients.address is
 'What the channel''s limits apply to: the chat or queue of the target, or otherwise the whole target.';
-comment on index scooters_ops.notification_recipients_waiting_idx is
-'For: the chats and queues with waiting deliveries, and what is due for each, in delivery_queue and lease_deliveries.';
+comment on index scooters_ops.notification_recipients_queue_idx is
+'For: the chats and queues with waiting deliveries, follow-ups apart, and what is due for each, in delivery_queue and lease_deliveries.';
 comment on index scooters_ops.notification_recipients_due_idx is
 'For: what is waiting, in unsent_recipients.';
 comment on index scooters_ops.notification_recipients_sending_idx is
@@ -325,6 +340,25 @@ comment on column scooters_ops.news_horizon.news_since is
 'Deadlines before this time are ignored by detection; prune_in_batches() moves it forward. -infinity: nothing was ever pruned.';
 comment on column scooters_ops.news_horizon.recorded_since is
 'Passes do not record intervals that finished before this time; prune_in_batches() moves it forward. -infinity: no recorded interval was ever pruned.';
+comment on column scooters_ops.news_horizon.followed_after_id is
+'The last notification before steps existed: what became of it and of earlier ones is told only if it ended after followed_since.';
+comment on column scooters_ops.news_horizon.followed_since is
+'When this database was given steps.';
+
+comment on table scooters_ops.button_polls is
+'Which notifier reads the presses of buttons, and how far it has got: one row for each channel that has buttons.';
+comment on column scooters_ops.button_polls.channel is
+'The channel.';
+comment on column scooters_ops.button_polls.polled_by is
+'The notifier that may read; null: none has yet.';
+comment on column scooters_ops.button_polls.polled_until is
+'Until when no other notifier may.';
+comment on column scooters_ops.button_polls.next_update_id is
+'The first update of the channel that has not been handled (0: none has).';
+comment on column scooters_ops.button_polls.problem is
+'Why presses cannot be read, and what to do; null: they can.';
+comment on index scooters_ops.button_polls_pkey is
+'For: the row of a channel.';
 
 comment on table scooters_ops.event_keys is
 'The idempotency key of each event that record_event_once() recorded, until prune_bookkeeping() deletes it.';

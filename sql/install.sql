@@ -23,6 +23,8 @@ set search_path = pg_catalog, pg_temp;
 \ir config/timeout_rules.sql
 \ir config/level_problem.sql
 \ir config/apply_config.sql
+\ir config/is_configured.sql
+\ir config/matching_routes.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
 
@@ -91,16 +93,22 @@ set search_path = pg_catalog, pg_temp;
 -- delivery/: recipients, leases, limits, results, status
 \ir delivery/changed_signatures.sql
 \ir delivery/wake_notifiers.sql
+\ir delivery/follows_resolution.sql
+\ir delivery/settle_steps.sql
 \ir delivery/refresh_notifications.sql
+\ir delivery/level_due_at.sql
 \ir delivery/plan_notifications.sql
 \ir delivery/planned_totals.sql
 \ir delivery/plan_deliveries.sql
 \ir delivery/adjust_for_clock_step.sql
 \ir delivery/rate_limit_status.sql
 \ir delivery/target_rate_limits.sql
+\ir delivery/follow_up_limits.sql
 \ir delivery/delivery_channels.sql
 \ir delivery/delivery_queue.sql
 \ir delivery/delivery_key.sql
+\ir delivery/earlier_message.sql
+\ir delivery/told_before.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql
@@ -119,6 +127,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/send_test.sql
 \ir delivery/test_results.sql
 \ir delivery/end_test.sql
+\ir delivery/notification_steps.sql
 \ir delivery/report_notifier.sql
 \ir delivery/report_problem.sql
 \ir delivery/retire_notifier.sql
@@ -128,6 +137,9 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/recipient_status.sql
 \ir delivery/notifier_status.sql
 \ir delivery/applied_migrations.sql
+
+-- attention/: what people say: acknowledge
+\ir attention/acknowledge.sql
 
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql

@@ -13,7 +13,6 @@ begin
             oid = to_regprocedure(
                 'scooters_ops.lease_deliveries(text, jsonb, double precision)'
             )
-            and not 'idempotency_key' = any(proargnames)
             or oid = to_regprocedure('scooters_ops.plan_deliveries(integer)')
             and not 'max_notifications' = any(proargnames)
     loop

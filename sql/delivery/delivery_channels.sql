@@ -33,11 +33,20 @@ select
         when channel.failures = 0 then allowance.free
         else 1 - in_flight.messages
     end as free,
-    channel.granted_at[cardinality(channel.granted_at)] as last_granted_at
+    channel.granted_at[cardinality(channel.granted_at)] as last_granted_at,
+    follow_ups.opens_at as follow_ups_open_at,
+    case
+        when channel.failures = 0 then follow_ups.free
+        else 1 - in_flight.messages
+    end as free_for_follow_ups
 from channel
 inner join lateral scooters_ops.rate_limit_status(
     channel.granted_at, channel.limits -> 'per_channel'
 ) as allowance on true
+inner join lateral scooters_ops.rate_limit_status(
+    channel.granted_at,
+    scooters_ops.follow_up_limits(channel.limits) -> 'per_channel'
+) as follow_ups on true
 cross join lateral (
     select count(*)::integer as messages
     from scooters_ops.notification_recipients as recipient
@@ -64,6 +73,10 @@ comment on column scooters_ops.delivery_channels.free is
 'How many more messages it may send now (a count); null: no limit.';
 comment on column scooters_ops.delivery_channels.last_granted_at is
 'When a message for it was last leased; null: never.';
+comment on column scooters_ops.delivery_channels.follow_ups_open_at is
+'When its limits allow the next message that changes or answers an earlier one; null: now. These may use half of each limit.';
+comment on column scooters_ops.delivery_channels.free_for_follow_ups is
+'How many more messages that change or answer an earlier one it may send now (a count); null: no limit.';
 
 grant select on scooters_ops.delivery_channels
 to scooters_ops_analyst, scooters_ops_notifier;

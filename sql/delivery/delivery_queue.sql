@@ -2,7 +2,12 @@
 -- Each address takes one index lookup, however many messages wait for it: a flooded
 -- chat costs no more than a quiet one. "limit 1" keeps the planner from reading all
 -- rows of delivery_targets.
-create or replace function scooters_ops.delivery_queue(channel text, limits jsonb)
+-- What has no earlier message (alerts, escalations) and follow-ups wait apart.
+create or replace function scooters_ops.delivery_queue(
+    channel text,
+    limits jsonb,
+    is_follow_up boolean
+)
 returns table (
     address text,
     sent_to text,
@@ -30,6 +35,7 @@ with recursive waiting as (
         where
             recipient.channel = delivery_queue.channel
             and recipient.state in ('pending', 'sending')
+            and (recipient.follows is not null) = delivery_queue.is_follow_up
             and recipient.address > waiting.address
         order by recipient.address, recipient.next_attempt_at
         limit 1
@@ -93,7 +99,8 @@ cross join lateral (
 ) as in_flight;
 end; -- noqa: enable=all
 
-comment on function scooters_ops.delivery_queue(text, jsonb) is
-'The addresses (chats, queues) of a channel for which messages wait. sent_to: the address after a move; moved_to: the fields of the target that the move changed; due_at: when the first message is or was due; held_until: when a hold ends; opens_at: when the rate limits allow the next message; free: how many more messages may be sent now (a count; null: no limit).';
+comment on function scooters_ops.delivery_queue(text, jsonb, boolean) is
+'The addresses (chats, queues) of a channel for which messages wait: follow-ups, or all others. sent_to: the address after a move; moved_to: the fields of the target that the move changed; due_at: when the first message is or was due; held_until: when a hold ends; opens_at: when the rate limits allow the next message; free: how many more messages may be sent now (a count; null: no limit).';
 
-revoke execute on function scooters_ops.delivery_queue(text, jsonb) from public;
+revoke execute on function scooters_ops.delivery_queue(text, jsonb, boolean)
+from public;

@@ -39,24 +39,40 @@ overdue as (
     select
         channel,
         address,
+        is_follow_up,
         min(next_attempt_at) as due_at
     from unsent
     where is_overdue
-    group by channel, address
+    group by channel, address, is_follow_up
 ),
 
 -- An overdue message is not stuck if a hold or a used-up limit explains the wait, or if
 -- a message of its address or channel that was due before it was leased lately. It is
 -- stuck if one that was due after it was leased: it was passed over. A lease far ahead
--- of now does not count: the clock was set back since.
+-- of now does not count: the clock was set back since. A follow-up waits for everything
+-- else, whenever that was due.
 stuck as materialized (
     select
         overdue.channel,
-        overdue.address
+        overdue.address,
+        overdue.is_follow_up
     from overdue
     cross join stuck_limits
     inner join scooters_ops.delivery_channels as busy
         on overdue.channel = busy.channel
+    cross join
+        lateral (
+            select
+                case
+                    when overdue.is_follow_up
+                        then scooters_ops.follow_up_limits(busy.limits)
+                    else busy.limits
+                end as limits,
+                case
+                    when overdue.is_follow_up then busy.follow_ups_open_at
+                    else busy.opens_at
+                end as opens_at
+        ) as class
     inner join scooters_ops.delivery_targets as whole
         on overdue.channel = whole.channel and whole.address = ''
     left join scooters_ops.delivery_targets as moved
@@ -69,7 +85,7 @@ stuck as materialized (
         lateral scooters_ops.rate_limit_status(
             known.granted_at,
             scooters_ops.target_rate_limits(
-                busy.limits, coalesce(moved.moved_address, overdue.address)
+                class.limits, coalesce(moved.moved_address, overdue.address)
             )
         ) as allowance
     cross join
@@ -86,20 +102,20 @@ stuck as materialized (
         greatest(known.held_until, busy.held_until, '-infinity')
         < stuck_limits.overdue_before
         and coalesce(allowance.opens_at <= now(), true)
-        and coalesce(busy.opens_at <= now(), true)
+        and coalesce(class.opens_at <= now(), true)
         and coalesce(
-            in_flight.messages < (busy.limits ->> 'in_flight_per_target')::integer, true
+            in_flight.messages < (class.limits ->> 'in_flight_per_target')::integer, true
         )
         and not coalesce(
             known.leased_at
             between stuck_limits.overdue_before and stuck_limits.plausible_until
-            and known.leased_due_at <= overdue.due_at,
+            and (overdue.is_follow_up or known.leased_due_at <= overdue.due_at),
             false
         )
         and not coalesce(
             whole.leased_at
             between stuck_limits.overdue_before and stuck_limits.plausible_until
-            and whole.leased_due_at <= overdue.due_at,
+            and (overdue.is_follow_up or whole.leased_due_at <= overdue.due_at),
             false
         )
 )
@@ -116,7 +132,7 @@ select
     ) as is_stuck,
     bool_or(unsent.is_one_of_many) as is_lower_bound
 from unsent
-left join stuck using (channel, address)
+left join stuck using (channel, address, is_follow_up)
 group by unsent.channel, unsent.state
 union all
 select
@@ -151,7 +167,7 @@ comment on view scooters_ops.delivery_status is
 comment on column scooters_ops.delivery_status.channel is
 'The channel; null for unplanned and unrouted.';
 comment on column scooters_ops.delivery_status.state is
-'pending, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned: notifications that no notifier has planned yet; unrouted: notifications that no route matched.';
+'pending, scheduled, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned: notifications that no notifier has planned yet; unrouted: notifications that no route matched.';
 comment on column scooters_ops.delivery_status.recipients is
 'How many recipients (unplanned, unrouted: notifications) are in that state (a count); if is_lower_bound, there may be more.';
 comment on column scooters_ops.delivery_status.oldest_created_at is

@@ -1,10 +1,14 @@
 -- Which messages may this notifier send now?
 -- Each channel gives at most as many rows as it has slots and its limits allow, and
 -- each chat or queue at most its fair share, so that a crowd at one does not delay
--- another.
+-- another. Alerts and escalations go before follow-ups, which may use half of each
+-- limit and of the slots.
 -- An expired lease comes back as in doubt, because its holder may have sent the message
 -- before it died. A worker does not get its own expired lease back: it knows what it
 -- sent, and renews the lease or gives it back.
+-- An escalation or reminder of what has been acknowledged or resolved meanwhile is
+-- cancelled here, and so is one that an outage has held up for so long that it is no
+-- longer news.
 -- The function locks the channel's row for a few milliseconds, so that the next caller
 -- counts the messages that this one was granted.
 -- Without the settings below the planner would read whole tables: it cannot know how
@@ -12,7 +16,8 @@
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
-    lease_seconds double precision
+    lease_seconds double precision,
+    follow_up_slots jsonb default null
 )
 returns table (
     recipient_id bigint,
@@ -27,7 +32,17 @@ returns table (
     job_id text,
     details jsonb,
     waited interval,
-    idempotency_key text
+    idempotency_key text,
+    step text,
+    earlier jsonb,
+    told jsonb,
+    notification_id bigint,
+    as_of timestamptz,
+    resolved_at timestamptz,
+    resolution text,
+    finished_at timestamptz,
+    acknowledged_at timestamptz,
+    acknowledged_by text
 )
 language plpgsql
 security definer
@@ -54,9 +69,26 @@ begin
         select
             slot.channel,
             allowed.limits,
-            least(slot.free::integer, allowed.free) as free
-        from jsonb_each_text(slots) as slot (channel, free)
+            class.is_follow_up,
+            class.limits as class_limits,
+            class.free
+        from jsonb_each_text(slots) as slot (channel, slots)
         left join scooters_ops.delivery_channels as allowed using (channel)
+        cross join lateral (
+            values
+            (false, allowed.limits, least(slot.slots::integer, allowed.free)),
+            (
+                true,
+                scooters_ops.follow_up_limits(allowed.limits),
+                least(
+                    coalesce(
+                        (follow_up_slots ->> slot.channel)::integer,
+                        greatest(slot.slots::integer / 2, 1)
+                    ),
+                    allowed.free_for_follow_ups
+                )
+            )
+        ) as class (is_follow_up, limits, free)
         where coalesce(allowed.held_until <= now(), true)
     ),
 
@@ -64,6 +96,7 @@ begin
         select
             open_channel.channel,
             open_channel.limits,
+            open_channel.is_follow_up,
             open_channel.free as channel_free,
             queue.address,
             queue.sent_to,
@@ -71,11 +104,13 @@ begin
             queue.free,
             ceil(
                 open_channel.free::numeric
-                / count(*) over (partition by open_channel.channel)
+                / count(*) over (
+                    partition by open_channel.channel, open_channel.is_follow_up
+                )
             ) as share
         from open_channel
         cross join lateral scooters_ops.delivery_queue(
-            open_channel.channel, open_channel.limits
+            open_channel.channel, open_channel.class_limits, open_channel.is_follow_up
         ) as queue
         where
             open_channel.free > 0
@@ -84,32 +119,49 @@ begin
             and coalesce(queue.free > 0, true)
     ),
 
+    -- Follow-ups are counted after all others, so that together they keep to the limits.
     candidate as (
         select
             open_address.channel,
             open_address.limits,
             open_address.channel_free,
+            open_address.free as address_free,
             open_address.sent_to,
             open_address.moved_to,
             waiting.recipient_id,
             waiting.notification_id,
+            waiting.attempts,
+            waiting.step ~ '^(escalation|reminder)_' as is_optional,
             waiting.next_attempt_at as due_at,
             waiting.is_in_doubt,
             row_number() over (
                 partition by open_address.channel
-                order by waiting.next_attempt_at, waiting.recipient_id
-            ) as place
+                order by
+                    open_address.is_follow_up,
+                    waiting.next_attempt_at,
+                    waiting.recipient_id
+            ) as place,
+            row_number() over (
+                partition by open_address.channel, open_address.address
+                order by
+                    open_address.is_follow_up,
+                    waiting.next_attempt_at,
+                    waiting.recipient_id
+            ) as place_at_address
         from open_address
         cross join lateral (
             select
                 recipient.recipient_id,
                 recipient.notification_id,
+                recipient.attempts,
+                recipient.step,
                 recipient.next_attempt_at,
                 recipient.state = 'sending' or recipient.is_taken_over as is_in_doubt
             from scooters_ops.notification_recipients as recipient
             where
                 recipient.channel = open_address.channel
                 and recipient.address = open_address.address
+                and (recipient.follows is not null) = open_address.is_follow_up
                 and recipient.state in ('pending', 'sending')
                 and recipient.next_attempt_at <= now()
                 and recipient.leased_by is distinct from worker
@@ -120,9 +172,54 @@ begin
     ),
 
     granted as materialized (
-        select *
+        select
+            candidate.*,
+            notification.idempotency_token,
+            notification.type,
+            notification.mission_id,
+            notification.point_id,
+            notification.job_id,
+            notification.details,
+            notification.created_at,
+            notification.resolved_at,
+            notification.resolution,
+            notification.finished_at,
+            notification.acknowledged_at,
+            notification.acknowledged_by,
+            candidate.is_optional and (
+                notification.resolved_at is not null
+                or notification.acknowledged_at is not null
+            ) as is_settled,
+            candidate.is_optional
+            and candidate.attempts = 0
+            and coalesce(
+                candidate.due_at < now() - (
+                    select in_force.notify_within
+                    from scooters_ops.config_in_force as in_force
+                ),
+                false
+            ) as is_no_news
         from candidate
-        where place <= channel_free
+        inner join scooters_ops.monitoring_notifications as notification
+            on candidate.notification_id = notification.notification_id
+        where
+            candidate.place <= candidate.channel_free
+            and coalesce(candidate.place_at_address <= candidate.address_free, true)
+    ),
+
+    cancelled as (
+        update scooters_ops.notification_recipients as recipient
+        set
+            state = 'cancelled',
+            leased_by = null,
+            last_error = case
+                when granted.is_settled then recipient.last_error
+                else 'due for longer than detection.notify_within_seconds'
+            end
+        from granted
+        where
+            recipient.recipient_id = granted.recipient_id
+            and (granted.is_settled or granted.is_no_news)
     ),
 
     leased as (
@@ -136,30 +233,56 @@ begin
             idempotency_key = coalesce(
                 recipient.idempotency_key,
                 scooters_ops.delivery_key(
-                    notification.idempotency_token,
+                    granted.idempotency_token,
                     recipient.channel,
                     recipient.target,
-                    'alert'
+                    recipient.step
                 )
-            )
+            ),
+            shows = case
+                when granted.resolved_at is not null then 'resolved'
+                when granted.acknowledged_at is not null then 'acknowledged'
+            end
         from granted
-        inner join scooters_ops.monitoring_notifications as notification
-            on notification.notification_id = granted.notification_id
-        where recipient.recipient_id = granted.recipient_id
+        where
+            recipient.recipient_id = granted.recipient_id
+            and not (granted.is_settled or granted.is_no_news)
         returning
             recipient.recipient_id,
             recipient.channel,
             recipient.target || coalesce(granted.moved_to, '{}') as target,
             recipient.attempts,
             granted.is_in_doubt,
-            notification.idempotency_token,
-            notification.type,
-            notification.mission_id,
-            notification.point_id,
-            notification.job_id,
-            notification.details,
-            greatest(now() - notification.created_at, '0') as waited,
-            recipient.idempotency_key
+            granted.idempotency_token,
+            granted.type,
+            granted.mission_id,
+            granted.point_id,
+            granted.job_id,
+            granted.details,
+            greatest(
+                now() - case
+                    when recipient.step = 'alert' then granted.created_at
+                    else granted.due_at
+                end,
+                '0'
+            ) as waited,
+            recipient.idempotency_key,
+            recipient.step,
+            case
+                when recipient.follows is not null
+                    then scooters_ops.earlier_message(recipient.follows)
+            end as earlier,
+            case
+                when recipient.step ~ '^escalation_'
+                    then scooters_ops.told_before(granted.notification_id)
+            end as told,
+            granted.notification_id,
+            now() as as_of,
+            granted.resolved_at,
+            granted.resolution,
+            granted.finished_at,
+            granted.acknowledged_at,
+            granted.acknowledged_by
     ),
 
     -- Of earlier grants only as many are kept as the rules can count. By leased_at and
@@ -199,6 +322,7 @@ begin
                     || coalesce(granted.limits -> 'per_group', '[]')
                 )
             ) as rule_set (address, rules)
+            where not (granted.is_settled or granted.is_no_news)
             group by granted.channel, rule_set.address, rule_set.rules
         ) as bucket
         cross join lateral (
@@ -220,10 +344,13 @@ begin
 end
 $$;
 
-comment on function scooters_ops.lease_deliveries(text, jsonb, double precision) is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most; limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted; idempotency_key: the key for the channel, the same with every attempt.';
+comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
+is
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: half); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; the rest as in notifications.';
 
-revoke execute on function scooters_ops.lease_deliveries(text, jsonb, double precision)
+revoke execute on function
+scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
 from public;
-grant execute on function scooters_ops.lease_deliveries(text, jsonb, double precision)
+grant execute on function
+scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
 to scooters_ops_notifier;

@@ -19,8 +19,18 @@ select
         false
     )
 from scooters_ops.delivery_channels as channel
+cross join lateral (
+    values
+    (false, channel.limits, channel.opens_at, channel.free),
+    (
+        true,
+        scooters_ops.follow_up_limits(channel.limits),
+        channel.follow_ups_open_at,
+        channel.free_for_follow_ups
+    )
+) as class (is_follow_up, limits, opens_at, free)
 cross join lateral scooters_ops.delivery_queue(
-    channel.channel, channel.limits
+    channel.channel, class.limits, class.is_follow_up
 ) as queue
 cross join lateral (
     select
@@ -29,14 +39,14 @@ cross join lateral (
             queue.held_until,
             queue.opens_at,
             channel.held_until,
-            channel.opens_at
+            class.opens_at
         ) as opens_at
 ) as earliest
 where
     channel.channel = any(next_delivery.channels)
     -- What waits only for a message in flight is leased after that message's result.
     and not coalesce(queue.free <= 0 and queue.opens_at is null, false)
-    and not coalesce(channel.free <= 0 and channel.opens_at is null, false)
+    and not coalesce(class.free <= 0 and class.opens_at is null, false)
 $$;
 
 comment on function scooters_ops.next_delivery(text[]) is

@@ -1,4 +1,5 @@
 -- Who was notified of what, and was it sent?
+-- Alerts alone; notification_steps has what follows them.
 -- The columns keep the database's collation: analysts' views depend on this one, and a
 -- view cannot change the collation of a column.
 create or replace view scooters_ops.notification_deliveries as
@@ -22,10 +23,13 @@ select
     recipient.sent_at
 from scooters_ops.notification_recipients as recipient
 inner join scooters_ops.monitoring_notifications as notification
-    using (notification_id);
+    using (notification_id)
+where
+    recipient.step = 'alert'
+    and notification.type::text <> 'test';
 
 comment on view scooters_ops.notification_deliveries is
-'Each recipient of each notification, and the state of its delivery.';
+'Each recipient of each notification, and the state of its alert. notification_steps also has what follows the alert.';
 comment on column scooters_ops.notification_deliveries.notification_id is
 'Number of the notification.';
 comment on column scooters_ops.notification_deliveries.idempotency_token is
@@ -45,7 +49,7 @@ comment on column scooters_ops.notification_deliveries.target is
 comment on column scooters_ops.notification_deliveries.sended is
 'Whether it was sent.';
 comment on column scooters_ops.notification_deliveries.state is
-'pending, sending (leased by a notifier), sent, failed (given up) or in_doubt (a person decides whether it arrived).';
+'pending, sending (leased by a notifier), sent, failed (given up), in_doubt (a person decides whether it arrived) or cancelled (no longer needed).';
 comment on column scooters_ops.notification_deliveries.attempts is
 'How often it was tried (a count).';
 comment on column scooters_ops.notification_deliveries.last_error is

@@ -13,9 +13,13 @@ select
     notification.created_at,
     unrouted.notification_id is not null as is_unrouted,
     notification.resolved_at,
-    notification.resolution
+    notification.resolution,
+    notification.finished_at,
+    notification.acknowledged_at,
+    notification.acknowledged_by
 from scooters_ops.monitoring_notifications as notification
-left join scooters_ops.unrouted_notifications as unrouted using (notification_id);
+left join scooters_ops.unrouted_notifications as unrouted using (notification_id)
+where notification.type::text <> 'test';
 
 comment on view scooters_ops.notifications is
 'All notifications that were not pruned, with the facts at detection.';
@@ -45,6 +49,12 @@ comment on column scooters_ops.notifications.resolved_at is
 'When a pass saw that the interval was over; null: none has seen it yet, or the notification is of a skipped job.';
 comment on column scooters_ops.notifications.resolution is
 'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
+comment on column scooters_ops.notifications.finished_at is
+'When the interval ended; null: it is not resolved, or withdrawn, or an earlier version resolved it.';
+comment on column scooters_ops.notifications.acknowledged_at is
+'When somebody first acknowledged it; null: nobody has.';
+comment on column scooters_ops.notifications.acknowledged_by is
+'Who acknowledged it, and so takes care of it.';
 
 grant select on scooters_ops.notifications
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -34,6 +34,7 @@ begin
             is_blocked = coalesce(result.is_blocked, false),
             last_error = coalesce(result.error, recipient.last_error),
             reference = result.reference,
+            sent_to = result.sent_to,
             sent_at = case when result.state = 'sent' then now() end
         from jsonb_to_recordset(results) as result (
             recipient_id bigint,
@@ -42,7 +43,8 @@ begin
             is_blocked boolean,
             delay_seconds double precision,
             error text,
-            reference text
+            reference text,
+            sent_to text
         )
         where
             recipient.recipient_id = result.recipient_id
@@ -88,7 +90,7 @@ end
 $$;
 
 comment on function scooters_ops.record_deliveries(text, jsonb) is
-'Records the results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}. state: sent, pending (due again after delay_seconds), failed or in_doubt; is_attempt: false if the attempt does not count; is_blocked: no message can be made of it until a person fixes something; hold_seconds: how long nothing may be sent to this chat or queue; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: the channel accepted our credentials, which ends a pause; moved_to: the fields of the target that changed. Returns how many results it recorded: a result whose lease was lost is ignored unless it is sent.';
+'Records the results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, sent_to, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}. state: sent, pending (due again after delay_seconds), failed or in_doubt; is_attempt: false if the attempt does not count; is_blocked: no message can be made of it until a person fixes something; sent_to: the chat that has the message, if the channel names it; hold_seconds: how long nothing may be sent to this chat or queue; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: the channel accepted our credentials, which ends a pause; moved_to: the fields of the target that changed. Returns how many results it recorded: a result whose lease was lost is ignored unless it is sent.';
 
 revoke execute on function scooters_ops.record_deliveries(text, jsonb) from public;
 grant execute on function scooters_ops.record_deliveries(text, jsonb)

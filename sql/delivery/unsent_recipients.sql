@@ -58,13 +58,21 @@ found as (
 select
     found.channel collate "default" as channel,  -- noqa: RF02,RF03
     found.address collate "default" as address,  -- noqa: RF02,RF03
-    scooters_ops.delivery_state(
-        found.state, found.is_blocked, found.attempts
-    ) collate "default" as state,  -- noqa: RF03
+    case
+        when
+            found.state = 'pending'
+            and found.attempts = 0
+            and not found.is_blocked
+            and found.next_attempt_at > now()
+            then 'scheduled'
+        else scooters_ops.delivery_state(found.state, found.is_blocked, found.attempts)
+    end collate "default" as state,  -- noqa: RF03
     found.created_at,
     found.next_attempt_at,
     found.last_error,
-    found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many
+    found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many,
+    found.step collate "default" as step,  -- noqa: RF02,RF03
+    found.follows is not null as is_follow_up
 from found;
 
 comment on view scooters_ops.unsent_recipients is
@@ -74,7 +82,7 @@ comment on column scooters_ops.unsent_recipients.channel is
 comment on column scooters_ops.unsent_recipients.address is
 'The chat or queue.';
 comment on column scooters_ops.unsent_recipients.state is
-'pending, retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
+'pending, scheduled (an escalation or reminder that is not due yet), retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
 comment on column scooters_ops.unsent_recipients.created_at is
 'When its recipient was decided.';
 comment on column scooters_ops.unsent_recipients.next_attempt_at is
@@ -83,5 +91,9 @@ comment on column scooters_ops.unsent_recipients.last_error is
 'Why the last failed attempt failed.';
 comment on column scooters_ops.unsent_recipients.is_one_of_many is
 'Whether there are counting_limit() or more of its kind, so that the view leaves others out.';
+comment on column scooters_ops.unsent_recipients.step is
+'alert, escalation_N, reminder_N, acknowledged or resolved, as in notification_steps.';
+comment on column scooters_ops.unsent_recipients.is_follow_up is
+'Whether it changes or answers a message that was sent before: such messages wait for all others.';
 
 grant select on scooters_ops.unsent_recipients to scooters_ops_analyst;

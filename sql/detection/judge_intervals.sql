@@ -77,7 +77,8 @@ begin
             type,
             details,
             resolved_at,
-            resolution
+            resolution,
+            finished_at
         )
         select
             scooters_ops.idempotency_token(due.mission_id, due.point_id, null, due.type),
@@ -105,7 +106,8 @@ begin
             case
                 when due.finished_at is not null
                     then scooters_ops.resolution_of(due.mission_id, due.finished_at)
-            end
+            end,
+            due.finished_at
         from due
         where
             due.is_news

@@ -1,7 +1,7 @@
 -- Which of the next few notifications are no longer needed?
 -- A notification keeps its event from being reported twice. It may be deleted when
--- everything was sent, or no route matched it, and its mission cannot produce the event
--- again:
+-- everything was sent, and no step is under way, or no route matched it, and its mission
+-- cannot produce the event again:
 --
 -- - Either the mission ended before ended_before. Later events do not count, and of two
 --   ends the earlier one counts. Whatever is recorded or configured from now on, an
@@ -31,6 +31,13 @@ begin
             notification_id,
             mission_id,
             completed
+            and not exists (
+                select
+                from scooters_ops.notification_recipients as unsent
+                where
+                    unsent.notification_id = notification.notification_id
+                    and unsent.state in ('pending', 'waiting', 'sending')
+            )
             or exists (
                 select
                 from scooters_ops.unrouted_notifications as unrouted

@@ -1,7 +1,7 @@
 -- Which notifications' intervals are closed or gone?
 -- A notification that another session has locked waits for the next pass: a pass waits
 -- for nobody. This is the last step of a pass, so that a notifier that records a result
--- waits for its commit alone.
+-- waits for its commit alone. What was told follows in the same transaction.
 create or replace function scooters_ops.resolve_notifications(as_of timestamptz)
 returns integer
 language plpgsql
@@ -15,7 +15,7 @@ set jit = off
 as $$
 declare
     ready_ids bigint[];
-    resolved_count integer;
+    resolved_ids bigint[];
 begin
     ready_ids := array(
         select notification.notification_id
@@ -33,30 +33,41 @@ begin
     -- The recorded intervals say what became of it, however long it was locked. It may
     -- tell of two intervals to one point, and what a correction took away may have come
     -- back or go on under another beginning: then it waits for that one to close.
-    update scooters_ops.monitoring_notifications as notification
-    set
-        resolved_at = as_of,
-        resolution = scooters_ops.resolution_of(
-            notification.mission_id, told.finished_at
-        )
-    from unnest(ready_ids) as ready (notification_id)
-    cross join lateral (
-        select
-            max(recorded.finished_at) as finished_at,
-            count(*) filter (where recorded.finished_at is null) as open_count
-        from scooters_ops.monitoring_notifications as reported
-        inner join scooters_ops.recorded_intervals as recorded
-            on
-                reported.mission_id = recorded.mission_id
-                and reported.type = recorded.type
-                and reported.notification_id = recorded.notification_id
-        where reported.notification_id = ready.notification_id
-    ) as told
-    where
-        notification.notification_id = ready.notification_id
-        and notification.resolved_at is null
-        and told.open_count = 0;
-    get diagnostics resolved_count = row_count;
+    with resolved as (
+        update scooters_ops.monitoring_notifications as notification
+        set
+            resolved_at = as_of,
+            resolution = scooters_ops.resolution_of(
+                notification.mission_id, told.finished_at
+            ),
+            finished_at = told.finished_at
+        from unnest(ready_ids) as ready (notification_id)
+        cross join lateral (
+            select
+                max(recorded.finished_at) as finished_at,
+                count(*) filter (where recorded.finished_at is null) as open_count
+            from scooters_ops.monitoring_notifications as reported
+            inner join scooters_ops.recorded_intervals as recorded
+                on
+                    reported.mission_id = recorded.mission_id
+                    and reported.type = recorded.type
+                    and reported.notification_id = recorded.notification_id
+            where reported.notification_id = ready.notification_id
+        ) as told
+        where
+            notification.notification_id = ready.notification_id
+            and notification.resolved_at is null
+            and told.open_count = 0
+        returning notification.notification_id
+    )
+
+    select array_agg(resolved.notification_id)
+    into resolved_ids
+    from resolved;
+
+    if resolved_ids is not null then
+        perform scooters_ops.settle_steps(resolved_ids);
+    end if;
 
     -- What was pruned meanwhile needs no resolution.
     delete from scooters_ops.pending_resolutions as pending
@@ -68,7 +79,7 @@ begin
             from scooters_ops.monitoring_notifications as notification
             where notification.notification_id = pending.notification_id
         ) is null;
-    return resolved_count;
+    return coalesce(cardinality(resolved_ids), 0);
 end
 $$;
 

@@ -1,0 +1,77 @@
+-- Who takes care of this notification?
+-- The first one to say so has it. What was not sent yet of its escalations and reminders
+-- is cancelled, and every message that was sent shows who it is. Recipients are locked
+-- before their notification, as in record_deliveries.
+create or replace function scooters_ops.acknowledge(token text, by text)
+returns boolean
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    longest_name constant integer := 200;
+    asked_id bigint;
+    known record;
+begin
+    if coalesce(btrim(by), '') = '' then
+        raise exception using
+            errcode = 'null_value_not_allowed',
+            message = 'by must not be empty: it says who takes care';
+    elsif char_length(by) > longest_name then
+        raise exception using
+            errcode = 'string_data_right_truncation',
+            message = format('by is longer than %s characters', longest_name);
+    end if;
+
+    select notification_id
+    into asked_id
+    from scooters_ops.monitoring_notifications
+    where idempotency_token = token;
+
+    perform
+    from scooters_ops.notification_recipients
+    where
+        notification_id = asked_id
+        and state in ('pending', 'waiting', 'failed', 'in_doubt')
+    order by recipient_id
+    for update;
+
+    select
+        resolved_at,
+        acknowledged_at
+    into known
+    from scooters_ops.monitoring_notifications
+    where
+        notification_id = asked_id
+        and type::text <> 'test'
+    for update;
+
+    if not found then
+        raise exception using
+            errcode = 'no_data_found',
+            message = format('no notification "%s"', token);
+    elsif known.acknowledged_at is not null then
+        return false;
+    elsif known.resolved_at is not null then
+        raise exception using
+            errcode = 'object_not_in_prerequisite_state',
+            message = format('notification "%s" is resolved already', token);
+    end if;
+
+    update scooters_ops.monitoring_notifications
+    set
+        acknowledged_at = now(),
+        acknowledged_by = btrim(by)
+    where notification_id = asked_id;
+
+    perform scooters_ops.settle_steps(array[asked_id]);
+    return true;
+end
+$$;
+
+comment on function scooters_ops.acknowledge(text, text) is
+'Records who takes care of the notification with this token (at most 200 characters): nobody else is alarmed, and its messages show the name. True the first time, false when somebody has acknowledged it already. SQLSTATE P0002: no such notification; 55000: it is resolved already; 22004: no name; 22001: the name is too long.';
+
+revoke execute on function scooters_ops.acknowledge(text, text) from public;
+grant execute on function scooters_ops.acknowledge(text, text)
+to scooters_ops_operator, scooters_ops_notifier;

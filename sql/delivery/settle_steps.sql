@@ -1,0 +1,163 @@
+-- What has still to be said about these notifications?
+-- It brings their steps in line with what is known now. Whoever resolves or
+-- acknowledges a notification, or records that a message was sent, calls it in the same
+-- transaction with the notifications locked, so that it does not matter which of these
+-- comes first.
+-- A row that is locked is being leased or recorded: lease_deliveries cancels what is no
+-- longer needed, and recording ends with a call of this function.
+create or replace function scooters_ops.settle_steps(notification_ids bigint[])
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_hashjoin = off
+set enable_mergejoin = off
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+    inserted_count integer;
+begin
+    -- Resolved and acknowledged: nobody has to be alarmed any more. What shows who has
+    -- taken care is replaced by what shows the outcome.
+    update scooters_ops.notification_recipients as recipient
+    set
+        state = 'cancelled',
+        is_blocked = false
+    from (
+        select unsent.recipient_id
+        from scooters_ops.monitoring_notifications as notification
+        inner join scooters_ops.notification_recipients as unsent
+            on notification.notification_id = unsent.notification_id
+        where
+            notification.notification_id = any(notification_ids)
+            and case
+                when unsent.step ~ '^(escalation|reminder)_'
+                    then unsent.state in ('pending', 'waiting')
+                    and (
+                        notification.resolved_at is not null
+                        or notification.acknowledged_at is not null
+                    )
+                when unsent.step ~ '^acknowledged'
+                    then unsent.state in ('pending', 'waiting', 'failed', 'in_doubt')
+                    and notification.resolved_at is not null
+                    and scooters_ops.follows_resolution(unsent.channel)
+            end
+        for update of unsent skip locked
+    ) as obsolete
+    where recipient.recipient_id = obsolete.recipient_id;
+
+    -- Reminders count from the time when the alert was sent. Two changes of one message
+    -- are never in flight together, or the older one might arrive last.
+    update scooters_ops.notification_recipients as recipient
+    set
+        state = 'pending',
+        next_attempt_at = case
+            when recipient.step ~ '^reminder_'
+                then now() + (recipient.next_attempt_at - notification.created_at)
+            else now()
+        end
+    from scooters_ops.monitoring_notifications as notification
+    where
+        notification.notification_id = any(notification_ids)
+        and recipient.notification_id = notification.notification_id
+        and recipient.state = 'waiting'
+        and exists (
+            select
+            from scooters_ops.notification_recipients as earlier
+            where
+                earlier.recipient_id = recipient.follows
+                and earlier.state = 'sent'
+        )
+        and not exists (
+            select
+            from scooters_ops.notification_recipients as sibling
+            where
+                sibling.notification_id = recipient.notification_id
+                and sibling.follows = recipient.follows
+                and sibling.state = 'sending'
+                and recipient.step !~ '^reminder_'
+        );
+
+    -- Each message that was sent shows the outcome, unless it did when it was sent. A
+    -- reminder that became part of an earlier message, as a comment does, needs nothing.
+    insert into scooters_ops.notification_recipients (
+        notification_id, channel, target, step, follows, state
+    )
+    select
+        message.notification_id,
+        message.channel,
+        message.target,
+        known.outcome || case when message.is_first then '' else '_' || message.step end,
+        message.recipient_id,
+        case
+            when exists (
+                select
+                from scooters_ops.notification_recipients as sibling
+                where
+                    sibling.notification_id = message.notification_id
+                    and sibling.follows = message.recipient_id
+                    and sibling.step !~ '^reminder_'
+                    and sibling.state = 'sending'
+            ) then 'waiting'
+            else 'pending'
+        end
+    from (
+        select
+            notification.notification_id,
+            case
+                when notification.resolved_at is null then 'acknowledged'
+                else 'resolved'
+            end as outcome
+        from scooters_ops.monitoring_notifications as notification
+        cross join scooters_ops.news_horizon as horizon
+        where
+            notification.notification_id = any(notification_ids)
+            and notification.type::text <> 'test'
+            and case
+                when notification.resolved_at is null
+                    then notification.acknowledged_at is not null
+                -- An earlier version told of it, and it was over before the upgrade.
+                else notification.notification_id > horizon.followed_after_id
+                    or notification.finished_at >= horizon.followed_since
+            end
+    ) as known
+    cross join lateral (
+        select
+            sent.*,
+            row_number() over (
+                partition by sent.target
+                order by sent.step <> 'alert', sent.recipient_id
+            ) = 1 as is_first
+        from scooters_ops.notification_recipients as sent
+        where
+            sent.notification_id = known.notification_id
+            and sent.step ~ '^(alert|escalation|reminder)'
+    ) as message
+    where
+        message.state = 'sent'
+        and coalesce(message.shows not in ('resolved', known.outcome), true)
+        and case known.outcome
+            when 'resolved' then scooters_ops.follows_resolution(message.channel)
+            else scooters_ops.is_configured(message.channel)
+        end
+        and not exists (
+            select
+            from scooters_ops.notification_recipients as earlier
+            where
+                earlier.recipient_id = message.follows
+                and earlier.reference = message.reference
+        )
+    order by message.recipient_id
+    on conflict (notification_id, target, step) do nothing;
+    get diagnostics inserted_count = row_count;
+
+    if inserted_count > 0 then
+        notify scooters_ops;
+    end if;
+end
+$$;
+
+comment on function scooters_ops.settle_steps(bigint[]) is
+'Brings the steps of these notifications in line with what is known of them: cancels escalations and reminders that are no longer needed, makes waiting steps due, inserts the steps that show who acknowledged a notification or how it was resolved. The caller has locked the notifications.';
+
+revoke execute on function scooters_ops.settle_steps(bigint[]) from public;
