@@ -15,12 +15,12 @@ import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psycopg
 
-from notifier import arguments, logs, psql
+from notifier import arguments, logs, psql, test_message
 from notifier import config as configs
 from notifier.channels import CHANNELS
 from notifier.config import Config, ConfigError
@@ -30,7 +30,7 @@ from notifier.database.statements import Database
 from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.delivery.setup import renderer_for
 from notifier.metrics import Metrics
-from notifier.notification_types import SAMPLE_FACTS
+from notifier.notification_types import SAMPLE_FACTS, TEST_FACTS, TEST_TYPE
 from notifier.resources import CONFIG, TEMPLATES
 from notifier.secrets import SecretMissing, Secrets
 from notifier.status import report
@@ -43,6 +43,8 @@ from notifier.web.address import Address, AddressUnusable
 
 # retry --failed may have to update every failed recipient at once.
 STATEMENT_SECONDS = 600.0
+# Of every type that templates know.
+FACTS: Mapping[str, Mapping[str, object]] = {**SAMPLE_FACTS, TEST_TYPE: TEST_FACTS}
 SESSION_COMMANDS = ("migrate", "router", "move", "schedule", "unschedule")
 
 
@@ -123,6 +125,10 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await _preview(options)
         case "status":
             return await _status(as_json=options.output == "json", with_jobs=options.jobs)
+        case "acknowledge":
+            return await _acknowledge(options.token, options.by)
+        case "test":
+            return await _test(options, secrets)
         case _:
             return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
@@ -243,7 +249,7 @@ def _check(config: Config) -> None:
     """Checks that every template exists and can be rendered with sample facts."""
     renderer = renderer_for(config, TEMPLATES)
     for name in config.channel_settings():
-        for type, facts in SAMPLE_FACTS.items():
+        for type, facts in FACTS.items():
             renderer.render(type, CHANNELS[name], facts)
 
 
@@ -259,7 +265,7 @@ async def _preview(options: Namespace) -> int:
     if options.locale:
         settings = config.notifier.model_copy(update={"locale": options.locale})
         config = config.model_copy(update={"notifier": settings})
-    facts = SAMPLE_FACTS[options.type]
+    facts = FACTS[options.type]
     if options.token is not None:
         async with _database() as database:
             notification = await database.notification(options.token)
@@ -304,6 +310,73 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
         else:
             print(f"{await database.retry(token, channel)} deliveries will be tried again")
     return 0
+
+
+async def _acknowledge(token: str, by: str | None) -> int:
+    name = test_message.asked_by() if by is None else by
+    async with _database() as database:
+        is_first = await database.acknowledge(token, name)
+    _say(f"acknowledged by {name}" if is_first else "somebody has acknowledged it already")
+    return 0
+
+
+async def _test(options: Namespace, secrets: Secrets) -> int:
+    if options.direct:
+        config = configs.load(options.config or CONFIG)
+        if options.all:
+            document = config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            targets = test_message.named_by(document["routes"])
+        else:
+            targets = [test_message.recipient(options.words[0], options.words[1:])]
+        arrivals = await test_message.directly(config, TEMPLATES, secrets, targets)
+    else:
+        arrivals = await _test_through_queue(options)
+    if options.output == "json":
+        _say_json([asdict(arrival) for arrival in arrivals])
+    else:
+        for arrival in arrivals:
+            _say(arrival.line())
+    return 0 if arrivals and all(arrival.has_arrived for arrival in arrivals) else 1
+
+
+async def _test_through_queue(options: Namespace) -> list[test_message.Arrival]:
+    """The outcome of each message; empty: nothing was sent, because no notifier is alive."""
+    given = None if options.all or options.route else options.words
+    named = None if given is None else [test_message.recipient(given[0], given[1:])]
+    facts = test_message.facts(options.words) if options.route else None
+    async with _database() as database:
+        if await database.is_router():
+            raise DatabaseUnusable(
+                "this is a router, and its shards send: notifier test on a shard's database"
+            )
+        if named is None:
+            named = await _named_in_force(database, facts)
+        if not await database.is_notifier_alive():
+            _complain(
+                "no notifier is alive, so nothing was sent: start one (notifier run), or send from"
+                " here with --direct"
+            )
+            return []
+        return await test_message.through_queue(database, named, options.wait, _until_signalled())
+
+
+async def _named_in_force(
+    database: Database, facts: tuple[str, str | None, Mapping[str, object]] | None
+) -> list[test_message.Target]:
+    """Whom the routes of the config in force name for a notification with these facts; None: for
+    any notification."""
+    if facts is not None:
+        routes = await database.routes_of(*facts)
+        if not routes:
+            raise ConfigError(["no route matches these facts"])
+    else:
+        in_force = await database.config()
+        if in_force is None:
+            raise ConfigError(["no config is in force: make config"])
+        routes = in_force[1]["routes"]
+    if not (targets := test_message.named_by(routes)):
+        raise ConfigError(["the routes name nobody"])
+    return targets
 
 
 @asynccontextmanager

@@ -15,6 +15,9 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
                             configured minimum; factor: float
                             elapsed, over: timedelta at detection; over is elapsed - limit
     job_skipped             job_type: str or None; skipped_at: datetime
+    test                    asked_by, asked_from: the user and the host that asked for it: str;
+                            asked_at: datetime; sent_by: the host that sends it: str. Of the facts
+                            above it has token and type alone
 
 and these filters, which write in the locale's language:
 
@@ -47,7 +50,7 @@ from markupsafe import escape
 from notifier import text as texts
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, Locale, clock, duration, number
-from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE
 
 FACT_CHARACTERS: Final = 200
 LINE_CHARACTERS: Final = 250
@@ -108,7 +111,7 @@ class Renderer:
         """The templates of these channels that do not exist, as paths within the directory."""
         paths = (
             f"{self._locale}/{_template_name(type, channel, part)}"
-            for type in NOTIFICATION_TYPES
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE)
             for channel in channels
             for part in channel.parts
         )

@@ -43,9 +43,11 @@ def is_known(path: tuple[str, ...]) -> bool:
 def test_the_notification_types_are_those_of_the_database(cluster: Postgres) -> None:
     with psycopg.connect(cluster.conninfo(TEMPLATE)) as connection:
         row = connection.execute(
-            "select enum_range(null::scooters_ops.monitoring_notification_type)::text[]"
+            "select array_remove("
+            "enum_range(null::scooters_ops.monitoring_notification_type)::text[], %s)",
+            [TEST_TYPE],
         ).fetchone()
-    assert row == ([*NOTIFICATION_TYPES, TEST_TYPE],)
+    assert row == ([*NOTIFICATION_TYPES],)
 
 
 @pytest.mark.parametrize("name", [name for name, text in SCRIPTS.items() if "config" in text])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from logging import ERROR, INFO, WARNING
 
 from notifier.channels.http import before_request
@@ -15,6 +16,7 @@ from notifier.delivery.setup import Setup
 from notifier.delivery.signals import Signals
 from notifier.logs import event
 from notifier.metrics import Metrics
+from notifier.notification_types import TEST_TYPE
 from notifier.templates import TemplateError
 
 
@@ -74,7 +76,8 @@ class Sender:
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return None
         latency = delivery.waited.total_seconds() + loop.time() - began_at
-        self._metrics.attempted(delivery.channel, outcome, latency)
+        if delivery.type != TEST_TYPE:
+            self._metrics.attempted(delivery.channel, outcome, latency)
         jitter = random.random()  # noqa: S311  # spreads retries; not a secret
         recorded = result(delivery, outcome, setup.retry, setup.in_doubt(delivery.channel), jitter)
         _log(delivery, outcome, recorded)
@@ -92,7 +95,8 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
     if delivery.attempts > setup.retry.give_up_after_attempts:
         return Failed(f"gave up: {delivery.attempts - 1} attempts ended without a result")
     try:
-        parts = setup.renderer.render(delivery.type, type(channel), delivery.facts())
+        facts = {**delivery.facts(), "sent_by": socket.gethostname()}
+        parts = setup.renderer.render(delivery.type, type(channel), facts)
     except TemplateError as error:
         return Blocked(error.reason)
     except (ArithmeticError, TypeError, ValueError) as error:
