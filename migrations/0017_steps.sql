@@ -61,27 +61,28 @@ update scooters_ops.configs as stored
 set
     config = stored.config || jsonb_build_object(
         'routes', (
-            select coalesce(
-                jsonb_agg(
-                    jsonb '{"escalate": []}' || route.value
-                    order by route.n
-                ),
-                '[]'
-            )
-            from jsonb_array_elements(stored.config -> 'routes')
+            select
+                coalesce(
+                    jsonb_agg(jsonb '{"escalate": []}' || route.value order by route.n),
+                    '[]'
+                )
+            from
+                jsonb_array_elements(stored.config -> 'routes')
                 with ordinality as route (value, n)
         ),
         'channels', (
-            select coalesce(
-                jsonb_object_agg(
-                    channel.key,
-                    case
-                        when jsonb_typeof(channel.value) <> 'object' then channel.value
-                        else coalesce(new_keys.defaults, '{}') || channel.value
-                    end
-                ),
-                '{}'
-            )
+            select
+                coalesce(
+                    jsonb_object_agg(
+                        channel.key,
+                        case
+                            when jsonb_typeof(channel.value) = 'object'
+                                then coalesce(new_keys.defaults, '{}') || channel.value
+                            else channel.value
+                        end
+                    ),
+                    '{}'
+                )
             from jsonb_each(stored.config -> 'channels') as channel
             left join (
                 values

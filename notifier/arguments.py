@@ -11,8 +11,9 @@ from notifier import __version__, logs
 from notifier.channels import CHANNELS
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
 from notifier.resources import CONFIG
+from notifier.steps import STEPS
 from notifier.text import escaped
 from notifier.web.address import Address
 
@@ -35,6 +36,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("retry --as-sent needs a TOKEN: check each notification before you use it")
     if options.command == "run" and options.once and options.listen is not None:
         parser.error("run --once cannot --listen: it ends too soon to answer requests")
+    if options.command == "preview" and options.step not in steps_of(options.type):
+        parser.error(f"a {options.type} has only: {', '.join(steps_of(options.type))}")
     if options.command == "test" and (problem := _test_problem(options)):
         parser.error(problem)
     return options
@@ -153,6 +156,9 @@ def _add_notifications(commands: Any) -> None:
     preview = commands.add_parser("preview", help="print the messages for a notification")
     preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE])
     preview.add_argument("--channel", choices=list(CHANNELS), help="for this channel only")
+    preview.add_argument(
+        "--step", choices=STEPS, default="alert", help="of this step; default: %(default)s"
+    )
     preview.add_argument(
         "--locale", choices=list(LOCALES), help="default: the locale of config.json"
     )

@@ -16,6 +16,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -29,8 +30,9 @@ from notifier.database.session import require_session
 from notifier.database.statements import Database
 from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.delivery.setup import renderer_for
+from notifier.locales import LOCALES
 from notifier.metrics import Metrics
-from notifier.notification_types import SAMPLE_FACTS, TEST_FACTS, TEST_TYPE
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, sample_facts, steps_of
 from notifier.resources import CONFIG, TEMPLATES
 from notifier.secrets import SecretMissing, Secrets
 from notifier.status import report
@@ -43,8 +45,6 @@ from notifier.web.address import Address, AddressUnusable
 
 # retry --failed may have to update every failed recipient at once.
 STATEMENT_SECONDS = 600.0
-# Of every type that templates know.
-FACTS: Mapping[str, Mapping[str, object]] = {**SAMPLE_FACTS, TEST_TYPE: TEST_FACTS}
 SESSION_COMMANDS = ("migrate", "router", "move", "schedule", "unschedule")
 
 
@@ -246,11 +246,20 @@ async def _config(action: str, file: Path) -> int:
 
 
 def _check(config: Config) -> None:
-    """Checks that every template exists and can be rendered with sample facts."""
-    renderer = renderer_for(config, TEMPLATES)
-    for name in config.channel_settings():
-        for type, facts in FACTS.items():
-            renderer.render(type, CHANNELS[name], facts)
+    """Checks that every template exists, in each language, and can be rendered with sample facts of
+    each step."""
+    # The config's own language first: an error names the first template that is broken.
+    for locale in dict.fromkeys((config.notifier.locale, *LOCALES)):
+        renderer = renderer_for(_in_locale(config, locale), TEMPLATES)
+        for name in config.channel_settings():
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE):
+                for step in steps_of(type):
+                    renderer.render(type, CHANNELS[name], sample_facts(type, step))
+
+
+def _in_locale(config: Config, locale: str) -> Config:
+    settings = config.notifier.model_copy(update={"locale": locale})
+    return config.model_copy(update={"notifier": settings})
 
 
 def _jobs(document: Mapping[str, Mapping[str, object]]) -> tuple[object, ...]:
@@ -263,9 +272,8 @@ def _jobs(document: Mapping[str, Mapping[str, object]]) -> tuple[object, ...]:
 async def _preview(options: Namespace) -> int:
     config = configs.load(CONFIG)
     if options.locale:
-        settings = config.notifier.model_copy(update={"locale": options.locale})
-        config = config.model_copy(update={"notifier": settings})
-    facts = FACTS[options.type]
+        config = _in_locale(config, options.locale)
+    facts = sample_facts(options.type, options.step)
     if options.token is not None:
         async with _database() as database:
             notification = await database.notification(options.token)
@@ -274,7 +282,10 @@ async def _preview(options: Namespace) -> int:
         if notification.type != options.type:
             raise ConfigError([f"{options.token!r} is of type {notification.type}"])
         try:
-            facts = notification.facts()
+            facts = {
+                **notification.facts(options.step, datetime.now(UTC)),
+                "mission_url": config.mission_url(notification.mission_id),
+            }
         except (ArithmeticError, TypeError, ValueError) as error:
             raise ConfigError([f"{options.token!r} has unreadable details: {error}"]) from None
     renderer = renderer_for(config, TEMPLATES)

@@ -1,4 +1,4 @@
-"""How each language writes durations, times and numbers.
+"""How each language writes durations, times and numbers, and what buttons say.
 
 Babel is no substitute: its units are longer ("1 hr, 12 min"), it does not combine them into one
 duration, and it writes offsets as GMT+3.
@@ -22,6 +22,9 @@ class Locale:
     second: str
     decimal_point: str
     months: str  # twelve words, in the form that follows the day
+    acknowledge: str  # the label of a button
+    press_answers: Mapping[str, str]
+    """What is shown to whoever pressed it, by the result of the press. {by}: who acknowledged."""
 
 
 LOCALES: Final[Mapping[str, Locale]] = {
@@ -32,6 +35,15 @@ LOCALES: Final[Mapping[str, Locale]] = {
         second="s",
         decimal_point=".",
         months="Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+        acknowledge="Acknowledge",
+        press_answers={
+            "acknowledged": "It is yours. Everybody who was told sees that.",
+            "already": "{by} has acknowledged it already.",
+            "resolved": "It is over already.",
+            "elsewhere": "Only the chat that was told can acknowledge it.",
+            "unknown": "This notification is no longer known.",
+            "failed": "That did not work. Please press again.",
+        },
     ),
     "ru": Locale(
         day="д",
@@ -40,6 +52,15 @@ LOCALES: Final[Mapping[str, Locale]] = {
         second="с",
         decimal_point=",",
         months="января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+        acknowledge="Беру на себя",
+        press_answers={
+            "acknowledged": "Теперь это за вами. Все, кому сообщили, это увидят.",
+            "already": "Уже за {by}.",
+            "resolved": "Уже закончилось.",
+            "elsewhere": "Кнопка действует только в чате, куда пришло сообщение.",
+            "unknown": "Об этом уведомлении уже ничего не известно.",
+            "failed": "Не получилось. Нажмите ещё раз.",
+        },
     ),
 }
 
@@ -83,6 +104,12 @@ def clock(
 def number(value: float, *, locale: Locale) -> str:
     """At most six digits, with the locale's decimal point: `1.5`, `1,5`, `2`."""
     return f"{value:.6g}".replace(".", locale.decimal_point)
+
+
+def press_answer(result: str, by: str | None, *, locale: Locale) -> str:
+    """What is shown to whoever pressed a button, as press_buttons says what came of it."""
+    texts = locale.press_answers
+    return texts.get(result, texts["failed"]).replace("{by}", by or "?")
 
 
 def _localized(value: datetime, time_zone: tzinfo) -> datetime:

@@ -12,7 +12,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from notifier.steps import STEPS
+
 _ARRIVED_AT: Final = datetime(2026, 11, 24, 11, 5, 10, tzinfo=UTC)
+_A_WHILE: Final = timedelta(minutes=20)
+_LATER_AT: Final = _ARRIVED_AT + timedelta(minutes=32)
 _SET_OFF_AT: Final = datetime(2026, 11, 24, 10, 31, 48, tzinfo=UTC)
 
 _COURIER_AND_PLACE: Final[Mapping[str, Any]] = {
@@ -22,6 +26,11 @@ _COURIER_AND_PLACE: Final[Mapping[str, Any]] = {
     "point_id": "p-58",
     "point_position": 3,
     "points_total": 7,
+    **dict.fromkeys(
+        ("level", "resolution", "acknowledged_by", "acknowledged_at", "mission_url"), None
+    ),
+    "step": "alert",
+    "told": [],
 }
 
 SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -47,6 +56,7 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "job_id": None,
         "started_at": _SET_OFF_AT,
         "finished_at": _ARRIVED_AT,
+        "resolution": "moved_on",
         "eta": timedelta(minutes=15),
         "factor": 1.5,
         "limit": timedelta(minutes=22, seconds=30),
@@ -63,22 +73,58 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 
+
+def sample_facts(type: str, step: str) -> Mapping[str, Any]:
+    """Sample facts of a step, one of steps_of(type)."""
+    if type == TEST_TYPE:
+        return TEST_FACTS
+    facts = {**SAMPLE_FACTS[type], "step": step}
+    is_timeout = "limit" in facts
+    until = None  # when the interval ended, or until when a later alarm says that it has lasted
+    match step:
+        case "escalation":
+            facts |= {"level": 2, "told": ["Telegram -1001", "DUTY-17"]}
+            until = _LATER_AT
+        case "reminder":
+            facts |= {"level": 1}
+            until = _LATER_AT
+        case "acknowledged":
+            facts |= {"acknowledged_by": "@olga", "acknowledged_at": _ARRIVED_AT + _A_WHILE}
+        case "resolved":
+            facts |= {"acknowledged_by": "@olga", "acknowledged_at": _ARRIVED_AT + _A_WHILE}
+            until = _LATER_AT
+    if not is_timeout or step == "alert":
+        return facts
+    facts |= {"resolution": None, "finished_at": None}
+    if step == "resolved":
+        facts |= {"resolution": "moved_on", "finished_at": until}
+    if until is not None:
+        elapsed = until - facts["started_at"]
+        facts |= {"elapsed": elapsed, "over": elapsed - facts["limit"]}
+    return facts
+
+
 NOTIFICATION_TYPES: Final = tuple(SAMPLE_FACTS)
 TEST_TYPE: Final = "test"
 """The type of the messages of `notifier test`: no route, report or metric knows it."""
 TEST_FACTS: Final[Mapping[str, Any]] = {
-    "token": "test_1f0c66a2_test",
+    "token": "test__1f0c66a2-9b1e_test",
     "type": TEST_TYPE,
-    "mission_id": "test",
-    "point_id": None,
-    "job_id": None,
-    "attributes": {},
+    "step": "alert",
     "asked_by": "galina",
     "asked_from": "duty-1",
     "asked_at": _ARRIVED_AT,
-    "sent_by": "duty-2/4711/3f",
+    "sent_by": "duty-2",
 }
 """Sample facts of a test message; notifier.templates describes them."""
 TIMEOUT_TYPES: Final = tuple(type for type, facts in SAMPLE_FACTS.items() if "limit" in facts)
 JOB_TYPES: Final = frozenset(type for type, facts in SAMPLE_FACTS.items() if "job_type" in facts)
 """The types whose routes may match on job_type."""
+
+
+def steps_of(type: str) -> tuple[str, ...]:
+    """The steps that a notification of this type can have. Only an interval resolves, and nothing
+    follows a test."""
+    if type == TEST_TYPE:
+        return ("alert",)
+    return tuple(step for step in STEPS if step != "resolved" or type in TIMEOUT_TYPES)

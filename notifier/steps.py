@@ -12,6 +12,9 @@ STEPS: Final = ("alert", "escalation", "reminder", "acknowledged", "resolved")
 FOLLOW_UPS: Final = frozenset({"reminder", "acknowledged", "resolved"})
 """They change or answer a message that was sent before."""
 
+LATER_ALARMS: Final = frozenset({"escalation", "reminder"})
+"""They tell of something that goes on, some time after the alert."""
+
 
 def kind(step: str) -> str:
     """escalation_2 -> escalation"""

@@ -18,6 +18,19 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
     test                    asked_by, asked_from: the user and the host that asked for it: str;
                             asked_at: datetime; sent_by: the host that sends it: str. Of the facts
                             above it has token and type alone
+    always, about the step  step: alert, escalation, reminder, acknowledged or resolved
+                            level: int from 1, of an escalation or reminder; otherwise None
+                            told: list of str, who was told before an escalation
+                            resolution: str, None if nothing has resolved it: moved_on, ended (the
+                            mission is over) or withdrawn (the interval never was)
+                            acknowledged_by: str, acknowledged_at: datetime; None if nobody has
+                            mission_url: str, the mission's page on the board; None if config does
+                            not say where the board is
+
+A message that is edited is rendered again, by the same template as when it was new. elapsed and
+over are at detection in an alert; in an escalation or reminder they are now, and once the interval
+has ended they are final. What is said about an earlier message has parts of its own if the channel
+says so: Tracker's comment.
 
 and these filters, which write in the locale's language:
 
@@ -50,7 +63,7 @@ from markupsafe import escape
 from notifier import text as texts
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, Locale, clock, duration, number
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
 
 FACT_CHARACTERS: Final = 200
 LINE_CHARACTERS: Final = 250
@@ -89,7 +102,7 @@ class Renderer:
         Raises TemplateError and no other exception.
         """
         texts = {}
-        for part in channel.parts:
+        for part in channel.parts_of(facts.get("step", "alert")):
             name = _template_name(type, channel, part)
             environment = self._html if part in channel.html_parts else self._plain
             try:
@@ -109,11 +122,12 @@ class Renderer:
 
     def missing(self, channels: Collection[type[Channel]]) -> list[str]:
         """The templates of these channels that do not exist, as paths within the directory."""
-        paths = (
+        paths = dict.fromkeys(
             f"{self._locale}/{_template_name(type, channel, part)}"
             for type in (*NOTIFICATION_TYPES, TEST_TYPE)
             for channel in channels
-            for part in channel.parts
+            for step in steps_of(type)
+            for part in channel.parts_of(step)
         )
         return [path for path in paths if not (self._templates_dir / path).is_file()]
 
@@ -180,12 +194,19 @@ def _template_name(type: str, channel: type[Channel], part: str) -> str:
 
 def _presentable_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     """A copy in which each text from other systems is short and on one line."""
-    return {
-        name: {key: _presentable(each) for key, each in value.items()}
-        if name == "attributes"
-        else _presentable(value)
-        for name, value in facts.items()
-    }
+    return {name: _presentable_fact(name, value) for name, value in facts.items()}
+
+
+def _presentable_fact(name: str, value: Any) -> object:
+    match name:
+        case "attributes":
+            return {key: _presentable(each) for key, each in value.items()}
+        case "told":
+            return [_shorten(each) for each in value]
+        case "mission_url":  # our own, and useless if it were cut
+            return value
+        case _:
+            return _presentable(value)
 
 
 def _presentable(value: object) -> object:

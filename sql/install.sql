@@ -109,6 +109,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/delivery_key.sql
 \ir delivery/earlier_message.sql
 \ir delivery/told_before.sql
+\ir attention/acknowledge_data.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql
@@ -138,8 +139,13 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/notifier_status.sql
 \ir delivery/applied_migrations.sql
 
--- attention/: what people say: acknowledge
+-- attention/: what people say: acknowledge, buttons
 \ir attention/acknowledge.sql
+\ir attention/press_button.sql
+\ir attention/press_buttons.sql
+\ir attention/poll_buttons.sql
+\ir attention/report_button_problem.sql
+\ir attention/button_status.sql
 
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql

@@ -427,6 +427,44 @@ def test_a_base_url_may_have_a_port_and_a_path(rig: Rig, url: str) -> None:
     rig.channel(base_url=url)
 
 
+# --- Links -------------------------------------------------------------------------------------
+
+
+def link(target: dict[str, Any], reference: str | None, sent_to: str | None = None) -> str | None:
+    kind = CHANNELS[target["type"]]
+    given = {"base_url": "https://api.example.org", "token_env": "TOKEN"}
+    return kind.link(kind.Settings.model_validate(given), target, reference, sent_to)
+
+
+def test_what_has_no_reference_has_no_link(rig: Rig) -> None:
+    assert link(dict(rig.target), None) is None
+    assert link(dict(rig.target), "") is None
+
+
+@pytest.mark.parametrize(
+    ("chat_id", "thread", "sent_to", "place"),
+    [
+        (-1001234567890, None, None, "c/1234567890/5"),
+        (-1001234567890, 7, None, "c/1234567890/7/5"),
+        ("@duty_moscow", None, None, "duty_moscow/5"),
+        ("@duty_moscow", 7, None, "duty_moscow/7/5"),
+        (-4001, None, "-1001234567890", "c/1234567890/5"),
+        (-1001234567890, None, "-1009876543210", "c/9876543210/5"),
+        (-4001, None, None, None),
+        (-1001234567, None, None, None),
+        (110201543, None, None, None),
+    ],
+)
+def test_a_telegram_message_in_a_supergroup_or_a_public_chat_has_a_link(
+    chat_id: int | str, thread: int | None, sent_to: str | None, place: str | None
+) -> None:
+    target: dict[str, Any] = {"type": "telegram", "chat_id": chat_id}
+    if thread is not None:
+        target["message_thread_id"] = thread
+    assert link(target, "5", sent_to) == (place and f"https://t.me/{place}")
+    assert link(target, "not a number", sent_to) is None
+
+
 # --- Connections -------------------------------------------------------------------------------
 
 

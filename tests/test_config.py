@@ -611,10 +611,11 @@ def test_a_missing_template_is_named_and_nothing_is_changed(
     (templates / "ru/job_skipped/st.summary.j2").unlink()
     monkeypatch.setattr(cli, "TEMPLATES", templates)
     file = tmp_path / "config.json"
-    file.write_text(json.dumps(config(notifier__locale="ru")))
-    code, output, errors = command("config", action, str(file))
-    assert (code, output) == (2, "")
-    assert "ru/job_skipped/st.summary.j2" in errors
+    for locale in ("ru", "en"):
+        file.write_text(json.dumps(config(notifier__locale=locale)))
+        code, output, errors = command("config", action, str(file))
+        assert (code, output) == (2, "")
+        assert "ru/job_skipped/st.summary.j2" in errors
     assert database.value("select count(*) from scooters_ops.configs") == 1
 
 

@@ -20,8 +20,10 @@ from sandbox.standins import (
     RESET_BEFORE,
     Call,
     Chat,
+    Comment,
     Entity,
     Fault,
+    Move,
     RandomFaults,
     StandIn,
     TelegramStandIn,
@@ -440,3 +442,81 @@ def test_tracker_finds_an_issue_by_its_unique(
         listed = client.post(f"{issues}/_search", json={"filter": {"unique": unique}})
         assert [issue["key"] for issue in listed.json()] == keys
         assert listed.headers["X-Total-Count"] == str(len(keys))
+
+
+@pytest.fixture
+def issues(tracker: TrackerStandIn) -> Iterator[httpx.Client]:
+    """A client of the issues, of which there is one: DUTY-1."""
+    headers = {"Authorization": "OAuth secret", "X-Org-ID": "7"}
+    with httpx.Client(
+        base_url=f"{tracker.base_url}/v3/issues", headers=headers, trust_env=False
+    ) as client:
+        client.post("/", json={"summary": "Late", "queue": "DUTY", "unique": "u1"})
+        yield client
+
+
+def test_tracker_keeps_comments_and_lists_them_by_page(
+    issues: httpx.Client, tracker: TrackerStandIn
+) -> None:
+    tracker.say("DUTY-1", "I look into it.")
+    for text in ("He left.", "He is back."):
+        assert issues.post("/DUTY-1/comments", json={"text": text}).status_code == 201
+    first = issues.get("/DUTY-1/comments", params={"perPage": "2"})
+    assert [comment["text"] for comment in first.json()] == ["I look into it.", "He left."]
+    rest = issues.get(first.links["next"]["url"])
+    assert [comment["text"] for comment in rest.json()] == ["He is back."]
+    assert "next" not in rest.links
+    assert issues.post("/DUTY-1/comments", json={"text": " "}).status_code == 422
+    assert issues.post("/DUTY-2/comments", json={"text": "x"}).status_code == 404
+
+
+def test_trackers_ledger_has_each_comment_and_each_transition(
+    issues: httpx.Client, tracker: TrackerStandIn
+) -> None:
+    close = "/DUTY-1/transitions/close/_execute"
+    tracker.script(RESET_AFTER, operation="comment")
+    with pytest.raises(RESET):
+        issues.post("/DUTY-1/comments", json={"text": "He left."})
+    issues.get("/DUTY-1/comments")
+    issues.post(close, json={"resolution": "fixed", "comment": "Over."})
+    assert [(entry.call.operation, entry.changed) for entry in tracker.ledger[1:]] == [
+        ("comment", Comment(1, "DUTY-1", "He left.")),
+        ("comments", None),
+        ("_execute", Move("DUTY-1", "close", "closed", "fixed", Comment(2, "DUTY-1", "Over."))),
+    ]
+    assert all(tracker.ticket_of(call) is tracker.tickets[0] for call in tracker.calls[1:])
+    assert [comment.text for comment in tracker.comments] == ["He left.", "Over."]
+
+
+def test_tracker_has_a_workflow(issues: httpx.Client, tracker: TrackerStandIn) -> None:
+    def transitions() -> list[tuple[str, str]]:
+        offered = issues.get("/DUTY-1/transitions").json()
+        return [(transition["id"], transition["to"]["key"]) for transition in offered]
+
+    def execute(transition: str, **body: str) -> int:
+        return issues.post(f"/DUTY-1/transitions/{transition}/_execute", json=body).status_code
+
+    assert transitions() == [("start", "inProgress"), ("close", "closed"), ("cancel", "cancelled")]
+    assert execute("reopen") == 404
+    assert execute("close") == 422
+    assert execute("close", resolution="unknown") == 422
+    assert issues.get("/DUTY-1").json()["status"]["key"] == "open"
+    assert execute("start") == 200
+    assert execute("close", resolution="fixed") == 200
+    assert transitions() == [("reopen", "open")]
+    found = issues.get("/DUTY-1").json()
+    assert (found["status"]["key"], found["resolution"]["key"]) == ("closed", "fixed")
+    statuses = issues.get(f"{tracker.base_url}/v3/statuses").json()
+    assert {status["key"]: status["type"] for status in statuses} == tracker.statuses
+
+
+def test_people_assign_and_delete_tickets(issues: httpx.Client, tracker: TrackerStandIn) -> None:
+    assert "assignee" not in issues.get("/DUTY-1").json()
+    tracker.assign("DUTY-1", "anna")
+    assert issues.get("/DUTY-1").json()["assignee"]["id"] == "anna"
+    tracker.assign("DUTY-1", None)
+    assert "assignee" not in issues.get("/DUTY-1").json()
+    tracker.delete("DUTY-1")
+    assert issues.get("/DUTY-1").status_code == 404
+    assert issues.post("/_findByUnique", params={"unique": "u1"}).status_code == 404
+    assert create(issues, tracker, unique="u1").json()["key"] == "DUTY-2"

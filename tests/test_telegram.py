@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import html
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,11 +21,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from notifier.channels.outcomes import Failed, Misconfigured, Retry, Sent
-from notifier.channels.telegram import TEXT_LIMIT, TelegramRecipient, plain_text
+from notifier.channels.outcomes import (
+    Button,
+    Earlier,
+    Failed,
+    InDoubt,
+    Message,
+    Misconfigured,
+    Outcome,
+    Retry,
+    Sent,
+)
+from notifier.channels.presses import Press, Presses, PressesRefused
+from notifier.channels.telegram import (
+    TEXT_LIMIT,
+    Telegram,
+    TelegramRecipient,
+    plain_text,
+)
 from notifier.secrets import SecretMissing
-from sandbox.standins import Chat, Entity, Fault, TelegramStandIn, json_reply
+from sandbox.standins import (
+    HALF_AN_ANSWER,
+    RESET_AFTER,
+    RESET_BEFORE,
+    Chat,
+    Entity,
+    Fault,
+    TelegramMessage,
+    TelegramStandIn,
+    json_reply,
+    late,
+    page,
+)
+from sandbox.standins.telegram import FIRST_UPDATE_ID
 from tests.channel_rigs import Rig, telegram
+from tests.conftest import until
 
 CHATS = (
     Chat(-1001, "Duty"),
@@ -54,7 +86,7 @@ def entities(rig: Rig) -> list[Entity]:
 
 
 def test_a_message_is_sent_as_html_without_a_link_preview(rig: Rig) -> None:
-    assert rig.deliver() == Sent("1")
+    assert rig.deliver() == Sent("1", sent_to="-1001")
     call = rig.stand_in.calls[0]
     assert (call.method, call.path) == ("POST", f"/bot{rig.secret}/sendMessage")
     assert call.headers["Content-Type"] == "application/json"
@@ -70,7 +102,7 @@ def test_a_message_is_sent_as_html_without_a_link_preview(rig: Rig) -> None:
 
 def test_a_message_reaches_a_topic_of_a_public_forum(rig: Rig) -> None:
     target = {"type": "telegram", "chat_id": "@scooters_duty", "message_thread_id": 7}
-    assert rig.deliver(target=target) == Sent("1")
+    assert rig.deliver(target=target) == Sent("1", sent_to="-1002")
     assert messages(rig) == [(-1002, 7, "Late at Tverskaya & Co")]
 
 
@@ -194,7 +226,7 @@ def test_an_ok_answer_counts_as_sent_even_without_an_id(rig: Rig, result: Any) -
 
 def test_a_group_that_became_a_supergroup_gets_the_message_under_its_new_id(rig: Rig) -> None:
     outcome = rig.deliver(target={"type": "telegram", "chat_id": -3})
-    assert outcome == Sent("1", moved_to={"type": "telegram", "chat_id": -1001})
+    assert outcome == Sent("1", {"type": "telegram", "chat_id": -1001}, "-1001")
     assert [body["chat_id"] for body in rig.bodies] == [-3, -1001]
     assert len(messages(rig)) == 1
 
@@ -214,14 +246,14 @@ def test_a_group_that_keeps_moving_is_not_followed_endlessly(rig: Rig) -> None:
     ],
 )
 def test_markup_that_telegram_cannot_parse_is_sent_as_plain_text(rig: Rig, text: str) -> None:
-    assert rig.deliver(parts={"text": text}) == Sent("1")
+    assert rig.deliver(parts={"text": text}) == Sent("1", sent_to="-1001")
     assert ["parse_mode" in body for body in rig.bodies] == [True, False]
     assert messages(rig) == [(-1001, None, "Late 5 < 6 & <br>R&D <ivan@example.org>")]
 
 
 def test_broken_markup_in_a_group_that_moved_still_arrives(rig: Rig) -> None:
     outcome = rig.deliver(target={"type": "telegram", "chat_id": -3}, parts={"text": "<b>Late</i>"})
-    assert outcome == Sent("1", moved_to={"type": "telegram", "chat_id": -1001})
+    assert outcome == Sent("1", {"type": "telegram", "chat_id": -1001}, "-1001")
     assert messages(rig) == [(-1001, None, "Late")]
 
 
@@ -246,14 +278,14 @@ def test_the_answer_to_the_corrected_request_decides(rig: Rig) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "я", "🛴"])
 def test_4096_code_points_are_sent_unchanged(rig: Rig, letter: str) -> None:
-    assert rig.deliver(parts={"text": letter * TEXT_LIMIT}) == Sent("1")
+    assert rig.deliver(parts={"text": letter * TEXT_LIMIT}) == Sent("1", sent_to="-1001")
     assert messages(rig)[0][2] == letter * TEXT_LIMIT
     assert len(rig.stand_in.calls) == 1
 
 
 def test_a_longer_text_is_cut_rather_than_lost(rig: Rig) -> None:
     text = "<b>Late</b> &amp; " + "<i>🛴</i>" * TEXT_LIMIT
-    assert rig.deliver(parts={"text": text}) == Sent("1")
+    assert rig.deliver(parts={"text": text}) == Sent("1", sent_to="-1001")
     sent = messages(rig)[0][2]
     assert sent == "Late & " + "🛴" * (TEXT_LIMIT - 8) + "…"
     assert len(rig.stand_in.calls) == 1
@@ -261,7 +293,7 @@ def test_a_longer_text_is_cut_rather_than_lost(rig: Rig) -> None:
 
 def test_a_text_that_is_too_long_only_with_its_markup_is_not_cut(rig: Rig) -> None:
     text = "<b>Late</b> " * 500
-    assert rig.deliver(parts={"text": text}) == Sent("1")
+    assert rig.deliver(parts={"text": text}) == Sent("1", sent_to="-1001")
     assert messages(rig)[0][2] == "Late " * 500
 
 
@@ -273,6 +305,284 @@ def test_plain_text_keeps_the_address_of_a_link() -> None:
 @given(st.text())
 def test_plain_text_restores_any_text_that_was_escaped(text: str) -> None:
     assert plain_text(f"<b>{html.escape(text)}</b>") == text
+
+
+# --- What follows the first message ------------------------------------------------------------
+
+BUTTON = Button("Acknowledge", "ack:1:0123")
+KEYBOARD = {"inline_keyboard": [[{"text": "Acknowledge", "callback_data": "ack:1:0123"}]]}
+EDITED = Sent("1", sent_to="-1001")
+
+
+def bot_server(rig: Rig) -> TelegramStandIn:
+    assert isinstance(rig.stand_in, TelegramStandIn)
+    return rig.stand_in
+
+
+def follow_up(
+    rig: Rig,
+    step: str = "resolved",
+    *,
+    reference: str | None = "1",
+    address: str = "-1001",
+    chat_id: int | str = -1001,
+    text: str = "<b>Left</b> at 15:40",
+    button: Button | None = None,
+    **settings: Any,
+) -> Outcome:
+    """What becomes of an earlier message."""
+    target = {"type": "telegram", "chat_id": chat_id}
+    earlier = Earlier("key", reference, address)
+    message = Message(f"key_{step}", target, {"text": text}, step, earlier, button)
+
+    async def once() -> Outcome:
+        channel = rig.channel(**settings)
+        try:
+            return await channel.deliver(message)
+        finally:
+            await channel.aclose()
+
+    return asyncio.run(once())
+
+
+def operations(rig: Rig) -> list[str]:
+    """What was asked for after the first message."""
+    return [call.operation for call in rig.stand_in.calls[1:]]
+
+
+def replies(rig: Rig) -> list[int | None]:
+    return [message.reply_to for message in bot_server(rig).messages[1:]]
+
+
+@pytest.mark.parametrize("step", ["acknowledged", "resolved"])
+def test_an_edit_changes_the_text_and_removes_the_button(rig: Rig, step: str) -> None:
+    message = Message("key", rig.target, rig.parts, button=BUTTON)
+    asyncio.run(rig.channel().deliver(message))
+    assert rig.stand_in.calls[0].body["reply_markup"] == KEYBOARD
+    assert follow_up(rig, step) == EDITED
+    assert rig.stand_in.calls[1].body == {
+        "chat_id": -1001,
+        "message_id": 1,
+        "text": "<b>Left</b> at 15:40",
+        "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
+    }
+    shown = bot_server(rig).shown(1)
+    assert (shown.text, shown.buttons) == ("Left at 15:40", {})
+    assert len(messages(rig)) == 1
+
+
+def test_an_edit_may_keep_the_button(rig: Rig) -> None:
+    rig.deliver()
+    follow_up(rig, button=BUTTON)
+    assert rig.stand_in.calls[1].body["reply_markup"] == KEYBOARD
+
+
+def test_an_edit_that_was_made_already_is_a_success(rig: Rig) -> None:
+    rig.deliver()
+    assert [follow_up(rig), follow_up(rig)] == [EDITED, EDITED]
+    assert len(bot_server(rig).edits) == 1
+
+
+@pytest.mark.parametrize("fault", [RESET_BEFORE, RESET_AFTER, HALF_AN_ANSWER, page(502)])
+def test_an_edit_without_an_answer_is_simply_repeated(rig: Rig, fault: Fault) -> None:
+    rig.deliver()
+    rig.stand_in.script(fault, operation="editMessageText")
+    assert isinstance(follow_up(rig, in_doubt="hold"), Retry)
+    assert follow_up(rig) == EDITED
+    assert len(messages(rig)) == 1
+
+
+def test_an_edit_that_telegram_cannot_parse_becomes_plain_text(rig: Rig) -> None:
+    rig.deliver()
+    assert follow_up(rig, text="<b>Left") == EDITED
+    assert bot_server(rig).shown(1).text == "<b>Left".removeprefix("<b>")
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "message to edit not found",
+        "message can't be edited",
+        "MESSAGE_ID_INVALID",
+        "message identifier is not specified",
+    ],
+)
+def test_what_cannot_be_edited_is_answered(rig: Rig, description: str) -> None:
+    rig.deliver()
+    refusal = rig.stand_in.refusal(400, f"Bad Request: {description}")
+    rig.stand_in.script(refusal, operation="editMessageText")
+    assert follow_up(rig) == Sent("2", sent_to="-1001")
+    assert replies(rig) == [1]
+
+
+def test_a_message_that_was_deleted_is_followed_by_one_that_answers_nothing(rig: Rig) -> None:
+    rig.deliver()
+    bot_server(rig).deleted.add(1)
+    assert follow_up(rig) == Sent("2", sent_to="-1001")
+    assert (operations(rig), replies(rig)) == (["editMessageText", "sendMessage"], [None])
+
+
+def test_what_cannot_be_edited_and_then_gets_no_answer_is_in_doubt(rig: Rig) -> None:
+    rig.deliver()
+    bot_server(rig).frozen.add(1)
+    rig.stand_in.script(RESET_AFTER)
+    assert isinstance(follow_up(rig), InDoubt)
+
+
+def test_any_other_refusal_of_an_edit_counts_as_for_a_message(rig: Rig) -> None:
+    rig.deliver()
+    bot = bot_server(rig)
+    bot.chats[-1001] = Chat(-1001, forbids="bot was kicked from the group chat")
+    assert follow_up(rig) == Failed("HTTP 403: Forbidden: bot was kicked from the group chat")
+    rig.stand_in.script(rig.stand_in.refusal(429, "Slow", 7), operation="editMessageText")
+    assert follow_up(rig) == Retry("HTTP 429: Slow", timedelta(seconds=7))
+
+
+def test_in_a_chat_that_has_moved_a_new_message_says_it(rig: Rig) -> None:
+    outcome = follow_up(rig, address="-3", chat_id=-3)
+    assert outcome == Sent("1", {"type": "telegram", "chat_id": -1001}, "-1001")
+    assert [call.operation for call in rig.stand_in.calls] == ["editMessageText", "sendMessage"]
+    assert "reply_parameters" not in rig.stand_in.calls[1].body
+    assert follow_up(rig, address="-3") == Sent("2", sent_to="-1001")  # the move is known by now
+    assert "reply_parameters" not in rig.stand_in.calls[2].body
+
+
+def test_a_reply_in_a_chat_that_has_moved_answers_nothing(rig: Rig) -> None:
+    outcome = follow_up(rig, "reminder", address="-3", chat_id=-3)
+    assert outcome == Sent("1", {"type": "telegram", "chat_id": -1001}, "-1001")
+    assert "reply_parameters" not in rig.stand_in.calls[1].body
+
+
+def test_the_message_of_a_chat_with_a_name_is_edited_by_the_chats_number(rig: Rig) -> None:
+    sent = rig.deliver(target={"type": "telegram", "chat_id": "@scooters_duty"})
+    assert sent == Sent("1", sent_to="-1002")
+    outcome = follow_up(rig, address="-1002", chat_id="@scooters_duty")
+    assert outcome == Sent("1", sent_to="-1002")
+    assert rig.stand_in.calls[1].body["chat_id"] == -1002
+
+
+def test_a_reminder_and_a_resolution_may_answer_the_message(rig: Rig) -> None:
+    rig.deliver()
+    follow_up(rig, "reminder", button=BUTTON)
+    follow_up(rig, "resolved", on_resolved="reply")
+    follow_up(rig, "acknowledged", on_resolved="reply")
+    assert operations(rig) == ["sendMessage", "sendMessage", "editMessageText"]
+    assert replies(rig) == [1, 1]
+    assert rig.stand_in.calls[1].body["reply_parameters"] == {
+        "message_id": 1,
+        "allow_sending_without_reply": True,
+    }
+
+
+@pytest.mark.parametrize("reference", [None, "", "DUTY-7"])
+def test_without_the_number_of_the_message_a_new_one_says_it(
+    rig: Rig, reference: str | None
+) -> None:
+    assert follow_up(rig, reference=reference) == EDITED
+    assert [call.operation for call in rig.stand_in.calls] == ["sendMessage"]
+
+
+# --- Presses of buttons --------------------------------------------------------------------------
+
+
+def with_bot(rig: Rig, work: Callable[[Telegram], Awaitable[Any]], **settings: Any) -> Any:
+    async def once() -> Any:
+        channel = rig.channel(**settings)
+        assert isinstance(channel, Telegram)
+        try:
+            return await work(channel)
+        finally:
+            await channel.aclose()
+
+    return asyncio.run(once())
+
+
+def pressed(rig: Rig, offset: int = 0, wait_seconds: int = 0) -> list[Press]:
+    return list(with_bot(rig, lambda bot: bot.presses(offset, wait_seconds)).presses)
+
+
+def message_with_button(rig: Rig) -> TelegramMessage:
+    message = Message("key", rig.target, rig.parts, button=BUTTON)
+    with_bot(rig, lambda bot: bot.deliver(message))
+    return bot_server(rig).messages[-1]
+
+
+def test_a_press_tells_which_button_of_which_chat_and_by_whom(rig: Rig) -> None:
+    message = message_with_button(rig)
+    press_id = bot_server(rig).press(message, by="ivan")
+    bot_server(rig).press(message, by={"first_name": "Anna\u202e", "last_name": "K" * 300})
+    bot_server(rig).press(message, by={"first_name": "\u2060"}, chat_id=-1002)
+    first, second, third = pressed(rig)
+    assert first == Press(press_id, "ack:1:0123", "-1001", None, "1", "@ivan")
+    assert second.by == "Anna " + "K" * 195
+    assert (third.by, third.chat_id, third.chat_name) == ("user 7", "-1002", "@scooters_duty")
+    assert rig.stand_in.calls[-1].body == {
+        "offset": 0,
+        "limit": 100,
+        "timeout": 0,
+        "allowed_updates": ["callback_query"],
+    }
+
+
+def test_presses_before_the_offset_are_forgotten(rig: Rig) -> None:
+    message = message_with_button(rig)
+    for _ in range(2):
+        bot_server(rig).press(message)
+    _, second = pressed(rig)
+    assert pressed(rig, FIRST_UPDATE_ID + 1) == [second]
+    assert pressed(rig) == [second]
+    assert pressed(rig, FIRST_UPDATE_ID + 1000) == [second]  # the offset of another bot
+    assert pressed(rig, FIRST_UPDATE_ID + 2) == pressed(rig) == []
+
+
+def test_a_long_poll_outlasts_the_channels_timeout(rig: Rig) -> None:
+    rig.stand_in.script(late(0.3), operation="getUpdates")
+    assert with_bot(rig, lambda bot: bot.presses(0, 1), timeout_seconds=0.1) == Presses()
+
+
+def test_a_press_ends_the_wait(rig: Rig) -> None:
+    message = message_with_button(rig)
+    timer = threading.Timer(0.05, bot_server(rig).press, [message])
+    timer.start()
+    assert len(pressed(rig, wait_seconds=30)) == 1
+    timer.join()
+
+
+def test_a_second_poller_and_a_webhook_are_problems_that_say_what_to_do(rig: Rig) -> None:
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(pressed, rig, wait_seconds=30)
+        until(lambda: bot_server(rig).polls == 1)
+        assert pressed(rig) == []
+    with pytest.raises(PressesRefused, match="another program polls") as caught:
+        first.result()
+    assert caught.value.is_final
+    bot_server(rig).webhook = True
+    with pytest.raises(PressesRefused, match="webhook"):
+        pressed(rig)
+
+
+@pytest.mark.parametrize("fault", [RESET_BEFORE, HALF_AN_ANSWER, page(502)])
+def test_a_lost_answer_to_a_poll_is_no_reason_for_a_person_to_act(rig: Rig, fault: Fault) -> None:
+    rig.stand_in.script(fault, operation="getUpdates")
+    with pytest.raises(PressesRefused) as caught:
+        pressed(rig)
+    assert not caught.value.is_final
+    assert rig.secret not in str(caught.value)
+
+
+def test_the_presser_is_shown_at_most_200_characters(rig: Rig) -> None:
+    assert with_bot(rig, lambda bot: bot.answer_press("1", "я" * 300)) is None
+    assert bot_server(rig).shown_to("1") == ["я" * 200]
+
+
+def test_a_press_that_is_too_old_to_be_answered_is_a_line_in_the_log(rig: Rig) -> None:
+    bot_server(rig).expired.add("1")
+    assert "too old" in with_bot(rig, lambda bot: bot.answer_press("1", "Yours"))
+    rig.stand_in.script(RESET_BEFORE, operation="answerCallbackQuery")
+    reason = with_bot(rig, lambda bot: bot.answer_press("2", "Yours"))
+    assert reason
+    assert rig.secret not in reason
 
 
 # --- Proxy -------------------------------------------------------------------------------------
@@ -336,7 +646,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def test_messages_go_through_the_proxy(rig: Rig, proxy: Proxy) -> None:
-    assert rig.deliver(proxy=proxy.url, proxy_auth_env="PROXY_AUTH") == Sent("1")
+    assert rig.deliver(proxy=proxy.url, proxy_auth_env="PROXY_AUTH") == Sent("1", sent_to="-1001")
     assert proxy.targets == [urlsplit(rig.stand_in.base_url).netloc]
     assert len(messages(rig)) == 1
 

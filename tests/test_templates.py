@@ -450,7 +450,11 @@ def test_only_html_parts_are_escaped() -> None:
 def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
     locale: str, type: str, channel: type[Channel]
 ) -> None:
-    unused = {"type"} if SAMPLE_FACTS[type]["job_id"] else {"type", "job_id"}
+    unused = {"type", "level", "told", "acknowledged_at"}  # the last three: in an alert
+    if SAMPLE_FACTS[type]["job_id"] is None:
+        unused.add("job_id")
+    else:
+        unused.add("resolution")
     for name in set(SAMPLE_FACTS[type]) - unused:
         rest = {key: value for key, value in SAMPLE_FACTS[type].items() if key != name}
         with pytest.raises(TemplateError) as caught:
@@ -462,9 +466,9 @@ def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
 
 def test_a_failure_inside_a_macro_names_both_files() -> None:
     with pytest.raises(TemplateError) as caught:
-        RENDERERS["ru"].render("job_skipped", TELEGRAM, {})
+        RENDERERS["ru"].render("job_skipped", TELEGRAM, {"step": "alert"})
     assert re.fullmatch(
-        r"template ru/job_skipped/telegram\.text\.j2: line 2: 'job_type' is undefined",
+        r"template ru/job_skipped/telegram\.text\.j2: line 4: 'job_type' is undefined",
         caught.value.reason,
     )
     facts = {k: v for k, v in SAMPLE_FACTS["job_skipped"].items() if k != "performer_id"}
@@ -539,7 +543,7 @@ def test_every_template_exists_and_there_is_no_other_file() -> None:
         for locale in LOCALES
         for type in NOTIFICATION_TYPES
         for channel in CHANNELS.values()
-        for part in channel.parts
+        for part in (*channel.parts, *channel.follow_up_parts)
     }
     assert set(files()) == expected | {f"{locale}/_macros.j2" for locale in LOCALES}
     for renderer in RENDERERS.values():

@@ -43,7 +43,7 @@ def alive(house: House) -> Iterator[None]:
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def run() -> None:
-        async with running() as daemon:
+        async with running():
             loop = asyncio.get_running_loop()
             over = asyncio.Event()
             started.set_result((loop, over))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import httpx
 from pydantic import ValidationError
@@ -117,6 +117,21 @@ class Channel(ABC):
         """The template parts of a step, one of notifier.steps.STEPS."""
         return cls.follow_up_parts or cls.parts if step in FOLLOW_UPS else cls.parts
 
+    @classmethod
+    def link(
+        cls,
+        settings: ChannelSettings,
+        target: Mapping[str, Any],
+        reference: str | None,
+        sent_to: str | None,
+    ) -> str | None:
+        """Where people read a message that was sent: a web address; None if it has none.
+
+        reference  as `Sent` reported it
+        sent_to    the chat that has the message; None: the target's own
+        """
+        return None
+
     async def deliver(self, message: Message) -> Outcome:
         """Sends the message once. Never raises for what the network or the server does. A reason is
         one short line without secrets."""
@@ -153,18 +168,20 @@ class Channel(ABC):
         self,
         url: str,
         *,
+        method: Literal["GET", "POST"] = "POST",
         json: Mapping[str, Any] | None = None,
         content: bytes | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """POSTs once: `json` as a JSON document, or `content` byte for byte, so that a signature in
-        `headers` covers exactly what is sent. `headers` are added to those of the channel.
+        """Sends a request once: `json` as a JSON document, or `content` byte for byte, so that a
+        signature in `headers` covers exactly what is sent. `headers` are added to those of the
+        channel.
 
         Raises httpx.HTTPError, httpx.InvalidURL or TimeoutError when there is no answer.
         """
-        return await self._http.post(
-            url, json=json, content=content, params=params, headers=headers
+        return await self._http.request(
+            method, url, json=json, content=content, params=params, headers=headers
         )
 
     def _presentable(self, text: str) -> str:

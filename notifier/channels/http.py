@@ -166,9 +166,9 @@ class HttpClient:
         )
         self._idle: deque[tuple[float, httpx.AsyncClient]] = deque()  # the last used comes last
 
-    async def post(self, url: str, **request: Any) -> Answer:
-        """POSTs once; `request` holds httpx's json, content, params and headers. Once the status is
-        known there is an answer, even if its body breaks off.
+    async def request(self, method: str, url: str, **request: Any) -> Answer:
+        """Sends a request once; `request` holds httpx's json, content, params and headers. Once the
+        status is known there is an answer, even if its body breaks off.
 
         Raises httpx.HTTPError, httpx.InvalidURL or TimeoutError when there is no answer.
         """
@@ -177,7 +177,7 @@ class HttpClient:
             async with (
                 asyncio.timeout(self._timeout_seconds),
                 self._client() as client,
-                client.stream("POST", url, extensions={"trace": _trace}, **request) as response,
+                client.stream(method, url, extensions={"trace": _trace}, **request) as response,
             ):
                 answer = Answer(response.status_code, response.headers, datetime.now(UTC))
                 answer = replace(answer, body=await _read_json(response))

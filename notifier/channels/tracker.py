@@ -1,7 +1,10 @@
-"""Yandex Tracker: one issue for each notification and queue.
+"""Yandex Tracker: one issue for each notification and queue. What follows becomes a comment on it,
+or closes it.
 
 `unique` makes creating an issue idempotent: Tracker answers a second one with the same value by 409
 and creates nothing. So a request in doubt is simply repeated, and 409 means that the issue exists.
+Comments have no such value. Ours end with a line that names the delivery, and before one is written
+the comments are searched for that line. So whatever was in doubt can be repeated here as well.
 """
 
 from __future__ import annotations
@@ -11,12 +14,21 @@ import hashlib
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import ConfigDict, Field, model_validator
 
 from notifier.channels.base import Channel
 from notifier.channels.http import Answer, as_mapping, refusal
-from notifier.channels.outcomes import Message, Outcome, Retry, Sent
+from notifier.channels.outcomes import (
+    Earlier,
+    Failed,
+    InDoubt,
+    Message,
+    Outcome,
+    Retry,
+    Sent,
+)
 from notifier.channels.settings import ChannelSettings, HttpUrl, Recipient, SecretName
 from notifier.secrets import Secrets
 
@@ -25,6 +37,17 @@ LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)
 
 UNIQUE_LIMIT = 255
 """The longest `unique` that is sent unchanged: Tracker does not document its own limit."""
+
+COMMENTS_PER_PAGE = 50
+"""Tracker's own default."""
+
+PAGES_LIMIT = 250
+"""More than an issue can have: Tracker lets a robot edit it some ten thousand times."""
+
+OVER = frozenset({"done", "cancelled"})
+"""The types of the statuses in which an issue needs nobody any more."""
+
+_NEXT_PAGE = re.compile(r"""<([^<>]*)>[^<>]*;\s*rel="?next\b""", re.IGNORECASE)
 
 
 class TrackerSettings(ChannelSettings):
@@ -88,19 +111,45 @@ class TrackerRecipient(Recipient):
     )
 
 
+class _Ended(Exception):
+    """What follows cannot or need not be done: the outcome is known already."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
 class Tracker(Channel):
-    """Creates issues."""
+    """Creates issues, comments on them and closes them."""
 
     name: ClassVar[str] = "st"
     parts: ClassVar[tuple[str, ...]] = ("summary", "description")
+    follow_up_parts: ClassVar[tuple[str, ...]] = ("comment",)
     Settings = TrackerSettings
     Recipient = TrackerRecipient
     idempotent: ClassVar[bool] = True
 
     def __init__(self, settings: TrackerSettings, secrets: Secrets) -> None:
         super().__init__(settings, secrets, headers=_headers(settings, secrets))
+        self._settings = settings
         self._timeout = settings.timeout_seconds
-        self._issues = f"{settings.root}/{settings.api_version}/issues/"
+        self._api = f"{settings.root}/{settings.api_version}/"
+        self._issues = f"{self._api}issues/"
+
+    @classmethod
+    def link(
+        cls,
+        settings: ChannelSettings,
+        target: Mapping[str, Any],
+        reference: str | None,
+        sent_to: str | None,
+    ) -> str | None:
+        """The issue's page."""
+        if not reference or not isinstance(settings, TrackerSettings):
+            return None
+        web_url = settings.web_url
+        if web_url is None and urlsplit(settings.base_url).hostname == "api.tracker.yandex.net":
+            web_url = "https://tracker.yandex.ru"
+        return None if web_url is None else f"{web_url.rstrip('/')}/{quote(reference, safe='')}"
 
     async def _send(self, message: Message) -> Outcome:
         recipient = TrackerRecipient.model_validate(dict(message.target))
@@ -116,25 +165,129 @@ class Tracker(Channel):
         if answer.is_success and key:
             return Sent(key)
         if answer.is_success or answer.status == 409:
-            async with asyncio.timeout(self._timeout):
-                return await self._existing(unique, answer)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    existing = await self._existing(unique)
+            except _Ended as ended:
+                return ended.outcome
+            if existing:
+                return Sent(existing)
+            # The index may lag, and creating the issue again is harmless.
+            return Retry(
+                answer.reason("Tracker has the issue, but does not find it by `unique`"),
+                is_authenticated=answer.is_authenticated,
+            )
         return refusal(answer, _explanation(answer))
 
-    async def _existing(self, unique: str, created: Answer) -> Outcome:
-        """Looks for the issue with this `unique`. If there is none, the message is retried: the
-        index may lag, and creating the issue again is harmless."""
+    async def _follow_up(self, message: Message, earlier: Earlier) -> Outcome:
+        """Reads what is there already, then writes with one request at most."""
+        marker = _marker(message.key)
+        text = f"{message.parts['comment'].rstrip()}\n\n`{marker}`"
+        transition = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                key = earlier.reference or await self._confirmed(earlier.key)
+                issue = self._issues + quote(key, safe="")
+                is_said = await self._has_comment(issue, marker)
+                if message.step == "resolved" and self._settings.on_resolved == "close":
+                    transition = await self._closing(issue, key, is_said)
+        except _Ended as ended:
+            return ended.outcome
+        if transition is None and is_said:
+            return Sent(key)
+        if transition is None:
+            answer = await self._call(f"{issue}/comments", json={"text": text})
+        else:
+            answer = await self._call(
+                f"{issue}/transitions/{quote(transition, safe='')}/_execute",
+                json={
+                    "resolution": self._settings.close_resolution,
+                    **({} if is_said else {"comment": text}),
+                },
+            )
+        if answer.is_success:
+            return Sent(key) if answer.body is not None else InDoubt(_unreadable(answer))
+        if transition is not None and answer.status == 404 and not answer.is_page:
+            # Somebody moved the issue meanwhile, perhaps to where it should go.
+            return Retry(answer.reason(_explanation(answer)))
+        return _refused(answer)
+
+    async def _confirmed(self, alert_key: str) -> str:
+        """The key of the issue that, as a person says, was created for an alert."""
+        key = await self._existing(unique_value(alert_key))
+        if key is None:
+            raise _Ended(Retry("Tracker does not find the issue by `unique`"))
+        return key
+
+    async def _has_comment(self, issue: str, marker: str) -> bool:
+        params = {"perPage": str(COMMENTS_PER_PAGE)}
+        seen: set[str] = set()
+        for _ in range(PAGES_LIMIT):
+            answer = await self._read(f"{issue}/comments", list, params)
+            comments = [as_mapping(comment) for comment in answer.body]
+            if any(_has_line(comment.get("text"), marker) for comment in comments):
+                return True
+            ids = {str(comment.get("id")) for comment in comments}
+            following = _next_page(answer)
+            if following is None or ids <= seen:
+                return False
+            seen |= ids
+            params = following
+        raise _Ended(Failed("the issue has too many comments to look for ours among them"))
+
+    async def _closing(self, issue: str, key: str, is_said: bool) -> str | None:
+        """The id of the transition that closes the issue; None: it gets the comment alone."""
+        found = (await self._read(issue, dict)).fields
+        types = {
+            _name(status): _name(as_mapping(status).get("type"))
+            for status in (await self._read(f"{self._api}statuses", list)).body
+        }
+        if types.get(_name(found.get("status"))) in OVER:
+            raise _Ended(Sent(key))
+        if found.get("assignee") and not self._settings.close_assigned:
+            return None
+        offered = {
+            str(as_mapping(transition).get("id")): types.get(
+                _name(as_mapping(transition).get("to"))
+            )
+            for transition in (await self._read(f"{issue}/transitions", list)).body
+        }
+        wanted = self._settings.close_transition
+        if wanted is None:
+            fitting = [transition for transition, type_ in offered.items() if type_ == "done"]
+        else:
+            fitting = [wanted] if wanted in offered else []
+        if len(fitting) == 1:
+            return fitting[0]
+        if is_said:  # the transition was executed, but does not lead to a status of type done
+            return None
+        raise _Ended(Failed(_undecided(wanted, fitting, [*offered]), is_authenticated=True))
+
+    async def _read(
+        self,
+        url: str,
+        kind: type[list[Any] | dict[str, Any]],
+        params: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """An answer whose body is a list or an object, as asked for."""
+        answer = await self._call(url, method="GET", params=params)
+        if not answer.is_success:
+            raise _Ended(_refused(answer))
+        if not isinstance(answer.body, kind):
+            raise _Ended(Retry(_unreadable(answer)))
+        return answer
+
+    async def _existing(self, unique: str) -> str | None:
+        """The key of the issue with this `unique`."""
         for pause in LOOKUP_PAUSES_SECONDS:
             await asyncio.sleep(pause)
             for find in (self._find_by_unique, self._search):
                 answer = await find(unique)
                 if answer.is_success and (key := _key(answer.body)):
-                    return Sent(key)
+                    return key
                 if answer.status in (401, 429):
-                    return refusal(answer, _explanation(answer))
-        return Retry(
-            f"HTTP {created.status}: Tracker has the issue, but does not find it by `unique`",
-            is_authenticated=created.is_authenticated,
-        )
+                    raise _Ended(refusal(answer, _explanation(answer)))
+        return None
 
     async def _find_by_unique(self, unique: str) -> Answer:
         # Not documented, but Tracker's own Python client does this.
@@ -151,6 +304,61 @@ def unique_value(key: str) -> str:
         return key
     beginning = re.sub(r"[^A-Za-z0-9_]+", "-", key)[:60]
     return f"{beginning}-{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def _marker(key: str) -> str:
+    """The line by which a comment is found again. It is written as inline code, which nothing in it
+    may end."""
+    return " ".join(unique_value(key).replace("`", "'").split())
+
+
+def _has_line(text: Any, marker: str) -> bool:
+    return isinstance(text, str) and any(
+        " ".join(line.split()).strip("`") == marker for line in text.splitlines()
+    )
+
+
+def _next_page(answer: Answer) -> dict[str, str] | None:
+    """The parameters that ask for the page after this one; None: it is the last. They are those of
+    the Link header, which Tracker's own client follows, or the last comment's id. The header's host
+    is never followed: the token stays where it belongs."""
+    link = _NEXT_PAGE.search(answer.headers.get("Link", ""))
+    if link:
+        return dict(parse_qsl(urlsplit(link[1]).query))
+    last = as_mapping(answer.body[-1]).get("id") if answer.body else None
+    if last is None or len(answer.body) < COMMENTS_PER_PAGE:
+        return None
+    return {"perPage": str(COMMENTS_PER_PAGE), "id": str(last)}
+
+
+def _undecided(wanted: str | None, fitting: list[str], offered: list[str]) -> str:
+    """Why no transition is chosen, and what to do."""
+    if wanted is not None:
+        return (
+            f"channels.st.close_transition names {wanted}, but the issue offers"
+            f" {', '.join(offered) or 'no transition'}"
+        )
+    if fitting:
+        return (
+            "set channels.st.close_transition: several transitions lead to a status of type done:"
+            f" {', '.join(fitting)}"
+        )
+    return (
+        "set channels.st.close_transition: no transition leads to a status of type done; there are"
+        f" {', '.join(offered) or 'none'}"
+    )
+
+
+def _refused(answer: Answer) -> Outcome:
+    """What a refusal means for an issue that exists: 409 says that somebody else changed it at the
+    same time."""
+    if answer.status == 409 and not answer.is_page:
+        return Retry(answer.reason(_explanation(answer)), is_authenticated=answer.is_authenticated)
+    return refusal(answer, _explanation(answer))
+
+
+def _unreadable(answer: Answer) -> str:
+    return answer.reason("the answer is unreadable")
 
 
 def _headers(settings: TrackerSettings, secrets: Secrets) -> dict[str, str]:
@@ -170,6 +378,12 @@ def _key(body: Any) -> str | None:
         body = body[0] if len(body) == 1 else None
     key = as_mapping(body).get("key")
     return key if isinstance(key, str) and key else None
+
+
+def _name(value: Any) -> str | None:
+    """The key of a status or of a type, which may be an object or the key itself."""
+    name = value if isinstance(value, str) else as_mapping(value).get("key")
+    return name if isinstance(name, str) else None
 
 
 def _explanation(answer: Answer) -> str:

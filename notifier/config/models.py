@@ -8,6 +8,7 @@ even one applied by psql.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -27,6 +28,8 @@ from notifier.locales import LOCALES
 from notifier.notification_types import TIMEOUT_TYPES
 
 YEAR_SECONDS = 366 * 86400
+LONGEST_LINK = 500
+"""Characters of a link in a message, which has 4,096 for everything."""
 
 if TYPE_CHECKING:
     AnyRecipient: TypeAlias = Recipient
@@ -141,7 +144,9 @@ class Detection(Strict):
 class Level(Strict):
     """One level of escalate: who is told too if nobody acknowledges, and when."""
 
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["after_seconds", "at_factor"]}})
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["after_seconds", "at_factor"]}}
+    )
 
     after_seconds: PositiveSeconds | None = Field(
         default=None, description="Counted from the notification."
@@ -250,7 +255,8 @@ class Http(Strict):
     )
     public_url: HttpUrl | None = Field(
         default=None,
-        description="Where people reach the board: messages and tickets link to it; null: no links.",
+        description="Where people reach the board: messages and tickets link to it; null: no"
+        " links.",
     )
 
 
@@ -266,6 +272,14 @@ class Config(Strict):
     notifier: NotifierSettings
     retention: Retention = Retention()
     http: Http = Http()
+
+    def mission_url(self, mission_id: str) -> str | None:
+        """Where people see this mission on the board; None: config does not say, or the address
+        would be too long for a message."""
+        if self.http.public_url is None:
+            return None
+        url = f"{self.http.public_url.rstrip('/')}/board/missions/{quote(mission_id, safe='')}"
+        return url if len(url) <= LONGEST_LINK else None
 
     def channel_settings(self) -> dict[str, ChannelSettings]:
         """The settings of each configured channel, by its name."""

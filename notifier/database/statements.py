@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
+from notifier.channels.presses import Press
 from notifier.database.connection import Connection, Row
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable
 from notifier.database.schema_version import known_migrations, version_problem
@@ -19,6 +20,7 @@ from notifier.database.values import (
     Hold,
     NextDelivery,
     Notification,
+    Pressed,
     Result,
     TestResult,
 )
@@ -80,15 +82,21 @@ class Database(Connection):
         return planned, config_id
 
     async def lease(
-        self, worker: str, slots: Mapping[str, int], lease_seconds: float
+        self,
+        worker: str,
+        slots: Mapping[str, int],
+        lease_seconds: float,
+        follow_up_slots: Mapping[str, int],
     ) -> list[Delivery]:
-        """Leases due recipients, for each channel at most as many as it has slots."""
+        """Leases due recipients, for each channel at most as many as it has slots, and of those
+        that change or answer earlier messages as many as it has slots for them."""
         return await self.objects(
             Delivery,
-            "scooters_ops.lease_deliveries(%s, %s, %s)",
+            "scooters_ops.lease_deliveries(%s, %s, %s, %s)",
             worker,
             Jsonb(slots),
             lease_seconds,
+            Jsonb(follow_up_slots),
         )
 
     async def next_delivery(self, channels: Sequence[str]) -> NextDelivery:
@@ -145,6 +153,40 @@ class Database(Connection):
     async def holds(self) -> list[Hold]:
         """Paused channels, and chats and queues that are held."""
         return await self.objects(Hold, "scooters_ops.delivery_holds order by channel, address")
+
+    # --- Buttons ---
+
+    async def poll_buttons(self, worker: str, channel: str, lease_seconds: float) -> int | None:
+        """Takes or renews the right to ask a channel for presses; 0 seconds give it back. Returns
+        the offset to go on from; None: another notifier has the right."""
+        query = "select scooters_ops.poll_buttons(%s, %s, %s)"
+        offset = await self._scalar(query, worker, channel, lease_seconds)
+        return None if offset is None else int(offset)
+
+    async def press_buttons(
+        self, worker: str, channel: str, presses: Sequence[Press], next_offset: int
+    ) -> list[Pressed]:
+        """Does what was pressed, and stores the offset to go on from. No rows: another notifier has
+        the right to poll by now."""
+
+        async def press(encoding: str) -> list[Pressed]:
+            return await self.objects(
+                Pressed,
+                "scooters_ops.press_buttons(%s, %s, %s, %s)",
+                worker,
+                channel,
+                _storable(presses, encoding),
+                next_offset,
+            )
+
+        try:
+            return await press("utf-8")
+        except psycopg.errors.UntranslatableCharacter:
+            return await press(self._codec())
+
+    async def report_button_problem(self, channel: str, problem: str | None) -> None:
+        """Reports why a channel does not report presses; None: it does."""
+        await self._scalar("select scooters_ops.report_button_problem(%s, %s)", channel, problem)
 
     # --- The notifier itself ---
 
@@ -231,15 +273,13 @@ class Database(Connection):
         return found[0] if found else None
 
 
-def _storable(results: Sequence[Result], encoding: str) -> Jsonb:
-    """The results as jsonb. Characters that the encoding lacks are escaped, and so is NUL, which no
-    jsonb can hold."""
+def _storable(values: Sequence[Result] | Sequence[Press], encoding: str) -> Jsonb:
+    """The values' fields as jsonb. Characters that the encoding lacks are escaped, and so is NUL,
+    which no jsonb can hold."""
 
     def escaped(value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return value.encode(encoding, "backslashreplace").decode(encoding).replace("\0", "\\x00")
 
-    return Jsonb(
-        [{key: escaped(value) for key, value in vars(result).items()} for result in results]
-    )
+    return Jsonb([{key: escaped(field) for key, field in vars(value).items()} for value in values])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from notifier import steps
 
 
 @dataclass(frozen=True)
@@ -18,9 +20,20 @@ class Notification:
     point_id: str | None
     job_id: str | None
     details: Mapping[str, Any]
+    resolution: str | None = None
+    finished_at: datetime | None = None
+    """When the interval ended, as known when it was resolved."""
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
 
-    def facts(self) -> dict[str, Any]:
-        """What templates may print; see notifier.templates."""
+    def facts(
+        self,
+        step: str = "alert",
+        as_of: datetime | None = None,
+        told: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
+        """What templates may print of a step, such as escalation_2; see notifier.templates. `as_of`
+        is now, for steps that say how long it has lasted by now."""
         facts = {
             **self.details,
             "token": self.idempotency_token,
@@ -28,16 +41,36 @@ class Notification:
             "mission_id": self.mission_id,
             "point_id": self.point_id,
             "job_id": self.job_id,
+            "step": steps.kind(step),
+            "level": steps.level(step),
+            "told": [_place(each) for each in told],
+            "resolution": self.resolution,
+            "acknowledged_at": self.acknowledged_at,
+            "acknowledged_by": self.acknowledged_by,
         }
         for key, value in self.details.items():
             if key.endswith("_at") and isinstance(value, str):
                 facts[key] = _timestamp(value)
             elif key.endswith("_seconds") and isinstance(value, int | float):
                 facts[key.removesuffix("_seconds")] = _duration(value)
+        if self.finished_at is not None:
+            facts["finished_at"] = self.finished_at
+        started_at = facts.get("started_at")
+        until = self.finished_at or (as_of if facts["step"] in steps.LATER_ALARMS else None)
+        if isinstance(started_at, datetime) and until is not None:
+            facts["elapsed"] = until - started_at
         elapsed, limit = facts.get("elapsed"), facts.get("limit")
         if isinstance(elapsed, timedelta) and isinstance(limit, timedelta):
             facts["over"] = elapsed - limit
         return facts
+
+
+def _place(told: Mapping[str, Any]) -> str:
+    """The ticket, or else the chat: DUTY-17, Telegram -1001. Short, so that several fit into a
+    message."""
+    if told["channel"] == "st":
+        return str(told["reference"] or told["address"])[:30]
+    return f"{told['channel'].capitalize()} {told['address']}"[:30]
 
 
 def _timestamp(text: str) -> datetime | None:
@@ -56,9 +89,9 @@ def _duration(seconds: float) -> timedelta | None:
         return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Delivery(Notification):
-    """A leased recipient of a notification."""
+    """A leased step of a notification for one recipient."""
 
     recipient_id: int
     channel: str
@@ -68,9 +101,24 @@ class Delivery(Notification):
     is_in_doubt: bool
     """An earlier lease ran out, so the message may have been sent already."""
     waited: timedelta
-    """Time from the notification's insertion to this lease."""
+    """Time from the notification's insertion to this lease; of a later step: since it was due."""
     idempotency_key: str
     """The channel's idempotency key, the same in each attempt."""
+    step: str = "alert"
+    """alert, escalation_N, reminder_N, acknowledged or resolved, as in notification_steps."""
+    earlier: Mapping[str, Any] | None = None
+    """The message that the step changes or answers: key, reference and address."""
+    told: Sequence[Mapping[str, Any]] | None = None
+    """Who was told before an escalation: channel, address, reference and sent_at of each."""
+    as_of: datetime | None = None
+    """The time of the lease."""
+    button: str | None = None
+    """What a button to acknowledge the notification sends back."""
+
+    @property
+    def is_open(self) -> bool:
+        """Nobody has acknowledged it, and it goes on."""
+        return self.acknowledged_at is None and self.resolution is None
 
 
 @dataclass(frozen=True)
@@ -81,6 +129,7 @@ class Result:
     is_attempt     False: this attempt does not count against the recipient
     is_blocked     no message can be rendered until a person fixes something
     reference      the message's id or the ticket's key, if sent
+    sent_to        the chat that has the message, if the channel names it
     hold_seconds   send nothing to this chat or queue for this long
     is_channel_refused   the channel refuses all our messages
     is_channel_accepted  the channel accepted our credentials, whatever it said about this message
@@ -94,6 +143,7 @@ class Result:
     delay_seconds: float = 0
     error: str | None = None
     reference: str | None = None
+    sent_to: str | None = None
     hold_seconds: float = 0
     is_channel_refused: bool = False
     is_channel_accepted: bool = False
@@ -137,3 +187,13 @@ class TestResult:
     attempts: int
     error: str | None
     reference: str | None
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """What came of the press of a button: acknowledged, already, resolved, elsewhere, unknown or
+    failed."""
+
+    press_id: str
+    result: str
+    acknowledged_by: str | None

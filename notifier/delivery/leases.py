@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from notifier.database.values import Delivery, Result
@@ -100,6 +100,17 @@ class Leases:
         in_flight = Counter(lease.delivery.channel for lease in self._in_flight)
         slots = {channel: max_in_flight - in_flight[channel] for channel in channels}
         return {channel: free for channel, free in slots.items() if free > 0}
+
+    def free_for_follow_ups(self, slots: Mapping[str, int], max_in_flight: int) -> dict[str, int]:
+        """How many of these free slots may take follow-ups, of which each channel may have up to
+        `max_in_flight`."""
+        in_flight = Counter(
+            lease.delivery.channel for lease in self._in_flight if lease.delivery.earlier
+        )
+        return {
+            channel: max(min(free, max_in_flight - in_flight[channel]), 0)
+            for channel, free in slots.items()
+        }
 
     def to_renew(self, now: float) -> Sequence[Lease]:
         """The leases to renew together, once one of them is due for renewal."""

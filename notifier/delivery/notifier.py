@@ -17,6 +17,7 @@ import psycopg
 from notifier.config import ConfigError
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable, is_temporary
 from notifier.database.statements import Database
+from notifier.delivery.buttons import Buttons
 from notifier.delivery.leases import Leases
 from notifier.delivery.outage import RECONNECT, Outage
 from notifier.delivery.refusals import Refusals
@@ -58,6 +59,7 @@ class Notifier:
         self._signals = Signals()
         self._sender = Sender(self.leases, self._signals, self.metrics)
         self._refusals = Refusals(RECONNECT, _now)
+        self._buttons = Buttons(self.name, _connected)
         self._work_loop: WorkLoop | None = None  # None: not started
         self._ending: DatabaseUnusable | None = None  # why it must not go on
 
@@ -66,6 +68,7 @@ class Notifier:
         event(INFO, "stopping", in_flight=self.leases.in_flight())
         self.service.stopping(self.leases.in_flight())
         self._signals.stop(_now())
+        self._buttons.stop()
 
     def problem(self) -> str | None:
         """What the database refuses to do for this notifier; None: nothing."""
@@ -87,6 +90,8 @@ class Notifier:
                         await self._check(database)
                         if self._work_loop is None:
                             self._work_loop = await self._start(database)
+                            if not once:
+                                self._poll_buttons(self._work_loop.setup)
                         await self._work_loop.run(database, once=once)
                         break
                 except psycopg.Error as error:
@@ -156,6 +161,9 @@ class Notifier:
             self.service,
         )
 
+    def _poll_buttons(self, setup: ActiveSetup) -> None:
+        self._buttons.start(lambda: setup.current)
+
     def _report_outage(self) -> None:
         self.service.without_database(self.leases.in_flight(), self.outage.refusal)
 
@@ -187,6 +195,7 @@ class Notifier:
 
     async def _close(self) -> None:
         await self._sender.cut()
+        await self._buttons.close()
         if self._work_loop is not None:
             await self._work_loop.setup.close()
 

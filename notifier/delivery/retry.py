@@ -44,8 +44,9 @@ def result(
     """What to record of a delivery with this outcome."""
     id_ = delivery.recipient_id
     match outcome:
-        case Sent(reference, moved_to):
-            return Result(id_, "sent", reference=reference, moved_to=_new(delivery, moved_to))
+        case Sent(reference, moved_to, sent_to):
+            moved = _new(delivery, moved_to)
+            return Result(id_, "sent", reference=reference, sent_to=sent_to, moved_to=moved)
         case Failed(reason):
             accepted = outcome.is_authenticated
             return Result(id_, "failed", error=reason, is_channel_accepted=accepted)

@@ -6,9 +6,11 @@ import asyncio
 import random
 import socket
 from logging import ERROR, INFO, WARNING
+from typing import Any
 
+from notifier import steps
 from notifier.channels.http import before_request
-from notifier.channels.outcomes import Blocked, Failed, InDoubt, Message, Outcome, Sent
+from notifier.channels.outcomes import Blocked, Earlier, Failed, InDoubt, Message, Outcome, Sent
 from notifier.database.values import Delivery, Result
 from notifier.delivery.leases import Lease, LeaseLost, Leases
 from notifier.delivery.retry import result
@@ -95,13 +97,19 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
     if delivery.attempts > setup.retry.give_up_after_attempts:
         return Failed(f"gave up: {delivery.attempts - 1} attempts ended without a result")
     try:
-        facts = {**delivery.facts(), "sent_by": socket.gethostname()}
-        parts = setup.renderer.render(delivery.type, type(channel), facts)
+        parts = setup.renderer.render(delivery.type, type(channel), _facts(setup, delivery))
     except TemplateError as error:
         return Blocked(error.reason)
     except (ArithmeticError, TypeError, ValueError) as error:
         return Failed(f"unreadable details: {error}")
-    message = Message(delivery.idempotency_key, delivery.target, parts)
+    message = Message(
+        delivery.idempotency_key,
+        delivery.target,
+        parts,
+        steps.kind(delivery.step),
+        None if delivery.earlier is None else Earlier(**delivery.earlier),
+        setup.button(delivery),
+    )
     before_request.set(lambda: lease.start_request(loop.time()))
     try:
         return await channel.deliver(message)
@@ -114,12 +122,20 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
         return InDoubt(f"unexpected {type(error).__name__}")
 
 
+def _facts(setup: Setup, delivery: Delivery) -> dict[str, Any]:
+    facts = delivery.facts(delivery.step, delivery.as_of, delivery.told or ())
+    if delivery.type == TEST_TYPE:
+        return {**facts, "sent_by": socket.gethostname()}
+    return {**facts, "mission_url": setup.config.mission_url(delivery.mission_id)}
+
+
 def _log(delivery: Delivery, outcome: Outcome, recorded: Result) -> None:
     event(
         INFO if recorded.state == "sent" else WARNING,
         _event_name(recorded),
         token=delivery.idempotency_token,
         channel=delivery.channel,
+        step=None if delivery.step == "alert" else delivery.step,
         attempt=delivery.attempts,
         reference=recorded.reference,
         delay_seconds=round(recorded.delay_seconds, 1) or None,

@@ -13,7 +13,10 @@ from zoneinfo import ZoneInfo
 from notifier import config as configs
 from notifier.channels import CHANNELS
 from notifier.channels.base import Channel
+from notifier.channels.outcomes import Button
 from notifier.config import Config, ConfigError, RetryPolicy
+from notifier.database.values import Delivery
+from notifier.locales import LOCALES
 from notifier.logs import event
 from notifier.secrets import SecretMissing, Secrets
 from notifier.templates import Renderer, TemplateError
@@ -60,6 +63,19 @@ class Setup:
     @property
     def retry(self) -> RetryPolicy:
         return self.config.notifier.retry
+
+    @property
+    def follow_ups_per_channel(self) -> int:
+        """How many of them may change or answer earlier messages, so that alerts find room."""
+        return max(self.sends_per_channel // 2, 1)
+
+    def button(self, delivery: Delivery) -> Button | None:
+        """The button of a message by which somebody can acknowledge the notification."""
+        settings = self.config.channel_settings()[delivery.channel]
+        has_button = getattr(settings, "buttons", False) and delivery.is_open
+        if not has_button or delivery.button is None:
+            return None
+        return Button(LOCALES[self.config.notifier.locale].acknowledge, delivery.button)
 
     def in_doubt(self, channel: str) -> Literal["resend", "hold"]:
         """What to do with a doubtful send. An idempotent channel may simply repeat it."""

@@ -189,11 +189,12 @@ class WorkLoop:
         slots = self._free_slots()
         if not slots:
             return
+        follow_up_slots = self.leases.free_for_follow_ups(slots, setup.follow_ups_per_channel)
         since = _now()
         nothing: list[Delivery] = []
         leased = await self.refusals.step(
             "lease",
-            lambda: database.lease(self.leases.worker, slots, setup.lease_seconds),
+            lambda: database.lease(self.leases.worker, slots, setup.lease_seconds, follow_up_slots),
             nothing,
         )
         if self.signals.is_stopping:

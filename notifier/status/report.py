@@ -24,6 +24,7 @@ def text(status: Status) -> str:
         *_shards(status),
         _detection(status),
         *_notifiers(status),
+        *_buttons(status),
         *_deliveries(status),
         *_recipients(status),
         *_holds(status),
@@ -80,6 +81,13 @@ def _notifiers(status: Status) -> Iterator[str]:
     )
 
 
+def _buttons(status: Status) -> Iterator[str]:
+    for row in status.buttons:
+        poller = f"{row.polled_by} asks" if row.is_polled else "no notifier asks"
+        problem = f"; {row.problem}" if row.problem else ""
+        yield f"Buttons: {poller} {row.channel} for presses{problem}"
+
+
 def _deliveries(status: Status) -> Iterator[str]:
     if not status.deliveries:
         yield "Deliveries: nothing waits"
@@ -96,7 +104,8 @@ def _recipients(status: Status) -> Iterator[str]:
     """Failed ones first, then those in doubt, then those that have waited longest."""
     severity = {"failed": 0, "in_doubt": 1}
     rows = sorted(
-        status.recipients, key=lambda row: (severity.get(row.state, 2), row.oldest_created_at)
+        (row for row in status.recipients if row.state != "scheduled"),
+        key=lambda row: (severity.get(row.state, 2), row.oldest_created_at),
     )
     if rows:
         yield "Recipients, the worst first:"
@@ -153,6 +162,7 @@ def document(status: Status) -> Mapping[str, Any]:
             {**_plain(row), "seen_age_seconds": _seconds(status.now - row.seen_at)}
             for row in status.notifiers
         ],
+        "buttons": [_plain(row) for row in status.buttons],
         "deliveries": [_with_age(status, row) for row in status.deliveries],
         "recipients": [_with_age(status, row) for row in status.recipients],
         "holds": [

@@ -59,6 +59,19 @@ class NotifierStatus:
 
 
 @dataclass(frozen=True)
+class ButtonStatus:
+    """A row of the view button_status: a channel whose messages have buttons."""
+
+    channel: str
+    polled_by: str | None
+    """The notifier that asks for their presses, or did so last."""
+    polled_until: datetime | None
+    is_polled: bool
+    problem: str | None
+    """Why it does not get the presses."""
+
+
+@dataclass(frozen=True)
 class DetectionStatus:
     """The row of the view detection_status: whether passes run."""
 
@@ -132,6 +145,8 @@ class Status:
     """None: pg_cron's jobs were not checked."""
     shards: Sequence[ShardStatus] = ()
     """Those of a router: everything else is what they say together. Empty: no router."""
+    buttons: Sequence[ButtonStatus] = ()
+    """The channels whose messages have buttons."""
 
     @classmethod
     async def read(cls, database: Database) -> Self:
@@ -153,6 +168,9 @@ class Status:
             await database.holds(),
             await database.objects(NotifierStatus, "scooters_ops.notifier_status order by name"),
             shards=await database.shards(ShardStatus),
+            buttons=await database.objects(
+                ButtonStatus, "scooters_ops.button_status order by channel"
+            ),
         )
 
     @property

@@ -30,13 +30,15 @@ from sandbox.standins.http import Call, Reply, json_reply
 from sandbox.standins.server import Entry, StandIn
 from sandbox.standins.telegram import (
     Chat,
+    Edit,
     Entity,
+    PressAnswer,
     TelegramMessage,
     TelegramStandIn,
     parse_html,
     telegram_faults,
 )
-from sandbox.standins.tracker import Ticket, TrackerStandIn, tracker_faults
+from sandbox.standins.tracker import Comment, Move, Ticket, TrackerStandIn, tracker_faults
 
 __all__ = [
     "HALF_AN_ANSWER",
@@ -44,9 +46,13 @@ __all__ = [
     "RESET_BEFORE",
     "Call",
     "Chat",
+    "Comment",
+    "Edit",
     "Entity",
     "Entry",
     "Fault",
+    "Move",
+    "PressAnswer",
     "RandomFaults",
     "Reply",
     "StandIn",

@@ -29,6 +29,7 @@ class Entry:
 
     waited_seconds  how long it was in the kernel's buffer before the stand-in read it
     accepted        the message or ticket that the request made
+    changed         what the request made of an earlier one
     outcome         whole: the answer was sent; unheard: the client had hung up before;
                     none: no answer yet, a reset, or half an answer
     """
@@ -38,6 +39,7 @@ class Entry:
     arrived_at: float
     waited_seconds: float = 0.0
     accepted: object | None = None
+    changed: object | None = None
     status: int | None = None
     outcome: Literal["none", "whole", "unheard"] = "none"
     answered_at: float | None = None
@@ -98,8 +100,8 @@ class StandIn(ABC):
         """The API's own error answer; nothing is accepted."""
 
     @abstractmethod
-    def operation(self, path: str) -> str:
-        """The name of the operation that a path asks for."""
+    def operation(self, method: str, path: str) -> str:
+        """The name of the operation that a request asks for."""
 
     @abstractmethod
     def handle(self, call: Call) -> Reply:
@@ -212,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         stand_in = cast(_Server, self.server).stand_in
         url = urlsplit(self.path)
-        operation = stand_in.operation(url.path)
+        operation = stand_in.operation(self.command, url.path)
         fault = stand_in.next_fault(operation)
         if fault == RESET_BEFORE:
             self._drop()

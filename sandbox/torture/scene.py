@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 
 from sandbox.postgres import Postgres
 from sandbox.standins import (
+    Call,
     Entry,
     RandomFaults,
     StandIn,
@@ -65,7 +66,10 @@ class Scene:
         ):
             stand_in.answer_seconds = self.settings.answer_seconds
             if self.settings.faults:
-                stand_in.chance = RandomFaults(seed, self.settings.faults, faults, name_of)
+                stand_in.chance = RandomFaults(seed, self.settings.faults, faults, self._name_of)
+
+    def _name_of(self, call: Call) -> str:
+        return name_of(call, self.tracker.ticket_of(call))
 
     def close(self) -> None:
         if self._connection is not None:

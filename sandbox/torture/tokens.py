@@ -17,12 +17,18 @@ def token_of(number: int) -> str:
     return f"m{number}_p1_j1_job_skipped"
 
 
-def name_of(call: Call) -> str:
-    """The notification that a request is about, the same in every run with the same seed."""
+def name_of(call: Call, ticket: Ticket | None) -> str:
+    """The notification or the follow-up that a request is about, the same in every run with the
+    same seed.
+
+    ticket  the one that the request's path names: its key depends on the order of events
+    """
     body = call.body if isinstance(call.body, dict) else {}
     filters = body.get("filter", {})
-    about = body.get("text") or body.get("unique") or filters.get("unique")
-    return last_word(str(about or call.query.get("unique", "?")))
+    about = body.get("text") or body.get("comment") or body.get("unique") or filters.get("unique")
+    if about is None:
+        about = call.query.get("unique", ticket.description if ticket else "?")
+    return last_word(str(about))
 
 
 def last_word(text: str) -> str:

@@ -1,7 +1,7 @@
 -- Who takes care of this notification?
--- The first one to say so has it. What was not sent yet of its escalations and reminders
--- is cancelled, and every message that was sent shows who it is. Recipients are locked
--- before their notification, as in record_deliveries.
+-- The first one to say so has it. What was not sent yet of its escalations and
+-- reminders is cancelled, and every message that was sent shows who it is. Recipients
+-- are locked before their notification, as in record_deliveries.
 create or replace function scooters_ops.acknowledge(token text, by text)
 returns boolean
 language plpgsql

@@ -62,17 +62,14 @@ stuck as materialized (
         on overdue.channel = busy.channel
     cross join
         lateral (
-            select
-                case
-                    when overdue.is_follow_up
-                        then scooters_ops.follow_up_limits(busy.limits)
-                    else busy.limits
-                end as limits,
-                case
-                    when overdue.is_follow_up then busy.follow_ups_open_at
-                    else busy.opens_at
-                end as opens_at
-        ) as class
+            values
+            (false, busy.limits, busy.opens_at),
+            (
+                true,
+                scooters_ops.follow_up_limits(busy.limits),
+                busy.follow_ups_open_at
+            )
+        ) as class (is_follow_up, limits, opens_at)
     inner join scooters_ops.delivery_targets as whole
         on overdue.channel = whole.channel and whole.address = ''
     left join scooters_ops.delivery_targets as moved
@@ -99,12 +96,15 @@ stuck as materialized (
                 and recipient.next_attempt_at > now()
         ) as in_flight
     where
-        greatest(known.held_until, busy.held_until, '-infinity')
+        class.is_follow_up = overdue.is_follow_up
+        and greatest(known.held_until, busy.held_until, '-infinity')
         < stuck_limits.overdue_before
         and coalesce(allowance.opens_at <= now(), true)
         and coalesce(class.opens_at <= now(), true)
         and coalesce(
-            in_flight.messages < (class.limits ->> 'in_flight_per_target')::integer, true
+            in_flight.messages
+            < (class.limits ->> 'in_flight_per_target')::integer,
+            true
         )
         and not coalesce(
             known.leased_at

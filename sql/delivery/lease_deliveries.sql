@@ -42,7 +42,8 @@ returns table (
     resolution text,
     finished_at timestamptz,
     acknowledged_at timestamptz,
-    acknowledged_by text
+    acknowledged_by text,
+    button text
 )
 language plpgsql
 security definer
@@ -282,7 +283,10 @@ begin
             granted.resolution,
             granted.finished_at,
             granted.acknowledged_at,
-            granted.acknowledged_by
+            granted.acknowledged_by,
+            scooters_ops.acknowledge_data(
+                granted.notification_id, granted.idempotency_token
+            ) as button
     ),
 
     -- Of earlier grants only as many are kept as the rules can count. By leased_at and
@@ -346,7 +350,7 @@ $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
 is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: half); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; the rest as in notifications.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: half); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; the rest as in notifications.';
 
 revoke execute on function
 scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)

@@ -35,6 +35,10 @@ begin
             last_error = coalesce(result.error, recipient.last_error),
             reference = result.reference,
             sent_to = result.sent_to,
+            -- A late success: another worker's lease has overwritten what it showed.
+            shows = case
+                when recipient.leased_by = record_deliveries.worker then recipient.shows
+            end,
             sent_at = case when result.state = 'sent' then now() end
         from jsonb_to_recordset(results) as result (
             recipient_id bigint,

@@ -118,6 +118,9 @@ from (
     ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
     ('function', 'report_problem(text,text)', 'shard', null, null),
     ('function', 'retire_notifier(text)', 'shard', null, null),
+    ('function', 'poll_buttons(text,text,double precision)', 'shard', null, null),
+    ('function', 'press_buttons(text,text,jsonb,bigint)', 'shard', null, null),
+    ('function', 'report_button_problem(text,text)', 'shard', null, null),
 
     ('view', 'mission_overview', 'mission', null, null),
     ('view', 'mission_events', 'mission', null, null),
@@ -137,6 +140,7 @@ from (
     ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
     ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
     ('view', 'notifier_status', 'all', null, 'select * from {}'),
+    ('view', 'button_status', 'all', null, 'select * from {}'),
     (
         'view', 'delivery_channels', 'all', null,
         'select channel, max(held_until) as held_until,'
