@@ -643,10 +643,11 @@ def test_acknowledging_what_is_unknown_is_404_and_what_is_resolved_409(
 def test_an_acknowledgement_by_nobody_is_422(database: TestDatabase, http: HttpProcess) -> None:
     database.create_mission()
     http.skip("m1", "p1", "j1")
-    for body in (
+    bodies: list[Any] = [
         *({}, {"by": ""}, {"by": " "}, {"by": None}, {"by": 7}, {"by": "x" * 201}),
         *({"by": "a\0"}, {"by": "Olga", "at": "now"}, [], "Olga"),
-    ):
+    ]
+    for body in bodies:
         answer = http.post(acknowledge_url("m1_p1_j1_job_skipped"), body)
         assert is_problem(answer, 422), body
     query = "select acknowledged_by from scooters_ops.monitoring_notifications"

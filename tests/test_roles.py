@@ -91,6 +91,7 @@ CALLERS: dict[str, set[str]] = {
     "report_button_problem": {NOTIFIER},
     "probe_channels": {NOTIFIER},
     "retry_deliveries": {NOTIFIER, OPERATOR},
+    "acknowledge": {NOTIFIER, OPERATOR},
     "send_test": {NOTIFIER, OPERATOR},
     "test_results": {NOTIFIER, OPERATOR},
     "end_test": {NOTIFIER, OPERATOR},

@@ -252,7 +252,7 @@ def test_numbers_are_numbers_where_the_channel_wants_them() -> None:
 
 
 def test_a_recipient_that_is_named_twice_is_told_once() -> None:
-    routes = [
+    routes: list[dict[str, Any]] = [
         {"recipients": [TELEGRAM, TICKET]},
         {"recipients": [dict(reversed(TELEGRAM.items()))]},
     ]
