@@ -72,6 +72,10 @@ from (
     ),
     (
         'function',
+        'matching_routes(monitoring_notification_type,text,jsonb)', 'any', null, null
+    ),
+    (
+        'function',
         'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
     ('function', 'planned_totals()', 'written', null, null),
@@ -106,7 +110,14 @@ from (
     ),
     ('function', 'target_rate_limits(jsonb,text)', 'shard', null, null),
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
-    ('function', 'lease_deliveries(text,jsonb,double precision)', 'shard', null, null),
+    (
+        'function',
+        'lease_deliveries(text,jsonb,double precision,jsonb)',
+        'shard',
+        null,
+        null
+    ),
+    ('function', 'follow_up_limits(jsonb)', 'shard', null, null),
     ('function', 'next_delivery(text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
@@ -133,6 +144,7 @@ from (
     ('view', 'job_history', 'mission', null, null),
     ('view', 'notifications', 'mission', null, null),
     ('view', 'notification_deliveries', 'mission', null, null),
+    ('view', 'notification_steps', 'mission', null, null),
     ('view', 'unnoticed_timeouts', 'mission', null, null),
     ('view', 'timeout_rules', 'here', null, null),
     ('view', 'config_in_force', 'here', null, null),
@@ -151,7 +163,9 @@ from (
         ' from scooters_ops.config_in_force),'
         ' (array_agg(limits))[1]'
         ') as limits,'
-        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at'
+        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at,'
+        ' max(follow_ups_open_at) as follow_ups_open_at,'
+        ' sum(free_for_follow_ups)::integer as free_for_follow_ups'
         ' from {} group by channel'
     ),
     (
