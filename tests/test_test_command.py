@@ -70,6 +70,7 @@ def assert_nothing_remains(database: TestDatabase) -> None:
 
 
 def test_a_test_arrives_and_nothing_of_it_remains(house: House) -> None:
+    house.configure(TELEGRAM, channels__telegram__buttons=True)
     with alive(house):
         finished = house.cli("test", "telegram", CHAT)
     assert finished.returncode == 0
@@ -77,6 +78,7 @@ def test_a_test_arrives_and_nothing_of_it_remains(house: House) -> None:
     (message,) = house.telegram.messages
     assert "Test message: nothing has happened" in message.text
     assert "test__" in message.text
+    assert message.buttons == {}
     assert_nothing_remains(house.database)
     planned = house.database.rows("select * from scooters_ops.planned_totals()")
     assert {row["planned"] for row in planned} == {0}
