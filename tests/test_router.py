@@ -192,6 +192,7 @@ CALLS = {
     "detect_timeouts": "scooters_ops.detect_timeouts(%s)",
     "retry_deliveries": "scooters_ops.retry_deliveries(%s, %s)",
     "confirm_deliveries": "scooters_ops.confirm_deliveries(%s, %s)",
+    "acknowledge": "scooters_ops.acknowledge(%s, %s)",
     "wake_missions": "scooters_ops.wake_missions(%s::text[])",
     "missions_waiting": "scooters_ops.missions_waiting()",
     "recipients_for": "scooters_ops.recipients_for(%s, %s, %s)",
@@ -267,6 +268,13 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
                     source.choice(("retry_deliveries", "confirm_deliveries")),
                     [source.choice((None, f"{ids[0]}_p1__timeout_in_point", "no", "")), None],
                 )
+                yield (
+                    "acknowledge",
+                    [
+                        source.choice((None, f"{ids[1]}_p1__timeout_in_point", "no", "")),
+                        source.choice(("Olga", "Ivan", " ", None)),
+                    ],
+                )
                 yield "wake_missions", [source.sample(ids, 3)]
                 yield "missions_waiting", []
                 yield "recipients_for", ["job_skipped", "pickup", '{"city": "Moscow"}']
@@ -275,8 +283,8 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
 
 # What each database numbers by itself, or takes from its clock.
 OWN_COLUMNS = {"history_id", "notification_id", "config_id", "pass_id"} | {
-    "applied_at", "applied_by", "created_at", "detected_at", "elapsed", "recorded_at",
-    "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at",
+    "acknowledged_at", "applied_at", "applied_by", "created_at", "detected_at", "elapsed",
+    "recorded_at", "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at",
 }  # fmt: skip
 OF_ONE_DATABASE = {"recent_detection_passes", "detection_status", "metrics", "delivery_channels"}
 """Views that tell how each shard works, not what happened to missions."""

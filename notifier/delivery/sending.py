@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from logging import ERROR, INFO, WARNING
 from typing import Any
 
@@ -17,6 +18,7 @@ from notifier.delivery.setup import Setup
 from notifier.delivery.signals import Signals
 from notifier.logs import event
 from notifier.metrics import Metrics
+from notifier.notification_types import TEST_TYPE
 from notifier.templates import TemplateError
 
 
@@ -76,7 +78,8 @@ class Sender:
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return None
         latency = delivery.waited.total_seconds() + loop.time() - began_at
-        self._metrics.attempted(delivery.channel, outcome, latency)
+        if delivery.type != TEST_TYPE:
+            self._metrics.attempted(delivery.channel, outcome, latency)
         jitter = random.random()  # noqa: S311  # spreads retries; not a secret
         recorded = result(delivery, outcome, setup.retry, setup.in_doubt(delivery.channel), jitter)
         _log(delivery, outcome, recorded)
@@ -124,6 +127,8 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
 
 def _facts(setup: Setup, delivery: Delivery) -> dict[str, Any]:
     facts = delivery.facts(delivery.step, delivery.as_of, delivery.told or ())
+    if delivery.type == TEST_TYPE:
+        return {**facts, "sent_by": socket.gethostname()}
     return {**facts, "mission_url": setup.config.mission_url(delivery.mission_id)}
 
 
