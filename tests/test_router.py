@@ -192,6 +192,7 @@ CALLS = {
     "detect_timeouts": "scooters_ops.detect_timeouts(%s)",
     "retry_deliveries": "scooters_ops.retry_deliveries(%s, %s)",
     "confirm_deliveries": "scooters_ops.confirm_deliveries(%s, %s)",
+    "acknowledge": "scooters_ops.acknowledge(%s, %s)",
     "wake_missions": "scooters_ops.wake_missions(%s::text[])",
     "missions_waiting": "scooters_ops.missions_waiting()",
     "recipients_for": "scooters_ops.recipients_for(%s, %s, %s)",
@@ -267,6 +268,13 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
                     source.choice(("retry_deliveries", "confirm_deliveries")),
                     [source.choice((None, f"{ids[0]}_p1__timeout_in_point", "no", "")), None],
                 )
+                yield (
+                    "acknowledge",
+                    [
+                        source.choice((None, f"{ids[1]}_p1__timeout_in_point", "no", "")),
+                        source.choice(("Olga", "Ivan", " ", None)),
+                    ],
+                )
                 yield "wake_missions", [source.sample(ids, 3)]
                 yield "missions_waiting", []
                 yield "recipients_for", ["job_skipped", "pickup", '{"city": "Moscow"}']
@@ -275,8 +283,8 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
 
 # What each database numbers by itself, or takes from its clock.
 OWN_COLUMNS = {"history_id", "notification_id", "config_id", "pass_id"} | {
-    "applied_at", "applied_by", "created_at", "detected_at", "elapsed", "recorded_at",
-    "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at",
+    "acknowledged_at", "applied_at", "applied_by", "created_at", "detected_at", "elapsed",
+    "recorded_at", "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at",
 }  # fmt: skip
 OF_ONE_DATABASE = {"recent_detection_passes", "detection_status", "metrics", "delivery_channels"}
 """Views that tell how each shard works, not what happened to missions."""
@@ -323,6 +331,9 @@ def board(database: TestDatabase, filters: str) -> Any:
         shown.pop(key)
     for state in shown["delivery"]:
         del state["oldest_created_at"], state["next_attempt_at"]
+    for notification in shown["open_notifications"].values():
+        for key in ("created_at", "next_step", "recipients"):
+            del notification[key]
     return shown
 
 
@@ -378,6 +389,7 @@ def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
         assert routed == one, question
     for filters in BOARDS:
         assert board(router_rig.router, filters) == board(router_rig.single, filters), filters
+    assert board(router_rig.router, "")["open_notifications"]
     counted = (
         "select name, labels, help, value from scooters_ops.metrics"
         # shard_up and the like are a router's own.
@@ -939,6 +951,11 @@ def test_a_limit_that_cannot_be_divided_is_named(router_rig: RouterRig) -> None:
     limits = {"per_target": [{"messages": 1, "seconds": 1}, {"messages": 1, "seconds": 40000}]}
     with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.limits\.per_target\[1\]: "):
         router_rig.router.apply_config(channels__telegram__limits=limits)
+
+
+def test_buttons_are_refused_because_presses_reach_one_shard_only(router_rig: RouterRig) -> None:
+    with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.buttons: "):
+        router_rig.router.apply_config(channels__telegram__buttons=True)
 
 
 def test_a_config_is_applied_nowhere_while_a_shard_is_away(router_rig: RouterRig) -> None:

@@ -52,6 +52,11 @@ from (
     ('function', 'mission_intervals_at(timestamp with time zone)', 'all', null, 'rows'),
     ('function', 'retry_deliveries(text,text)', 'token', 'token', 'sum'),
     ('function', 'confirm_deliveries(text,text)', 'token', 'token', 'sum'),
+    (
+        'function',
+        'acknowledge(text,text)',
+        'mission', 'scooters_router.mission_of(token)', null
+    ),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -64,6 +69,10 @@ from (
     (
         'function',
         'route_notification(monitoring_notification_type,text,jsonb)', 'any', null, null
+    ),
+    (
+        'function',
+        'matching_routes(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
     (
         'function',
@@ -101,12 +110,22 @@ from (
     ),
     ('function', 'target_rate_limits(jsonb,text)', 'shard', null, null),
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
-    ('function', 'lease_deliveries(text,jsonb,double precision)', 'shard', null, null),
+    (
+        'function',
+        'lease_deliveries(text,jsonb,double precision,jsonb)',
+        'shard',
+        null,
+        null
+    ),
+    ('function', 'follow_up_limits(jsonb)', 'shard', null, null),
     ('function', 'next_delivery(text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
     ('function', 'release_deliveries(text,bigint[])', 'shard', null, null),
     ('function', 'probe_channels(text[])', 'shard', null, null),
+    ('function', 'send_test(jsonb,text,text)', 'shard', null, null),
+    ('function', 'test_results(text)', 'shard', null, null),
+    ('function', 'end_test(text)', 'shard', null, null),
     ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
     ('function', 'report_problem(text,text)', 'shard', null, null),
     ('function', 'retire_notifier(text)', 'shard', null, null),
@@ -125,6 +144,7 @@ from (
     ('view', 'job_history', 'mission', null, null),
     ('view', 'notifications', 'mission', null, null),
     ('view', 'notification_deliveries', 'mission', null, null),
+    ('view', 'notification_steps', 'mission', null, null),
     ('view', 'unnoticed_timeouts', 'mission', null, null),
     ('view', 'timeout_rules', 'here', null, null),
     ('view', 'config_in_force', 'here', null, null),
@@ -143,7 +163,9 @@ from (
         ' from scooters_ops.config_in_force),'
         ' (array_agg(limits))[1]'
         ') as limits,'
-        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at'
+        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at,'
+        ' max(follow_ups_open_at) as follow_ups_open_at,'
+        ' sum(free_for_follow_ups)::integer as free_for_follow_ups'
         ' from {} group by channel'
     ),
     (
