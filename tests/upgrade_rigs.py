@@ -221,7 +221,7 @@ class Traffic:
 @contextmanager
 def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
     """A transaction that has written a mission. It commits when the upgrade calls what this yields
-    and says that it waits for it. Other writers would wait behind the upgrade if it kept waiting."""
+    and says that it waits for it. If it kept waiting, other writers would wait behind it."""
     with psycopg.connect(database.conninfo) as connection:
         connection.execute(AS_EARLIER, {"mission_id": "slow"})
         pid = connection.info.backend_pid
