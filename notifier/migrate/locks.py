@@ -159,7 +159,8 @@ class Attempts:
                 " the start"
             ) from None
         finally:
-            self._worker.execute("reset lock_timeout")
+            with contextlib.suppress(psycopg.Error):
+                self._worker.execute("reset lock_timeout")
 
     def _wait_for_autovacuum(self) -> None:
         """Waits for a weak lock on the tables that autovacuum holds.
