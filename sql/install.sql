@@ -151,7 +151,9 @@ set search_path = pg_catalog, pg_temp;
 \ir board/metrics.sql
 \ir board/board_matches.sql
 \ir board/board_interval.sql
+\ir board/board_steps.sql
 \ir board/board_notifications.sql
+\ir board/board_open_notifications.sql
 \ir board/board.sql
 \ir board/board_mission.sql
 

@@ -133,6 +133,7 @@ CALLERS: dict[str, set[str]] = {
 
 # The views that the notifier reads; analysts may read every view.
 VIEWS_OF_THE_NOTIFIER = {
+    "button_status",
     "config_in_force",
     "delivery_channels",
     "delivery_holds",
@@ -267,12 +268,15 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "next_delivery",
         "plan_deliveries",
         "planned_totals",
+        "poll_buttons",
+        "press_buttons",
         "probe_channels",
         "record_deliveries",
         "record_event",
         "record_event_once",
         "release_deliveries",
         "renew_leases",
+        "report_button_problem",
         "report_notifier",
         "report_problem",
         "retire_notifier",

@@ -331,6 +331,9 @@ def board(database: TestDatabase, filters: str) -> Any:
         shown.pop(key)
     for state in shown["delivery"]:
         del state["oldest_created_at"], state["next_attempt_at"]
+    for notification in shown["open_notifications"].values():
+        for key in ("created_at", "next_step", "recipients"):
+            del notification[key]
     return shown
 
 
@@ -386,6 +389,7 @@ def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
         assert routed == one, question
     for filters in BOARDS:
         assert board(router_rig.router, filters) == board(router_rig.single, filters), filters
+    assert board(router_rig.router, "")["open_notifications"]
     counted = (
         "select name, labels, help, value from scooters_ops.metrics"
         # shard_up and the like are a router's own.
@@ -947,6 +951,11 @@ def test_a_limit_that_cannot_be_divided_is_named(router_rig: RouterRig) -> None:
     limits = {"per_target": [{"messages": 1, "seconds": 1}, {"messages": 1, "seconds": 40000}]}
     with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.limits\.per_target\[1\]: "):
         router_rig.router.apply_config(channels__telegram__limits=limits)
+
+
+def test_buttons_are_refused_because_presses_reach_one_shard_only(router_rig: RouterRig) -> None:
+    with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.buttons: "):
+        router_rig.router.apply_config(channels__telegram__buttons=True)
 
 
 def test_a_config_is_applied_nowhere_while_a_shard_is_away(router_rig: RouterRig) -> None:

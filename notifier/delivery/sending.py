@@ -92,7 +92,9 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
     delivery = lease.delivery
     loop = asyncio.get_running_loop()
     channel = setup.channels[delivery.channel]
-    if delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold":
+    step = steps.kind(delivery.step)
+    is_held = delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold"
+    if is_held and not channel.changes_earlier(step):
         return InDoubt("a notifier was lost while sending this")
     if delivery.attempts > setup.retry.give_up_after_attempts:
         return Failed(f"gave up: {delivery.attempts - 1} attempts ended without a result")
@@ -106,9 +108,10 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
         delivery.idempotency_key,
         delivery.target,
         parts,
-        steps.kind(delivery.step),
+        step,
         None if delivery.earlier is None else Earlier(**delivery.earlier),
         setup.button(delivery),
+        may_be_sent=is_held,
     )
     before_request.set(lambda: lease.start_request(loop.time()))
     try:
