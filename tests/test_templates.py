@@ -460,7 +460,7 @@ def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
     unused = {"type", "level", "told", "acknowledged_at"}  # the last three: in an alert
     if SAMPLE_FACTS[type]["job_id"] is None:
         unused.add("job_id")
-    else:
+    if type not in TIMEOUT_TYPES:
         unused.add("resolution")
     for name in set(SAMPLE_FACTS[type]) - unused:
         rest = {key: value for key, value in SAMPLE_FACTS[type].items() if key != name}
@@ -575,8 +575,6 @@ def test_a_test_says_who_asked_for_it_where_and_when_and_escapes_it(locale: str)
         assert ("&lt;b&gt;`x`" if channel is TELEGRAM else "<b>'x'") in body
         facts_shown = ("14:05", "duty-2", TEST_FACTS["token"])
         assert [each for each in facts_shown if each not in body] == []
-            part for part in ("14:05", "duty-2", TEST_FACTS["token"]) if part not in body
-        } == set()
         assert not UNSAFE_CHARACTERS.search("".join(texts.values()).replace("\n", ""))
 
 
