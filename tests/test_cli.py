@@ -237,7 +237,9 @@ def test_a_config_is_checked_applied_and_shown(
     assert_done(finished)
     shown = json.loads(finished.stdout)
     assert shown["detection"] == document["detection"]
-    assert shown["routes"] == [{"match": {}, "recipients": [TELEGRAM], "continue": False}]
+    assert shown["routes"] == [
+        {"match": {}, "recipients": [TELEGRAM], "escalate": [], "continue": False}
+    ]
 
 
 def test_applying_a_config_without_the_right_to_is_refused(house: House) -> None:

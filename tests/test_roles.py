@@ -24,6 +24,8 @@ CALLERS: dict[str, set[str]] = {
     "board_interval": set(),
     "board_matches": set(),
     "board_notifications": set(),
+    "board_open_notifications": set(),
+    "board_steps": set(),
     "level_problem": set(),
     "validate_json": set(),
     "config_schema": set(),
