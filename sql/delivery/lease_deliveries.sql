@@ -186,7 +186,20 @@ begin
             notification.created_at,
             notification.resolved_at,
             notification.resolution,
-            notification.finished_at,
+            -- What an earlier version resolved has no such time.
+            coalesce(
+                notification.finished_at,
+                case
+                    when notification.resolution in ('moved_on', 'ended') then (
+                        select max(recorded.finished_at)
+                        from scooters_ops.recorded_intervals as recorded
+                        where
+                            recorded.mission_id = notification.mission_id
+                            and recorded.type = notification.type
+                            and recorded.notification_id = notification.notification_id
+                    )
+                end
+            ) as finished_at,
             notification.acknowledged_at,
             notification.acknowledged_by,
             candidate.is_optional and (
