@@ -52,6 +52,11 @@ from (
     ('function', 'mission_intervals_at(timestamp with time zone)', 'all', null, 'rows'),
     ('function', 'retry_deliveries(text,text)', 'token', 'token', 'sum'),
     ('function', 'confirm_deliveries(text,text)', 'token', 'token', 'sum'),
+    (
+        'function',
+        'acknowledge(text,text)',
+        'mission', 'scooters_router.mission_of(token)', null
+    ),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -68,6 +73,10 @@ from (
     (
         'function',
         'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
+    ),
+    (
+        'function',
+        'matching_routes(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
     ('function', 'planned_totals()', 'written', null, null),
     ('function', 'apply_config(jsonb)', 'written', null, null),
@@ -99,9 +108,17 @@ from (
         'function',
         'rate_limit_status(timestamp with time zone[],jsonb)', 'here', null, null
     ),
+    ('function', 'follow_up_limits(jsonb)', 'here', null, null),
+    -- One program reads the presses of a bot's buttons: the router's notifier.
+    ('function', 'poll_buttons(text,text,double precision)', 'here', null, null),
+    ('function', 'report_button_problem(text,text)', 'here', null, null),
+    ('function', 'press_buttons(text,text,jsonb,bigint)', 'written', null, null),
     ('function', 'target_rate_limits(jsonb,text)', 'shard', null, null),
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
-    ('function', 'lease_deliveries(text,jsonb,double precision)', 'shard', null, null),
+    (
+        'function',
+        'lease_deliveries(text,jsonb,double precision,jsonb)', 'shard', null, null
+    ),
     ('function', 'next_delivery(text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
@@ -110,9 +127,6 @@ from (
     ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
     ('function', 'report_problem(text,text)', 'shard', null, null),
     ('function', 'retire_notifier(text)', 'shard', null, null),
-    ('function', 'poll_buttons(text,text,double precision)', 'shard', null, null),
-    ('function', 'press_buttons(text,text,jsonb,bigint)', 'shard', null, null),
-    ('function', 'report_button_problem(text,text)', 'shard', null, null),
 
     ('view', 'mission_overview', 'mission', null, null),
     ('view', 'mission_events', 'mission', null, null),
@@ -125,14 +139,15 @@ from (
     ('view', 'job_history', 'mission', null, null),
     ('view', 'notifications', 'mission', null, null),
     ('view', 'notification_deliveries', 'mission', null, null),
+    ('view', 'notification_steps', 'mission', null, null),
     ('view', 'unnoticed_timeouts', 'mission', null, null),
     ('view', 'timeout_rules', 'here', null, null),
     ('view', 'config_in_force', 'here', null, null),
     ('view', 'config_history', 'here', null, null),
+    ('view', 'button_status', 'here', null, null),
     ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
     ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
     ('view', 'notifier_status', 'all', null, 'select * from {}'),
-    ('view', 'button_status', 'all', null, 'select * from {}'),
     (
         'view', 'delivery_channels', 'all', null,
         'select channel, max(held_until) as held_until,'
@@ -143,7 +158,9 @@ from (
         ' from scooters_ops.config_in_force),'
         ' (array_agg(limits))[1]'
         ') as limits,'
-        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at'
+        ' sum(free)::integer as free, max(last_granted_at) as last_granted_at,'
+        ' max(follow_ups_open_at) as follow_ups_open_at,'
+        ' sum(free_for_follow_ups)::integer as free_for_follow_ups'
         ' from {} group by channel'
     ),
     (
