@@ -213,7 +213,7 @@ def test_an_answer_with_characters_that_the_database_lacks_is_recorded(
     async def record() -> int:
         database = await Database.connect(10)
         try:
-            leased = await database.lease("w", {"telegram": 1, "st": 1}, 60)
+            leased = await database.lease("w", {"telegram": 1, "st": 1}, 60, {})
             results = [Result(each.recipient_id, "failed", error="нет 🛵") for each in leased]
             return await database.record("w", results)
         finally:

@@ -553,6 +553,25 @@ def test_what_waits_for_its_time_is_scheduled_and_needs_nobody(house: House) -> 
     assert not row["is_stuck"]
 
 
+def test_what_waits_for_a_channel_that_config_no_longer_has_is_named(house: House) -> None:
+    house.configure(routes=route(TELEGRAM, escalate=[{"after_seconds": 60, "recipients": [LEADS]}]))
+    late(house)
+    house.run_once()
+    house.configure(TELEGRAM, channels__st=None)
+    house.database.connection.execute(
+        "update scooters_ops.notification_recipients"
+        " set next_attempt_at = now() - interval '1 hour' where step = 'escalation_1'"
+    )
+    house.database.value("select scooters_ops.report_notifier('n1', 1, '0017')")
+    status = house.cli("status")
+    assert status.returncode == 1
+    assert (
+        "Channel st is not configured any more, and messages wait for it: put it back into the"
+        " config (make config) until they are sent." in " ".join(status.stdout.split())
+    )
+    assert steps(house)["st", "escalation_1"] == "pending"
+
+
 def test_a_failed_step_is_tried_again_like_an_alert(house: House) -> None:
     house.configure(routes=route(TELEGRAM, escalate=[{"after_seconds": 60, "recipients": [LOST]}]))
     token = late(house)

@@ -351,7 +351,9 @@ def _undecided(wanted: str | None, fitting: list[str], offered: list[str]) -> st
 
 def _refused(answer: Answer) -> Outcome:
     """What a refusal means for an issue that exists: 409 says that somebody else changed it at the
-    same time."""
+    same time, and a redirect that the issue itself has moved."""
+    if 300 <= answer.status < 400:
+        return Failed(answer.reason("the issue has another address, which is not followed"))
     if answer.status == 409 and not answer.is_page:
         return Retry(answer.reason(_explanation(answer)), is_authenticated=answer.is_authenticated)
     return refusal(answer, _explanation(answer))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from notifier import config as configs
@@ -130,11 +130,8 @@ def _deliveries(status: Status) -> Iterator[str]:
         yield f"A notifier works without some of its steps, because {problem}. Fix that."
     if status.is_unattended():
         yield "No notifier is alive, and something is due: start one, or find out why it died."
-    elif any(row.is_stuck for row in status.deliveries):
-        yield (
-            "Nobody takes what is due: check that the channel is configured, and read the"
-            " notifiers' logs."
-        )
+    elif stuck := sorted({row.channel or "-" for row in status.deliveries if row.is_stuck}):
+        yield from _stuck(stuck, (status.in_force.config or {}).get("channels") or {})
     states = {row.state for row in status.deliveries}
     if "blocked" in states:
         yield (
@@ -153,6 +150,20 @@ def _deliveries(status: Status) -> Iterator[str]:
             "Check whether the doubtful messages arrived. If so: notifier retry TOKEN --as-sent; to"
             " send them again: notifier retry TOKEN"
         )
+
+
+def _stuck(stuck: Sequence[str], configured: Mapping[str, object]) -> Iterator[str]:
+    for channel in stuck:
+        if channel == "-" or configured.get(channel):
+            yield (
+                f"Nobody takes what is due{'' if channel == '-' else f' for {channel}'}: read the"
+                " notifiers' logs."
+            )
+        else:
+            yield (
+                f"Channel {channel} is not configured any more, and messages wait for it: put it"
+                " back into the config (make config) until they are sent."
+            )
 
 
 def age(duration: timedelta) -> str:

@@ -104,7 +104,8 @@ def _recipients(status: Status) -> Iterator[str]:
     """Failed ones first, then those in doubt, then those that have waited longest."""
     severity = {"failed": 0, "in_doubt": 1}
     rows = sorted(
-        status.recipients, key=lambda row: (severity.get(row.state, 2), row.oldest_created_at)
+        (row for row in status.recipients if row.state != "scheduled"),
+        key=lambda row: (severity.get(row.state, 2), row.oldest_created_at),
     )
     if rows:
         yield "Recipients, the worst first:"

@@ -1,7 +1,6 @@
 -- Who takes care of this notification?
 -- The first one to say so has it. What was not sent yet of its escalations and
--- reminders is cancelled, and every message that was sent shows who it is. Recipients
--- are locked before their notification, as in record_deliveries.
+-- reminders is cancelled, and every message that was sent shows who it is.
 create or replace function scooters_ops.acknowledge(token text, by text)
 returns boolean
 language plpgsql
@@ -10,7 +9,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     longest_name constant integer := 200;
-    asked_id bigint;
     known record;
 begin
     if coalesce(btrim(by), '') = '' then
@@ -23,26 +21,14 @@ begin
             message = format('by is longer than %s characters', longest_name);
     end if;
 
-    select notification_id
-    into asked_id
-    from scooters_ops.monitoring_notifications
-    where idempotency_token = token;
-
-    perform
-    from scooters_ops.notification_recipients
-    where
-        notification_id = asked_id
-        and state in ('pending', 'waiting', 'failed', 'in_doubt')
-    order by recipient_id
-    for update;
-
     select
+        notification_id,
         resolved_at,
         acknowledged_at
     into known
     from scooters_ops.monitoring_notifications
     where
-        notification_id = asked_id
+        idempotency_token = token
         and type::text <> 'test'
     for update;
 
@@ -62,9 +48,9 @@ begin
     set
         acknowledged_at = now(),
         acknowledged_by = btrim(by)
-    where notification_id = asked_id;
+    where notification_id = known.notification_id;
 
-    perform scooters_ops.settle_steps(array[asked_id]);
+    perform scooters_ops.settle_steps(array[known.notification_id]);
     return true;
 end
 $$;

@@ -3,7 +3,8 @@
 -- acknowledges a notification, or records that a message was sent, calls it in the same
 -- transaction with the notifications locked, so that it does not matter which of these
 -- comes first.
--- A row that is locked is being leased or recorded: lease_deliveries cancels what is no
+-- Others lock recipients before notifications, so this function waits for no recipient.
+-- One that is locked is being leased or recorded: lease_deliveries cancels what is no
 -- longer needed, and recording ends with a call of this function.
 create or replace function scooters_ops.settle_steps(notification_ids bigint[])
 returns void
@@ -57,26 +58,34 @@ begin
             else now()
         end
     from scooters_ops.monitoring_notifications as notification
+    inner join lateral (
+        select waiting.recipient_id
+        from scooters_ops.notification_recipients as waiting
+        where
+            waiting.notification_id = notification.notification_id
+            and waiting.state = 'waiting'
+            and exists (
+                select
+                from scooters_ops.notification_recipients as earlier
+                where
+                    earlier.recipient_id = waiting.follows
+                    and earlier.state = 'sent'
+            )
+            and not exists (
+                select
+                from scooters_ops.notification_recipients as sibling
+                where
+                    sibling.notification_id = waiting.notification_id
+                    and sibling.follows = waiting.follows
+                    and sibling.state = 'sending'
+                    and sibling.step !~ '^reminder_'
+                    and waiting.step !~ '^reminder_'
+            )
+        for update skip locked
+    ) as ready on true
     where
         notification.notification_id = any(notification_ids)
-        and recipient.notification_id = notification.notification_id
-        and recipient.state = 'waiting'
-        and exists (
-            select
-            from scooters_ops.notification_recipients as earlier
-            where
-                earlier.recipient_id = recipient.follows
-                and earlier.state = 'sent'
-        )
-        and not exists (
-            select
-            from scooters_ops.notification_recipients as sibling
-            where
-                sibling.notification_id = recipient.notification_id
-                and sibling.follows = recipient.follows
-                and sibling.state = 'sending'
-                and recipient.step !~ '^reminder_'
-        );
+        and recipient.recipient_id = ready.recipient_id;
 
     -- Each message that was sent shows the outcome, unless it did when it was sent. A
     -- reminder that became part of an earlier message, as a comment does, needs nothing.
