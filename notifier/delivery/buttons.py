@@ -94,6 +94,8 @@ class Buttons:
                             await self._poll(database, setup)
                     await self._rest(REST_SECONDS)
                     continue
+                except _Stopped:
+                    raise
                 except (psycopg.Error, DatabaseUnusable) as error:
                     self._refused_by_database(error)
                 except Exception as error:
