@@ -11,13 +11,15 @@ from notifier import __version__, logs
 from notifier.channels import CHANNELS
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
-from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
 from notifier.resources import CONFIG
+from notifier.steps import STEPS
 from notifier.text import escaped
 from notifier.web.address import Address
 
 # pg_cron may start jobs only at full minutes.
 FIRST_RUN_SECONDS = 90
+TEST_SECONDS = 60
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -34,7 +36,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("retry --as-sent needs a TOKEN: check each notification before you use it")
     if options.command == "run" and options.once and options.listen is not None:
         parser.error("run --once cannot --listen: it ends too soon to answer requests")
+    if options.command == "preview" and options.step not in steps_of(options.type):
+        parser.error(f"a {options.type} has only: {', '.join(steps_of(options.type))}")
+    if options.command == "test" and (problem := _test_problem(options)):
+        parser.error(problem)
     return options
+
+
+def _test_problem(options: argparse.Namespace) -> str | None:
+    """Why the arguments of `test` do not say whom to send to."""
+    if options.all and options.words:
+        return "test --all takes no recipient"
+    if options.route and options.direct:
+        return "test --route asks the database which routes match: leave out --direct"
+    if options.route and not options.words:
+        return "test --route needs facts of a notification, such as type=job_skipped city=Moscow"
+    if not (options.all or options.route or options.words[:1]):
+        return "test needs a CHANNEL and its key=value..., --route key=value... or --all"
+    if not (options.all or options.route or options.words[0] in CHANNELS):
+        return f"test: CHANNEL must be one of {', '.join(CHANNELS)}"
+    if options.config is not None and not options.direct:
+        return "test uses the config in force: --config FILE needs --direct"
+    return None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -131,8 +154,11 @@ def _add_config(commands: Any) -> None:
 
 def _add_notifications(commands: Any) -> None:
     preview = commands.add_parser("preview", help="print the messages for a notification")
-    preview.add_argument("type", choices=NOTIFICATION_TYPES)
+    preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE])
     preview.add_argument("--channel", choices=list(CHANNELS), help="for this channel only")
+    preview.add_argument(
+        "--step", choices=STEPS, default="alert", help="of this step; default: %(default)s"
+    )
     preview.add_argument(
         "--locale", choices=list(LOCALES), help="default: the locale of config.json"
     )
@@ -168,6 +194,52 @@ def _add_notifications(commands: Any) -> None:
         help="send nothing: record the in-doubt recipients of TOKEN as sent, because it arrived",
     )
 
+    acknowledge = commands.add_parser(
+        "acknowledge", help="say who takes care of a notification: nobody else is alarmed"
+    )
+    acknowledge.add_argument("token", type=_text, metavar="TOKEN", help="the notification")
+    acknowledge.add_argument(
+        "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
+    )
+    _add_test(commands)
+
+
+def _add_test(commands: Any) -> None:
+    test = commands.add_parser(
+        "test",
+        help="send a test message and wait for it; exit 1 unless it arrived",
+        usage="%(prog)s [options] (CHANNEL key=value... | --route key=value... | --all)",
+    )
+    test.add_argument(
+        "words",
+        nargs="*",
+        type=_text,
+        metavar="CHANNEL key=value",
+        help="a recipient as routes name it, such as: telegram chat_id=-1001",
+    )
+    which = test.add_mutually_exclusive_group()
+    which.add_argument(
+        "--route",
+        action="store_true",
+        help="to all whom the routes name for a notification of type=TYPE, job_type=... and these"
+        " attributes of its mission, at every level",
+    )
+    which.add_argument("--all", action="store_true", help="to all whom any route names")
+    test.add_argument(
+        "--direct", action="store_true", help="send from this process, without the database"
+    )
+    test.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"config file of --direct; default: {CONFIG}"
+    )
+    test.add_argument(
+        "--wait",
+        type=_seconds,
+        default=TEST_SECONDS,
+        metavar="SECONDS",
+        help="longest wait for the outcome; default: %(default)s",
+    )
+    _add_output(test)
+
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -192,6 +264,16 @@ def _text(argument: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in argument):
         raise argparse.ArgumentTypeError("is not text")
     return argument
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError("must be a number of seconds, at most a day")
+    return seconds
 
 
 def _address(text: str) -> Address:

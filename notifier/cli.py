@@ -15,12 +15,13 @@ import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
-from notifier import arguments, logs, psql
+from notifier import arguments, logs, psql, test_message
 from notifier import config as configs
 from notifier.channels import CHANNELS
 from notifier.config import Config, ConfigError
@@ -29,8 +30,9 @@ from notifier.database.session import require_session
 from notifier.database.statements import Database
 from notifier.delivery.notifier import Notifier, NotRecorded
 from notifier.delivery.setup import renderer_for
+from notifier.locales import LOCALES
 from notifier.metrics import Metrics
-from notifier.notification_types import SAMPLE_FACTS
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, sample_facts, steps_of
 from notifier.resources import CONFIG, TEMPLATES
 from notifier.secrets import SecretMissing, Secrets
 from notifier.status import report
@@ -123,6 +125,10 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await _preview(options)
         case "status":
             return await _status(as_json=options.output == "json", with_jobs=options.jobs)
+        case "acknowledge":
+            return await _acknowledge(options.token, options.by)
+        case "test":
+            return await _test(options, secrets)
         case _:
             return await _retry(options.token, options.channel, as_sent=options.as_sent)
 
@@ -240,11 +246,20 @@ async def _config(action: str, file: Path) -> int:
 
 
 def _check(config: Config) -> None:
-    """Checks that every template exists and can be rendered with sample facts."""
-    renderer = renderer_for(config, TEMPLATES)
-    for name in config.channel_settings():
-        for type, facts in SAMPLE_FACTS.items():
-            renderer.render(type, CHANNELS[name], facts)
+    """Checks that every template exists, in each language, and can be rendered with sample facts of
+    each step."""
+    # The config's own language first: an error names the first template that is broken.
+    for locale in dict.fromkeys((config.notifier.locale, *LOCALES)):
+        renderer = renderer_for(_in_locale(config, locale), TEMPLATES)
+        for name in config.channel_settings():
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE):
+                for step in steps_of(type):
+                    renderer.render(type, CHANNELS[name], sample_facts(type, step))
+
+
+def _in_locale(config: Config, locale: str) -> Config:
+    settings = config.notifier.model_copy(update={"locale": locale})
+    return config.model_copy(update={"notifier": settings})
 
 
 def _jobs(document: Mapping[str, Mapping[str, object]]) -> tuple[object, ...]:
@@ -257,9 +272,8 @@ def _jobs(document: Mapping[str, Mapping[str, object]]) -> tuple[object, ...]:
 async def _preview(options: Namespace) -> int:
     config = configs.load(CONFIG)
     if options.locale:
-        settings = config.notifier.model_copy(update={"locale": options.locale})
-        config = config.model_copy(update={"notifier": settings})
-    facts = SAMPLE_FACTS[options.type]
+        config = _in_locale(config, options.locale)
+    facts = sample_facts(options.type, options.step)
     if options.token is not None:
         async with _database() as database:
             notification = await database.notification(options.token)
@@ -268,7 +282,10 @@ async def _preview(options: Namespace) -> int:
         if notification.type != options.type:
             raise ConfigError([f"{options.token!r} is of type {notification.type}"])
         try:
-            facts = notification.facts()
+            facts = {
+                **notification.facts(options.step, datetime.now(UTC)),
+                "mission_url": config.mission_url(notification.mission_id),
+            }
         except (ArithmeticError, TypeError, ValueError) as error:
             raise ConfigError([f"{options.token!r} has unreadable details: {error}"]) from None
     renderer = renderer_for(config, TEMPLATES)
@@ -304,6 +321,73 @@ async def _retry(token: str | None, channel: str | None, *, as_sent: bool) -> in
         else:
             print(f"{await database.retry(token, channel)} deliveries will be tried again")
     return 0
+
+
+async def _acknowledge(token: str, by: str | None) -> int:
+    name = test_message.asked_by() if by is None else by
+    async with _database() as database:
+        is_first = await database.acknowledge(token, name)
+    _say(f"acknowledged by {name}" if is_first else "somebody has acknowledged it already")
+    return 0
+
+
+async def _test(options: Namespace, secrets: Secrets) -> int:
+    if options.direct:
+        config = configs.load(options.config or CONFIG)
+        if options.all:
+            document = config.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            targets = test_message.named_by(document["routes"])
+        else:
+            targets = [test_message.recipient(options.words[0], options.words[1:])]
+        arrivals = await test_message.directly(config, TEMPLATES, secrets, targets)
+    else:
+        arrivals = await _test_through_queue(options)
+    if options.output == "json":
+        _say_json([asdict(arrival) for arrival in arrivals])
+    else:
+        for arrival in arrivals:
+            _say(arrival.line())
+    return 0 if arrivals and all(arrival.has_arrived for arrival in arrivals) else 1
+
+
+async def _test_through_queue(options: Namespace) -> list[test_message.Arrival]:
+    """The outcome of each message; empty: nothing was sent, because no notifier is alive."""
+    given = None if options.all or options.route else options.words
+    named = None if given is None else [test_message.recipient(given[0], given[1:])]
+    facts = test_message.facts(options.words) if options.route else None
+    async with _database() as database:
+        if await database.is_router():
+            raise DatabaseUnusable(
+                "this is a router, and its shards send: notifier test on a shard's database"
+            )
+        if named is None:
+            named = await _named_in_force(database, facts)
+        if not await database.is_notifier_alive():
+            _complain(
+                "no notifier is alive, so nothing was sent: start one (notifier run), or send from"
+                " here with --direct"
+            )
+            return []
+        return await test_message.through_queue(database, named, options.wait, _until_signalled())
+
+
+async def _named_in_force(
+    database: Database, facts: tuple[str, str | None, Mapping[str, object]] | None
+) -> list[test_message.Target]:
+    """Whom the routes of the config in force name for a notification with these facts; None: for
+    any notification."""
+    if facts is not None:
+        routes = await database.routes_of(*facts)
+        if not routes:
+            raise ConfigError(["no route matches these facts"])
+    else:
+        in_force = await database.config()
+        if in_force is None:
+            raise ConfigError(["no config is in force: make config"])
+        routes = in_force[1]["routes"]
+    if not (targets := test_message.named_by(routes)):
+        raise ConfigError(["the routes name nobody"])
+    return targets
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The notification types, each with sample facts for `notifier preview`, `config check` and tests.
 
 This is the one list of types in Python. The database has its own, the enum
-scooters_ops.monitoring_notification_type; a test compares the two.
+scooters_ops.monitoring_notification_type, which also has TEST_TYPE; a test compares the two.
 
 Sample facts have the shape that `notifier.templates` describes. Their times are fixed.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from notifier.steps import STEPS
 
 _ARRIVED_AT: Final = datetime(2026, 11, 24, 11, 5, 10, tzinfo=UTC)
 _A_WHILE: Final = timedelta(minutes=20)
@@ -73,7 +75,9 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def sample_facts(type: str, step: str) -> Mapping[str, Any]:
-    """Sample facts of a step of a notification of this type; a skipped job never resolves."""
+    """Sample facts of a step, one of steps_of(type)."""
+    if type == TEST_TYPE:
+        return TEST_FACTS
     facts = {**SAMPLE_FACTS[type], "step": step}
     is_timeout = "limit" in facts
     until = None  # when the interval ended, or until when a later alarm says that it has lasted
@@ -101,6 +105,26 @@ def sample_facts(type: str, step: str) -> Mapping[str, Any]:
 
 
 NOTIFICATION_TYPES: Final = tuple(SAMPLE_FACTS)
+TEST_TYPE: Final = "test"
+"""The type of the messages of `notifier test`: no route, report or metric knows it."""
+TEST_FACTS: Final[Mapping[str, Any]] = {
+    "token": "test__1f0c66a2-9b1e_test",
+    "type": TEST_TYPE,
+    "step": "alert",
+    "asked_by": "galina",
+    "asked_from": "duty-1",
+    "asked_at": _ARRIVED_AT,
+    "sent_by": "duty-2",
+}
+"""Sample facts of a test message; notifier.templates describes them."""
 TIMEOUT_TYPES: Final = tuple(type for type, facts in SAMPLE_FACTS.items() if "limit" in facts)
 JOB_TYPES: Final = frozenset(type for type, facts in SAMPLE_FACTS.items() if "job_type" in facts)
 """The types whose routes may match on job_type."""
+
+
+def steps_of(type: str) -> tuple[str, ...]:
+    """The steps that a notification of this type can have. Only an interval resolves, and nothing
+    follows a test."""
+    if type == TEST_TYPE:
+        return ("alert",)
+    return tuple(step for step in STEPS if step != "resolved" or type in TIMEOUT_TYPES)

@@ -15,6 +15,9 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
                             configured minimum; factor: float
                             elapsed, over: timedelta at detection; over is elapsed - limit
     job_skipped             job_type: str or None; skipped_at: datetime
+    test                    asked_by, asked_from: the user and the host that asked for it: str;
+                            asked_at: datetime; sent_by: the host that sends it: str. Of the facts
+                            above it has token and type alone
     always, about the step  step: alert, escalation, reminder, acknowledged or resolved
                             level: int from 1, of an escalation or reminder; otherwise None
                             told: list of str, who was told before an escalation
@@ -60,7 +63,7 @@ from markupsafe import escape
 from notifier import text as texts
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, Locale, clock, duration, number
-from notifier.notification_types import NOTIFICATION_TYPES
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
 
 FACT_CHARACTERS: Final = 200
 LINE_CHARACTERS: Final = 250
@@ -119,11 +122,12 @@ class Renderer:
 
     def missing(self, channels: Collection[type[Channel]]) -> list[str]:
         """The templates of these channels that do not exist, as paths within the directory."""
-        paths = (
+        paths = dict.fromkeys(
             f"{self._locale}/{_template_name(type, channel, part)}"
-            for type in NOTIFICATION_TYPES
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE)
             for channel in channels
-            for part in dict.fromkeys((*channel.parts, *channel.follow_up_parts))
+            for step in steps_of(type)
+            for part in channel.parts_of(step)
         )
         return [path for path in paths if not (self._templates_dir / path).is_file()]
 

@@ -1,6 +1,6 @@
 -- What do the tables, their columns and their indexes hold?
 comment on type scooters_ops.monitoring_notification_type is
-'The types of notifications: timeout_in_point, timeout_between_points, job_skipped.';
+'The types of notifications: timeout_in_point, timeout_between_points, job_skipped. The type test is that of the messages of notifier test, which routes, reports and metrics leave out.';
 comment on type scooters_ops.mission_interval is
 'A row of mission_intervals.';
 

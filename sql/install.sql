@@ -21,6 +21,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/config_history.sql
 \ir config/config_in_force.sql
 \ir config/timeout_rules.sql
+\ir config/level_problem.sql
 \ir config/apply_config.sql
 \ir config/is_configured.sql
 \ir config/matching_routes.sql
@@ -123,12 +124,15 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/probe_channels.sql
 \ir delivery/notifications.sql
 \ir delivery/notification_deliveries.sql
+\ir delivery/delivery_state.sql
+\ir delivery/send_test.sql
+\ir delivery/test_results.sql
+\ir delivery/end_test.sql
 \ir delivery/notification_steps.sql
 \ir delivery/report_notifier.sql
 \ir delivery/report_problem.sql
 \ir delivery/retire_notifier.sql
 \ir delivery/delivery_holds.sql
-\ir delivery/delivery_state.sql
 \ir delivery/unsent_recipients.sql
 \ir delivery/delivery_status.sql
 \ir delivery/recipient_status.sql
@@ -147,7 +151,9 @@ set search_path = pg_catalog, pg_temp;
 \ir board/metrics.sql
 \ir board/board_matches.sql
 \ir board/board_interval.sql
+\ir board/board_steps.sql
 \ir board/board_notifications.sql
+\ir board/board_open_notifications.sql
 \ir board/board.sql
 \ir board/board_mission.sql
 

@@ -128,6 +128,9 @@ def travel(
         )
 
 
+LONG = "0b5c1f6e-5d7a-4c6e-9a51-6f1f0e9d2c11/2026-11-26/petropavlovsk-kamchatsky-evening-shift"
+"""A mission with identifiers that are wider than a phone."""
+
 NAMES = (
     *("Anna Karelina", "Boris Godunov", "Vera Pavlova", "Gleb Uspensky", "Dina Rubina"),
     *("Egor Letov", "Zhanna Arc", "Igor Sikorsky", "Kira Muratova", "Lev Termen"),
@@ -137,11 +140,22 @@ CITIES = ("Moscow", "Kazan", "Sochi")
 
 
 def fleet(database: TestDatabase) -> None:
-    """Couriers on time, late and very late, and recipients sent, retrying, in doubt and failed."""
+    """Couriers on time, late and very late, and recipients sent, retrying, in doubt and failed;
+    notifications that wait for an escalation, were escalated, acknowledged, and resolved."""
     apply = "select scooters_ops.apply_config(%s)"
     config = json.loads((ROOT / "config.json").read_text("utf-8"))
     everybody = [{"type": "telegram", "chat_id": -1001}, {"type": "st", "queue": "DUTY"}]
-    config["routes"] = [{"match": {}, "recipients": everybody}]
+    config["routes"] = [
+        {
+            "match": {},
+            "recipients": everybody,
+            "escalate": [
+                {"after_seconds": 1800, "recipients": [{"type": "telegram", "chat_id": -1009}]},
+                {"after_seconds": 3600, "recipients": [{"type": "st", "queue": "LEADS"}]},
+            ],
+            "remind": {"every_seconds": 1200, "times": 2},
+        }
+    ]
     database.value(apply, json.dumps(config))
     for n, name in enumerate(NAMES):
         facts = {"performer_name": name, "city": CITIES[n % 3], "zone": ("North", "Centre")[n % 2]}
@@ -154,6 +168,9 @@ def fleet(database: TestDatabase) -> None:
         travel(database, f"m-{n + 101}", *events, **facts)
     travel(database, "m-201", ("start", 65), ("p1", 51), ("-p1", 46), performer_name="Olga Knipper",
            city="Moscow")  # fmt: skip
+    travel(database, LONG, ("start", 33), performer_name="Bartholomew Featherstonehaugh-Smith",
+           city="Petropavlovsk-Kamchatsky", zone="Oktyabrskaya-embankment")  # fmt: skip
+    travel(database, "m-204", ("start", 30), performer_name="Rita Resolved", city="Sochi")
     travel(database, "m-202", performer_name="Not Started", city="Moscow")
     travel(database, "m-203", ("start", 20), ("p1", 12), ("end", 2), performer_name="Over And Done")
     database.value("select scooters_ops.skip_job('m-104', 'p3', 'j1')")
@@ -162,7 +179,12 @@ def fleet(database: TestDatabase) -> None:
     states = (
         "update scooters_ops.notification_recipients set attempts = 1, state = 'sent',"
         " sent_at = now(), reference = case channel when 'st' then 'DUTY-' else '' end"
-        " || recipient_id",
+        " || recipient_id where step = 'alert'",
+        # The half hour is over for m-201.
+        "update scooters_ops.notification_recipients set attempts = 1, state = 'sent',"
+        " sent_at = now(), reference = '77'"
+        " where step = 'escalation_1' and notification_id = (select notification_id"
+        " from scooters_ops.notifications where mission_id = 'm-201')",
         "update scooters_ops.notification_recipients set state = 'pending', sent_at = null,"
         " attempts = 3, reference = null, next_attempt_at = now() + interval '1 min',"
         " last_error = '502 Bad Gateway' where recipient_id = 2",
@@ -174,3 +196,11 @@ def fleet(database: TestDatabase) -> None:
     )
     for statement in states:
         database.connection.execute(statement)
+    late = database.value(
+        "select idempotency_token from scooters_ops.notifications where mission_id = 'm-106'"
+        " and type <> 'job_skipped'"
+    )
+    database.value("select scooters_ops.acknowledge(%s, 'Nadezhda Dispatcher')", late)
+    for event, point in (("point_arrived", "p1"), ("mission_completed", None)):
+        database.value("select scooters_ops.record_event('m-204', %s, %s)", event, point)
+        database.value("select scooters_ops.detect_timeouts()")

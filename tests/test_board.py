@@ -17,9 +17,10 @@ import pytest
 from notifier.locales import LOCALES
 from notifier.resources import ROOT
 from notifier.templates import TemplateError
-from notifier.web.board.answers import Board, BoardMission
+from notifier.web.board.answers import Board, BoardMission, Recipient
 from notifier.web.board.axis import Axis, common_axis
 from notifier.web.board.filters import Filters
+from notifier.web.board.links import Links
 from notifier.web.board.pages import require_texts
 from notifier.web.board.router import preferred_locale
 from notifier.web.shared_answers import SharedAnswers
@@ -130,9 +131,9 @@ def test_the_board_agrees_with_the_view(database: TestDatabase) -> None:
     overdue = database.values(
         "select mission_id from scooters_ops.mission_timeouts where is_open order by deadline"
     )
-    assert len(overdue) == 10
+    assert len(overdue) == 11
     assert shown(asked(database, only_overdue=True)) == overdue
-    assert shown(asked(database))[:10] == overdue
+    assert shown(asked(database))[:11] == overdue
 
 
 def test_a_mission_is_shown_as_overdue_until_a_pass_records_that_it_moved_on(
@@ -236,12 +237,13 @@ def grow(database: TestDatabase, first: int, last: int) -> None:
 def test_its_cost_hardly_grows_with_the_number_of_active_missions(
     cluster: Postgres, arguments: str
 ) -> None:
-    """Each further mission costs its entries in the indexes that are counted."""
+    """Each further mission costs its entries in the indexes that are counted. At both sizes the
+    indexes that are searched have the same depth."""
     statement = f"select scooters_ops.board({arguments})"
     with shared_database(cluster) as database:
-        grow(database, 1, 2500)
+        grow(database, 1, 5500)
         few = buffers(database, statement)
-        grow(database, 2501, 7500)
+        grow(database, 5501, 8500)
         many = buffers(database, statement)
     assert few < 4_000
     assert many - few < 200
@@ -365,7 +367,9 @@ def test_every_response_has_the_strict_security_headers(busy: Served, path: str)
 def test_no_page_has_inline_style_or_script_or_names_another_host(busy: Served, path: str) -> None:
     html = httpx.get(busy.url + path).text
     assert not re.search(r"<style|\sstyle=|<script(?! src=\"/board/)|\son\w+=|javascript:", html)
-    assert not re.search(r"(src|href|action)=\"(https?:)?//", html)
+    # People follow a link to a message or a ticket; the page itself asks nobody else.
+    own = re.sub(r'<a class="reference" href="https://[^"]+" rel="noopener noreferrer">', "", html)
+    assert not re.search(r"(src|href|action)=\"(https?:)?//", own)
 
 
 @pytest.mark.parametrize(
@@ -427,6 +431,201 @@ def test_the_mission_page_says_why_and_to_whom_it_was_sent(busy: Served) -> None
         "502 Bad Gateway",
     ):
         assert expected in words, words
+
+
+def words(html: str) -> str:
+    """What a page says."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
+
+
+def row_of(page: str, name: str, kind: str = "mission") -> str:
+    """What the row of a courier says."""
+    (row,) = [
+        found
+        for found in re.findall(rf'<li class="{kind}\b.*?</li>', page, re.DOTALL)
+        if name in found
+    ]
+    return words(row)
+
+
+def test_each_row_says_who_was_told_and_when_who_has_it_and_who_is_told_next(busy: Served) -> None:
+    page = httpx.get(f"{busy.url}/board?lang=en").text
+    clock = r"\d\d:\d\d"
+    for name, expected in {
+        "Nikita Kozhemyaka": rf"sent {clock} st DUTY-\d+ · telegram -1001 next at {clock}: rem",
+        "Egor Letov": rf"sent {clock} st DUTY-\d+ .*acknowledged by Nadezhda Dispatcher, {clock} $",
+        "Mila Jovovich": r"telegram -1001 failed: Forbidden: bot was kicked .* next at",
+        "Olga Knipper": rf"in doubt.* sent {clock} st DUTY-\d+ · escalation 1 telegram -1009",
+    }.items():
+        assert re.search(expected, row_of(page, name)), row_of(page, name)
+    assert "next at" not in row_of(page, "Egor Letov")
+    resolved = row_of(page, "Rita Resolved", "notification")
+    assert re.search(rf"st DUTY-\d+ · telegram -1001 arrived at {clock} $", resolved), resolved
+
+    page = httpx.get(f"{busy.url}/board?lang=ru").text
+    for name, expected in {
+        "Nikita Kozhemyaka": rf"отправлено {clock} st DUTY-\d+ · .* далее в {clock}: напоминание 1",
+        "Egor Letov": rf"принято: Nadezhda Dispatcher, {clock}",
+    }.items():
+        assert re.search(expected, row_of(page, name)), row_of(page, name)
+
+
+def test_the_mission_page_says_what_became_of_each_message(busy: Served) -> None:
+    def page(mission_id: str) -> str:
+        return words(httpx.get(f"{busy.url}/board/missions/{mission_id}?lang=en").text)
+
+    assert re.search(r"telegram -1009 escalation 1 sent \d\d:\d\d", page("m-201"))
+    assert re.search(r"next at \d\d:\d\d: reminder 1 ", page("m-201"))
+    assert re.search(r"acknowledged by Nadezhda Dispatcher, \d\d:\d\d", page("m-106"))
+    assert re.search(r"arrived at \d\d:\d\d ?, after 30 min.*, 15 min.* over the", page("m-204"))
+
+
+def test_tickets_are_links_where_their_channel_has_addresses(busy: Served) -> None:
+    for path in ("/board", "/board/missions/m-204"):
+        links = re.findall(
+            r'href="(https://tracker[^"]+)".*?>(?:<bdi>)?([^<]+)<', httpx.get(busy.url + path).text
+        )
+        assert links
+        assert all(url == f"https://tracker.yandex.ru/{key}" for url, key in links)
+
+
+def test_a_channel_without_readable_settings_has_no_links() -> None:
+    ticket = Recipient(
+        channel="st", address="DUTY", target={"type": "st", "queue": "DUTY"}, state="sent",
+        attempts=1, error=None, reference="DUTY-1", since=NOW, sent_at=NOW,
+    )  # fmt: skip
+    settings = json.loads((ROOT / "config.json").read_text("utf-8"))["channels"]
+    assert Links(settings).link(ticket) == "https://tracker.yandex.ru/DUTY-1"
+    assert Links({"st": {**settings["st"], "web_url": "https://t.example/"}}).link(ticket) == (
+        "https://t.example/DUTY-1"
+    )
+    unreadable: list[dict[str, Any]] = [{}, {"st": None}, {"st": {"newer": 1}}, {"sms": {}}]
+    for channels in unreadable:
+        assert Links(channels).link(ticket) is None
+    assert Links(settings).link(ticket.model_copy(update={"reference": None})) is None
+
+
+# --- What the board says of a notification ------------------------------------------------------
+
+
+def escalated(database: TestDatabase) -> int:
+    """A planned notification of m1, with an alert, two escalations and a reminder; its number."""
+    chats = [{"type": "telegram", "chat_id": -number} for number in (1001, 1002, 1003)]
+    database.apply_config(
+        routes=[
+            {
+                "match": {},
+                "recipients": chats[:1],
+                "escalate": [
+                    {"after_seconds": 900, "recipients": chats[1:]},
+                    {"after_seconds": 1800, "recipients": chats[2:]},
+                ],
+                "remind": {"every_seconds": 1200, "times": 2},
+            }
+        ]
+    )
+    travel(database, "m1", ("start", 16))
+    assert detect(database) == 1
+    database.value("select scooters_ops.plan_deliveries(10)")
+    return int(database.value("select notification_id from scooters_ops.notifications"))
+
+
+def notified(database: TestDatabase) -> dict[str, Any]:
+    """The one notification, which row, list and the mission's page describe alike."""
+    answer = asked(database)
+    (row,) = answer["open_notifications"].values()
+    (listed,) = answer["notifications"]
+    story = database.value("select scooters_ops.board_mission('m1')")
+    assert story["notifications"] == [listed]
+    assert {key: listed[key] for key in row} == row
+    return dict(listed)
+
+
+def steps_of(listed: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(each["step"], each["state"]) for each in listed["recipients"]]
+
+
+def test_the_next_step_is_the_earliest_that_is_still_to_come(database: TestDatabase) -> None:
+    escalated(database)
+    listed = notified(database)
+    assert steps_of(listed) == [("alert", "pending")]
+    upcoming = listed["next_step"]
+    assert datetime.fromisoformat(upcoming["at"]) - datetime.fromisoformat(
+        listed["created_at"]
+    ) == timedelta(seconds=900)
+    assert {each["address"] for each in upcoming["recipients"]} == {"-1002", "-1003"}
+    assert {each["step"] for each in upcoming["recipients"]} == {"escalation_1"}
+
+    recipients = "update scooters_ops.notification_recipients set"
+    database.connection.execute(
+        f"{recipients} state = 'sent', sent_at = now() where step in ('alert', 'escalation_1')"
+    )
+    listed = notified(database)
+    assert steps_of(listed) == [("alert", "sent"), *2 * [("escalation_1", "sent")]]
+    assert [each["step"] for each in listed["next_step"]["recipients"]] == ["reminder_1"]
+
+    token = listed["token"]
+    database.value("select scooters_ops.acknowledge(%s, 'Vera')", token)
+    listed = notified(database)
+    assert (listed["acknowledged_by"], listed["next_step"]) == ("Vera", None)
+    # The edits that say so are not listed, unless they fail.
+    assert steps_of(listed) == [("alert", "sent"), *2 * [("escalation_1", "sent")]]
+    database.connection.execute(f"{recipients} state = 'failed' where step = 'acknowledged'")
+    assert ("acknowledged", "failed") in steps_of(notified(database))
+
+
+def test_a_board_says_how_a_notification_was_resolved(database: TestDatabase) -> None:
+    escalated(database)
+    database.connection.execute(
+        "update scooters_ops.notification_recipients set state = 'sent', sent_at = now()"
+        " where step = 'alert'"
+    )
+    database.value("select scooters_ops.record_event('m1', 'point_arrived', 'p1')")
+    detect(database)
+    answer = asked(database)
+    (listed,) = answer["notifications"]
+    assert answer["open_notifications"] == {}  # the open interval is another one
+    assert (listed["resolution"], listed["next_step"]) == ("moved_on", None)
+    assert listed["finished_at"] < listed["resolved_at"]
+    assert Board.model_validate(answer).notifications[0].resolution == "moved_on"
+
+
+def test_messages_of_notifier_test_are_not_on_the_board(database: TestDatabase) -> None:
+    notification_id = escalated(database)
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications set type = 'test' where notification_id = %s",
+        (notification_id,),
+    )
+    assert asked(database)["notifications"] == []
+    assert database.value("select scooters_ops.board_mission('m1')")["notifications"] == []
+
+
+def test_of_several_steps_a_row_names_each_address_once_and_failures_first(
+    database: TestDatabase,
+) -> None:
+    escalated(database)
+    for step, state, at in (
+        ("alert", "sent", "now()"),
+        ("reminder_1", "sent", "now() + interval '20 min'"),
+        ("escalation_1", "failed", "null"),
+    ):
+        database.connection.execute(
+            "update scooters_ops.notification_recipients"
+            f" set state = '{state}', sent_at = {at} where step = '{step}'"
+        )
+    told = Board.model_validate(asked(database)).open_notifications["m1"].told
+    assert {each.address for each in told[:2]} == {"-1002", "-1003"}
+    assert [(each.kind, each.level, each.state) for each in told] == [
+        *2 * [("escalation", 1, "failed")],
+        ("reminder", 1, "sent"),
+    ]
+
+
+def test_an_unreadable_notification_does_not_hide_the_others(database: TestDatabase) -> None:
+    escalated(database)
+    answer = asked(database)
+    answer["open_notifications"]["m2"] = {"token": None}
+    assert list(Board.model_validate(answer).open_notifications) == ["m1"]
 
 
 def test_unrouted_and_blocked_notifications_are_shown(database: TestDatabase) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -23,12 +24,13 @@ from playwright.sync_api import (
 from notifier.notification_types import TIMEOUT_TYPES
 from notifier.resources import ROOT
 from sandbox.postgres import Postgres
-from tests.board_rigs import REFRESH_SECONDS, Served, fleet, serving, travel
+from tests.board_rigs import LONG, REFRESH_SECONDS, Served, fleet, serving, travel
 from tests.conftest import TestDatabase, shared_database
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
-WIDTHS = {375: 812, 1280: 900}
+SIZES = {360: 740, 390: 844, 1280: 900, 1600: 900}
+"""The heights of screens by their width."""
 REFRESH = REFRESH_SECONDS * 1000
 """In milliseconds, for Playwright."""
 BECOMES_TRUE = 120_000
@@ -185,7 +187,9 @@ def test_a_refresh_keeps_scroll_focus_selection_and_what_is_being_typed(
     browser: Browser, busy: Served
 ) -> None:
     with opened(browser, busy, viewport={"width": 375, "height": 500}) as page:
+        page.get_by_role("link", name="Filters").click()
         page.get_by_label("Courier").fill("half a na")
+        page.get_by_role("link", name="Couriers").click()
         page.evaluate("window.scrollTo(0, 1500)")
         # In one step: a refresh between finding the link and focusing it would replace the link.
         href = page.evaluate(
@@ -230,6 +234,7 @@ def test_names_and_attributes_are_shown_as_text_and_never_as_html(
         assert page.evaluate("document.documentElement.scrollWidth") == 375
         assert page.locator("#live script, #live img").count() == 0
         wait_for_refresh(page)
+        page.get_by_role("link", name="Notifications").click()
         page.locator(".notification .who a").click()
         expect(page.locator("h1")).to_have_text(evil)
         expect(page.locator(".ids")).to_contain_text("m/1 ?#%<b>")
@@ -304,7 +309,7 @@ def test_without_the_database_the_last_snapshot_stays_and_the_board_recovers_by_
 
 def test_everything_works_without_javascript(browser: Browser, busy: Served) -> None:
     with opened(browser, busy, java_script_enabled=False) as page:
-        assert len(couriers(page)) == 13
+        assert len(couriers(page)) == 14
         assert page.locator("meta[http-equiv=refresh]").count() == 1
         page.get_by_label("Courier").fill("olga")
         page.get_by_label("Show").select_option("timeout_between_points")
@@ -317,24 +322,101 @@ def test_everything_works_without_javascript(browser: Browser, busy: Served) -> 
         expect(page.get_by_role("heading", name="Почему пришло уведомление?")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+LONG_STORY = f"/board/missions/{quote(LONG, safe='')}"
+
+
 @pytest.mark.parametrize(
     ("name", "path", "width"),
     [
-        ("board", "/board", 375),
-        ("board", "/board", 1280),
-        ("board-ru", "/board?lang=ru", 375),
-        ("mission", "/board/missions/m-201", 375),
+        ("board", "/board", 390),
+        ("board", "/board", 1600),
+        ("board-ru", "/board?lang=ru", 360),
+        ("board-ru", "/board?lang=ru", 1280),
+        ("notifications", "/board#notifications", 360),
+        ("mission", "/board/missions/m-201", 390),
         ("mission", "/board/missions/m-201", 1280),
+        ("mission-ru", f"{LONG_STORY}?lang=ru", 360),
     ],
 )
 def test_every_page_is_accessible_on_every_screen(
-    browser: Browser, busy: Served, name: str, path: str, width: int, scheme: Any
+    browser: Browser, busy: Served, name: str, path: str, width: int
 ) -> None:
     """On a phone and a desktop, in light and dark: axe-core finds no serious problem, and nothing
-    needs horizontal scrolling. The screenshots are kept."""
-    size: ViewportSize = {"width": width, "height": WIDTHS[width]}
-    with opened(browser, busy, path, viewport=size, color_scheme=scheme) as page:
-        page.screenshot(path=screenshots() / f"{name}-{width}-{scheme}.png", full_page=True)
+    is wider than the screen, whatever the identifiers. The screenshots are kept."""
+    size: ViewportSize = {"width": width, "height": SIZES[width]}
+    with opened(browser, busy, path, viewport=size) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        assert serious_faults(page) == []
+        assert page.evaluate(WIDEST, "table, tr, li, .line, .id") <= width
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=screenshots() / f"{name}-{width}-{scheme}.png", full_page=True)
+            assert serious_faults(page) == []
+
+
+WIDEST = """(selector) => Math.max(0, ...[...document.querySelectorAll(selector)].map(
+    (each) => each.getBoundingClientRect().right))"""
+LINES = """(selector) => Math.max(...[...document.querySelectorAll(selector)].map((each) =>
+    each.getBoundingClientRect().height / parseFloat(getComputedStyle(each).lineHeight)))"""
+"""The height of the highest such element, in lines."""
+
+
+@pytest.mark.parametrize("locale", ["en", "ru"])
+def test_a_row_is_one_or_two_lines_and_a_phone_shows_the_first_courier_at_once(
+    browser: Browser, busy: Served, locale: str
+) -> None:
+    with opened(browser, busy, f"/board?lang={locale}") as page:
+        for width, height in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            row = page.locator(".mission").first.bounding_box()
+            assert row is not None
+            assert row["y"] + row["height"] <= height
+            assert page.evaluate(LINES, ".mission > div") < 2.5
+        page.goto(f"{busy.url}/board?lang={locale}#notifications")
+        for width, height in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate(LINES, ".notification") < 3  # with the space between two of them
+
+
+def test_a_wide_screen_shows_notifications_beside_the_couriers(
+    browser: Browser, busy: Served
+) -> None:
+    with opened(browser, busy, viewport={"width": 1280, "height": 500}) as page:
+        expect(page.locator(".tabs")).to_be_hidden()
+        missions, notifications = (
+            page.locator(part).bounding_box() for part in ("#live-missions", "#live-notifications")
+        )
+        assert missions is not None is not notifications
+        assert notifications["x"] > missions["x"] + missions["width"]
+        assert abs(notifications["y"] - missions["y"]) < 2
+        page.evaluate("window.scrollTo(0, 600)")
+        expect(page.locator(".notification").first).to_be_in_viewport()
+        page.evaluate("document.querySelector('.scroller').scrollTop = 200")
+        wait_for_refresh(page)
+        assert page.evaluate("document.querySelector('.scroller').scrollTop") == 200
+
+
+def test_a_phone_shows_notifications_in_a_tab_without_javascript(
+    browser: Browser, busy: Served
+) -> None:
+    phone: ViewportSize = {"width": 390, "height": 844}
+    with opened(browser, busy, viewport=phone, java_script_enabled=False) as page:
+        expect(page.locator(".notification").first).to_be_hidden()
+        page.get_by_role("link", name="Notifications").click()
+        expect(page.locator(".notification").first).to_be_in_viewport()
+        expect(page.locator(".mission").first).to_be_hidden()
+        page.get_by_role("link", name="Filters").click()
+        page.get_by_label("Courier").fill("olga")
+        page.get_by_role("button", name="Apply").click()
+        assert couriers(page) == ["Olga Knipper"]
+        expect(page.get_by_role("link", name="Filters (1)")).to_be_visible()
+
+
+def test_a_tab_stays_open_when_the_board_refreshes(browser: Browser, busy: Served) -> None:
+    with opened(browser, busy, viewport={"width": 390, "height": 844}) as page:
+        page.get_by_role("link", name="Notifications").click()
+        shown = page.locator(".as-of").text_content() or ""
+        expect(page.locator(".as-of")).not_to_have_text(shown, timeout=BECOMES_TRUE)
+        expect(page.locator(".notification").first).to_be_in_viewport()
+        expect(page.locator(".mission").first).to_be_hidden()
+        chosen = page.locator(".tabs [aria-current=true]")
+        assert chosen.all_inner_texts() == ["Notifications"]

@@ -19,6 +19,10 @@ from tests.conftest import until
 from tests.delivery_rigs import GROUP, OTHER_GROUP, TELEGRAM, Daemon, House, events, running
 
 WORKER = "host:1:aa"
+WAITING_PRESS = (
+    "select 1 from pg_stat_activity where datname = current_database()"
+    " and wait_event_type = 'Lock' and query like '%press_buttons%'"
+)
 ANSWERS = LOCALES["en"].press_answers
 
 
@@ -128,17 +132,14 @@ def test_of_a_press_and_an_acknowledgement_at_the_same_time_one_wins(house: Hous
     data = data_of(house, token)
     poll(house)
     results: list[Any] = []
-    with house.database.connect() as other, other.transaction():
-        other.execute("select scooters_ops.acknowledge(%s, 'anna')", (token,))
-        presser = threading.Thread(target=lambda: results.extend(press(house, by(data))))
-        presser.start()
-        until(
-            lambda: other.execute(
-                "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
-                " and query like '%press_buttons%' and pid <> pg_backend_pid()"
-            ).fetchone()
-        )
-    presser.join()
+    with house.database.connect() as other:
+        with other.transaction():
+            other.execute("select scooters_ops.acknowledge(%s, 'anna')", (token,))
+            presser = threading.Thread(target=lambda: results.extend(press(house, by(data))))
+            presser.start()
+            with house.database.connect() as observer:
+                until(lambda: observer.execute(WAITING_PRESS).fetchone())
+        presser.join()
     assert results == [("already", "anna")]
 
 
@@ -283,6 +284,20 @@ async def test_each_press_is_answered_in_words_and_logged(
         ("Anna K", "already"),
         ("@duty", "unknown"),
     ]
+
+
+@in_loop
+async def test_all_messages_show_who_pressed_and_lose_their_buttons(
+    house: House, data: str
+) -> None:
+    bot = house.telegram
+    assert bot.messages[0].buttons == {"Acknowledge": data}
+    async with polling(house) as daemon:
+        await answer_to(daemon, house, by={"first_name": "<b>Ivan & Co</b>"})
+        await daemon.until(lambda: bool(bot.edits))
+    assert "<b>Ivan & Co</b>" in bot.shown(1).text
+    assert bot.shown(1).buttons == {}
+    assert len(bot.messages) == 1
 
 
 @in_loop

@@ -18,8 +18,10 @@ import pytest
 
 from notifier.cli import main
 from notifier.database.statements import Database
-from notifier.notification_types import SAMPLE_FACTS
+from notifier.locales import LOCALES
+from notifier.notification_types import SAMPLE_FACTS, TEST_TYPE, sample_facts, steps_of
 from notifier.resources import ROOT
+from notifier.steps import FOLLOW_UPS
 from sandbox.standins import RESET_AFTER, held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, config, until
 from tests.delivery_rigs import (
@@ -235,7 +237,9 @@ def test_a_config_is_checked_applied_and_shown(
     assert_done(finished)
     shown = json.loads(finished.stdout)
     assert shown["detection"] == document["detection"]
-    assert shown["routes"] == [{"match": {}, "recipients": [TELEGRAM], "continue": False}]
+    assert shown["routes"] == [
+        {"match": {}, "recipients": [TELEGRAM], "escalate": [], "continue": False}
+    ]
 
 
 def test_applying_a_config_without_the_right_to_is_refused(house: House) -> None:
@@ -305,6 +309,26 @@ def test_preview_shows_each_type_for_each_channel_in_each_language(
     assert shown.count(str(SAMPLE_FACTS[type]["token"])) == 2
 
 
+@pytest.mark.parametrize("type", [*SAMPLE_FACTS, TEST_TYPE])
+@pytest.mark.parametrize("locale", LOCALES)
+def test_preview_shows_each_step_in_each_language(
+    capsys: pytest.CaptureFixture[str], type: str, locale: str
+) -> None:
+    for step in steps_of(type):
+        assert main(["preview", type, "--step", step, "--locale", locale]) == 0
+        shown = capsys.readouterr().out
+        is_comment = "--- st.comment" in shown
+        assert is_comment == (step in FOLLOW_UPS)
+        assert sample_facts(type, step)["token"] in shown
+
+
+def test_preview_refuses_a_step_that_a_type_cannot_have(house: House) -> None:
+    for type, step in (("job_skipped", "resolved"), (TEST_TYPE, "escalation")):
+        finished = house.cli("preview", type, "--step", step)
+        assert finished.returncode == 2
+        assert f"a {type} has only: alert" in finished.stderr
+
+
 def test_preview_of_one_channel_needs_neither_a_database_nor_secrets(house: House) -> None:
     finished = house.cli(
         "preview", "job_skipped", "--channel", "st", PGHOST="/nowhere", TRACKER_TOKEN=None
@@ -319,6 +343,8 @@ def test_preview_of_a_real_notification_shows_its_facts(house: House) -> None:
     finished = house.cli("preview", "job_skipped", "--token", token)
     assert_done(finished)
     assert finished.stdout.count("Anna Nowak") == 3
+    for step in steps_of("job_skipped"):
+        assert_done(house.cli("preview", "job_skipped", "--token", token, "--step", step))
 
 
 def test_preview_refuses_a_token_of_another_type_and_an_unknown_token(house: House) -> None:
@@ -329,6 +355,49 @@ def test_preview_refuses_a_token_of_another_type_and_an_unknown_token(house: Hou
         ("job_skipped", "", "no notification ''"),
     ):
         assert_refused(house.cli("preview", type, "--token", asked), culprit)
+
+
+# --- acknowledge -------------------------------------------------------------------------------
+
+
+def test_acknowledge_records_who_takes_care_once(house: House) -> None:
+    token = house.skip()
+    first = house.cli("acknowledge", token, "--by", "Olga")
+    again = house.cli("acknowledge", token, LOGNAME="galina")
+    assert (first.returncode, first.stdout) == (0, "acknowledged by Olga\n")
+    assert (again.returncode, again.stdout) == (0, "somebody has acknowledged it already\n")
+    assert who_has(house, token) == "Olga"
+
+
+def who_has(house: House, token: str) -> str | None:
+    name = house.database.value(
+        "select acknowledged_by from scooters_ops.monitoring_notifications"
+        " where idempotency_token = %s",
+        token,
+    )
+    return None if name is None else str(name)
+
+
+def test_acknowledge_is_by_the_user_of_the_system_unless_it_says_who(house: House) -> None:
+    token = house.skip()
+    assert house.cli("acknowledge", token, LOGNAME="galina").stdout == "acknowledged by galina\n"
+    assert who_has(house, token) == "galina"
+
+
+def test_acknowledge_refuses_what_is_unknown_resolved_or_by_nobody(house: House) -> None:
+    token = house.skip()
+    house.database.connection.execute(
+        "update scooters_ops.monitoring_notifications"
+        " set resolved_at = now(), resolution = 'withdrawn'"
+    )
+    for asked, by, culprit in (
+        (token, "Olga", "is resolved already"),
+        ("m9_p1_j1_job_skipped", "Olga", 'no notification "m9_p1_j1_job_skipped"'),
+        (token, " ", "by must not be empty"),
+        (token, "x" * 201, "by is longer than 200 characters"),
+    ):
+        assert_refused(house.cli("acknowledge", asked, "--by", by), culprit)
+    assert who_has(house, token) is None
 
 
 # --- status ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ HOUR = 3600
 
 # Every column that is written from the clock. The times of events are not.
 CLOCK_COLUMNS = {
+    "button_polls": ("polled_until",),
     "configs": ("applied_at",),
     "delivery_targets": ("held_until", "leased_at", "leased_due_at"),
     "detection_passes": ("as_of", "started_at"),

@@ -81,6 +81,22 @@ BAD: list[tuple[Path_, Any, Path_ | None]] = [
     (("routes", 0, "match", "type"), 7, None),
     (("routes", 0, "match", "type"), ["job_skipped", "timeout"], ("routes", 0, "match", "type", 1)),
     (("routes", 0, "continue"), "true", None),
+    (
+        ("routes", 0, "escalate"),
+        [{"after_seconds": 60}],
+        ("routes", 0, "escalate", 0, "recipients"),
+    ),
+    (
+        ("routes", 0, "escalate"),
+        [{"after_seconds": 60, "recipients": []}],
+        ("routes", 0, "escalate", 0, "recipients"),
+    ),
+    (
+        ("routes", 0, "remind"),
+        {"every_seconds": 0, "times": 1},
+        ("routes", 0, "remind", "every_seconds"),
+    ),
+    (("routes", 0, "remind"), {"every_seconds": 60}, ("routes", 0, "remind", "times")),
     (("routes", 0, "recipients"), REMOVED, None),
     (("routes", 0, "recipients"), {"type": "telegram", "chat_id": 1}, None),
     (TELEGRAM, "-1001", None),
@@ -375,6 +391,7 @@ def test_both_refuse_an_unknown_type_with_the_same_message(database: TestDatabas
         ("job_skiped", "routes[0].match.type"),
         (["job_skipped", "timeout"], "routes[0].match.type[1]"),
         (True, "routes[0].match.type"),
+        ("test", "routes[0].match.type"),
     ):
         document = changed(("routes", 0, "match", "type"), value)
         with pytest.raises(ConfigError) as refusal:
@@ -383,6 +400,118 @@ def test_both_refuse_an_unknown_type_with_the_same_message(database: TestDatabas
             database.value(APPLY, json.dumps(document))
         assert refusal.value.problems == [refused.value.diag.message_primary]
         assert refusal.value.problems == [f"{path}: must be one of {', '.join(NOTIFICATION_TYPES)}"]
+
+
+DUTY = [{"type": "st", "queue": "DUTY"}]
+
+
+@pytest.mark.parametrize(
+    ("match", "levels", "problem"),
+    [
+        ({}, [{}], "routes[0].escalate[0]: must have after_seconds or at_factor"),
+        (
+            {},
+            [{"after_seconds": 900}, {"at_factor": 3}, {"after_seconds": 900.0}],
+            "routes[0].escalate[2].after_seconds: must be more than that of routes[0].escalate[0]",
+        ),
+        (
+            {"type": "timeout_in_point"},
+            [{"at_factor": 3}, {"after_seconds": 1}, {"at_factor": 2.5}],
+            "routes[0].escalate[2].at_factor: must be more than that of routes[0].escalate[0]",
+        ),
+        (
+            {"type": ["timeout_in_point", "job_skipped"]},
+            [{"at_factor": 1.8}],
+            "routes[0].escalate[0].at_factor: must be more than the factor of"
+            " detection.timeouts.timeout_in_point",
+        ),
+        (
+            {},
+            [{"at_factor": 1.5}],
+            "routes[0].escalate[0].at_factor: must be more than the factor of"
+            " detection.timeouts.timeout_between_points",
+        ),
+        (
+            {"type": "job_skipped"},
+            [{"at_factor": 3}],
+            "routes[0].escalate[0].at_factor: this route matches no timeout, and nothing else has"
+            " an eta: use after_seconds",
+        ),
+        (
+            {"job_type": "pickup"},
+            [{"at_factor": 3}],
+            "routes[0].escalate[0].at_factor: this route matches no timeout, and nothing else has"
+            " an eta: use after_seconds",
+        ),
+        ({}, [{"at_factor": 1.6}, {"after_seconds": 1}, {"at_factor": 1.7}], None),
+        ({"type": "timeout_in_point"}, [{"at_factor": 1.9}], None),
+    ],
+)
+def test_both_refuse_a_level_that_can_never_come_with_the_same_message(
+    database: TestDatabase,
+    match: dict[str, Any],
+    levels: list[dict[str, Any]],
+    problem: str | None,
+) -> None:
+    document = config(
+        detection__timeouts__timeout_in_point__factor=1.8,
+        detection__timeouts__timeout_between_points__factor=1.5,
+        routes=[
+            {
+                "match": match,
+                "recipients": [],
+                "escalate": [{**level, "recipients": DUTY} for level in levels],
+            }
+        ],
+    )
+    if problem is None:
+        assert parse(document).routes[0].escalate
+        assert database.value(APPLY, json.dumps(document))
+        return
+    with pytest.raises(ConfigError) as refusal:
+        parse(document)
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        database.value(APPLY, json.dumps(document))
+    assert refusal.value.problems == [refused.value.diag.message_primary] == [problem]
+
+
+def test_a_disabled_rule_bounds_no_level() -> None:
+    document = config(
+        detection__timeouts__timeout_in_point__enabled=False,
+        detection__timeouts__timeout_between_points__enabled=False,
+        routes=[
+            {"match": {}, "recipients": [], "escalate": [{"at_factor": 0.5, "recipients": DUTY}]}
+        ],
+    )
+    assert parse(document).routes[0].escalate[0].at_factor == 0.5
+
+
+def test_both_refuse_a_level_whose_channel_is_not_configured_with_the_same_message(
+    database: TestDatabase,
+) -> None:
+    document = config(
+        channels__st=None,
+        routes=[
+            {"match": {}, "recipients": []},
+            {
+                "match": {},
+                "recipients": [],
+                "escalate": [
+                    {"after_seconds": 60, "recipients": []},
+                    {"after_seconds": 90, "recipients": DUTY},
+                ],
+            },
+        ],
+    )
+    document["routes"][1]["escalate"][0]["recipients"] = [{"type": "telegram", "chat_id": 1}]
+    with pytest.raises(ConfigError) as refusal:
+        parse(document)
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        database.value(APPLY, json.dumps(document))
+    assert refusal.value.problems == [refused.value.diag.message_primary]
+    assert refusal.value.problems == [
+        "routes[1].escalate[1].recipients[0].type: channel 'st' is not configured under channels"
+    ]
 
 
 def test_an_unknown_type_in_the_config_in_force_stops_nothing(
@@ -482,10 +611,11 @@ def test_a_missing_template_is_named_and_nothing_is_changed(
     (templates / "ru/job_skipped/st.summary.j2").unlink()
     monkeypatch.setattr(cli, "TEMPLATES", templates)
     file = tmp_path / "config.json"
-    file.write_text(json.dumps(config(notifier__locale="ru")))
-    code, output, errors = command("config", action, str(file))
-    assert (code, output) == (2, "")
-    assert "ru/job_skipped/st.summary.j2" in errors
+    for locale in ("ru", "en"):
+        file.write_text(json.dumps(config(notifier__locale=locale)))
+        code, output, errors = command("config", action, str(file))
+        assert (code, output) == (2, "")
+        assert "ru/job_skipped/st.summary.j2" in errors
     assert database.value("select count(*) from scooters_ops.configs") == 1
 
 

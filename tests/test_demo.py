@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from notifier.resources import ROOT
-from sandbox.demo.fleet import EXPECTED_TOKENS
+from sandbox.demo.fleet import EXPECTED_TOKENS, LEFT
 from sandbox.demo.settings import DATABASE
 from sandbox.processes import command_lines_with
 from tests.conftest import PATIENCE_SECONDS, until
@@ -80,15 +80,18 @@ def run_passes() -> None:
             connection.execute("call scooters_ops.detect_in_batches()")
             rows = connection.execute(
                 "select idempotency_token from scooters_ops.notifications where completed"
+                " union all"
+                " select idempotency_token || ' resolved' from scooters_ops.notification_steps"
+                " where step = 'resolved' and sended"
             )
             return {token for (token,) in rows}
 
-        until(lambda: sent_after_a_pass() >= EXPECTED_TOKENS)
+        until(lambda: sent_after_a_pass() >= EXPECTED_TOKENS | {f"{LEFT} resolved"})
 
 
 def test_after_ctrl_c_no_process_and_no_file_is_left() -> None:
     with demo() as process:
-        read_until(process, "Notifications sent")
+        read_until(process, "Messages sent")
         code, _, errors = interrupt(process)
     assert code == 130
     assert "no process and no file is left" in errors
@@ -96,7 +99,7 @@ def test_after_ctrl_c_no_process_and_no_file_is_left() -> None:
 
 def test_keep_serves_the_board_until_ctrl_c() -> None:
     with demo("--keep") as process:
-        read_until(process, "Notifications sent")
+        read_until(process, "Messages sent")
         run_passes()
         url = read_until(process, r"http://\S+/board")
         page = httpx.get(url, trust_env=False).text

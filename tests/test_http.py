@@ -599,6 +599,61 @@ def test_a_skip_that_waits_too_long_for_a_lock_is_undone_and_gets_503(
             assert http.skip("m1", "p1", "j1").json() == {"skipped": True}
 
 
+# --- acknowledge ---------------------------------------------------------------------------------
+
+
+def acknowledge_url(token: str) -> str:
+    return url_of("v1", "notifications", token, "acknowledge")
+
+
+def test_an_acknowledgement_says_true_once_and_keeps_the_first_name(
+    database: TestDatabase, http: HttpProcess
+) -> None:
+    database.create_mission("a/b_c")
+    http.skip("a/b_c", "p1", "j1")
+    (token,) = database.tokens()
+    assert token == "a/b\\_c_p1_j1_job_skipped"
+    answers = [http.post(acknowledge_url(token), {"by": by}) for by in ("Olga", "Ivan")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.json() for answer in answers] == [
+        {"acknowledged": True},
+        {"acknowledged": False},
+    ]
+    query = "select acknowledged_by from scooters_ops.monitoring_notifications"
+    assert database.value(query) == "Olga"
+
+
+def test_acknowledging_what_is_unknown_is_404_and_what_is_resolved_409(
+    database: TestDatabase, http: HttpProcess
+) -> None:
+    database.create_mission()
+    http.skip("m1", "p1", "j1")
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications"
+        " set resolved_at = now(), resolution = 'withdrawn'"
+    )
+    unknown = http.post(acknowledge_url("m9_p1_j1_job_skipped"), {"by": "Olga"})
+    resolved = http.post(acknowledge_url("m1_p1_j1_job_skipped"), {"by": "Olga"})
+    assert is_problem(unknown, 404)
+    assert unknown.json()["detail"] == 'no notification "m9_p1_j1_job_skipped"'
+    assert is_problem(resolved, 409)
+    assert "is resolved already" in resolved.json()["detail"]
+
+
+def test_an_acknowledgement_by_nobody_is_422(database: TestDatabase, http: HttpProcess) -> None:
+    database.create_mission()
+    http.skip("m1", "p1", "j1")
+    bodies: list[Any] = [
+        *({}, {"by": ""}, {"by": " "}, {"by": None}, {"by": 7}, {"by": "x" * 201}),
+        *({"by": "a\0"}, {"by": "Olga", "at": "now"}, [], "Olga"),
+    ]
+    for body in bodies:
+        answer = http.post(acknowledge_url("m1_p1_j1_job_skipped"), body)
+        assert is_problem(answer, 422), body
+    query = "select acknowledged_by from scooters_ops.monitoring_notifications"
+    assert database.value(query) is None
+
+
 # --- the whole API -------------------------------------------------------------------------------
 
 
@@ -620,7 +675,7 @@ def test_schemathesis_finds_no_failure(
         check=False,
     )
     assert finished.returncode == 0, finished.stdout[-8000:]
-    assert "Tested: 6" in finished.stdout
+    assert "Tested: 7" in finished.stdout
     assert " bug " not in http.log
 
 

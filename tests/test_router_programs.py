@@ -23,7 +23,7 @@ from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TEMPLATE, TestDatabase, config, until
 from tests.delivery_rigs import SECRETS, TELEGRAM, House, make_house, running
-from tests.http_rigs import LOGIN, HttpProcess, http_process, http_user, is_problem
+from tests.http_rigs import LOGIN, HttpProcess, http_process, http_user, is_problem, url_of
 
 PLPROXY = "lib/plproxy.so"
 
@@ -138,6 +138,11 @@ def test_through_a_router_the_api_answers_as_on_one_database(rig: Rig, server: H
         assert is_problem(server.skip(mission_id, "p1", "nope"), 404)
         assert is_problem(server.record(f"{mission_id}-unknown", start), 404)
         assert server.skip(mission_id, "p1", "j1").is_success
+        acknowledge = url_of(
+            "v1", "notifications", f"{mission_id}_p1_j1_job_skipped", "acknowledge"
+        )
+        assert server.post(acknowledge, {"by": "Olga"}).json() == {"acknowledged": True}
+        assert server.post(acknowledge, {"by": "Ivan"}).json() == {"acknowledged": False}
         assert server.client.get(f"/board/missions/{mission_id}").is_success
     assert server.client.get("/readyz").json() == {"ready": True, "problems": [], "warnings": []}
     assert "scooters_ops_database_up 1.0" in server.client.get("/metrics").text
@@ -286,7 +291,7 @@ def test_status_names_the_shard_whose_config_is_not_the_routers(
     rig.router.apply_config()
 
 
-def test_config_preview_and_retry_work_on_a_router(
+def test_config_preview_retry_and_acknowledge_work_on_a_router(
     rig: Rig, run: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     file = tmp_path / "config.json"
@@ -306,15 +311,19 @@ def test_config_preview_and_retry_work_on_a_router(
         assert run("retry", token) == (0, "0 deliveries will be tried again\n")
         code, said = run("preview", "job_skipped", "--token", token)
         assert (code, mission_id in said) == (0, True)
+        assert run("acknowledge", token, "--by", "Olga") == (0, "acknowledged by Olga\n")
+        code, said = run("acknowledge", token, "--by", "Ivan")
+        assert (code, said) == (0, "somebody has acknowledged it already\n")
     assert run("retry", "nobody_p1_j1_job_skipped")[0] == 2
+    assert run("acknowledge", "nobody_p1_j1_job_skipped")[0] == 2
     assert run("retry", "--failed")[0] == 0
 
 
-@pytest.mark.parametrize("command", ["run", "schedule", "unschedule"])
+@pytest.mark.parametrize("command", ["run", "schedule", "unschedule", "test --all"])
 def test_what_belongs_to_shards_is_refused_on_a_router(
     run: Callable[..., tuple[int, str]], command: str
 ) -> None:
-    code, said = run(command)
+    code, said = run(*command.split())
     assert code == 2
     assert "is a router" in said
 

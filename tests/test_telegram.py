@@ -328,12 +328,13 @@ def follow_up(
     chat_id: int | str = -1001,
     text: str = "<b>Left</b> at 15:40",
     button: Button | None = None,
+    may_be_sent: bool = False,
     **settings: Any,
 ) -> Outcome:
     """What becomes of an earlier message."""
     target = {"type": "telegram", "chat_id": chat_id}
     earlier = Earlier("key", reference, address)
-    message = Message(f"key_{step}", target, {"text": text}, step, earlier, button)
+    message = Message(f"key_{step}", target, {"text": text}, step, earlier, button, may_be_sent)
 
     async def once() -> Outcome:
         channel = rig.channel(**settings)
@@ -391,6 +392,9 @@ def test_an_edit_without_an_answer_is_simply_repeated(rig: Rig, fault: Fault) ->
     assert isinstance(follow_up(rig, in_doubt="hold"), Retry)
     assert follow_up(rig) == EDITED
     assert len(messages(rig)) == 1
+    changed = [entry.changed for entry in rig.stand_in.ledger if entry.changed]
+    assert changed == bot_server(rig).edits  # one: the second edit may change nothing
+    assert len(changed) == 1
 
 
 def test_an_edit_that_telegram_cannot_parse_becomes_plain_text(rig: Rig) -> None:
@@ -428,6 +432,14 @@ def test_what_cannot_be_edited_and_then_gets_no_answer_is_in_doubt(rig: Rig) -> 
     bot_server(rig).frozen.add(1)
     rig.stand_in.script(RESET_AFTER)
     assert isinstance(follow_up(rig), InDoubt)
+
+
+def test_after_a_lost_attempt_an_edit_is_repeated_but_no_new_message_is_sent(rig: Rig) -> None:
+    rig.deliver()
+    assert follow_up(rig, may_be_sent=True) == EDITED
+    bot_server(rig).deleted.add(1)
+    assert isinstance(follow_up(rig, may_be_sent=True), InDoubt)
+    assert len(messages(rig)) == 1
 
 
 def test_any_other_refusal_of_an_edit_counts_as_for_a_message(rig: Rig) -> None:

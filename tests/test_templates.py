@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from notifier.channels import CHANNELS
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, clock, duration, number
-from notifier.notification_types import NOTIFICATION_TYPES, SAMPLE_FACTS, TIMEOUT_TYPES
+from notifier.notification_types import (
+    NOTIFICATION_TYPES,
+    SAMPLE_FACTS,
+    TEST_FACTS,
+    TEST_TYPE,
+    TIMEOUT_TYPES,
+    steps_of,
+)
 from notifier.templates import Renderer, TemplateError, code, one_line
 from notifier.text import UNSAFE_CHARACTERS
 from notifier.text import one_line as as_shown
@@ -453,7 +460,7 @@ def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
     unused = {"type", "level", "told", "acknowledged_at"}  # the last three: in an alert
     if SAMPLE_FACTS[type]["job_id"] is None:
         unused.add("job_id")
-    else:
+    if type not in TIMEOUT_TYPES:
         unused.add("resolution")
     for name in set(SAMPLE_FACTS[type]) - unused:
         rest = {key: value for key, value in SAMPLE_FACTS[type].items() if key != name}
@@ -541,9 +548,10 @@ def test_every_template_exists_and_there_is_no_other_file() -> None:
     expected = {
         f"{locale}/{type}/{channel.name}.{part}.j2"
         for locale in LOCALES
-        for type in NOTIFICATION_TYPES
+        for type in (*NOTIFICATION_TYPES, TEST_TYPE)
         for channel in CHANNELS.values()
-        for part in (*channel.parts, *channel.follow_up_parts)
+        for step in steps_of(type)
+        for part in channel.parts_of(step)
     }
     assert set(files()) == expected | {f"{locale}/_macros.j2" for locale in LOCALES}
     for renderer in RENDERERS.values():
@@ -554,7 +562,20 @@ def test_missing_templates_are_listed_by_path(tmp_path: Path) -> None:
     assert one_template(tmp_path, "").missing([TELEGRAM]) == [
         "en/timeout_in_point/telegram.text.j2",
         "en/timeout_between_points/telegram.text.j2",
+        "en/test/telegram.text.j2",
     ]
+
+
+@every_locale
+def test_a_test_says_who_asked_for_it_where_and_when_and_escapes_it(locale: str) -> None:
+    facts = {**TEST_FACTS, "asked_by": "<b>`x`", "asked_from": "duty-1\u202e"}
+    for channel in CHANNELS.values():
+        texts = RENDERERS[locale].render(TEST_TYPE, channel, facts)
+        body = texts.get("text") or texts["description"]
+        assert ("&lt;b&gt;`x`" if channel is TELEGRAM else "<b>'x'") in body
+        facts_shown = ("14:05", "duty-2", TEST_FACTS["token"])
+        assert [each for each in facts_shown if each not in body] == []
+        assert not UNSAFE_CHARACTERS.search("".join(texts.values()).replace("\n", ""))
 
 
 @pytest.mark.parametrize("path", sorted(path for path in files() if path.startswith("en/")))

@@ -132,6 +132,11 @@ class Channel(ABC):
         """
         return None
 
+    def changes_earlier(self, step: str) -> bool:
+        """Whether this step, one of notifier.steps.STEPS, changes the earlier message itself, which
+        may be repeated."""
+        return False
+
     async def deliver(self, message: Message) -> Outcome:
         """Sends the message once. Never raises for what the network or the server does. A reason is
         one short line without secrets."""

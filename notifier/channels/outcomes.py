@@ -52,6 +52,7 @@ class Message:
     step     one of notifier.steps.STEPS
     earlier  the message that this step changes or answers; None: it is a message of its own
     button   None: no button, or no longer
+    may_be_sent  an earlier attempt may have sent it as a new message, so none may be sent
     """
 
     key: str
@@ -60,6 +61,7 @@ class Message:
     step: str = "alert"
     earlier: Earlier | None = None
     button: Button | None = None
+    may_be_sent: bool = False
 
 
 @dataclass(frozen=True)

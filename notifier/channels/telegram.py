@@ -227,7 +227,7 @@ class Telegram(Channel, WithButtons):
         message_id = _message_id(earlier)
         if message_id is None or not _is_same_chat(earlier, recipient):
             return await self._send_new(message, recipient, None)
-        if self._is_edit(message.step):
+        if self.changes_earlier(message.step):
             answer = await self._edit(message, earlier, message_id)
             if isinstance(answer, Retry):
                 return answer
@@ -240,7 +240,7 @@ class Telegram(Channel, WithButtons):
                 return _edited(answer, message_id, earlier)
         return await self._send_new(message, recipient, message_id)
 
-    def _is_edit(self, step: str) -> bool:
+    def changes_earlier(self, step: str) -> bool:
         """A message that was planned before on_resolved became `nothing` is still edited."""
         if step == "resolved":
             return self._settings.on_resolved != "reply"
@@ -249,6 +249,8 @@ class Telegram(Channel, WithButtons):
     async def _send_new(
         self, message: Message, recipient: TelegramRecipient, reply_to: int | None
     ) -> Outcome:
+        if message.may_be_sent:
+            return InDoubt("a new message may have been sent, because the old one cannot be edited")
         request = _request(recipient, message, reply_to)
         answer = await self._call(f"{self._bot}/sendMessage", json=request)
         for _ in range(2):  # once to the group's new number, once as plain text

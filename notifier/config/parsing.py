@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from notifier.channels.settings import Recipient
 from notifier.config.json_document import read_json, unstorable
+from notifier.config.levels import level_problems
 from notifier.config.models import Config
 from notifier.config.problems import ConfigError, problem
 from notifier.notification_types import NOTIFICATION_TYPES
@@ -28,7 +30,7 @@ def parse(document: Any) -> Config:
     if problems := [*unstorable(document)]:
         raise ConfigError(problems)
     config = parse_stored(document)
-    if problems := [*_unknown_types(config)]:
+    if problems := [*_unknown_types(config), *level_problems(config)]:
         raise ConfigError(problems)
     return config
 
@@ -45,15 +47,23 @@ def parse_stored(document: Any) -> Config:
         raise ConfigError([problem(details) for details in error.errors()]) from None
     configured = config.channel_settings()
     problems = [
-        f"routes[{r}].recipients[{n}].type: channel {recipient.type!r}"
-        " is not configured under channels"
-        for r, route in enumerate(config.routes)
-        for n, recipient in enumerate(route.recipients)
+        f"{path}.type: channel {recipient.type!r} is not configured under channels"
+        for path, recipient in _recipients(config)
         if recipient.type not in configured
     ]
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def _recipients(config: Config) -> Iterator[tuple[str, Recipient]]:
+    """Every recipient that a route or one of its levels names, with its path."""
+    for r, route in enumerate(config.routes):
+        for n, recipient in enumerate(route.recipients):
+            yield f"routes[{r}].recipients[{n}]", recipient
+        for m, level in enumerate(route.escalate):
+            for n, recipient in enumerate(level.recipients):
+                yield f"routes[{r}].escalate[{m}].recipients[{n}]", recipient
 
 
 def _unknown_types(config: Config) -> Iterator[str]:

@@ -12,7 +12,7 @@ def warnings(config: Config) -> list[str]:
     """One line for the types whose notifications may match no route, and one line, with its path,
     for each route that never decides anything."""
     found = [*_unreachable(config.routes)]
-    of_every = [_types(route) for route in config.routes if route.match.keys() <= {"type"}]
+    of_every = [matched_types(route) for route in config.routes if route.match.keys() <= {"type"}]
     if missed := set(NOTIFICATION_TYPES).difference(*of_every):
         found.append(
             f"routes: no route matches every {', '.join(sorted(missed))}: a notification that"
@@ -24,7 +24,7 @@ def warnings(config: Config) -> list[str]:
 
 def _unreachable(routes: Sequence[Route]) -> Iterator[str]:
     for n, route in enumerate(routes):
-        deciding = {type: _first_deciding(routes[:n], route, type) for type in _types(route)}
+        deciding = {type: _first_deciding(routes[:n], route, type) for type in matched_types(route)}
         if not deciding:
             yield f"routes[{n}]: never matches: only {', '.join(sorted(JOB_TYPES))} has a job_type"
         elif None not in deciding.values():
@@ -38,7 +38,7 @@ def _first_deciding(earlier: Sequence[Route], route: Route, type: Scalar) -> int
     """The index of the first of the earlier routes that decides every notification of this type
     that `route` matches; None if there is none."""
     for place, other in enumerate(earlier):
-        if not other.continue_ and type in _types(other) and _implies(route, other):
+        if not other.continue_ and type in matched_types(other) and _implies(route, other):
             return place
     return None
 
@@ -52,7 +52,7 @@ def _implies(route: Route, other: Route) -> bool:
     )
 
 
-def _types(route: Route) -> set[Scalar]:
+def matched_types(route: Route) -> set[Scalar]:
     """The notification types that the route can match."""
     types: set[Scalar] = set(NOTIFICATION_TYPES)
     if "type" in route.match:

@@ -15,7 +15,15 @@ from notifier.channels.presses import Press
 from notifier.database.connection import Connection, Row
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable
 from notifier.database.schema_version import known_migrations, version_problem
-from notifier.database.values import Delivery, Hold, NextDelivery, Notification, Pressed, Result
+from notifier.database.values import (
+    Delivery,
+    Hold,
+    NextDelivery,
+    Notification,
+    Pressed,
+    Result,
+    TestResult,
+)
 
 
 class Database(Connection):
@@ -215,6 +223,48 @@ class Database(Connection):
         return int(
             await self._scalar("select scooters_ops.confirm_deliveries(%s, %s)", token, channel)
         )
+
+    async def acknowledge(self, token: str, by: str) -> bool:
+        """Records who takes care of a notification. False: somebody has done so already."""
+        return bool(await self._scalar("select scooters_ops.acknowledge(%s, %s)", token, by))
+
+    async def is_notifier_alive(self) -> bool:
+        """Whether any notifier has reported lately."""
+        query = "select exists (select from scooters_ops.notifier_status where is_alive)"
+        return bool(await self._scalar(query))
+
+    async def routes_of(
+        self, type: str, job_type: str | None, attributes: Mapping[str, Any]
+    ) -> list[Mapping[str, Any]]:
+        """The routes of the config in force that decide about such a notification, in order."""
+        return await self._rows(
+            scalar_row,
+            "select route from scooters_ops.matching_routes(%s, %s, %s) order by n",
+            type,
+            job_type,
+            Jsonb(attributes),
+        )
+
+    async def send_test(
+        self, recipients: Sequence[Mapping[str, Any]], asked_by: str, asked_from: str
+    ) -> str:
+        """Sends a test message to these recipients; returns its token."""
+        return str(
+            await self._scalar(
+                "select scooters_ops.send_test(%s, %s, %s)",
+                Jsonb(list(recipients)),
+                asked_by,
+                asked_from,
+            )
+        )
+
+    async def test_results(self, token: str) -> list[TestResult]:
+        """What has become of the messages of a test."""
+        return await self.objects(TestResult, "scooters_ops.test_results(%s)", token)
+
+    async def end_test(self, token: str) -> None:
+        """Removes a test; what was not sent yet never is."""
+        await self._scalar("select scooters_ops.end_test(%s)", token)
 
     async def notification(self, token: str) -> Notification | None:
         """The notification with this token."""

@@ -175,6 +175,21 @@ class Hold:
 
 
 @dataclass(frozen=True)
+class TestResult:
+    """What has become of one message of `notifier test`; a row of test_results()."""
+
+    __test__ = False
+    recipient_id: int
+    channel: str
+    target: Mapping[str, Any]
+    state: str
+    """pending, retrying, blocked, sending, sent, failed, in_doubt or cancelled."""
+    attempts: int
+    error: str | None
+    reference: str | None
+
+
+@dataclass(frozen=True)
 class Pressed:
     """What came of the press of a button: acknowledged, already, resolved, elsewhere, unknown or
     failed."""

@@ -30,11 +30,13 @@ from notifier.logs import event
 
 WAIT_SECONDS = 4
 """How long a poll waits for a press."""
-LEASE_SECONDS = 12.0
+LEASE_SECONDS = 8.0
 """How long the right to poll lasts: longer than a poll, short enough that presses are answered
 within seconds after its holder has died."""
 REST_SECONDS = 2.0
 """How often to look whether there is something to do: the right, or a config with buttons."""
+LONGEST_REST_SECONDS = 60.0
+"""The longest wait that a channel may ask for: meanwhile the config is not looked at."""
 STOP_SECONDS = 5.0
 """How long to wait at the end for answers to presses and for the database."""
 
@@ -185,7 +187,7 @@ class Buttons:
         if self._failures >= (2 if refused.is_final else 4):
             await self._report(database, name, refused.reason)
         stated = refused.delay.total_seconds() if refused.delay else 0
-        await self._rest(max(stated, _delay_seconds(self._failures)))
+        await self._rest(max(min(stated, LONGEST_REST_SECONDS), _delay_seconds(self._failures)))
 
     async def _went_well(self, database: Database, name: str) -> None:
         """Two polls in a row: another program that polls as well lets some of ours pass."""

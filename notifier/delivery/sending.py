@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from logging import ERROR, INFO, WARNING
 from typing import Any
 
@@ -17,6 +18,7 @@ from notifier.delivery.setup import Setup
 from notifier.delivery.signals import Signals
 from notifier.logs import event
 from notifier.metrics import Metrics
+from notifier.notification_types import TEST_TYPE
 from notifier.templates import TemplateError
 
 
@@ -76,7 +78,8 @@ class Sender:
             event(WARNING, "dropped", token=delivery.idempotency_token, channel=delivery.channel)
             return None
         latency = delivery.waited.total_seconds() + loop.time() - began_at
-        self._metrics.attempted(delivery.channel, outcome, latency)
+        if delivery.type != TEST_TYPE:
+            self._metrics.attempted(delivery.channel, outcome, latency)
         jitter = random.random()  # noqa: S311  # spreads retries; not a secret
         recorded = result(delivery, outcome, setup.retry, setup.in_doubt(delivery.channel), jitter)
         _log(delivery, outcome, recorded)
@@ -89,7 +92,9 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
     delivery = lease.delivery
     loop = asyncio.get_running_loop()
     channel = setup.channels[delivery.channel]
-    if delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold":
+    step = steps.kind(delivery.step)
+    is_held = delivery.is_in_doubt and setup.in_doubt(delivery.channel) == "hold"
+    if is_held and not channel.changes_earlier(step):
         return InDoubt("a notifier was lost while sending this")
     if delivery.attempts > setup.retry.give_up_after_attempts:
         return Failed(f"gave up: {delivery.attempts - 1} attempts ended without a result")
@@ -103,9 +108,10 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
         delivery.idempotency_key,
         delivery.target,
         parts,
-        steps.kind(delivery.step),
+        step,
         None if delivery.earlier is None else Earlier(**delivery.earlier),
         setup.button(delivery),
+        may_be_sent=is_held,
     )
     before_request.set(lambda: lease.start_request(loop.time()))
     try:
@@ -121,6 +127,8 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
 
 def _facts(setup: Setup, delivery: Delivery) -> dict[str, Any]:
     facts = delivery.facts(delivery.step, delivery.as_of, delivery.told or ())
+    if delivery.type == TEST_TYPE:
+        return {**facts, "sent_by": socket.gethostname()}
     return {**facts, "mission_url": setup.config.mission_url(delivery.mission_id)}
 
 

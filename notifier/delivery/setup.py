@@ -18,6 +18,7 @@ from notifier.config import Config, ConfigError, RetryPolicy
 from notifier.database.values import Delivery
 from notifier.locales import LOCALES
 from notifier.logs import event
+from notifier.notification_types import TEST_TYPE
 from notifier.secrets import SecretMissing, Secrets
 from notifier.templates import Renderer, TemplateError
 
@@ -73,7 +74,7 @@ class Setup:
         """The button of a message by which somebody can acknowledge the notification."""
         settings = self.config.channel_settings()[delivery.channel]
         has_button = getattr(settings, "buttons", False) and delivery.is_open
-        if not has_button or delivery.button is None:
+        if not has_button or delivery.button is None or delivery.type == TEST_TYPE:
             return None
         return Button(LOCALES[self.config.notifier.locale].acknowledge, delivery.button)
 

@@ -1,4 +1,4 @@
-"""What the mission service calls over HTTP: an endpoint for each of its SQL functions."""
+"""What other services call over HTTP: an endpoint for each of their SQL functions."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ Identifier = Annotated[
         description="Any characters, percent-encoded where a URL needs it; a slash is %2F.",
         min_length=1,
         max_length=255,
+    ),
+]
+Token = Annotated[
+    str,
+    Path(
+        description="The token that the message ends with, percent-encoded where a URL needs it.",
+        min_length=1,
+        max_length=2000,
     ),
 ]
 IdempotencyKey = Annotated[
@@ -80,6 +88,22 @@ class Skipped(BaseModel):
     """The answer to a skip."""
 
     skipped: bool = Field(description="false: the job was skipped already")
+
+
+class Acknowledgement(BaseModel):
+    """Who takes care of a notification."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Annotated[str, Field(min_length=1, max_length=200, strict=True)] = Field(
+        description="A name: the messages of the notification show it."
+    )
+
+
+class Acknowledged(BaseModel):
+    """The answer to an acknowledgement."""
+
+    acknowledged: bool = Field(description="false: somebody has acknowledged it already")
 
 
 class Created(BaseModel):
@@ -164,5 +188,20 @@ def api_router(pool: Pool) -> APIRouter:
             ),
         )
         return Recorded(**row)
+
+    @router.post(
+        "/notifications/{token:identifier}/acknowledge",
+        tags=["notifications"],
+        responses=described(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    )
+    async def acknowledge(token: Token, acknowledgement: Acknowledgement) -> Acknowledged:
+        """Records who takes care of a notification: nobody else is alarmed, and its messages show
+        the name. Safe to repeat: the first one stays. 409: it is resolved already."""
+        (row,) = await pool.rows(
+            "select scooters_ops.acknowledge(%s, %s) as acknowledged",
+            (token, acknowledgement.by),
+            role="scooters_ops_operator",
+        )
+        return Acknowledged(**row)
 
     return router

@@ -102,8 +102,11 @@ class Pool:
     ) -> None:
         await self._pool.close(CLOSE_SECONDS)
 
-    async def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """The rows of one statement, which is a transaction.
+    async def rows(
+        self, query: str, parameters: Sequence[Any] = (), *, role: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The rows of one statement, which is a transaction. `role` is the one that it needs; None:
+        that of the pool.
 
         Raises DatabaseAway where there is no answer: the statement was not begun, or the database
         undoes it, unless the connection broke between its commit and the answer; RightLacking;
@@ -113,7 +116,7 @@ class Pool:
             async with self.connection() as database:
                 rows = await database.rows(query, parameters)
         except psycopg.errors.InsufficientPrivilege:
-            raise RightLacking(f"the database's user lacks the role {self._role}") from None
+            raise RightLacking(f"the database's user lacks the role {role or self._role}") from None
         except (DatabaseUnusable, psycopg.Error) as error:
             if isinstance(error, psycopg.Error) and not is_temporary(error):
                 raise

@@ -2,8 +2,9 @@
 
 It starts a private PostgreSQL with pg_cron, stand-ins for Telegram and Tracker that speak the real
 protocols, and the notifier as a process of its own. Seven couriers call create_mission,
-record_event and skip_job. Then it prints the messages and tickets that arrived and what the
-database says. When it ends, no process and no file is left.
+record_event and skip_job; then one of them leaves his point, and somebody takes care of another
+one's skip. The demo prints the messages and tickets that arrived, what they say in the end, and
+what the database says. When it ends, no process and no file is left.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
@@ -26,16 +27,24 @@ import psycopg
 from notifier.resources import ROOT
 from sandbox.commands import StatusLine, exit_code_of
 from sandbox.databases import create_migrated
-from sandbox.demo.fleet import EXPECTED_TOKENS, FLEET, play
+from sandbox.demo.fleet import (
+    EXPECTED_TOKENS,
+    FLEET,
+    LEFT,
+    SKIPPED,
+    play,
+    play_afterwards,
+)
 from sandbox.demo.output import (
     say,
+    show_afterwards,
     show_fleet,
     show_messages,
     show_passes,
     show_timeouts,
     title,
 )
-from sandbox.demo.settings import CHAT, DATABASE, QUEUE, SECRETS, demo_config
+from sandbox.demo.settings import CHAT, DATABASE, LEADS, QUEUE, SECRETS, demo_config
 from sandbox.postgres import Postgres
 from sandbox.standins import TelegramStandIn, TrackerStandIn
 
@@ -65,7 +74,7 @@ def _demo(*, keep: bool) -> int:
     say("Starting a private PostgreSQL with pg_cron")
     with (
         Postgres() as server,
-        TelegramStandIn(SECRETS["TELEGRAM_BOT_TOKEN"], [CHAT]) as telegram,
+        TelegramStandIn(SECRETS["TELEGRAM_BOT_TOKEN"], [CHAT, LEADS]) as telegram,
         TrackerStandIn(
             SECRETS["TRACKER_TOKEN"],
             organization=("X-Org-ID", SECRETS["TRACKER_ORG_ID"]),
@@ -85,8 +94,11 @@ def _demo(*, keep: bool) -> int:
                     print(f"{courier.name} ", end="", flush=True)
                 print()
                 _wait_for_messages(connection, notifier)
+                play_afterwards(connection)
+                _wait_for_follow_ups(connection, notifier)
                 show_fleet()
                 show_messages(telegram, tracker)
+                show_afterwards(telegram, tracker)
                 show_timeouts(connection)
                 with psycopg.connect(server.conninfo("postgres"), autocommit=True) as cron:
                     show_passes(connection, cron, server.version)
@@ -149,23 +161,60 @@ def _schedule(server: Postgres) -> None:
 
 
 def _wait_for_messages(connection: psycopg.Connection[Any], notifier: Notifier) -> None:
-    """Wait until every expected notification has been sent."""
+    """Wait until every expected notification has been sent, and one has escalated."""
+
+    def sent() -> Iterator[str]:
+        """Those that are, by their names."""
+        rows = connection.execute(
+            "select idempotency_token from scooters_ops.notifications where completed"
+            " union all"
+            " select idempotency_token || ' ' || step from scooters_ops.notification_steps"
+            " where sended and step <> 'alert'"
+        ).fetchall()
+        return (name for (name,) in rows)
+
+    expected = EXPECTED_TOKENS | {f"{SKIPPED} escalation_1"}
+    _wait("Messages sent", expected, sent, connection, notifier)
+
+
+def _wait_for_follow_ups(connection: psycopg.Connection[Any], notifier: Notifier) -> None:
+    """Wait until messages and tickets show what has become of them."""
+
+    def shown() -> Iterator[str]:
+        rows = connection.execute(
+            "select idempotency_token || ' ' || step from scooters_ops.notification_steps"
+            " where step in ('resolved', 'acknowledged')"
+            " group by idempotency_token, step having bool_and(sended)"
+        ).fetchall()
+        return (name for (name,) in rows)
+
+    expected = {f"{LEFT} resolved", f"{SKIPPED} acknowledged"}
+    _wait("Changes shown", expected, shown, connection, notifier)
+
+
+def _wait(
+    what: str,
+    expected: Collection[str],
+    found: Callable[[], Iterable[str]],
+    connection: psycopg.Connection[Any],
+    notifier: Notifier,
+) -> None:
+    """Wait until everything that is expected is found."""
     started = time.monotonic()
     status = StatusLine(sys.stdout)
-    sent: set[str] = set()
-    while not sent >= EXPECTED_TOKENS:
+    missing = set(expected)
+    while missing:
         waited = time.monotonic() - started
         if notifier.process.poll() is not None:
             raise notifier.failed()
         if waited > PATIENCE_SECONDS:
-            missing = ", ".join(sorted(EXPECTED_TOKENS - sent))
-            raise DemoFailed(f"not sent after {waited:.0f} s: {missing}\n{notifier.log_text()}")
-        rows = connection.execute(
-            "select idempotency_token from scooters_ops.notifications where completed"
-        ).fetchall()
-        sent = {token for (token,) in rows}
+            raise DemoFailed(
+                f"{what.lower()}: not after {waited:.0f} s: {', '.join(sorted(missing))}\n"
+                f"{notifier.log_text()}"
+            )
+        missing -= set(found())
         passes = connection.execute("select * from scooters_ops.detection_passes").fetchall()
-        text = f"Notifications sent: {len(sent)} of {len(EXPECTED_TOKENS)}; passes: {len(passes)}"
+        text = f"{what}: {len(expected) - len(missing)} of {len(expected)}; passes: {len(passes)}"
         if not passes:
             text += ", waiting for pg_cron, which may start a job only at the full minute"
         status.show(f"▸ {text}", terminal_only=f" ({waited:.0f} s)")

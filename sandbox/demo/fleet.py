@@ -147,3 +147,12 @@ def play(connection: psycopg.Connection[Any], courier: Courier) -> None:
         connection.execute(
             "select scooters_ops.skip_job(%s, %s, 'battery')", (courier.mission_id, courier.skips)
         )
+
+
+LEFT, SKIPPED = "boris_p2__timeout_in_point", "gleb_p2_battery_job_skipped"
+
+
+def play_afterwards(connection: psycopg.Connection[Any]) -> None:
+    """Boris leaves his point, and Olga takes care of the job that Gleb has skipped."""
+    connection.execute("select scooters_ops.record_event('boris', 'point_completed', 'p2')")
+    connection.execute("select scooters_ops.acknowledge(%s, 'Olga')", (SKIPPED,))

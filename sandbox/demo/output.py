@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 
 from sandbox.demo.fleet import FLEET
-from sandbox.demo.settings import CHAT, QUEUE
+from sandbox.demo.settings import CHAT, LEADS, QUEUE
 from sandbox.standins import TelegramStandIn, TrackerStandIn
 
 
@@ -23,6 +23,11 @@ def title(text: str) -> None:
     print(f"\n\n{text}\n{'─' * len(text)}")
 
 
+def counted(count: int, thing: str) -> str:
+    """1 message, 5 messages"""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def show_fleet() -> None:
     title("The fleet")
     for courier in FLEET:
@@ -30,14 +35,29 @@ def show_fleet() -> None:
 
 
 def show_messages(telegram: TelegramStandIn, tracker: TrackerStandIn) -> None:
-    title(f"Telegram, chat “{CHAT.title}”: {len(telegram.messages)} messages")
-    print("\n\n".join(textwrap.indent(message.text, "  ┃ ") for message in telegram.messages))
+    """The messages and tickets as they were at first."""
+    for chat in (CHAT, LEADS):
+        texts = [each.text for each in telegram.messages if each.chat_id == chat.chat_id]
+        title(f"Telegram, chat “{chat.title}”: {counted(len(texts), 'message')}")
+        print("\n\n".join(textwrap.indent(text, "  ┃ ") for text in texts))
 
-    title(f"Tracker, queue {QUEUE}: {len(tracker.tickets)} tickets")
+    title(f"Tracker, queue {QUEUE}: {counted(len(tracker.tickets), 'ticket')}")
     for ticket in tracker.tickets:
         print(f"  {ticket.key}  {ticket.summary}")
     print(f"\n  {tracker.tickets[0].key} in full:")
     print(textwrap.indent(tracker.tickets[0].description, "  ┃ ", lambda _: True))
+
+
+def show_afterwards(telegram: TelegramStandIn, tracker: TrackerStandIn) -> None:
+    """What the messages were changed to, and the comments on the tickets."""
+    title("Then Boris left, and Olga took care of the skipped job: the same messages now")
+    latest = {edit.message_id: edit.text for edit in telegram.edits}
+    print("\n\n".join(textwrap.indent(text, "  ┃ ") for text in latest.values()))
+    print()
+    for ticket in tracker.tickets:
+        for comment in ticket.comments:
+            print(f"  {ticket.key}, a comment:")
+            print(textwrap.indent(comment.text, "  ┃ ", lambda _: True))
 
 
 def show_timeouts(connection: psycopg.Connection[Any]) -> None:

@@ -11,7 +11,7 @@ create or replace function scooters_ops.press_button(
 language plpgsql
 set search_path = pg_catalog, pg_temp
 -- Others wait for this press.
-set lock_timeout = '5s'
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare

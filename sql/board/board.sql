@@ -38,6 +38,7 @@ declare
     overdue_count bigint;
     chosen_ids text[];
     missions jsonb;
+    open_notification_ids bigint[];
     notification_ids bigint[];
     -- Not its other columns, some of which evaluate missions.
     detection constant jsonb := (
@@ -142,8 +143,10 @@ begin
                 order by chosen.place
             )::jsonb,
             '[]'
-        )
-    into missions
+        ),
+        array_agg(recorded.notification_id)
+            filter (where recorded.notification_id is not null)
+    into missions, open_notification_ids
     from unnest(chosen_ids) with ordinality as chosen (mission_id, place)
     inner join scooters_ops.missions as mission
         on chosen.mission_id = mission.mission_id
@@ -180,7 +183,9 @@ begin
                     span.deadline,
                     as_of
                 )
-            ) filter (where span.finished_at is null) as intervals
+            ) filter (where span.finished_at is null) as intervals,
+            max(span.notification_id) filter (where span.finished_at is null)
+                as notification_id
         from scooters_ops.recorded_intervals as span
         where
             span.mission_id = chosen.mission_id
@@ -196,7 +201,8 @@ begin
             limit searched_notifications
         ) as latest
         where
-            (of_type is null or latest.type = of_type)
+            latest.type <> 'test'
+            and (of_type is null or latest.type = of_type)
             and scooters_ops.board_matches(
                 latest.details ->> 'performer_id',
                 latest.details -> 'attributes',
@@ -216,6 +222,8 @@ begin
         -- An HTTP server of an earlier version needs it until it is restarted.
         'may_be_late', 0,
         'missions', missions,
+        'open_notifications',
+        scooters_ops.board_open_notifications(open_notification_ids),
         'notifications', scooters_ops.board_notifications(notification_ids),
         'detection', detection,
         'delivery', (
@@ -234,7 +242,7 @@ $$;
 comment on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz
 ) is
-'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its open interval (intervals) and what its bar shows of those of the last 24 hours that are over (past); the latest notifications with the state of each recipient; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
+'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its open interval (intervals) and what its bar shows of those of the last 24 hours that are over (past); of those whose open interval was noticed the notification, by mission_id (open_notifications): who was told, who acknowledged it, and what comes next; the latest notifications with the same; whether detection and delivery work. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
 
 revoke execute on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz

@@ -1,4 +1,4 @@
--- What was noticed, and in which state is each recipient? Newest first.
+-- What was noticed, who was told, who has it, and what became of it? Newest first.
 create or replace function scooters_ops.board_notifications(notification_ids bigint[])
 returns jsonb
 language sql stable
@@ -13,11 +13,18 @@ select coalesce(
             'job_id', notification.job_id,
             'created_at', notification.created_at,
             'is_planned', notification.planned_at is not null,
-            'is_unrouted', notification.planned_at is not null and exists (
+            'is_unrouted',
+            told.recipients is null and notification.planned_at is not null
+            and exists (
                 select
                 from scooters_ops.unrouted_notifications as unrouted
                 where unrouted.notification_id = notification.notification_id
             ),
+            'acknowledged_at', notification.acknowledged_at,
+            'acknowledged_by', notification.acknowledged_by,
+            'resolved_at', notification.resolved_at,
+            'resolution', notification.resolution,
+            'finished_at', notification.finished_at,
             'details',
             notification.details - 'attributes'
             || jsonb_build_object(
@@ -26,38 +33,22 @@ select coalesce(
                     coalesce(notification.details -> 'attributes', '{}')
                 )
             ),
-            'recipients', (
-                select coalesce(
-                    jsonb_agg(
-                        jsonb_build_object(
-                            'channel', recipient.channel,
-                            'address', recipient.address,
-                            'state', scooters_ops.delivery_state(
-                                recipient.state, recipient.is_blocked, recipient.attempts
-                            ),
-                            'attempts', recipient.attempts,
-                            'error', recipient.last_error,
-                            'reference', recipient.reference,
-                            'since', recipient.created_at,
-                            'sent_at', recipient.sent_at
-                        )
-                        order by recipient.channel, recipient.recipient_id
-                    ),
-                    '[]'
-                )
-                from scooters_ops.notification_recipients as recipient
-                where recipient.notification_id = notification.notification_id
-            )
+            'recipients', coalesce(told.recipients, '[]'),
+            'next_step', told.next_step
         )
         order by notification.notification_id desc
     ),
     '[]'
 )
 from scooters_ops.monitoring_notifications as notification
-where notification.notification_id = any(notification_ids);
+left join scooters_ops.board_steps(notification_ids) as told
+    on notification.notification_id = told.notification_id
+where
+    notification.notification_id = any(notification_ids)
+    and notification.type <> 'test';
 end; -- noqa: enable=all
 
 comment on function scooters_ops.board_notifications(bigint[]) is
-'These notifications, newest first, each with its recipients and their states (JSON array; states as in delivery_status).';
+'These notifications, newest first, each with its recipients, next_step, who acknowledged it, and how it was resolved (JSON array; recipients and next_step as board_steps() describes them). Those of notifier test are left out.';
 
 revoke execute on function scooters_ops.board_notifications(bigint[]) from public;

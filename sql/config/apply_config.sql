@@ -12,31 +12,46 @@ declare
     scheduling_keys constant text[] := array[
         'schedule', 'batch_size', 'stalled_after_seconds'
     ];
-    known_types constant text[] :=
-        enum_range(null::scooters_ops.monitoring_notification_type)::text[];
+    known_types constant text[] := array_remove(
+        enum_range(null::scooters_ops.monitoring_notification_type)::text[], 'test'
+    );
     checked jsonb;
     missing_channel record;
     bad_type_path text;
+    level_problem text;
     before scooters_ops.config_in_force;
     new_config_id bigint;
 begin
     checked := scooters_ops.validate_json(config, scooters_ops.config_schema());
 
     select
-        format('routes[%s].recipients[%s].type', route.n - 1, recipient.n - 1) as path,
-        recipient.value -> 'type' as channel
+        named.path || format('.recipients[%s].type', recipient.n - 1) as path,
+        recipient.value ->> 'type' as channel
     into missing_channel
     from jsonb_array_elements(checked -> 'routes') with ordinality as route (value, n)
-    cross join lateral jsonb_array_elements(route.value -> 'recipients')
+    cross join lateral (
+        select
+            0 as level_n,
+            format('routes[%s]', route.n - 1) as path,
+            route.value -> 'recipients' as recipients
+        union all
+        select
+            level.n,
+            format('routes[%s].escalate[%s]', route.n - 1, level.n - 1),
+            level.value -> 'recipients'
+        from jsonb_array_elements(route.value -> 'escalate')
+            with ordinality as level (value, n)
+    ) as named
+    cross join lateral jsonb_array_elements(named.recipients)
         with ordinality as recipient (value, n)
     where coalesce(checked -> 'channels' -> (recipient.value ->> 'type'), 'null') = 'null'
-    order by route.n, recipient.n
+    order by route.n, named.level_n, recipient.n
     limit 1;
     if found then
         raise exception using
             errcode = 'invalid_parameter_value',
             message = format(
-                '%s: channel %s is not configured under channels',
+                '%s: channel ''%s'' is not configured under channels',
                 missing_channel.path,
                 missing_channel.channel
             );
@@ -68,6 +83,13 @@ begin
             message = format(
                 '%s: must be one of %s', bad_type_path, array_to_string(known_types, ', ')
             );
+    end if;
+
+    level_problem := scooters_ops.level_problem(checked);
+    if level_problem is not null then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = level_problem;
     end if;
 
     select * into before from scooters_ops.config_in_force;

@@ -11,12 +11,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    step interval;
+    clock_step interval;
     is_locked boolean := false;
 begin
     loop
         select max(latest.stored_at) - clock_timestamp()
-        into step
+        into clock_step
         from (
             select max(seen_at) as stored_at
             from scooters_ops.notifiers
@@ -25,7 +25,7 @@ begin
             from scooters_ops.delivery_targets
             where address = ''
         ) as latest;
-        if coalesce(step < interval '1 second', true) then
+        if coalesce(clock_step < interval '1 second', true) then
             return;
         end if;
         exit when is_locked;
@@ -40,7 +40,7 @@ begin
 
     -- A locked row is being recorded, which sets its next_attempt_at.
     update scooters_ops.notification_recipients as recipient
-    set next_attempt_at = recipient.next_attempt_at - step
+    set next_attempt_at = recipient.next_attempt_at - clock_step
     from (
         select waiting.recipient_id
         from scooters_ops.notification_recipients as waiting
@@ -55,7 +55,7 @@ begin
     update scooters_ops.delivery_targets
     set
         held_until = case
-            when held_until > clock_timestamp() then held_until - step
+            when held_until > clock_timestamp() then held_until - clock_step
             else held_until
         end,
         granted_at = array(

@@ -11,6 +11,7 @@ begin
         from unnest(
             enum_range(null::scooters_ops.monitoring_notification_type)
         ) as known (type)
+        where known.type::text <> 'test'
     loop
         execute format('create sequence if not exists scooters_ops.%I', sequence_name);
     end loop;
@@ -31,6 +32,7 @@ select
 from unnest(
     enum_range(null::scooters_ops.monitoring_notification_type)
 ) as known (type)
+where known.type::text <> 'test'
 $$;
 
 comment on function scooters_ops.planned_totals() is

@@ -4,6 +4,9 @@ returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    test_kept constant interval := '1 day';
+    forgotten_tests bigint[];
 begin
     delete from scooters_ops.detection_passes
     using scooters_ops.config_in_force as in_force
@@ -16,6 +19,25 @@ begin
     delete from scooters_ops.notifiers
     using scooters_ops.config_in_force as in_force
     where seen_at < now() - in_force.notifiers_kept;
+
+    -- Tests whose sender was killed, whatever became of them. Recipients are locked
+    -- before notifications, as in record_deliveries.
+    select array_agg(notification_id)
+    into forgotten_tests
+    from scooters_ops.monitoring_notifications
+    where
+        mission_id = 'test'
+        and type = 'test'
+        and created_at < now() - test_kept;
+
+    perform
+    from scooters_ops.notification_recipients
+    where notification_id = any(forgotten_tests)
+    order by recipient_id
+    for update;
+
+    delete from scooters_ops.monitoring_notifications
+    where notification_id = any(forgotten_tests);
 
     -- While no pass runs, the wake-ups of a mission pile up; its earliest is enough.
     if scooters_ops.try_detection_lock() then
@@ -35,6 +57,6 @@ end
 $$;
 
 comment on function scooters_ops.prune_bookkeeping() is
-'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, and wake-ups of missions that have an earlier one.';
+'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, messages of notifier test that nobody ended for a day, and wake-ups of missions that have an earlier one.';
 
 revoke execute on function scooters_ops.prune_bookkeeping() from public;

@@ -26,6 +26,15 @@ mission as (
     limit max_missions
 ),
 
+open_notification as (
+    select
+        listed.key as mission_id,
+        listed.value
+    from board
+    cross join lateral jsonb_each(board.answer -> 'open_notifications') as listed
+    where listed.key in (select mission.value ->> 'mission_id' from mission)
+),
+
 notification as (
     select listed.value
     from board
@@ -74,6 +83,16 @@ select
                 from mission
             ),
             '[]'
+        ),
+        'open_notifications', coalesce(
+            (
+                select
+                    jsonb_object_agg(
+                        open_notification.mission_id, open_notification.value
+                    )
+                from open_notification
+            ),
+            '{}'
         ),
         'notifications', coalesce(
             (

@@ -29,7 +29,7 @@ declare
     longest_wait constant interval := '1 hour';
     most_presses constant integer := 100; -- that a channel reports at once
     -- A shard whose machine is gone takes seconds, and the right to poll ends.
-    ask_until constant timestamptz := clock_timestamp() + interval '8 seconds';
+    ask_until constant timestamptz := clock_timestamp() + interval '5 seconds';
     -- In another order each time, so that all are asked in the end.
     shards constant integer[] := array(
         select known.shard

@@ -72,11 +72,11 @@ from (
     ),
     (
         'function',
-        'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
+        'matching_routes(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
     (
         'function',
-        'matching_routes(monitoring_notification_type,text,jsonb)', 'any', null, null
+        'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
     ('function', 'planned_totals()', 'written', null, null),
     ('function', 'apply_config(jsonb)', 'written', null, null),
@@ -124,6 +124,9 @@ from (
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
     ('function', 'release_deliveries(text,bigint[])', 'shard', null, null),
     ('function', 'probe_channels(text[])', 'shard', null, null),
+    ('function', 'send_test(jsonb,text,text)', 'shard', null, null),
+    ('function', 'test_results(text)', 'shard', null, null),
+    ('function', 'end_test(text)', 'shard', null, null),
     ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
     ('function', 'report_problem(text,text)', 'shard', null, null),
     ('function', 'retire_notifier(text)', 'shard', null, null),

@@ -5,7 +5,7 @@ In their JSON a duration is a number of seconds and a time is ISO 8601.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from logging import ERROR
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from pydantic import (
     field_validator,
 )
 
+from notifier import steps
 from notifier.logs import event
 
 
@@ -34,15 +35,29 @@ def _readable(model: type[Answer]) -> BeforeValidator:
     """Keeps the items of a list that `model` can read, and logs the others: one bad row must not
     hide the rest."""
 
-    def readable(rows: list[dict[str, Any]]) -> list[Answer]:
-        answers = []
-        for row in rows:
-            try:
-                answers.append(model.model_validate(row))
-            except ValidationError as error:
-                reason = "; ".join(f"{each['loc']}: {each['msg']}" for each in error.errors())
-                event(ERROR, "left_out", mission=row.get("mission_id"), reason=reason)
-        return answers
+    return BeforeValidator(lambda rows: _read(model, rows))
+
+
+def _read(model: type[Answer], rows: Iterable[dict[str, Any]]) -> list[Answer]:
+    answers = []
+    for row in rows:
+        try:
+            answers.append(model.model_validate(row))
+        except ValidationError as error:
+            reason = "; ".join(f"{each['loc']}: {each['msg']}" for each in error.errors())
+            event(ERROR, "left_out", mission=row.get("mission_id"), reason=reason)
+    return answers
+
+
+def _readable_values(model: type[Answer]) -> BeforeValidator:
+    """The same for the values of an object, by mission."""
+
+    def readable(rows: dict[str, dict[str, Any]]) -> dict[str, Answer]:
+        return {
+            key: answer
+            for key, row in rows.items()
+            for answer in _read(model, [{"mission_id": key, **row}])
+        }
 
     return BeforeValidator(readable)
 
@@ -105,16 +120,52 @@ class BoardMission(Mission):
 
 
 class Recipient(Answer):
-    """One delivery of a notification, and its state."""
+    """One step of a notification for one target, and its state."""
 
+    step: str = "alert"
     channel: str
     address: str
+    target: dict[str, Any] = {}
     state: str
     attempts: int
     error: str | None
     reference: str | None
+    sent_to: str | None = None
     since: datetime
     sent_at: datetime | None
+
+    @property
+    def kind(self) -> str:
+        """alert, escalation, reminder, acknowledged or resolved."""
+        return steps.kind(self.step)
+
+    @property
+    def level(self) -> int | None:
+        """The number of an escalation or a reminder."""
+        return steps.level(self.step)
+
+
+class NextRecipient(Answer):
+    """Who is told next, and by which step."""
+
+    step: str
+    channel: str
+    address: str
+
+    @property
+    def kind(self) -> str:
+        return steps.kind(self.step)
+
+    @property
+    def level(self) -> int | None:
+        return steps.level(self.step)
+
+
+class NextStep(Answer):
+    """The earliest escalation or reminder that is still to come."""
+
+    at: datetime
+    recipients: list[NextRecipient]
 
 
 class Facts(Answer):
@@ -143,19 +194,45 @@ class Facts(Answer):
             return cls.model_fields[info.field_name or ""].get_default()
 
 
-class Notification(Answer):
-    """A notification with its recipients."""
+class Progress(Answer):
+    """What became of a notification: who was told, who has it, who is next, how it ended."""
 
     token: str
     type: str
-    mission_id: str
-    point_id: str | None
-    job_id: str | None
     created_at: datetime
     is_planned: bool
     is_unrouted: bool
-    details: Facts
+    acknowledged_at: datetime | None = None
+    acknowledged_by: str | None = None
+    resolved_at: datetime | None = None
+    resolution: str | None = None
+    finished_at: datetime | None = None
     recipients: list[Recipient]
+    next_step: NextStep | None = None
+
+    @property
+    def told(self) -> list[Recipient]:
+        """The last step of each address, those that did not arrive first."""
+        latest = {(each.channel, each.address): each for each in self._in_order}
+        return sorted(latest.values(), key=lambda each: (each.state == "sent", _moment(each)))
+
+    @property
+    def _in_order(self) -> list[Recipient]:
+        """A step that did not arrive is not hidden by a later one that did."""
+        return sorted(self.recipients, key=lambda each: (each.state != "sent", _moment(each)))
+
+
+def _moment(recipient: Recipient) -> datetime:
+    return recipient.sent_at or recipient.since
+
+
+class Notification(Progress):
+    """A notification with everything that it says."""
+
+    mission_id: str
+    point_id: str | None
+    job_id: str | None
+    details: Facts
 
 
 class Detection(Answer):
@@ -193,6 +270,8 @@ class Board(Answer):
     matching: int
     overdue: int
     missions: Annotated[list[BoardMission], _readable(BoardMission)]
+    open_notifications: Annotated[dict[str, Progress], _readable_values(Progress)] = {}
+    """The notifications of the missions' open intervals, by mission_id."""
     notifications: Annotated[list[Notification], _readable(Notification)]
     detection: Detection
     delivery: list[Delivery]

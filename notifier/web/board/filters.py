@@ -32,6 +32,11 @@ class Filters:
             texts["type"] = ""
         return cls(**texts, is_overdue=query.get("overdue") == "1")
 
+    @property
+    def count(self) -> int:
+        """How many of them are set."""
+        return sum(map(bool, (self.type, self.city, self.performer, self.is_overdue)))
+
     def parameters(self) -> tuple[Any, ...]:
         """The parameters of scooters_ops.board(): type, city, performer, only overdue."""
         return (self.type or None, self.city or None, self.performer or None, self.is_overdue)

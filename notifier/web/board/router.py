@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any, Final, Generic, TypeAlias
@@ -18,6 +18,7 @@ from markupsafe import Markup
 from notifier.web.board.answers import Board, MissionStory
 from notifier.web.board.axis import common_axis, own_axis
 from notifier.web.board.filters import Filters
+from notifier.web.board.links import Links
 from notifier.web.board.pages import STATIC_TYPES, Pages
 from notifier.web.pool import DatabaseAway, RightLacking
 from notifier.web.shared_answers import Found, SharedAnswers
@@ -30,9 +31,10 @@ REFRESH_SECONDS: Final = 3
 
 BOARD: Final = (
     "select scooters_ops.board(of_type => %s::text::scooters_ops.monitoring_notification_type,"
-    " of_city => %s, of_performer => %s, only_overdue => %s) as answer"
+    " of_city => %s, of_performer => %s, only_overdue => %s) as answer, "
 )
-MISSION: Final = "select scooters_ops.board_mission(%s) as answer"
+MISSION: Final = "select scooters_ops.board_mission(%s) as answer, "
+CHANNELS: Final = "(select config -> 'channels' from scooters_ops.config_in_force) as channels"
 MISSIONS: Final = "/board/missions/"
 
 POLICY: Final = "; ".join(
@@ -68,6 +70,7 @@ class Snapshot(Generic[Found]):
     """An answer of the database, and its HTML in each locale, rendered once for everybody."""
 
     answer: Found
+    links: Links
     _parts: dict[str, Live] = field(default_factory=dict)
     _rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -105,15 +108,24 @@ def board_router(
     locale  the language where neither the URL nor the browser asks for one that we have
     """
     pages = Pages(time_zone, refresh_seconds)
+    links = Links({})
+
+    def links_by(channels: Mapping[str, Any] | None) -> Links:
+        """The links by these settings, which are read again only where they have changed."""
+        nonlocal links
+        if links.channels != (channels or {}):
+            links = Links(channels or {})
+        return links
 
     async def ask_board(filters: Filters) -> Snapshot[Board]:
-        (row,) = await rows(BOARD, filters.parameters())
-        return Snapshot(Board.model_validate(row["answer"]))
+        (row,) = await rows(BOARD + CHANNELS, filters.parameters())
+        return Snapshot(Board.model_validate(row["answer"]), links_by(row.get("channels")))
 
     async def ask_mission(mission_id: str) -> Snapshot[MissionStory] | None:
-        (row,) = await rows(MISSION, (mission_id,))
-        found = row["answer"]
-        return Snapshot(MissionStory.model_validate(found)) if found else None
+        (row,) = await rows(MISSION + CHANNELS, (mission_id,))
+        if not row["answer"]:
+            return None
+        return Snapshot(MissionStory.model_validate(row["answer"]), links_by(row.get("channels")))
 
     boards = SharedAnswers(ask_board, refresh_seconds)
     stories = SharedAnswers(ask_mission, refresh_seconds)
@@ -191,6 +203,7 @@ def board_router(
                 axis=common_axis(board.missions, board.as_of),
                 now=board.as_of,
                 filters=filters,
+                link=snapshot.links.link,
             ),
         )
         cities = {str(each.attributes.get("city") or "") for each in board.missions} - {""}
@@ -213,7 +226,12 @@ def board_router(
         live = await snapshot.live(
             chosen,
             lambda: pages.render(
-                chosen, "mission", mission=story, axis=own_axis(story), now=story.as_of
+                chosen,
+                "mission",
+                mission=story,
+                axis=own_axis(story),
+                now=story.as_of,
+                link=snapshot.links.link,
             ),
         )
         title = str(story.attributes.get("performer_name") or story.performer_id)

@@ -32,9 +32,9 @@ function focusIn(part) {
 function put(old, fresh) {
   if (old.outerHTML === fresh.outerHTML) return;
   const focused = focusIn(old);
-  const scrolled = [...old.querySelectorAll(".wide")].map((wide) => wide.scrollLeft);
+  const scrolled = [...old.querySelectorAll(".scroller")].map((part) => part.scrollTop);
   old.replaceWith(fresh);
-  fresh.querySelectorAll(".wide").forEach((wide, n) => { wide.scrollLeft = scrolled[n] || 0; });
+  fresh.querySelectorAll(".scroller").forEach((part, n) => { part.scrollTop = scrolled[n] || 0; });
   if (focused) refocus(fresh, focused);
 }
 
@@ -80,7 +80,16 @@ async function run() {
   }
 }
 
+// What a screen reader says of the tabs; what is seen is the style sheet's work.
+function markTab() {
+  const tabs = [...document.querySelectorAll(".tabs a")];
+  const chosen = tabs.find((tab) => tab.hash === window.location.hash) || tabs[0];
+  for (const tab of tabs) tab.setAttribute("aria-current", String(tab === chosen));
+}
+
 pause.hidden = false;
+window.addEventListener("hashchange", markTab);
+markTab();
 pause.addEventListener("click", () => {
   pause.setAttribute("aria-pressed", String(pause.getAttribute("aria-pressed") === "false"));
 });
