@@ -97,6 +97,14 @@ class TelegramLimits(Limits):
     )
 
 
+def _buttons(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One error in place of one for each of the two forms."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError('must be true, false or "shown"') from None
+
+
 class TelegramSettings(ChannelSettings):
     """channels.telegram of the configuration."""
 
@@ -127,10 +135,11 @@ class TelegramSettings(ChannelSettings):
         description="What becomes of a message when its interval is over: it shows the outcome, a"
         " reply says so, or nothing.",
     )
-    buttons: bool = Field(
+    buttons: Annotated[bool | Literal["shown"], WrapValidator(_buttons)] = Field(
         default=False,
-        description="Messages have a button to acknowledge them. A notifier polls for its presses,"
-        " so no other program may poll with this bot's token.",
+        description="True, false or shown. True: messages have a button to acknowledge them, and a"
+        " notifier polls for its presses, so no other program may poll with this bot's token."
+        " Shown: they have it, and another program polls and calls the HTTP API.",
     )
 
 
@@ -277,7 +286,7 @@ class Telegram(Channel, WithButtons):
 
     @property
     def has_buttons(self) -> bool:
-        return self._settings.buttons
+        return self._settings.buttons is True
 
     async def presses(self, offset: int, wait_seconds: int) -> Presses:
         """At most 100. Telegram ignores an offset that is far in the future, as one of another bot
@@ -338,7 +347,8 @@ class Telegram(Channel, WithButtons):
         elif answer.status == 409:
             reason = (
                 "another program polls with this bot's token: stop it, give the notifier a bot of"
-                " its own, or set channels.telegram.buttons to false"
+                ' its own, or set channels.telegram.buttons to false (to "shown" if that program'
+                " reads the presses)"
             )
         is_final = answer.status in (401, 403, 404, 409) and not answer.is_page
         return PressesRefused(reason, stated or retry_after(answer), is_final=is_final)

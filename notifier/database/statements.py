@@ -167,7 +167,8 @@ class Database(Connection):
         self, worker: str, channel: str, presses: Sequence[Press], next_offset: int
     ) -> list[Pressed]:
         """Does what was pressed, and stores the offset to go on from. No rows: another notifier has
-        the right to poll by now."""
+        the right to poll by now. No row for a press, only on a router: it waits for a shard that is
+        away, and the offset stays."""
 
         async def press(encoding: str) -> list[Pressed]:
             return await self.objects(

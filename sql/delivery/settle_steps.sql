@@ -43,6 +43,8 @@ begin
             and case
                 when unsent.step ~ '^(escalation|reminder)_'
                     then unsent.state in ('pending', 'waiting')
+                    -- It may have been sent, and its message shows the outcome later.
+                    and not unsent.is_taken_over
                     and (
                         notification.resolved_at is not null
                         or notification.acknowledged_at is not null
