@@ -265,7 +265,8 @@ def test_one_recipient_without_a_message_keeps_the_whole_notification(
         "insert into scooters_ops.notification_recipients (notification_id, channel, target, state)"
         ' select notification_id, \'st\', \'{"type": "st", "queue": "DUTY"}\', \'failed\''
         " from scooters_ops.monitoring_notifications where type = 'job_skipped'"
-        " on conflict (notification_id, target, step) do update set state = 'failed', sent_at = null"
+        " on conflict (notification_id, target, step)"
+        " do update set state = 'failed', sent_at = null"
     )
     database.value(
         "select scooters_ops.refresh_notifications(array_agg(notification_id))"
