@@ -51,7 +51,7 @@ def silence(_: str) -> None:
 def test_a_notifier_killed_at_any_step_loses_nothing_and_sends_nothing_twice_that_is_held(
     harness: Harness,
 ) -> None:
-    settings = Settings(chats=5, queues=2, in_doubt="hold", lease_seconds=2)
+    settings = Settings(chats=5, queues=2, in_doubt="hold", lease_seconds=2, escalates=False)
     report = run_steps(harness, "7", settings, silence)
     assert_good(report)
     assert report.done == Counter({"killed at a step": len(Step)})
@@ -95,7 +95,7 @@ def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(harness: Harnes
 @pytest.fixture(scope="module")
 def delivered(harness: Harness) -> Iterator[Trial]:
     """Three notifications, delivered without any disruption."""
-    with harness.trial("7", Settings(chats=3, queues=1)) as trial:
+    with harness.trial("7", Settings(chats=3, queues=1, escalates=False)) as trial:
         trial.scene.notify(3)
         trial.start()
         trial.wait_until(lambda: trial.scene.states().keys() == {"sent"}, "everything to be sent")

@@ -37,7 +37,12 @@ def torture(seed: str, notifications: int) -> list[Report]:
 
     with Harness() as harness:
         reports = [
-            run_steps(harness, seed, Settings(in_doubt=in_doubt, lease_seconds=2), say)
+            run_steps(
+                harness,
+                seed,
+                Settings(in_doubt=in_doubt, lease_seconds=2, escalates=in_doubt == "resend"),
+                say,
+            )
             for in_doubt in ("resend", "hold")
         ]
         reports += [run(harness, scenario, seed, say) for scenario in scenarios(notifications)]

@@ -17,6 +17,8 @@ from sandbox.torture.trial import STUCK_AFTER_SECONDS, Stuck, Trial, Worker
 TICK_SECONDS = 0.02
 QUERY_SECONDS = 0.25
 """How often the table is asked how far the notifiers are."""
+LIVELY_TICKS = 20
+"""By how many of these queries all notifications have been acknowledged, resolved or left alone."""
 UNFINISHED = frozenset({"unplanned", "pending", "sending"})
 """States in which a notifier still has something to do."""
 
@@ -100,7 +102,13 @@ def scenarios(notifications: int) -> list[Scenario]:
         Scenario("1 killed at random", tenth, 1, {"kill": 15}, faulty),
         Scenario("2 killed at random", 2 * tenth, 2, {"kill": 30}, faulty),
         Scenario("4 killed at random", 2 * tenth, 4, {"kill": 40}, faulty),
-        Scenario("all, doubts held", tenth, 2, some, Settings(faults=0.2, in_doubt="hold")),
+        Scenario(
+            "all, doubts held",
+            tenth,
+            2,
+            some,
+            Settings(faults=0.2, in_doubt="hold", escalates=False),
+        ),
         Scenario("all at once", notifications, 4, some | {"kill": 25}, faulty),
     ]
 
@@ -114,6 +122,7 @@ def run_steps(
         began = time.monotonic()
         for step in Step:
             trial.scene.notify(5)
+            trial.scene.live(trial.scene.told_of and 5)
             worker = trial.start(step)
             trial.wait_for_kill(worker)
             _check_step(trial, step, worker)
@@ -183,6 +192,8 @@ def _deliver(
     Raises Stuck.
     """
     schedule = schedule or []
+    scene = trial.scene
+    at_once = max(scene.notifications // LIVELY_TICKS, 5)
     chance = chance or random.Random(0)  # noqa: S311
     seen: object = None
     changed_at = asked_at = -STUCK_AFTER_SECONDS
@@ -193,7 +204,9 @@ def _deliver(
             asked_at = now
             states = trial.scene.states()
             progress()
-            if not states.keys() & UNFINISHED:
+            if scene.told_of < scene.notifications:
+                scene.live(at_once)
+            elif not states.keys() & UNFINISHED and scene.end_waits():
                 return
             accepted = trial.scene.accepted_count
             if schedule and accepted >= schedule[0][0]:
