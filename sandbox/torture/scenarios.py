@@ -17,8 +17,6 @@ from sandbox.torture.trial import STUCK_AFTER_SECONDS, Stuck, Trial, Worker
 TICK_SECONDS = 0.02
 QUERY_SECONDS = 0.25
 """How often the table is asked how far the notifiers are."""
-LIVELY_TICKS = 20
-"""By how many of these queries all notifications have been acknowledged, resolved or left alone."""
 UNFINISHED = frozenset({"unplanned", "pending", "sending"})
 """States in which a notifier still has something to do."""
 
@@ -57,8 +55,8 @@ class Scenario:
     settings: Settings = field(default_factory=Settings)
 
     def schedule(self, chance: random.Random) -> list[tuple[int, str]]:
-        """After how many messages and tickets each disruption comes, in order."""
-        total = 2 * self.notifications
+        """After how many messages, tickets, edits and comments each disruption comes, in order."""
+        total = self.notifications * 5 // 2
         return sorted(
             (chance.randint(total // 20, total * 9 // 10), name)
             for name, times in self.disruptions.items()
@@ -71,6 +69,7 @@ class Report:
     """The result of a scenario.
 
     sent        deliveries recorded as sent that did arrive
+    followed    edits, comments, escalations and reminders recorded as sent, by kind
     done        how often each disruption took place
     duplicates  second messages, by what explains them
     decided     what a person had to decide
@@ -86,6 +85,7 @@ class Report:
     decided: Counter[str]
     lost: int
     problems: list[str]
+    followed: Counter[str] = field(default_factory=Counter)
 
 
 def scenarios(notifications: int) -> list[Scenario]:
@@ -171,7 +171,7 @@ def run(harness: Harness, scenario: Scenario, seed: str, say: Callable[[str], No
 
         def progress() -> None:
             say(
-                f"{scenario.name}: {trial.scene.accepted_count} messages and tickets for"
+                f"{scenario.name}: {trial.scene.accepted_count} messages, tickets and changes for"
                 f" {2 * scenario.notifications} recipients, disruptions: {trial.done.total()},"
                 f" {time.monotonic() - began:.0f} s"
             )
@@ -193,7 +193,6 @@ def _deliver(
     """
     schedule = schedule or []
     scene = trial.scene
-    at_once = max(scene.notifications // LIVELY_TICKS, 5)
     chance = chance or random.Random(0)  # noqa: S311
     seen: object = None
     changed_at = asked_at = -STUCK_AFTER_SECONDS
@@ -204,9 +203,11 @@ def _deliver(
             asked_at = now
             states = trial.scene.states()
             progress()
+            is_idle = not states.keys() & UNFINISHED
             if scene.told_of < scene.notifications:
-                scene.live(at_once)
-            elif not states.keys() & UNFINISHED and scene.end_waits():
+                told = scene.notifications if is_idle else scene.delivered_count // 2
+                scene.live(told - scene.told_of)
+            elif is_idle and scene.end_waits() and not scene.states().keys() & UNFINISHED:
                 return
             accepted = trial.scene.accepted_count
             if schedule and accepted >= schedule[0][0]:
@@ -242,5 +243,6 @@ def _conclude(trial: Trial, name: str, began: float) -> Report:
         duplicates=last.duplicates,
         decided=decided,
         lost=len({*alone.lost, *last.lost}),
+        followed=last.followed,
         problems=list(dict.fromkeys([*alone.problems, *last.problems, *trial.problems])),
     )

@@ -149,6 +149,8 @@ class Scene:
     def live(self, count: int) -> None:
         """Go on with the next notifications: of four, one is acknowledged, one resolves, one
         resolves after it was acknowledged, and one is left alone."""
+        if count <= 0:
+            return
         first, last = self.told_of + 1, min(self.told_of + count, self.notifications)
         numbers = range(first, last + 1)
         acknowledged = [number for number in numbers if number % 4 in (0, 1)]
@@ -185,9 +187,14 @@ class Scene:
             self.settled_at.setdefault(token, time.time())
 
     @property
-    def accepted_count(self) -> int:
+    def delivered_count(self) -> int:
         """How many messages and tickets the stand-ins have."""
         return len(self.telegram.messages) + len(self.tracker.tickets)
+
+    @property
+    def accepted_count(self) -> int:
+        """How many messages, tickets, edits and comments the stand-ins have."""
+        return self.delivered_count + len(self.telegram.edits) + len(self.tracker.comments)
 
     def states(self) -> Counter[str]:
         """How many recipients are in each state; `unplanned` counts notifications."""

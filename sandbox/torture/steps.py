@@ -101,6 +101,8 @@ def judge_steps(
             shown = notes.get((row.delivery.channel, row.reference))
             if shown and not _shows(row.delivery.channel, shown, step.outcome):
                 verdict.lose(f"{row.delivery}: {step.outcome}, but it says {shown.says[-1]}")
+        if row.state == "sent" and row.delivery.step != "alert":
+            verdict.followed[row.delivery.step.partition("_")[0]] += 1
         committed_at = settled_at.get(row.delivery.token)
         is_sent = row.state == "sent"
         if is_sent and step.due_at and committed_at and step.due_at > committed_at:

@@ -92,11 +92,14 @@ class Rules:
 class Verdict:
     """The result. The run was good if `problems` is empty; `lost` is a part of them.
 
+    sent        alerts that are recorded as sent and did arrive
+    followed    edits, comments, escalations and reminders that are recorded as sent, by kind
     waiting     deliveries that rightly wait for a person, by state
     duplicates  second messages, by what explains them
     """
 
     sent: int = 0
+    followed: Counter[str] = field(default_factory=Counter)
     waiting: Counter[str] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
