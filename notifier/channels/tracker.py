@@ -171,11 +171,12 @@ class Tracker(Channel):
             except _Ended as ended:
                 return ended.outcome
             if existing:
-                return Sent(existing)
+                return Sent(existing, is_earlier=True)
             # The index may lag, and creating the issue again is harmless.
             return Retry(
                 answer.reason("Tracker has the issue, but does not find it by `unique`"),
                 is_authenticated=answer.is_authenticated,
+                is_in_doubt=True,
             )
         return refusal(answer, _explanation(answer))
 
