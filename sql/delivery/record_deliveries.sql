@@ -31,7 +31,7 @@ begin
             attempts = recipient.attempts - (not result.is_attempt)::integer,
             next_attempt_at = now() + make_interval(secs => result.delay_seconds),
             leased_by = null,
-            is_taken_over = result.state = 'pending'
+            is_taken_over = result.state in ('pending', 'failed')
             and (recipient.is_taken_over or coalesce(result.is_in_doubt, false)),
             is_blocked = coalesce(result.is_blocked, false),
             last_error = coalesce(result.error, recipient.last_error),
