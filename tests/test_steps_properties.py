@@ -665,3 +665,29 @@ def test_an_acknowledgement_and_the_record_of_an_alert_do_not_deadlock(
         "select count(*) from scooters_ops.notification_recipients"
         " where step ~ '^(escalation|reminder)' and state not in ('sent', 'cancelled')"
     )
+
+
+def test_a_record_does_not_wait_for_the_record_of_a_follow_up_of_the_same_notification(
+    database: TestDatabase,
+) -> None:
+    world = World(database, Random(0))
+    world.notify()
+    world.plan()
+    world.lease(GOOD_WORKER)
+    message, ticket = world.leases[GOOD_WORKER][:2]
+    message.answer = world.servers.deliver(message)
+    ticket.answer = world.servers.deliver(ticket)
+    world._record(GOOD_WORKER, [message])
+    (token,) = world.missions
+    assert database.value("select scooters_ops.acknowledge(%s, 'olga')", token)
+    with database.connect() as other:
+        other.execute("begin")
+        other.execute(
+            "update scooters_ops.notification_recipients set attempts = 1"
+            " where step = 'acknowledged'"
+        )
+        world._record(GOOD_WORKER, [ticket])  # at once, or else lock_timeout ends it
+    assert database.values(
+        "select channel from scooters_ops.notification_recipients where step = 'acknowledged'"
+        " order by recipient_id"
+    ) == ["telegram", "st"]
