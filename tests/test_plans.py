@@ -227,7 +227,11 @@ select scooters_ops.apply_config(
 )
 from scooters_ops.config_in_force
 """
-LEASE = """select * from scooters_ops.lease_deliveries('somebody', '{"telegram": 5}', 60)"""
+LEASE = """
+select * from scooters_ops.lease_deliveries(
+    'somebody', '{"telegram": 5}', 60, '{"telegram": 2}'
+)
+"""
 RECORD = """
 select scooters_ops.record_deliveries(
     'somebody',

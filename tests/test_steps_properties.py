@@ -287,7 +287,10 @@ class World:
         self.record_all(worker)
         slots = {"telegram": 3, "st": 3} if worker != GOOD_WORKER else {"telegram": 50, "st": 50}
         rows = self.database.rows(
-            "select * from scooters_ops.lease_deliveries(%s, %s, 60)", worker, json.dumps(slots)
+            "select * from scooters_ops.lease_deliveries(%s, %s, 60, %s)",
+            worker,
+            json.dumps(slots),
+            json.dumps({channel: max(free // 2, 1) for channel, free in slots.items()}),
         )
         self._leased(worker, rows)
 
@@ -401,8 +404,8 @@ class World:
         if self.chance.random() < 0.5:
             cursor = self.held.cursor(row_factory=dict_row)
             self._held_rows = cursor.execute(
-                "select * from scooters_ops.lease_deliveries(%s, %s, 60)",
-                (self.held_by, json.dumps({"telegram": 2, "st": 2})),
+                "select * from scooters_ops.lease_deliveries(%s, %s, 60, %s)",
+                (self.held_by, json.dumps({"telegram": 2, "st": 2}), '{"telegram": 1, "st": 1}'),
             ).fetchall()
         else:
             self._held_rows = []

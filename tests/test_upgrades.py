@@ -697,19 +697,33 @@ TOLD = """
     from
         scooters_ops.monitoring_notifications,
         (
-            values (-1001, 'sent', '7', now(), null), (-1002, 'failed', null, null, 'refused')
+            values
+            (-1001, 'sent', '7', now(), null),
+            (-1002, 'failed', null, null, 'refused'),
+            (-1003, 'pending', null, null, 'unreachable')
         ) as alert (chat_id, state, reference, sent_at, last_error)
     where mission_id = %(mission)s
 """
-"""A courier stays at p1, and one of two chats was told."""
+"""A courier stays at p1, and one of three chats was told."""
 LEFT = """
     insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
     values (%(mission)s, 'p1', 'point_completed', now() - interval '1 hour')
 """
 RESOLVED = """
-    update scooters_ops.monitoring_notifications
-    set resolved_at = now(), resolution = 'moved_on'
-    where mission_id = %(mission)s
+    with resolved as (
+        update scooters_ops.monitoring_notifications
+        set resolved_at = now(), resolution = 'moved_on'
+        where mission_id = %(mission)s
+        returning *
+    )
+    insert into scooters_ops.recorded_intervals (
+        mission_id, type, is_judged, from_point_id, point_id, started_at, finished_at, eta,
+        time_limit, factor, deadline, notification_id
+    )
+    select
+        mission_id, type, true, 'p1', 'p1', now() - interval '3 hours', now() - interval '1 hour',
+        '10 minutes', '15 minutes', 1.5, now() - interval '165 minutes', notification_id
+    from resolved
 """
 
 
@@ -745,6 +759,13 @@ def test_what_was_over_before_an_upgrade_is_not_followed_up_and_what_ends_later_
         database.value("select scooters_ops.detect_timeouts()")
         database.connection.execute("call scooters_ops.backfill_intervals('-infinity')")
         assert database.value("select scooters_ops.retry_deliveries()") == 3
+        assert set(
+            database.values(
+                "select mission_id || ' ' || (finished_at < now() - interval '59 minutes')"
+                """ from scooters_ops.lease_deliveries('n1', '{"telegram": 1000}', 60)"""
+            )
+        ) == {"over true", "finished true", None}
+        database.value("select scooters_ops.release_deliveries('n1')")
         while deliver(database.connection):
             pass
         assert database.values(steps) == []
@@ -754,8 +775,9 @@ def test_what_was_over_before_an_upgrade_is_not_followed_up_and_what_ends_later_
         assert database.values(steps) == [
             "open -1001 resolved pending",
             "open -1002 resolved pending",
+            "open -1003 resolved pending",
         ]
-        assert deliver(database.connection) == 2
+        assert deliver(database.connection) == 3
 
 
 def test_until_the_new_sql_is_installed_notifiers_use_the_old_lease_deliveries(

@@ -325,8 +325,9 @@ def deliver(connection: psycopg.Connection[Any]) -> int:
     connection.execute("select scooters_ops.plan_deliveries(1000)")
     cursor = connection.cursor(row_factory=scalar_row)
     leased = cursor.execute(
-        "select recipient_id from scooters_ops.lease_deliveries("
-        """'n1', '{"telegram": 1000, "st": 1000}', 60)"""
+        "select leased.recipient_id"
+        """ from (values (jsonb '{"telegram": 1000, "st": 1000}')) as free (slots)"""
+        " cross join lateral scooters_ops.lease_deliveries('n1', slots, 60, slots) as leased"
     ).fetchall()
     sent = [vars(Result(recipient_id, "sent", reference="r")) for recipient_id in leased]
     connection.execute("select scooters_ops.record_deliveries('n1', %s)", (json.dumps(sent),))

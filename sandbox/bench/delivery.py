@@ -79,7 +79,11 @@ ACKNOWLEDGE: LiteralString = """
     select count(scooters_ops.acknowledge(idempotency_token, 'bench'))
     from (select * from scooters_ops.notifications limit %(rows)s) as sent
     """
-LEASE = """select * from scooters_ops.lease_deliveries('bench', '{"telegram": 100}', 60)"""
+LEASE = """
+    select * from scooters_ops.lease_deliveries(
+        'bench', '{"telegram": 100}', 60, '{"telegram": 50}'
+    )
+    """
 RELEASE = "select scooters_ops.release_deliveries('bench')"
 STATUS = "select * from scooters_ops.delivery_status"
 

@@ -6,10 +6,12 @@
 -- An expired lease comes back as in doubt, because its holder may have sent the message
 -- before it died. A worker does not get its own expired lease back: it knows what it
 -- sent, and renews the lease or gives it back.
+-- A notifier of an earlier version knows alerts alone: it would send an edit as a new
+-- message. It does not say follow_up_slots.
 -- An escalation or reminder of what has been acknowledged or resolved meanwhile is
--- cancelled here, unless it may have been sent, and so is one that an outage has held up for so long that it is no
--- longer news. A change of a message waits while another change of it is in flight, or
--- the older one might arrive last.
+-- cancelled here, unless it may have been sent, and so is one that an outage has held up
+-- for so long that it is no longer news. A change of a message waits while another
+-- change of it is in flight, or the older one might arrive last.
 -- The function locks the channel's row for a few milliseconds, so that the next caller
 -- counts the messages that this one was granted.
 -- Without the settings below the planner would read whole tables, since it cannot know
@@ -85,10 +87,7 @@ begin
                 true,
                 scooters_ops.follow_up_limits(allowed.limits),
                 least(
-                    coalesce(
-                        (follow_up_slots ->> slot.channel)::integer,
-                        greatest(slot.slots::integer / 2, 1)
-                    ),
+                    coalesce((follow_up_slots ->> slot.channel)::integer, 0),
                     allowed.free_for_follow_ups
                 )
             )
@@ -172,6 +171,7 @@ begin
                 and recipient.state in ('pending', 'sending')
                 and recipient.next_attempt_at <= now()
                 and recipient.leased_by is distinct from worker
+                and (recipient.step = 'alert' or follow_up_slots is not null)
             order by recipient.next_attempt_at
             limit least(open_address.free, open_address.share)
             for update skip locked
@@ -190,7 +190,20 @@ begin
             notification.created_at,
             notification.resolved_at,
             notification.resolution,
-            notification.finished_at,
+            -- What an earlier version resolved has no such time.
+            coalesce(
+                notification.finished_at,
+                case
+                    when notification.resolution in ('moved_on', 'ended') then (
+                        select max(recorded.finished_at)
+                        from scooters_ops.recorded_intervals as recorded
+                        where
+                            recorded.mission_id = notification.mission_id
+                            and recorded.type = notification.type
+                            and recorded.notification_id = notification.notification_id
+                    )
+                end
+            ) as finished_at,
             notification.acknowledged_at,
             notification.acknowledged_by,
             candidate.is_optional
@@ -375,7 +388,7 @@ $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
 is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: half); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; the rest as in notifications.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; the rest as in notifications.';
 
 revoke execute on function
 scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)

@@ -119,7 +119,7 @@ from (
         'function',
         'lease_deliveries(text,jsonb,double precision,jsonb)', 'shard', null, null
     ),
-    ('function', 'next_delivery(text[])', 'shard', null, null),
+    ('function', 'next_delivery(text[], text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
     ('function', 'release_deliveries(text,bigint[])', 'shard', null, null),
