@@ -668,3 +668,62 @@ def test_an_acknowledgement_and_the_record_of_an_alert_do_not_deadlock(
         "select count(*) from scooters_ops.notification_recipients"
         " where step ~ '^(escalation|reminder)' and state not in ('sent', 'cancelled')"
     )
+
+
+def test_a_record_does_not_wait_for_the_record_of_a_follow_up_of_the_same_notification(
+    database: TestDatabase,
+) -> None:
+    world = World(database, Random(0))
+    world.notify()
+    world.plan()
+    world.lease(GOOD_WORKER)
+    message, ticket = world.leases[GOOD_WORKER][:2]
+    message.answer = world.servers.deliver(message)
+    ticket.answer = world.servers.deliver(ticket)
+    world._record(GOOD_WORKER, [message])
+    (token,) = world.missions
+    assert database.value("select scooters_ops.acknowledge(%s, 'olga')", token)
+    with database.connect() as other:
+        other.execute("begin")
+        other.execute(
+            "update scooters_ops.notification_recipients set attempts = 1"
+            " where step = 'acknowledged'"
+        )
+        world._record(GOOD_WORKER, [ticket])  # at once, or else lock_timeout ends it
+    assert database.values(
+        "select channel from scooters_ops.notification_recipients where step = 'acknowledged'"
+        " order by recipient_id"
+    ) == ["telegram", "st"]
+
+
+def test_the_outcome_waits_for_an_acknowledgement_that_was_being_leased(
+    database: TestDatabase,
+) -> None:
+    world = World(database, Random(0))
+    while not any(token.endswith("timeout_in_point") for token in world.missions):
+        world.notify()
+    world.plan()
+    world.lease(GOOD_WORKER)
+    for lease in world.leases[GOOD_WORKER]:
+        lease.answer = world.servers.deliver(lease)
+    world.record_all(GOOD_WORKER)
+    token, mission_id = [*world.missions.items()][-1]
+    assert database.value("select scooters_ops.acknowledge(%s, 'olga')", token)
+    with database.connect() as other:
+        other.execute("begin")
+        query = "select recipient_id, step from scooters_ops.lease_deliveries(%s, %s, 60)"
+        leased = other.execute(query, ["n:7:a#1", '{"telegram": 9, "st": 9}']).fetchall()
+        world.minutes += 1
+        database.record("point_completed", world.minutes, "p1", mission_id)
+        world.detect()
+        other.execute("commit")
+    assert {step.partition("_")[0] for _, step in leased} == {"acknowledged"}
+    assert database.rows(query, "n:8:b#1", '{"telegram": 9, "st": 9}') == []
+    results = [
+        {"recipient_id": id, "state": "sent", "is_attempt": True, "delay_seconds": 0}
+        for id, _ in leased
+    ]
+    database.value("select scooters_ops.record_deliveries('n:7:a#1', %s)", json.dumps(results))
+    outcomes = database.rows(query, "n:8:b#1", '{"telegram": 9, "st": 9}')
+    assert {row["step"].partition("_")[0] for row in outcomes} == {"resolved"}
+    assert len(outcomes) == len(leased)

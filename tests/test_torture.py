@@ -42,7 +42,7 @@ def assert_good(report: Report) -> None:
 
 # --- Short scenarios ----------------------------------------------------------------------------
 
-SLOW = Settings(chats=5, queues=2, answer_seconds=0.2, batch_size=3, lease_seconds=2)
+SLOW = Settings(chats=5, queues=2, answer_seconds=0.15, batch_size=4, lease_seconds=2)
 
 
 def silence(_: str) -> None:
@@ -75,7 +75,7 @@ def test_nothing_is_lost_when(
     harness: Harness, disruptions: dict[str, int], done: set[str]
 ) -> None:
     """A disruption that comes after the last delivery is not counted in `done`."""
-    report = run(harness, Scenario("in short", 30, 2, disruptions, SLOW), "7", silence)
+    report = run(harness, Scenario("in short", 20, 2, disruptions, SLOW), "7", silence)
     assert_good(report)
     assert report.done.keys() == done
 
@@ -83,7 +83,7 @@ def test_nothing_is_lost_when(
 def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(harness: Harness) -> None:
     settings = Settings(faults=0.2, lease_seconds=3, batch_size=10, exceeds_timeout=False)
     disruptions = {"kill": 3, "session": 2, "restart": 1}
-    report = run(harness, Scenario("in short", 100, 2, disruptions, settings), "7", silence)
+    report = run(harness, Scenario("in short", 80, 2, disruptions, settings), "7", silence)
     assert_good(report)
     assert report.duplicates.total() > 0
     assert report.followed.keys() >= {"acknowledged", "resolved", "escalation", "reminder"}

@@ -120,7 +120,9 @@ def _check_change(
     row = step.row
     if step.changes is not None and by_id[step.changes].row.state != "sent":
         verdict.problems.append(f"{row.delivery}: it follows what was never sent")
-    if all_sent and row.state not in ("sent", "cancelled"):
+    if not all_sent and row.state in ("failed", "in_doubt"):
+        verdict.waiting[row.state] += 1
+    elif row.state not in ("sent", "cancelled") and (all_sent or row.state != "waiting"):
         verdict.lose(f"{row.delivery}: {row.state}: {row.last_error}")
     if row.state == "sent" and row.delivery.channel == "st" and row.reference is not None:
         note = notes.get(("st", row.reference))

@@ -107,7 +107,7 @@ begin
         message.notification_id,
         message.channel,
         message.target,
-        known.outcome || case when message.is_first then '' else '_' || message.step end,
+        change.step,
         message.recipient_id,
         case
             when exists (
@@ -153,8 +153,22 @@ begin
             sent.notification_id = known.notification_id
             and sent.step ~ '^(alert|escalation|reminder)'
     ) as message
+    cross join lateral (
+        select
+            known.outcome || case when message.is_first then '' else '_' || message.step end
+                as step
+    ) as change
     where
         message.state = 'sent'
+        -- "on conflict" would wait for a session that records the result of that row.
+        and not exists (
+            select
+            from scooters_ops.notification_recipients as existing
+            where
+                existing.notification_id = message.notification_id
+                and existing.target = message.target
+                and existing.step = change.step
+        )
         and coalesce(message.shows not in ('resolved', known.outcome), true)
         and case known.outcome
             when 'resolved' then message.channel = any(resolved_channels)
