@@ -188,7 +188,7 @@ def test_bin_notifier_runs_no_code_from_the_current_folder(
     program = str(ROOT / "bin" / "notifier")
     called = {"by its path": program, "by a link": str(link), "by PATH": "notifier"}
     finished = subprocess.run(
-        [called[way], "preview", "job_skipped"],
+        [called[way], "preview", "job_skipped", "--config", str(CONFIG)],
         cwd=hostile,
         env={"PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(hostile)},
         capture_output=True,
@@ -568,6 +568,7 @@ KEYS_OF_STATUS = {
         "sample_error",
     },
     "holds": {"channel", "address", "held_until", "held_for_seconds", "reason", "failures"},
+    "buttons": {"channel", "polled_by", "polled_until", "is_polled", "problem"},
 }
 """As docs/ops.md lists them."""
 
