@@ -1,6 +1,6 @@
 -- What are the results of the messages that this worker leased?
 -- A success is always recorded: it remains true if another worker holds the lease now,
--- unless that one is changing an earlier message: then the next change must wait for it.
+-- unless that one is changing an earlier message: the next change must wait for it.
 -- Any other result counts only while this worker holds the lease. All notifiers learn
 -- what the channel said about itself, a chat or a queue: refused, accepted, on hold or
 -- moved.
