@@ -9,7 +9,7 @@
 -- A notifier of an earlier version knows alerts alone: it would send an edit as a new
 -- message. It does not say follow_up_slots.
 -- An escalation or reminder of what has been acknowledged or resolved meanwhile is
--- cancelled here, unless it may have been sent, and so is one that an outage has held up
+-- cancelled here, unless it may have been sent, and so is one that an outage held up
 -- for so long that it is no longer news. A change of a message waits while another
 -- change of it is in flight, or the older one might arrive last.
 -- The function locks the channel's row for a few milliseconds, so that the next caller
