@@ -57,13 +57,42 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the slowest tests first: the last one to end should be short."""
-    items.sort(key=_seconds, reverse=True)
+    """Let every worker start with its share of the slow tests: the last one to end should be
+    short, and a test that waits should not wait after another one.
+
+    --dist worksteal gives each worker the next part of the list. A worker that has finished takes
+    from the end of another one's part, where the quick tests are.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    together: dict[tuple[Path, float], list[pytest.Item]] = {}
+    for item in items:
+        if seconds := _seconds(item):
+            together.setdefault((item.path, seconds), []).append(item)
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    loads = [0.0] * workers
+    for tests in sorted(together.values(), key=_load, reverse=True):
+        least = loads.index(min(loads))
+        shares[least] += tests
+        loads[least] += _load(tests)
+    quick = [item for item in items if not _seconds(item)]
+    left = len(items)
+    for number, share in enumerate(shares):
+        size = left // (workers - number)
+        left -= size
+        missing = max(0, size - len(share))
+        share += quick[:missing]
+        del quick[:missing]
+    items[:] = [item for share in shares for item in share] + quick
 
 
 def _seconds(item: pytest.Item) -> float:
     marker = item.get_closest_marker("slow")
     return float(marker.kwargs.get("seconds", 1)) if marker else 0
+
+
+def _load(tests: list[pytest.Item]) -> float:
+    """Seconds that tests of one file take: the first one sets up what they share."""
+    return _seconds(tests[0]) + len(tests) - 1
 
 
 def _has_room(folder: Path) -> bool:

@@ -673,6 +673,7 @@ def test_the_notifier_connects_with_jit_off(house: House) -> None:
         finally:
             await database.close()
 
+    house.database.connection.execute(f"alter database {house.database.name} set jit = on")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", house.conninfo)
         assert asyncio.run(jit()) == "off"

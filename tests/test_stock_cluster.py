@@ -40,7 +40,7 @@ class StockPostgres(Postgres):
     """pg_hba.conf is Debian's, and postgresql.conf also has the lines of the README."""
 
     def __init__(self, settings: str) -> None:
-        super().__init__(cron_database=None)
+        super().__init__(cron_database=None, server_settings={"jit": "on"})
         self._lines = settings
 
     def initdb_options(self) -> list[str]:
