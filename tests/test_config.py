@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from notifier import cli
+from notifier.commands import config as commands
 from notifier.config import ConfigError, load, parse, parse_stored, read_json, warnings
 from notifier.notification_types import NOTIFICATION_TYPES
 from notifier.resources import ROOT
@@ -609,7 +610,7 @@ def test_a_missing_template_is_named_and_nothing_is_changed(
     templates = tmp_path / "templates"
     shutil.copytree(ROOT / "templates", templates)
     (templates / "ru/job_skipped/st.summary.j2").unlink()
-    monkeypatch.setattr(cli, "TEMPLATES", templates)
+    monkeypatch.setattr(commands, "TEMPLATES", templates)
     file = tmp_path / "config.json"
     for locale in ("ru", "en"):
         file.write_text(json.dumps(config(notifier__locale=locale)))

@@ -711,19 +711,20 @@ def test_the_outcome_waits_for_an_acknowledgement_that_was_being_leased(
     assert database.value("select scooters_ops.acknowledge(%s, 'olga')", token)
     with database.connect() as other:
         other.execute("begin")
-        query = "select recipient_id, step from scooters_ops.lease_deliveries(%s, %s, 60)"
-        leased = other.execute(query, ["n:7:a#1", '{"telegram": 9, "st": 9}']).fetchall()
+        slots = '{"telegram": 9, "st": 9}'
+        query = "select recipient_id, step from scooters_ops.lease_deliveries(%s, %s, 60, %s)"
+        leased = other.execute(query, ["n:7:a#1", slots, slots]).fetchall()
         world.minutes += 1
         database.record("point_completed", world.minutes, "p1", mission_id)
         world.detect()
         other.execute("commit")
     assert {step.partition("_")[0] for _, step in leased} == {"acknowledged"}
-    assert database.rows(query, "n:8:b#1", '{"telegram": 9, "st": 9}') == []
+    assert database.rows(query, "n:8:b#1", slots, slots) == []
     results = [
         {"recipient_id": id, "state": "sent", "is_attempt": True, "delay_seconds": 0}
         for id, _ in leased
     ]
     database.value("select scooters_ops.record_deliveries('n:7:a#1', %s)", json.dumps(results))
-    outcomes = database.rows(query, "n:8:b#1", '{"telegram": 9, "st": 9}')
+    outcomes = database.rows(query, "n:8:b#1", slots, slots)
     assert {row["step"].partition("_")[0] for row in outcomes} == {"resolved"}
     assert len(outcomes) == len(leased)
