@@ -19,7 +19,8 @@ begin
             ('mission_timeouts', 'mission_intervals'),
             ('interval_history', 'mission_intervals'),
             ('unnoticed_timeouts', 'mission_intervals'),
-            ('recent_detection_passes', 'detection_passes')
+            ('recent_detection_passes', 'detection_passes'),
+            ('notification_deliveries', 'notification_steps')
         ) as pair (view_name, source_name)
         inner join pg_catalog.pg_attribute as shown
             on
