@@ -25,7 +25,7 @@ add constraint notification_recipients_shows_check
 check (shows in ('acknowledged', 'resolved')) not valid;
 
 alter table scooters_ops.monitoring_notifications
-add column finished_at timestamptz,
+add column ended_at timestamptz,
 add column acknowledged_at timestamptz,
 add column acknowledged_by text collate "C",
 add constraint monitoring_notifications_acknowledged_at_check

@@ -210,7 +210,7 @@ comment on column scooters_ops.monitoring_notifications.resolved_at is
 'When a pass saw that the interval was over; null: none has seen it yet, or the notification is of a skipped job.';
 comment on column scooters_ops.monitoring_notifications.resolution is
 'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
-comment on column scooters_ops.monitoring_notifications.finished_at is
+comment on column scooters_ops.monitoring_notifications.ended_at is
 'When the interval ended, as recorded when it was resolved; null: it is not resolved, or withdrawn, or an earlier version resolved it.';
 comment on column scooters_ops.monitoring_notifications.acknowledged_at is
 'When somebody first acknowledged it; null: nobody has.';

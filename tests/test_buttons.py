@@ -75,7 +75,7 @@ def acknowledged_by(house: House) -> str | None:
 def resolve(house: House) -> None:
     house.database.connection.execute(
         "update scooters_ops.monitoring_notifications"
-        " set resolved_at = now(), resolution = 'ended', finished_at = now()"
+        " set resolved_at = now(), resolution = 'ended', ended_at = now()"
     )
 
 

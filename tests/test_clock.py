@@ -27,7 +27,7 @@ CLOCK_COLUMNS = {
     "unrouted_notifications": ("created_at",),
 }
 OTHER_TIMES = {
-    ("monitoring_notifications", "finished_at"),  # the time of an event
+    ("monitoring_notifications", "ended_at"),  # the time of an event
     ("missions_history", "occurred_at"),  # reported by the mission service
     ("mission_wakeups", "due_at"),  # the time of an event to come
     ("recorded_intervals", "started_at"),  # times of events

@@ -21,7 +21,7 @@ class Notification:
     job_id: str | None
     details: Mapping[str, Any]
     resolution: str | None = None
-    finished_at: datetime | None = None
+    ended_at: datetime | None = None
     """When the interval ended, as known when it was resolved."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
@@ -53,10 +53,10 @@ class Notification:
                 facts[key] = _timestamp(value)
             elif key.endswith("_seconds") and isinstance(value, int | float):
                 facts[key.removesuffix("_seconds")] = _duration(value)
-        if self.finished_at is not None:
-            facts["finished_at"] = self.finished_at
+        if self.ended_at is not None:
+            facts["finished_at"] = self.ended_at
         started_at = facts.get("started_at")
-        until = self.finished_at or (as_of if facts["step"] in steps.LATER_ALARMS else None)
+        until = self.ended_at or (as_of if facts["step"] in steps.LATER_ALARMS else None)
         if isinstance(started_at, datetime) and until is not None:
             facts["elapsed"] = until - started_at
         elapsed, limit = facts.get("elapsed"), facts.get("limit")

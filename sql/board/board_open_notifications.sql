@@ -26,7 +26,7 @@ select coalesce(
             'acknowledged_by', notification.acknowledged_by,
             'resolved_at', notification.resolved_at,
             'resolution', notification.resolution,
-            'finished_at', notification.finished_at,
+            'finished_at', notification.ended_at,
             'recipients', coalesce(told.recipients, '[]'),
             'next_step', told.next_step
         )

@@ -44,7 +44,7 @@ returns table (
     as_of timestamptz,
     resolved_at timestamptz,
     resolution text,
-    finished_at timestamptz,
+    ended_at timestamptz,
     acknowledged_at timestamptz,
     acknowledged_by text,
     button text
@@ -192,7 +192,7 @@ begin
             notification.resolution,
             -- What an earlier version resolved has no such time.
             coalesce(
-                notification.finished_at,
+                notification.ended_at,
                 case
                     when notification.resolution in ('moved_on', 'ended') then (
                         select max(recorded.finished_at)
@@ -203,7 +203,7 @@ begin
                             and recorded.notification_id = notification.notification_id
                     )
                 end
-            ) as finished_at,
+            ) as ended_at,
             notification.acknowledged_at,
             notification.acknowledged_by,
             candidate.is_optional
@@ -319,7 +319,7 @@ begin
             now() as as_of,
             granted.resolved_at,
             granted.resolution,
-            granted.finished_at,
+            granted.ended_at,
             granted.acknowledged_at,
             granted.acknowledged_by,
             scooters_ops.acknowledge_data(

@@ -1,5 +1,5 @@
 -- Who was notified of what, and was it sent?
--- Alerts alone; notification_steps also has what follows them, and explains the columns.
+-- Alerts alone; notification_steps also has what follows them.
 create or replace view scooters_ops.notification_deliveries as
 select
     notification_id,

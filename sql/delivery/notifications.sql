@@ -14,7 +14,7 @@ select
     unrouted.notification_id is not null as is_unrouted,
     notification.resolved_at,
     notification.resolution,
-    notification.finished_at,
+    notification.ended_at,
     notification.acknowledged_at,
     notification.acknowledged_by
 from scooters_ops.monitoring_notifications as notification
@@ -49,7 +49,7 @@ comment on column scooters_ops.notifications.resolved_at is
 'When a pass saw that the interval was over; null: none has seen it yet, or the notification is of a skipped job.';
 comment on column scooters_ops.notifications.resolution is
 'moved_on: the next event closed the interval; ended: the mission is over; withdrawn: late or corrected events say that the interval never was; null: not resolved.';
-comment on column scooters_ops.notifications.finished_at is
+comment on column scooters_ops.notifications.ended_at is
 'When the interval ended; null: it is not resolved, or withdrawn, or an earlier version resolved it.';
 comment on column scooters_ops.notifications.acknowledged_at is
 'When somebody first acknowledged it; null: nobody has.';

@@ -138,7 +138,7 @@ begin
                     then notification.acknowledged_at is not null
                 -- An earlier version told of it, and it was over before the upgrade.
                 else notification.notification_id > horizon.followed_after_id
-                    or notification.finished_at >= horizon.followed_since
+                    or notification.ended_at >= horizon.followed_since
             end
     ) as known
     cross join lateral (

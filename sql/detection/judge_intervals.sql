@@ -78,7 +78,7 @@ begin
             details,
             resolved_at,
             resolution,
-            finished_at
+            ended_at
         )
         select
             scooters_ops.idempotency_token(due.mission_id, due.point_id, null, due.type),

@@ -40,7 +40,7 @@ begin
             resolution = scooters_ops.resolution_of(
                 notification.mission_id, told.finished_at
             ),
-            finished_at = told.finished_at
+            ended_at = told.finished_at
         from unnest(ready_ids) as ready (notification_id)
         cross join lateral (
             select
