@@ -761,7 +761,7 @@ def test_what_was_over_before_an_upgrade_is_not_followed_up_and_what_ends_later_
         assert database.value("select scooters_ops.retry_deliveries()") == 3
         assert set(
             database.values(
-                "select mission_id || ' ' || (finished_at < now() - interval '59 minutes')"
+                "select mission_id || ' ' || (ended_at < now() - interval '59 minutes')"
                 """ from scooters_ops.lease_deliveries('n1', '{"telegram": 1000}', 60)"""
             )
         ) == {"over true", "finished true", None}
