@@ -26,7 +26,7 @@ from sandbox.standins import Chat, TelegramStandIn
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config, until
 from tests.delivery_rigs import GROUP, SECRETS, TELEGRAM
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=25)
 
 CHAT = Chat(GROUP)
 SHARDS = ("move_0", "move_1")
