@@ -47,7 +47,7 @@ alter type scooters_ops.monitoring_notification_type add value if not exists 'te
 
 -- Who reads the presses of buttons, and from where on?
 create table scooters_ops.button_polls (
-    channel text not null,
+    channel text collate "C" not null,
     polled_by text collate "C",
     polled_until timestamptz not null default '-infinity',
     next_update_id bigint not null default 0,

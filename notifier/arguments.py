@@ -157,6 +157,9 @@ def _add_notifications(commands: Any) -> None:
     preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE])
     preview.add_argument("--channel", choices=list(CHANNELS), help="for this channel only")
     preview.add_argument(
+        "--config", type=Path, metavar="FILE", help="config file; default: the config in force"
+    )
+    preview.add_argument(
         "--step", choices=STEPS, default="alert", help="of this step; default: %(default)s"
     )
     preview.add_argument(

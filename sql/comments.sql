@@ -240,7 +240,7 @@ comment on column scooters_ops.notification_recipients.target is
 comment on column scooters_ops.notification_recipients.step is
 'alert; escalation_N, reminder_N; acknowledged, resolved: what is said later about a message that was sent, followed by the name of the step that sent it unless that is the recipient''s first.';
 comment on column scooters_ops.notification_recipients.follows is
-'recipient_id of the row whose message this one changes or answers; null: it is a message of its own.';
+'Number of the recipient whose message this one changes or answers; null: it is a message of its own.';
 comment on column scooters_ops.notification_recipients.shows is
 'What the message says of its notification, as known when it was leased: acknowledged or resolved; null: neither.';
 comment on column scooters_ops.notification_recipients.sent_to is

@@ -23,7 +23,6 @@ set search_path = pg_catalog, pg_temp;
 \ir config/timeout_rules.sql
 \ir config/level_problem.sql
 \ir config/apply_config.sql
-\ir config/is_configured.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
@@ -93,7 +92,7 @@ set search_path = pg_catalog, pg_temp;
 -- delivery/: recipients, leases, limits, results, status
 \ir delivery/changed_signatures.sql
 \ir delivery/wake_notifiers.sql
-\ir delivery/follows_resolution.sql
+\ir delivery/followed_channels.sql
 \ir delivery/settle_steps.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/level_due_at.sql

@@ -136,10 +136,11 @@ class House:
     def lease(self, worker: str, channel: str, seconds: float) -> list[dict[str, Any]]:
         """Leases everything due for a channel, as a notifier of that name would."""
         return self.database.rows(
-            "select * from scooters_ops.lease_deliveries(%s, %s, %s)",
+            "select * from scooters_ops.lease_deliveries(%s, %s, %s, %s)",
             worker,
             json.dumps({channel: 100}),
             seconds,
+            json.dumps({channel: 100}),
         )
 
     def is_blocked(self, function: str) -> bool:

@@ -375,13 +375,17 @@ async def test_the_config_turns_polling_off_and_on(house: House, data: str) -> N
         await daemon.until(lambda: house.telegram.polls > polls)
 
 
+@pytest.mark.parametrize("setting", [False, "shown"])
 @in_loop
-async def test_without_buttons_nobody_polls(house: House) -> None:
-    house.configure(TELEGRAM)
+async def test_nobody_polls_without_buttons_or_for_another_program(
+    house: House, setting: bool | str
+) -> None:
+    house.configure(TELEGRAM, channels__telegram__buttons=setting)
     house.skip()
     async with running() as daemon:
         await daemon.until(house.is_sent)
     assert {call.operation for call in house.telegram.calls} == {"sendMessage"}
+    assert bool(house.telegram.messages[0].buttons) == (setting == "shown")
 
 
 def test_status_says_what_to_do_when_others_get_the_presses(

@@ -20,7 +20,7 @@ from notifier.cli import main
 from notifier.database.statements import Database
 from notifier.locales import LOCALES
 from notifier.notification_types import SAMPLE_FACTS, TEST_TYPE, sample_facts, steps_of
-from notifier.resources import ROOT
+from notifier.resources import CONFIG, ROOT
 from notifier.steps import FOLLOW_UPS
 from sandbox.standins import RESET_AFTER, held
 from tests.conftest import PATIENCE_SECONDS, TestDatabase, config, until
@@ -188,7 +188,7 @@ def test_bin_notifier_runs_no_code_from_the_current_folder(
     program = str(ROOT / "bin" / "notifier")
     called = {"by its path": program, "by a link": str(link), "by PATH": "notifier"}
     finished = subprocess.run(
-        [called[way], "preview", "job_skipped"],
+        [called[way], "preview", "job_skipped", "--config", str(CONFIG)],
         cwd=hostile,
         env={"PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(hostile)},
         capture_output=True,
@@ -333,9 +333,22 @@ def test_preview_of_one_channel_needs_neither_a_database_nor_secrets(house: Hous
     finished = house.cli(
         "preview", "job_skipped", "--channel", "st", PGHOST="/nowhere", TRACKER_TOKEN=None
     )
-    assert_done(finished)
+    assert finished.returncode == 0
+    assert finished.stderr == f"notifier: no database with a config in force: {CONFIG} is used\n"
     assert "--- st.summary" in finished.stdout
     assert "--- telegram" not in finished.stdout
+
+
+def test_preview_uses_the_config_in_force_unless_it_is_given_a_file(
+    house: House, tmp_path: Path
+) -> None:
+    house.configure(notifier__locale="ru")
+    assert "Пропущена задача" in house.cli("preview", "job_skipped").stdout
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(house.document()))
+    finished = house.cli("preview", "job_skipped", "--config", str(file), PGHOST="/nowhere")
+    assert_done(finished)
+    assert "Job skipped" in finished.stdout
 
 
 def test_preview_of_a_real_notification_shows_its_facts(house: House) -> None:
@@ -555,6 +568,7 @@ KEYS_OF_STATUS = {
         "sample_error",
     },
     "holds": {"channel", "address", "held_until", "held_for_seconds", "reason", "failures"},
+    "buttons": {"channel", "polled_by", "polled_until", "is_polled", "problem"},
 }
 """As docs/ops.md lists them."""
 

@@ -20,13 +20,14 @@ CLOCK_COLUMNS = {
     "detection_passes": ("as_of", "started_at"),
     "event_keys": ("created_at",),
     "missions": ("created_at",),
-    "monitoring_notifications": ("created_at", "planned_at", "resolved_at"),
-    "news_horizon": ("news_since", "recorded_since"),
+    "monitoring_notifications": ("created_at", "planned_at", "resolved_at", "acknowledged_at"),
+    "news_horizon": ("news_since", "recorded_since", "followed_since"),
     "notification_recipients": ("next_attempt_at", "created_at", "sent_at"),
     "notifiers": ("started_at", "seen_at"),
     "unrouted_notifications": ("created_at",),
 }
 OTHER_TIMES = {
+    ("monitoring_notifications", "finished_at"),  # the time of an event
     ("missions_history", "occurred_at"),  # reported by the mission service
     ("mission_wakeups", "due_at"),  # the time of an event to come
     ("recorded_intervals", "started_at"),  # times of events
@@ -267,6 +268,9 @@ def test_pruning_handles_rows_created_by_the_old_clock(database: TestDatabase) -
     database.connection.execute(
         "update scooters_ops.monitoring_notifications set completed = true, created_at = now()"
         " + case mission_id when 'm1' then interval '1 year' else interval '-1 day' end"
+    )
+    database.connection.execute(
+        "update scooters_ops.notification_recipients set state = 'sent', sent_at = now()"
     )
     database.connection.execute("delete from scooters_ops.missions")
     database.connection.execute("call scooters_ops.prune_in_batches()")

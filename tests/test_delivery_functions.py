@@ -779,10 +779,15 @@ def test_a_released_recipient_that_was_taken_over_stays_in_doubt(
     assert (sender.recipient()["state"], sender.recipient()["leased_by"]) == ("pending", None)
     (row,) = other.lease(worker="w2")
     assert (row["attempts"], row["is_in_doubt"]) == (2, True)
-    # A result settles the doubt.
+    # It may have been sent before, whatever became of this attempt.
     other.record(result(row, "pending"), worker="w2")
     sender.lease()
     assert sender.release() == 1
+    (row,) = sender.lease()
+    assert row["is_in_doubt"] is True
+    # A person settles the doubt.
+    sender.record(result(row, "in_doubt"))
+    sender.database.value("select scooters_ops.retry_deliveries()")
     assert sender.lease()[0]["is_in_doubt"] is False
 
 

@@ -24,11 +24,12 @@ from notifier.resources import ROOT, SQL
 from sandbox.postgres import Postgres
 from sandbox.standins import Chat, TelegramStandIn
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config, until
-from tests.delivery_rigs import GROUP, SECRETS, TELEGRAM
+from tests.delivery_rigs import GROUP, OTHER_GROUP, SECRETS, TELEGRAM
 
 pytestmark = pytest.mark.slow(seconds=25)
 
 CHAT = Chat(GROUP)
+LATER = {"after_seconds": 86400, "recipients": [TELEGRAM | {"chat_id": OTHER_GROUP}]}
 SHARDS = ("move_0", "move_1")
 ROUTER = "move_router"
 
@@ -105,7 +106,7 @@ def rig(cluster: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             document = config(
                 channels__telegram__base_url=telegram.base_url,
                 channels__telegram__limits=None,
-                routes=[{"match": {}, "recipients": [TELEGRAM]}],
+                routes=[{"match": {}, "recipients": [TELEGRAM], "escalate": [LATER]}],
             )
             execute(
                 cluster.conninfo(ROUTER),
@@ -277,9 +278,9 @@ def after_the_move_the_new_database_has_the_jobs_and_the_old_one_is_silent(rig: 
         ("scooters_ops_prune_runs@move_1",),
     ]
     assert execute(old, "show default_transaction_read_only") == [("on",)]
-    assert execute(
-        old, "select count(*) from scooters_ops.notification_recipients where state <> 'sent'"
-    ) == [(0,)]
+    unsent = "select distinct step from scooters_ops.notification_recipients where state <> 'sent'"
+    assert execute(old, unsent) == []
+    assert execute(rig.there.conninfo(SHARDS[1]), unsent) == [("escalation_1",)]
     again = rig.move()
     assert again.returncode == 0, again.stderr
     assert "asks move_1 at" in again.stdout

@@ -227,7 +227,11 @@ select scooters_ops.apply_config(
 )
 from scooters_ops.config_in_force
 """
-LEASE = """select * from scooters_ops.lease_deliveries('somebody', '{"telegram": 5}', 60)"""
+LEASE = """
+select * from scooters_ops.lease_deliveries(
+    'somebody', '{"telegram": 5}', 60, '{"telegram": 2}'
+)
+"""
 RECORD = """
 select scooters_ops.record_deliveries(
     'somebody',
@@ -283,14 +287,15 @@ QUERY_OF_INDEX = {
         "select * from scooters_ops.notification_deliveries where mission_id = 'm77'"
     ),
     "notification_recipients_pkey": RECORD,
-    "notification_recipients_notification_id_target_key": (
+    "notification_recipients_notification_id_target_step_key": (
         "select scooters_ops.refresh_notifications('{77}')"
     ),
     "notification_recipients_due_idx": DELIVERY_STATUS,
-    "notification_recipients_waiting_idx": LEASE,
+    "notification_recipients_queue_idx": LEASE,
     "notification_recipients_sending_idx": RELEASE,
     "delivery_targets_pkey": LEASE,
     "unrouted_notifications_pkey": UNROUTED,
+    "button_polls_pkey": "select scooters_ops.poll_buttons('somebody', 'telegram', 60)",
     "notifiers_pkey": "select scooters_ops.report_notifier('somebody', 1, '')",
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
     "event_keys_pkey": (
@@ -514,7 +519,7 @@ PRUNE_BATCH = "select scooters_ops.prune_notifications({after}, now() - interval
 
 @pytest.mark.parametrize(
     ("ended", "left", "ceiling"),
-    [pytest.param(True, 0, 2500, id="deleted"), pytest.param(False, 100, 900, id="kept")],
+    [pytest.param(True, 0, 2900, id="deleted"), pytest.param(False, 100, 900, id="kept")],
 )
 def test_a_batch_of_pruning_reads_only_its_own_notifications(
     either_fleet: TestDatabase, ended: bool, left: int, ceiling: int

@@ -59,16 +59,17 @@ def skip(database: TestDatabase, point_id: str, job_id: str = "j1", mission_id: 
 
 
 def deliver(database: TestDatabase) -> None:
-    """Plans and sends everything."""
+    """Plans and sends everything, and then what follows."""
     database.value("select scooters_ops.plan_deliveries(1000)")
-    database.connection.execute(
-        "update scooters_ops.notification_recipients"
-        " set state = 'sent', sent_at = now(), leased_by = null"
-    )
-    database.value(
-        "select scooters_ops.refresh_notifications(array_agg(notification_id))"
-        " from scooters_ops.monitoring_notifications"
-    )
+    for _ in ("alerts", "outcomes"):
+        database.connection.execute(
+            "update scooters_ops.notification_recipients"
+            " set state = 'sent', sent_at = now(), leased_by = null"
+        )
+        database.value(
+            "select scooters_ops.refresh_notifications(array_agg(notification_id))"
+            " from scooters_ops.monitoring_notifications"
+        )
 
 
 def grow_old(database: TestDatabase, minutes: float = 600) -> None:
@@ -264,7 +265,8 @@ def test_one_recipient_without_a_message_keeps_the_whole_notification(
         "insert into scooters_ops.notification_recipients (notification_id, channel, target, state)"
         ' select notification_id, \'st\', \'{"type": "st", "queue": "DUTY"}\', \'failed\''
         " from scooters_ops.monitoring_notifications where type = 'job_skipped'"
-        " on conflict (notification_id, target) do update set state = 'failed', sent_at = null"
+        " on conflict (notification_id, target, step)"
+        " do update set state = 'failed', sent_at = null"
     )
     database.value(
         "select scooters_ops.refresh_notifications(array_agg(notification_id))"

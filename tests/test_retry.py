@@ -181,7 +181,7 @@ def test_the_changed_fields_of_a_moved_target_are_recorded() -> None:
 
 def test_a_doubtful_send_is_repeated_or_held_as_config_says() -> None:
     assert recorded(InDoubt("cut"), in_doubt="resend") == Result(
-        17, "pending", delay_seconds=5, error="cut"
+        17, "pending", delay_seconds=5, error="cut", is_in_doubt=True
     )
     assert recorded(InDoubt("cut"), in_doubt="hold") == Result(17, "in_doubt", error="cut")
 

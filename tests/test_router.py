@@ -272,7 +272,7 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
                     "acknowledge",
                     [
                         source.choice((None, f"{ids[1]}_p1__timeout_in_point", "no", "")),
-                        source.choice(("Olga", "Ivan", " ", None)),
+                        source.choice(("Olga", "Ivan", " ", None, "x" * 201)),
                     ],
                 )
                 yield "wake_missions", [source.sample(ids, 3)]
@@ -283,8 +283,9 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
 
 # What each database numbers by itself, or takes from its clock.
 OWN_COLUMNS = {"history_id", "notification_id", "config_id", "pass_id"} | {
-    "acknowledged_at", "applied_at", "applied_by", "created_at", "detected_at", "elapsed",
-    "recorded_at", "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at",
+    "applied_at", "applied_by", "created_at", "detected_at", "elapsed", "recorded_at",
+    "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at", "recipient_id",
+    "decided_at", "acknowledged_at",
 }  # fmt: skip
 OF_ONE_DATABASE = {"recent_detection_passes", "detection_status", "metrics", "delivery_channels"}
 """Views that tell how each shard works, not what happened to missions."""
@@ -498,6 +499,8 @@ PRIVATE = (
     "select scooters_router.place_shard(0, 'x', '{}', '{}')",
     "select scooters_router.shard_of('m1')",
     "select config from scooters_ops.configs",
+    "select next_update_id from scooters_ops.button_polls",
+    "select scooters_router.press_button(0, 'telegram', '{}')",
     "select umoptions from pg_user_mapping",
 )
 
@@ -615,6 +618,141 @@ def test_a_password_is_not_shown_while_the_router_is_made(router_rig: RouterRig)
     assert WORD not in query
 
 
+# --- Presses of buttons ---------------------------------------------------------------------------
+
+WORKER = "host:1:aa"
+
+
+def poll(rig: RouterRig, worker: str = WORKER) -> Any:
+    query = "select scooters_ops.poll_buttons(%s, 'telegram', 60)"
+    return rig.router.value(query, worker)
+
+
+def press(rig: RouterRig, *presses: tuple[str, str], offset: int, chat: str = "-1001") -> Any:
+    """What came of each press, a pair of what the button stands for and who pressed it, by its
+    place; who has the notification."""
+    listed = [
+        {"press_id": str(n), "data": data, "by": by, "chat_id": chat}
+        for n, (data, by) in enumerate(presses)
+    ]
+    rows = rig.router.rows(
+        "select * from scooters_ops.press_buttons(%s, 'telegram', %s, %s)",
+        WORKER,
+        json.dumps(listed),
+        offset,
+    )
+    return {int(row["press_id"]): (row["result"], row["acknowledged_by"]) for row in rows}
+
+
+@pytest.fixture
+def told(router_rig: RouterRig, request: pytest.FixtureRequest) -> list[str]:
+    """What a button of each shard stands for, all with the same number. The group -1001 was told
+    in each of them."""
+    router_rig.router.connection.execute("truncate scooters_ops.button_polls")
+    router_rig.router.apply_config(channels__telegram__buttons=True)
+    prefix = f"{request.node.name}-"
+    names = {router_rig.shard_of(f"{prefix}{n}").name: f"{prefix}{n}" for n in range(100)}
+    sequence = "pg_get_serial_sequence('scooters_ops.monitoring_notifications', 'notification_id')"
+    last = [shard.value(f"select nextval({sequence})") for shard in router_rig.shards]
+    told = []
+    for shard in router_rig.shards:
+        shard.value(f"select setval({sequence}, %s)", max(last))
+        skip(router_rig.router, names[shard.name])
+        shard.value("select scooters_ops.plan_deliveries(1000)")
+        shard.connection.execute(
+            "update scooters_ops.notification_recipients set state = 'sent', sent_at = now()"
+            " where notification_id = %s",
+            (max(last) + 1,),
+        )
+        told += shard.values(
+            "select scooters_ops.acknowledge_data(notification_id, idempotency_token)"
+            " from scooters_ops.monitoring_notifications where notification_id = %s",
+            max(last) + 1,
+        )
+    return told
+
+
+def skip(database: TestDatabase, mission_id: str) -> None:
+    database.create_mission(mission_id, attributes={"city": "Moscow"})
+    database.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", mission_id)
+
+
+def owner(shard: TestDatabase, data: str) -> Any:
+    """Who has acknowledged what this button stands for."""
+    query = "select acknowledged_by from scooters_ops.notifications where notification_id = %s"
+    return shard.value(query, data.split(":")[1])
+
+
+def test_a_press_acknowledges_in_the_shard_that_sent_the_button(
+    router_rig: RouterRig, told: list[str]
+) -> None:
+    assert len({data.split(":")[1] for data in told}) == 1
+    assert poll(router_rig) == 0
+    assert poll(router_rig, "other") is None
+    last, first = told[3], told[0]
+    presses = [(last, "@ivan"), (last, "@anna"), ("ack:1:0", "@ivan"), (first, "x" * 201)]
+    assert press(router_rig, *presses, offset=5) == {
+        0: ("acknowledged", "@ivan"),
+        1: ("already", "@ivan"),
+        2: ("unknown", None),
+        3: ("failed", None),
+    }
+    owners = [owner(shard, last) for shard in router_rig.shards]
+    assert owners == [None, None, None, "@ivan"]
+    assert poll(router_rig) == 5
+    # As after a crash that followed the effect.
+    assert press(router_rig, (last, "@ivan"), offset=5) == {0: ("acknowledged", "@ivan")}
+    assert press(router_rig, (first, "@ivan"), offset=6, chat="-1") == {0: ("elsewhere", None)}
+    assert router_rig.router.values(
+        "select step from scooters_ops.notification_steps"
+        " where mission_id in (select mission_id from scooters_ops.notifications"
+        " where acknowledged_by = '@ivan') and channel = 'telegram' order by recipient_id"
+    ) == ["alert", "acknowledged"]
+    router_rig.router.connection.execute("update scooters_ops.button_polls set polled_by = 'b'")
+    assert press(router_rig, (first, "@ivan"), offset=9) == {}
+    assert owner(router_rig.shards[0], first) is None
+
+
+def test_presses_wait_for_a_shard_that_is_away_but_not_for_ever(
+    router_rig: RouterRig, told: list[str]
+) -> None:
+    poll(router_rig)
+    presses = [(told[3], "@ivan"), (told[1], "@anna")]
+    with without_last_shard(router_rig):
+        for _ in range(2):
+            assert press(router_rig, *presses, offset=7) == {1: ("acknowledged", "@anna")}
+            assert poll(router_rig) == 0
+    assert press(router_rig, *presses, offset=7)[0] == ("acknowledged", "@ivan")
+    assert poll(router_rig) == 7
+    forged = ("ack:1:0", "@eve")
+    with without_last_shard(router_rig):
+        assert press(router_rig, *[forged] * 100, offset=8)[99] == ("failed", None)
+        assert press(router_rig, forged, offset=9) == {}
+        router_rig.router.connection.execute(
+            "update scooters_ops.button_polls set held_since = now() - interval '1 hour'"
+        )
+        assert press(router_rig, forged, offset=9) == {0: ("failed", None)}
+    assert poll(router_rig) == 9
+
+
+def test_only_notifiers_read_presses_and_shards_leave_it_to_the_router(
+    router_rig: RouterRig, told: list[str], as_role: Callable[[str, str], Any]
+) -> None:
+    ask = "select scooters_ops.poll_buttons('w', 'telegram', 60)"
+    do = "select count(*) from scooters_ops.press_buttons('w', 'telegram', '[]', 1)"
+    assert (as_role("scooters_ops_notifier", ask), as_role("scooters_ops_notifier", do)) == (0, 0)
+    for role in {*ROLES, "nobody_in_particular"} - {"scooters_ops_notifier"}:
+        for statement in (ask, do):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                as_role(role, statement)
+    status = "select channel, polled_by from scooters_ops.button_status"
+    assert router_rig.router.rows(status) == [{"channel": "telegram", "polled_by": "w"}]
+    buttons = "select config #> '{channels,telegram,buttons}' from scooters_ops.config_in_force"
+    for shard in router_rig.shards:
+        assert (shard.rows(status), shard.value(buttons)) == ([], "shown")
+    assert router_rig.router.value("select bool_and(is_config_ours) from scooters_ops.shard_status")
+
+
 # --- A machine that is gone -----------------------------------------------------------------------
 
 
@@ -627,6 +765,22 @@ def black_hole() -> Iterator[int]:
             guest.setblocking(False)
             guest.connect_ex(silent.getsockname())
         yield silent.getsockname()[1]
+
+
+@contextmanager
+def without_last_shard(rig: RouterRig) -> Iterator[None]:
+    """Inside, the last shard lets nobody in."""
+    leave = (
+        "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
+        f" where datname = 'shard3' and usename = '{LOGIN}'"
+    )
+    with psycopg.connect(rig.shards[2].conninfo, autocommit=True) as admin:
+        admin.execute("alter database shard3 allow_connections false")
+        admin.execute(leave)
+        try:
+            yield
+        finally:
+            admin.execute("alter database shard3 allow_connections true")
 
 
 def test_a_machine_that_is_gone_keeps_nobody_waiting(router_rig: RouterRig) -> None:
@@ -953,28 +1107,16 @@ def test_a_limit_that_cannot_be_divided_is_named(router_rig: RouterRig) -> None:
         router_rig.router.apply_config(channels__telegram__limits=limits)
 
 
-def test_buttons_are_refused_because_presses_reach_one_shard_only(router_rig: RouterRig) -> None:
-    with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.buttons: "):
-        router_rig.router.apply_config(channels__telegram__buttons=True)
-
-
 def test_a_config_is_applied_nowhere_while_a_shard_is_away(router_rig: RouterRig) -> None:
     router_rig.empty()
     databases = (router_rig.router, *router_rig.shards)
     count = "select count(*) from scooters_ops.configs"
     before = [database.value(count) for database in databases]
-    leave = (
-        "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
-        f" where datname = 'shard3' and usename = '{LOGIN}'"
-    )
-    with psycopg.connect(router_rig.shards[2].conninfo, autocommit=True) as admin:
-        admin.execute("alter database shard3 allow_connections false")
-        admin.execute(leave)
-        try:
-            with pytest.raises(psycopg.OperationalError) as error:
-                router_rig.router.apply_config(detection__batch_size=7)
-        finally:
-            admin.execute("alter database shard3 allow_connections true")
+    with (
+        without_last_shard(router_rig),
+        pytest.raises(psycopg.OperationalError) as error,
+    ):
+        router_rig.router.apply_config(detection__batch_size=7)
     assert error.value.sqlstate == "08006"
     assert "no answer from shard3 at 127.0.0.1" in str(error.value)
     assert [database.value(count) for database in databases] == before

@@ -33,12 +33,8 @@ from notifier.channels.outcomes import (
     Sent,
 )
 from notifier.channels.presses import Press, Presses, PressesRefused
-from notifier.channels.telegram import (
-    TEXT_LIMIT,
-    Telegram,
-    TelegramRecipient,
-    plain_text,
-)
+from notifier.channels.telegram import TEXT_LIMIT, Telegram, plain_text
+from notifier.channels.telegram_settings import TelegramRecipient
 from notifier.secrets import SecretMissing
 from sandbox.standins import (
     HALF_AN_ANSWER,

@@ -22,6 +22,7 @@ from notifier.notification_types import (
     TEST_FACTS,
     TEST_TYPE,
     TIMEOUT_TYPES,
+    sample_facts,
     steps_of,
 )
 from notifier.templates import Renderer, TemplateError, code, one_line
@@ -198,6 +199,23 @@ def test_a_limit_that_is_the_minimum_is_called_the_minimum(locale: str, said: st
     rendered = texts(locale, "timeout_in_point", limit=timedelta(minutes=20))
     assert said in rendered["telegram.text"]
     assert said in rendered["st.description"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"), [("en", "nobody has acknowledged"), ("ru", "никто не взял")]
+)
+def test_an_alarm_that_is_sent_again_does_not_say_that_nobody_has_taken_care(
+    locale: str, said: str
+) -> None:
+    """It was in doubt, and somebody has acknowledged it meanwhile."""
+    for step in ("escalation", "reminder"):
+        facts = sample_facts("timeout_in_point", step)
+        taken = {**facts, "acknowledged_by": "olga", "acknowledged_at": facts["started_at"]}
+        rendered = RENDERERS[locale].render("timeout_in_point", TELEGRAM, facts)["text"]
+        assert said in rendered
+        rendered = RENDERERS[locale].render("timeout_in_point", TELEGRAM, taken)["text"]
+        assert said not in rendered
+        assert "olga" in rendered
 
 
 def test_a_limit_that_was_rounded_is_still_explained_by_eta_and_factor() -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from notifier.resources import ROOT
 from sandbox.torture import __main__ as torture
+from sandbox.torture import runner
 from sandbox.torture.evidence import verdict_on
 from sandbox.torture.harness import Harness
-from sandbox.torture.runner import Step
 from sandbox.torture.scenarios import Report, Scenario, run, run_steps
 from sandbox.torture.scene import BOT, ORGANIZATION
 from sandbox.torture.settings import Settings
+from sandbox.torture.steps import Note, Step, judge_steps
 from sandbox.torture.tokens import token_of
 from sandbox.torture.trial import Trial
 from sandbox.torture.verdict import Arrival, Delivery, Disruption, Row, Rules, Verdict, judge
@@ -41,7 +42,7 @@ def assert_good(report: Report) -> None:
 
 # --- Short scenarios ----------------------------------------------------------------------------
 
-SLOW = Settings(chats=5, queues=2, answer_seconds=0.2, batch_size=3, lease_seconds=2)
+SLOW = Settings(chats=5, queues=2, answer_seconds=0.15, batch_size=4, lease_seconds=2)
 
 
 def silence(_: str) -> None:
@@ -51,10 +52,10 @@ def silence(_: str) -> None:
 def test_a_notifier_killed_at_any_step_loses_nothing_and_sends_nothing_twice_that_is_held(
     harness: Harness,
 ) -> None:
-    settings = Settings(chats=5, queues=2, in_doubt="hold", lease_seconds=2)
+    settings = Settings(chats=5, queues=2, in_doubt="hold", lease_seconds=2, escalates=False)
     report = run_steps(harness, "7", settings, silence)
     assert_good(report)
-    assert report.done == Counter({"killed at a step": len(Step)})
+    assert report.done == Counter({"killed at a step": len(runner.Step)})
     assert report.duplicates == Counter()
     # A message waits for a person if the notifier was killed between the commit of the lease and
     # that of the record. By then it has arrived at some of these steps, and not at the others.
@@ -74,7 +75,7 @@ def test_nothing_is_lost_when(
     harness: Harness, disruptions: dict[str, int], done: set[str]
 ) -> None:
     """A disruption that comes after the last delivery is not counted in `done`."""
-    report = run(harness, Scenario("in short", 30, 2, disruptions, SLOW), "7", silence)
+    report = run(harness, Scenario("in short", 20, 2, disruptions, SLOW), "7", silence)
     assert_good(report)
     assert report.done.keys() == done
 
@@ -82,9 +83,10 @@ def test_nothing_is_lost_when(
 def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(harness: Harness) -> None:
     settings = Settings(faults=0.2, lease_seconds=3, batch_size=10, exceeds_timeout=False)
     disruptions = {"kill": 3, "session": 2, "restart": 1}
-    report = run(harness, Scenario("in short", 100, 2, disruptions, settings), "7", silence)
+    report = run(harness, Scenario("in short", 80, 2, disruptions, settings), "7", silence)
     assert_good(report)
     assert report.duplicates.total() > 0
+    assert report.followed.keys() >= {"acknowledged", "resolved", "escalation", "reminder"}
     assert report.done["notifier killed"] > 0
     assert 20 < report.peak_mib < 150
 
@@ -95,7 +97,7 @@ def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(harness: Harnes
 @pytest.fixture(scope="module")
 def delivered(harness: Harness) -> Iterator[Trial]:
     """Three notifications, delivered without any disruption."""
-    with harness.trial("7", Settings(chats=3, queues=1)) as trial:
+    with harness.trial("7", Settings(chats=3, queues=1, escalates=False)) as trial:
         trial.scene.notify(3)
         trial.start()
         trial.wait_until(lambda: trial.scene.states().keys() == {"sent"}, "everything to be sent")
@@ -320,6 +322,62 @@ def test_a_delivery_that_waits_for_a_person_is_lost_only_after_the_decision(
     assert verdict([], row=row, rules=rules).problems == []
     assert verdict([], row=row, rules=replace(rules, all_sent=True)).lost
     assert verdict([], row=row, rules=Rules(all_sent=False)).lost
+
+
+# --- What follows the alerts ---------------------------------------------------------------------
+
+TICKET = Delivery("st", "Q0", "m1_p1__timeout_in_point")
+LATER = replace(CHAT, step="escalation_1", address="-999")
+SHOWN = Step(1, Row(CHAT, "sent", 101, "1"), outcome="resolved")
+EDIT = Step(2, Row(replace(CHAT, step="resolved"), "sent", 102, "1"), changes=1, outcome="resolved")
+COMMENT = Step(4, Row(replace(TICKET, step="resolved"), "sent", 102, "Q0-1"), changes=3, key="k")
+CREATED = Step(3, Row(TICKET, "sent", 101, "Q0-1"), outcome="resolved")
+
+
+def steps_verdict(*steps: Step, notes: dict[str, Note], settled_at: float = 100) -> list[str]:
+    found = Verdict()
+    by_place = {("st" if "-" in key else "telegram", key): note for key, note in notes.items()}
+    judge_steps(found, steps, by_place, {CHAT.token: settled_at}, all_sent=True)
+    return found.problems
+
+
+def test_messages_and_tickets_that_end_with_the_truth_are_no_problem() -> None:
+    notes = {"1": Note([None, "acknowledged", "resolved"]), "Q0-1": Note([None, "resolved"], ["k"])}
+    assert steps_verdict(SHOWN, EDIT, CREATED, COMMENT, notes=notes) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "notes", "problem"),
+    [
+        ([SHOWN], {"1": Note([None, "acknowledged"])}, "resolved, but it says acknowledged"),
+        ([SHOWN], {"1": Note(["resolved", None, "resolved"])}, "went from resolved to None"),
+        ([CREATED], {"Q0-1": Note([None])}, "resolved, but it says None"),
+        ([CREATED], {"Q0-1": Note(["resolved"], ["k", "k"])}, "2 comments k"),
+        ([CREATED, COMMENT], {"Q0-1": Note(["resolved"], ["j"])}, "Q0-1 lacks it"),
+        (
+            [replace(SHOWN, row=Row(CHAT, "cancelled")), EDIT],
+            {"1": Note(["resolved"])},
+            "it follows what was never sent",
+        ),
+        ([SHOWN, replace(EDIT, row=Row(CHAT, "failed"))], {"1": Note(["resolved"])}, "failed"),
+        (
+            [Step(5, Row(LATER, "sent", 101, "9"), due_at=100.5)],
+            {"9": Note([None])},
+            "sent after somebody took care",
+        ),
+    ],
+)
+def test_a_message_or_ticket_that_does_not_is_found(
+    steps: list[Step], notes: dict[str, Note], problem: str
+) -> None:
+    (found,) = steps_verdict(*steps, notes=notes)
+    assert problem in found
+
+
+def test_an_escalation_that_arrived_although_it_was_cancelled_is_found() -> None:
+    arrived = replace(FIRST, delivery=LATER)
+    found = verdict([FIRST, arrived], row=replace(SENT, reference="1"))
+    assert found.problems == [f"not expected: {LATER}"]
 
 
 # --- The command -------------------------------------------------------------------------------

@@ -21,14 +21,9 @@ from notifier.channels.outcomes import (
     Retry,
     Sent,
 )
-from notifier.channels.tracker import (
-    COMMENTS_PER_PAGE,
-    UNIQUE_LIMIT,
-    Tracker,
-    TrackerRecipient,
-    TrackerSettings,
-    unique_value,
-)
+from notifier.channels.tracker import UNIQUE_LIMIT, Tracker, unique_value
+from notifier.channels.tracker_answers import COMMENTS_PER_PAGE
+from notifier.channels.tracker_settings import TrackerRecipient, TrackerSettings
 from sandbox.standins import (
     HALF_AN_ANSWER,
     RESET_AFTER,

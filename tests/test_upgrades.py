@@ -606,7 +606,7 @@ def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing
 ) -> None:
     with new_database(cluster) as database:
         migrate_to(database, last, monkeypatch, tmp_path)
-        fill(database, cluster)
+        config = fill(database, cluster)
         database.connection.execute(
             "create view public.late as"
             " select mission_id, performer_id, min(occurred_at) as started_at"
@@ -615,6 +615,7 @@ def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing
             " inner join scooters_ops.mission_jobs using (mission_id) group by mission_id"
         )
         monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        monkeypatch.setattr(locks, "SAY_AFTER_SECONDS", 0.2)
         traffic = Traffic(database)
         with (
             psycopg.connect(database.conninfo) as analyst,
@@ -623,9 +624,160 @@ def test_an_upgrade_from_any_earlier_version_makes_nobody_wait_and_loses_nothing
         ):
             analyst.execute("set transaction isolation level repeatable read")
             analyst.execute("select * from public.late")
-            assert migrations.migrate(say=commits)[-1] == known_migrations()[-1]
+
+            def say(line: str) -> None:
+                """Indexes that are built while everybody works wait for older snapshots."""
+                commits(line)
+                if f"pid {analyst.info.backend_pid} " in line:
+                    analyst.execute("select * from public.late")
+                    analyst.commit()
+
+            assert migrations.migrate(say=say)[-1] == known_migrations()[-1]
             analyst.execute("select * from public.late")
+        assert database.value("select config from scooters_ops.config_in_force") == config
         assert_everything_due_arrives(database, traffic)
+
+
+@pytest.mark.parametrize("end", ["patience runs out", "killed"])
+def test_indexes_are_built_while_everybody_works_and_again_after_an_attempt_that_failed(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str
+) -> None:
+    """An old snapshot holds up the build. Nobody waits for it, and what it leaves is replaced."""
+    unusable = "select indexrelid::regclass::text from pg_index where not indisvalid"
+    with new_database(cluster) as database:
+        migrate_to(database, "0016_resolutions_validated", monkeypatch, tmp_path)
+        fill(database, cluster, missions=20)
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        monkeypatch.setattr(locks, "SAY_AFTER_SECONDS", 0.2)
+        said: list[str] = []
+
+        def say(line: str) -> None:
+            said.append(line)
+            if end == "killed":
+                database.connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_progress_create_index"
+                )
+
+        traffic = Traffic(database)
+        with psycopg.connect(database.conninfo) as analyst, traffic.flowing():
+            analyst.execute("set transaction isolation level repeatable read")
+            analyst.execute("select from scooters_ops.missions")
+            with pytest.raises(DatabaseUnusable, match="migration 0017_steps_indexed") as refused:
+                migrations.migrate(patience_seconds=1, say=say)
+            assert any(f"pid {analyst.info.backend_pid} (" in line for line in said)
+            if end != "killed":
+                assert f"pid {analyst.info.backend_pid} (" in str(refused.value)
+                assert "Run it again when they have finished" in str(refused.value)
+            assert len(database.values(unusable)) == 1
+            analyst.commit()
+            assert migrations.migrate() == ["0017_steps_indexed", "0017_steps_unique"]
+        assert database.values(unusable) == []
+        assert_everything_due_arrives(database, traffic)
+
+
+TOLD = """
+    insert into scooters_ops.missions (mission_id, performer_id, status)
+    values (%(mission)s, 'c1', 'active');
+    insert into scooters_ops.mission_points (mission_id, point_id, position, eta)
+    values (%(mission)s, 'p1', 1, '10 minutes'), (%(mission)s, 'p2', 2, '10 hours');
+    insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
+    values (%(mission)s, 'p1', 'point_arrived', now() - interval '3 hours');
+    insert into scooters_ops.monitoring_notifications (
+        idempotency_token, mission_id, point_id, type, details, planned_at
+    )
+    values (
+        %(mission)s || '_p1__timeout_in_point', %(mission)s, 'p1', 'timeout_in_point', '{}', now()
+    );
+    insert into scooters_ops.notification_recipients (
+        notification_id, channel, target, state, attempts, reference, sent_at, last_error
+    )
+    select
+        notification_id, 'telegram', jsonb_build_object('type', 'telegram', 'chat_id', chat_id),
+        state, 1, reference, sent_at, last_error
+    from
+        scooters_ops.monitoring_notifications,
+        (
+            values
+            (-1001, 'sent', '7', now(), null),
+            (-1002, 'failed', null, null, 'refused'),
+            (-1003, 'pending', null, null, 'unreachable')
+        ) as alert (chat_id, state, reference, sent_at, last_error)
+    where mission_id = %(mission)s
+"""
+"""A courier stays at p1, and one of three chats was told."""
+LEFT = """
+    insert into scooters_ops.missions_history (mission_id, point_id, type, occurred_at)
+    values (%(mission)s, 'p1', 'point_completed', now() - interval '1 hour')
+"""
+RESOLVED = """
+    with resolved as (
+        update scooters_ops.monitoring_notifications
+        set resolved_at = now(), resolution = 'moved_on'
+        where mission_id = %(mission)s
+        returning *
+    )
+    insert into scooters_ops.recorded_intervals (
+        mission_id, type, is_judged, from_point_id, point_id, started_at, finished_at, eta,
+        time_limit, factor, deadline, notification_id
+    )
+    select
+        mission_id, type, true, 'p1', 'p1', now() - interval '3 hours', now() - interval '1 hour',
+        '10 minutes', '15 minutes', 1.5, now() - interval '165 minutes', notification_id
+    from resolved
+"""
+
+
+@pytest.mark.parametrize("last", ["0015_delivery_doubt", "0016_resolutions_validated"])
+def test_what_was_over_before_an_upgrade_is_not_followed_up_and_what_ends_later_is(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, last: str
+) -> None:
+    steps = """
+        select mission_id || ' ' || chat || ' ' || step || ' ' || state
+        from scooters_ops.notification_recipients inner join
+        scooters_ops.monitoring_notifications using (notification_id)
+        cross join lateral (select target ->> 'chat_id' as chat) as target
+        where step <> 'alert' order by 1
+    """
+    with new_database(cluster) as database:
+        migrate_to(database, last, monkeypatch, tmp_path)
+        fill(database, cluster, missions=0)
+        # Passes find one that was over while it was open, the backfill the other.
+        for mission_id in ("over", "finished", "open"):
+            told = {"mission": mission_id}
+            psycopg.ClientCursor(database.connection).execute(TOLD, told)
+            if mission_id != "open":
+                database.connection.execute(LEFT, told)
+                if last.startswith("0016"):
+                    database.connection.execute(RESOLVED, told)
+        database.connection.execute(
+            "update scooters_ops.missions set status = 'completed' where mission_id = 'finished';"
+            "insert into scooters_ops.mission_wakeups values ('over', '-infinity'),"
+            " ('open', '-infinity')"
+        )
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        migrations.migrate()
+        database.value("select scooters_ops.detect_timeouts()")
+        database.connection.execute("call scooters_ops.backfill_intervals('-infinity')")
+        assert database.value("select scooters_ops.retry_deliveries()") == 3
+        assert set(
+            database.values(
+                "select mission_id || ' ' || (finished_at < now() - interval '59 minutes')"
+                """ from scooters_ops.lease_deliveries('n1', '{"telegram": 1000}', 60)"""
+            )
+        ) == {"over true", "finished true", None}
+        database.value("select scooters_ops.release_deliveries('n1')")
+        while deliver(database.connection):
+            pass
+        assert database.values(steps) == []
+
+        database.value("select scooters_ops.record_event('open', 'point_completed', 'p1')")
+        database.value("select scooters_ops.detect_timeouts()")
+        assert database.values(steps) == [
+            "open -1001 resolved pending",
+            "open -1002 resolved pending",
+            "open -1003 resolved pending",
+        ]
+        assert deliver(database.connection) == 3
 
 
 def test_until_the_new_sql_is_installed_notifiers_use_the_old_lease_deliveries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -57,17 +57,22 @@ def migrate_to(
         assert migrations.migrate()[-1] == last
 
 
-def fill(database: TestDatabase, cluster: Postgres, missions: int = 300) -> None:
+def fill(database: TestDatabase, cluster: Postgres, missions: int = 300) -> dict[str, Any]:
     """Inserts rows that fit every version: active missions, half of them with a notification that
-    was sent to one recipient and is pending for the other."""
+    was sent to one recipient and is pending for the other; and a config.
+
+    Returns the config as the current version would store it.
+    """
     with psycopg.connect(cluster.conninfo(TEMPLATE), autocommit=True) as connection:
         row = connection.execute("select config from scooters_ops.config_in_force").fetchone()
     assert row is not None
-    for channel in row[0]["channels"].values():
+    config: dict[str, Any] = row[0]
+    for channel in config["channels"].values():
         for name, limit in channel["limits"].items():
             channel["limits"][name] = [] if isinstance(limit, list) else 1000
+    stored = config if has_steps(database) else before_steps(config)
     database.connection.execute(
-        "insert into scooters_ops.configs (config) values (%s)", (json.dumps(row[0]),)
+        "insert into scooters_ops.configs (config) values (%s)", (json.dumps(stored),)
     )
     database.connection.execute(
         """
@@ -121,6 +126,38 @@ def fill(database: TestDatabase, cluster: Postgres, missions: int = 300) -> None
             "insert into scooters_ops.delivery_targets (channel, address)"
             " values ('telegram', ''), ('st', '') on conflict do nothing"
         )
+    return config
+
+
+# The keys of a stored config before migration 0017.
+OF_TELEGRAM = ("base_url", "in_doubt", "limits", "timeout_seconds", "token_env")
+OF_TRACKER = (*OF_TELEGRAM, "api_version", "auth", "org_id_env")
+OF_ROUTE = ("continue", "match", "recipients")
+
+
+def before_steps(config: dict[str, Any]) -> dict[str, Any]:
+    """A config as it was stored before migration 0017, which adds what it said by default."""
+
+    def only(section: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
+        return {key: value for key, value in section.items() if key in keys}
+
+    channels = config["channels"]
+    return config | {
+        "channels": {
+            "telegram": only(channels["telegram"], OF_TELEGRAM),
+            "st": only(channels["st"], OF_TRACKER),
+        },
+        "routes": [only(route, OF_ROUTE) for route in config["routes"]],
+    }
+
+
+def has_steps(database: TestDatabase) -> bool:
+    return bool(
+        database.value(
+            "select exists (select from pg_attribute where attname = 'step'"
+            " and attrelid = 'scooters_ops.notification_recipients'::regclass)"
+        )
+    )
 
 
 class Traffic:
@@ -200,7 +237,7 @@ class Traffic:
             )
 
     def _deliver(self, connection: psycopg.Connection[Any], _: str) -> None:
-        if _has(connection, "lease_deliveries(text, jsonb, double precision)"):
+        if _has(connection, "lease_deliveries(text, jsonb, double precision, jsonb)"):
             deliver(connection)
         else:
             connection.execute(
@@ -220,8 +257,8 @@ class Traffic:
 
 @contextmanager
 def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
-    """A transaction that has written a mission. It commits when the upgrade calls what this yields,
-    because it waits. Other writers would wait behind the upgrade if it kept waiting."""
+    """A transaction that has written a mission. It commits when the upgrade calls what this yields
+    and says that it waits for it. If it kept waiting, other writers would wait behind it."""
     with psycopg.connect(database.conninfo) as connection:
         connection.execute(AS_EARLIER, {"mission_id": "slow"})
         pid = connection.info.backend_pid
@@ -229,7 +266,8 @@ def slow_writer(database: TestDatabase) -> Iterator[Callable[[str], None]]:
 
         def commit(line: str) -> None:
             reported.append(line)
-            connection.commit()
+            if f"pid {pid} " in line:
+                connection.commit()
 
         yield commit
     assert any(f"pid {pid} " in line for line in reported)
@@ -287,8 +325,9 @@ def deliver(connection: psycopg.Connection[Any]) -> int:
     connection.execute("select scooters_ops.plan_deliveries(1000)")
     cursor = connection.cursor(row_factory=scalar_row)
     leased = cursor.execute(
-        "select recipient_id from scooters_ops.lease_deliveries("
-        """'n1', '{"telegram": 1000, "st": 1000}', 60)"""
+        "select leased.recipient_id"
+        """ from (values (jsonb '{"telegram": 1000, "st": 1000}')) as free (slots)"""
+        " cross join lateral scooters_ops.lease_deliveries('n1', slots, 60, slots) as leased"
     ).fetchall()
     sent = [vars(Result(recipient_id, "sent", reference="r")) for recipient_id in leased]
     connection.execute("select scooters_ops.record_deliveries('n1', %s)", (json.dumps(sent),))

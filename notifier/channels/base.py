@@ -152,7 +152,7 @@ class Channel(ABC):
         if isinstance(outcome, Sent):
             return replace(outcome, reference=self._presentable(outcome.reference))
         if isinstance(outcome, InDoubt) and self.idempotent:
-            outcome = Retry(outcome.reason)
+            outcome = Retry(outcome.reason, is_in_doubt=True)
         return replace(outcome, reason=self._presentable(outcome.reason))
 
     async def aclose(self) -> None:

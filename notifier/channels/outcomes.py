@@ -68,11 +68,13 @@ class Message:
 class Sent:
     """The server has the message. `reference` is the message's id or the ticket's key; `moved_to`
     is the target's new form when the server said that the old one is no longer valid; `sent_to` is
-    the chat that has the message, if that is not clear from the target."""
+    the chat that has the message, if that is not clear from the target; `is_earlier`: an earlier
+    attempt made the message, so it says what was known then."""
 
     reference: str
     moved_to: Mapping[str, Any] | None = None
     sent_to: str | None = None
+    is_earlier: bool = field(default=False, compare=False)
 
 
 # is_authenticated: the API itself answered, which proves that it accepted our credentials. It is
@@ -89,11 +91,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class Retry:
-    """Certainly not delivered, or safe to repeat. `delay` is the wait that the server asked for."""
+    """Certainly not delivered, or safe to repeat. `delay` is the wait that the server asked for;
+    `is_in_doubt`: the server may have it."""
 
     reason: str
     delay: timedelta | None = None
     is_authenticated: bool = field(default=False, compare=False)
+    is_in_doubt: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

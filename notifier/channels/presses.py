@@ -57,7 +57,7 @@ class WithButtons(ABC):
     @property
     @abstractmethod
     def has_buttons(self) -> bool:
-        """Whether they have, by the config."""
+        """Whether they have, and we are to ask for their presses, by the config."""
 
     @abstractmethod
     async def presses(self, offset: int, wait_seconds: int) -> Presses:

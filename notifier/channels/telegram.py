@@ -11,17 +11,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import (
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
 
 from notifier.channels.base import Channel
 from notifier.channels.http import (
@@ -29,7 +22,6 @@ from notifier.channels.http import (
     HttpClient,
     as_mapping,
     refusal,
-    retry_after,
     seconds,
     unanswered,
 )
@@ -43,24 +35,14 @@ from notifier.channels.outcomes import (
     Retry,
     Sent,
 )
-from notifier.channels.presses import Press, Presses, PressesRefused, WithButtons
-from notifier.channels.settings import (
-    HOST_AND_PORT,
-    ChannelSettings,
-    Limits,
-    Rate,
-    Recipient,
-    SecretName,
-    without_user,
-)
+from notifier.channels.presses import Presses, PressesRefused, WithButtons
+from notifier.channels.settings import ChannelSettings
+from notifier.channels.telegram_presses import presses_in, request_for
+from notifier.channels.telegram_settings import TelegramRecipient, TelegramSettings
 from notifier.secrets import SecretMissing, Secrets
-from notifier.text import one_line
 
 TEXT_LIMIT = 4096
 """Code points after parsing. Parsing never lengthens a text, so a raw text of this length fits."""
-
-NAME_LIMIT = 200
-"""The most characters of a presser's name that are kept."""
 
 PRESS_ANSWER_LIMIT = 200
 """The most characters that the presser of a button can be shown."""
@@ -80,90 +62,6 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"""<a\s+href=["']([^"'<>]*)["']\s*>(.*?)</a>""", re.IGNORECASE | re.DOTALL)
-
-
-class TelegramLimits(Limits):
-    """The limits in Telegram's FAQ for bots. They are guidance: the real ones are not published."""
-
-    per_channel: list[Rate] = Field(
-        default=[Rate(messages=30, seconds=1)], description="For the channel as a whole."
-    )
-    per_target: list[Rate] = Field(
-        default=[Rate(messages=1, seconds=1)], description="For each chat."
-    )
-    per_group: list[Rate] = Field(
-        default=[Rate(messages=20, seconds=60)],
-        description="For each group and public channel, in addition to per_target.",
-    )
-
-
-class TelegramSettings(ChannelSettings):
-    """channels.telegram of the configuration."""
-
-    limits: TelegramLimits | None = Field(
-        default=TelegramLimits(),
-        description="How many messages may be sent, and how fast; null: no limit.",
-    )
-    proxy: (
-        Annotated[
-            str,
-            Field(
-                pattern=rf"^(https?|socks5h?)://{HOST_AND_PORT}/?$",
-                max_length=2048,
-                description="An http, https, socks5 or socks5h URL: only a host and a port.",
-            ),
-            BeforeValidator(without_user),
-        ]
-        | None
-    ) = None
-    proxy_auth_env: SecretName | None = None
-    in_doubt: Literal["resend", "hold"] = Field(
-        default="resend",
-        description="What to do with a message that may have been delivered: resend sends it again,"
-        " hold leaves it to a person.",
-    )
-    on_resolved: Literal["edit", "reply", "nothing"] = Field(
-        default="edit",
-        description="What becomes of a message when its interval is over: it shows the outcome, a"
-        " reply says so, or nothing.",
-    )
-    buttons: bool = Field(
-        default=False,
-        description="Messages have a button to acknowledge them. A notifier polls for its presses,"
-        " so no other program may poll with this bot's token.",
-    )
-
-
-def _chat_id(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """One error in place of one for each of the three forms."""
-    try:
-        return validate(value)
-    except ValidationError:
-        raise ValueError(
-            "must be a number other than 0 (negative for groups), or @ and the name of a public"
-            " channel or group"
-        ) from None
-
-
-class TelegramRecipient(Recipient):
-    """A chat, or one topic of a forum."""
-
-    type: Literal["telegram"]
-    chat_id: Annotated[
-        Annotated[int, Field(ge=1, lt=2**63)]
-        | Annotated[int, Field(ge=-(2**63), le=-1)]
-        | Annotated[str, Field(pattern=r"^@[A-Za-z][A-Za-z0-9_]{3,31}$")],
-        WrapValidator(_chat_id),
-    ] = Field(
-        description="The chat's number, negative for groups and never 0, or the @name of a public"
-        " channel or group."
-    )
-    message_thread_id: int | None = Field(
-        default=None,
-        ge=2,
-        lt=2**31,
-        description="A topic of a forum. The General topic is named by leaving it out.",
-    )
 
 
 class Telegram(Channel, WithButtons):
@@ -277,32 +175,18 @@ class Telegram(Channel, WithButtons):
 
     @property
     def has_buttons(self) -> bool:
-        return self._settings.buttons
+        return self._settings.buttons is True
 
     async def presses(self, offset: int, wait_seconds: int) -> Presses:
-        """At most 100. Telegram ignores an offset that is far in the future, as one of another bot
-        may be."""
-        request = {
-            "offset": offset,
-            "limit": 100,
-            "timeout": wait_seconds,
-            "allowed_updates": ["callback_query"],
-        }
         client = await self._client_for_polls(wait_seconds)
+        request = request_for(offset, wait_seconds)
         try:
-            answer = await client.request("POST", f"{self._bot}/getUpdates", json=request)
+            return presses_in(await client.request("POST", f"{self._bot}/getUpdates", json=request))
+        except PressesRefused as refused:
+            refused.reason = self._presentable(refused.reason)
+            raise
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise PressesRefused(self._presentable(unanswered(error).reason)) from None
-        updates = answer.fields.get("result")
-        if not answer.is_success or not isinstance(updates, list):
-            raise self._presses_refused(answer)
-        if not updates:
-            return Presses()
-        try:
-            last_id = max(int(update["update_id"]) for update in updates)
-        except (KeyError, TypeError, ValueError):
-            raise self._presses_refused(answer) from None
-        return Presses(tuple(press for each in updates if (press := _press(each))), last_id + 1)
 
     async def answer_press(self, press_id: str, text: str) -> str | None:
         """Cut to 200 characters, which is all that Telegram shows."""
@@ -325,53 +209,6 @@ class Telegram(Channel, WithButtons):
             self._poll_client = HttpClient(timeout_seconds, None, proxy)
             self._poll_seconds = timeout_seconds
         return self._poll_client
-
-    def _presses_refused(self, answer: Answer) -> PressesRefused:
-        text = _description(answer)
-        stated = seconds(as_mapping(answer.fields.get("parameters")).get("retry_after"))
-        reason = self._presentable(answer.reason(text))
-        if answer.status == 409 and "webhook" in text.lower():
-            reason = (
-                "the bot has a webhook, which takes them: remove it (deleteWebhook), give the"
-                " notifier a bot of its own, or set channels.telegram.buttons to false"
-            )
-        elif answer.status == 409:
-            reason = (
-                "another program polls with this bot's token: stop it, give the notifier a bot of"
-                " its own, or set channels.telegram.buttons to false"
-            )
-        is_final = answer.status in (401, 403, 404, 409) and not answer.is_page
-        return PressesRefused(reason, stated or retry_after(answer), is_final=is_final)
-
-
-def _press(update: Mapping[str, Any]) -> Press | None:
-    """None: an update of another kind, which allowed_updates may not have held back yet."""
-    query = as_mapping(update.get("callback_query"))
-    if not isinstance(query.get("id"), str):
-        return None
-    message = as_mapping(query.get("message"))
-    chat = as_mapping(message.get("chat"))
-    name = chat.get("username")
-    return Press(
-        query["id"],
-        one_line(str(query.get("data", ""))),
-        _text(chat.get("id")),
-        one_line(f"@{name}") if name else None,
-        _text(message.get("message_id")),
-        _name(as_mapping(query.get("from"))),
-    )
-
-
-def _name(user: Mapping[str, Any]) -> str:
-    if username := user.get("username"):
-        return one_line(f"@{username}")[:NAME_LIMIT]
-    names = (user.get("first_name"), user.get("last_name"))
-    name = one_line(" ".join(str(each) for each in names if each))
-    return name[:NAME_LIMIT].strip() or f"user {user.get('id', '?')}"
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _proxy(settings: TelegramSettings, secrets: Secrets) -> httpx.Proxy | None:

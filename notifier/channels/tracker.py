@@ -13,10 +13,8 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import parse_qsl, quote, urlsplit
-
-from pydantic import ConfigDict, Field, model_validator
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
 
 from notifier.channels.base import Channel
 from notifier.channels.http import Answer, as_mapping, refusal
@@ -29,7 +27,18 @@ from notifier.channels.outcomes import (
     Retry,
     Sent,
 )
-from notifier.channels.settings import ChannelSettings, HttpUrl, Recipient, SecretName
+from notifier.channels.settings import ChannelSettings
+from notifier.channels.tracker_answers import (
+    COMMENTS_PER_PAGE,
+    explanation,
+    issue_key,
+    key_of,
+    next_page,
+    refused,
+    undecided,
+    unreadable,
+)
+from notifier.channels.tracker_settings import TrackerRecipient, TrackerSettings
 from notifier.secrets import Secrets
 
 LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)
@@ -38,77 +47,11 @@ LOOKUP_PAUSES_SECONDS = (0.0, 0.3, 0.7)
 UNIQUE_LIMIT = 255
 """The longest `unique` that is sent unchanged: Tracker does not document its own limit."""
 
-COMMENTS_PER_PAGE = 50
-"""Tracker's own default."""
-
 PAGES_LIMIT = 250
 """More than an issue can have: Tracker lets a robot edit it some ten thousand times."""
 
 OVER = frozenset({"done", "cancelled"})
 """The types of the statuses in which an issue needs nobody any more."""
-
-_NEXT_PAGE = re.compile(r"""<([^<>]*)>[^<>]*;\s*rel="?next\b""", re.IGNORECASE)
-
-
-class TrackerSettings(ChannelSettings):
-    """channels.st of the configuration."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"not": {"required": ["org_id_env", "cloud_org_id_env"]}}
-    )
-
-    api_version: Literal["v2", "v3"] = "v3"
-    auth: Literal["oauth", "iam"] = Field(
-        default="oauth", description="The kind of token: OAuth, or IAM for a cloud organization."
-    )
-    org_id_env: SecretName | None = None
-    cloud_org_id_env: SecretName | None = None
-    on_resolved: Literal["comment", "close", "nothing"] = Field(
-        default="comment",
-        description="What becomes of a ticket when its interval is over: a comment says so, it is"
-        " closed with that comment, or nothing.",
-    )
-    close_transition: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$", max_length=64)] | None = (
-        Field(
-            default=None,
-            description="The id of the transition that closes a ticket: letters, digits, _, . and"
-            " -; null: the only one to a status of type done.",
-        )
-    )
-    close_resolution: Annotated[str, Field(pattern="^[A-Za-z0-9_.-]+$", max_length=64)] = Field(
-        default="fixed",
-        description="The key of the resolution of a closed ticket: letters, digits, _, . and -.",
-    )
-    close_assigned: bool = Field(
-        default=False,
-        description="Whether to close a ticket that somebody is assigned to; otherwise it gets the"
-        " comment alone.",
-    )
-    web_url: HttpUrl | None = Field(
-        default=None,
-        description="Where people read tickets; null: https://tracker.yandex.ru if base_url is that"
-        " of Yandex, and no links otherwise.",
-    )
-
-    @model_validator(mode="after")
-    def _one_organization(self) -> Self:
-        if {"org_id_env", "cloud_org_id_env"} <= self.model_fields_set:
-            raise ValueError(
-                "org_id_env and cloud_org_id_env exclude each other: set the one for Yandex 360,"
-                " the one for Yandex Cloud, or neither for your own installation"
-            )
-        return self
-
-
-class TrackerRecipient(Recipient):
-    """The queue in which to create an issue."""
-
-    type: Literal["st"]
-    queue: str = Field(
-        pattern=r"^[A-Za-z][A-Za-z0-9]*$",
-        max_length=64,
-        description="The queue's key: letters and digits, the first a letter.",
-    )
 
 
 class _Ended(Exception):
@@ -161,7 +104,7 @@ class Tracker(Channel):
             "unique": unique,
         }
         answer = await self._call(self._issues, json=issue)
-        key = _key(answer.body)
+        key = issue_key(answer.body)
         if answer.is_success and key:
             return Sent(key)
         if answer.is_success or answer.status == 409:
@@ -171,13 +114,14 @@ class Tracker(Channel):
             except _Ended as ended:
                 return ended.outcome
             if existing:
-                return Sent(existing)
+                return Sent(existing, is_earlier=True)
             # The index may lag, and creating the issue again is harmless.
             return Retry(
                 answer.reason("Tracker has the issue, but does not find it by `unique`"),
                 is_authenticated=answer.is_authenticated,
+                is_in_doubt=True,
             )
-        return refusal(answer, _explanation(answer))
+        return refusal(answer, explanation(answer))
 
     async def _follow_up(self, message: Message, earlier: Earlier) -> Outcome:
         """Reads what is there already, then writes with one request at most."""
@@ -206,11 +150,11 @@ class Tracker(Channel):
                 },
             )
         if answer.is_success:
-            return Sent(key) if answer.body is not None else InDoubt(_unreadable(answer))
+            return Sent(key) if answer.body is not None else InDoubt(unreadable(answer))
         if transition is not None and answer.status == 404 and not answer.is_page:
             # Somebody moved the issue meanwhile, perhaps to where it should go.
-            return Retry(answer.reason(_explanation(answer)))
-        return _refused(answer)
+            return Retry(answer.reason(explanation(answer)))
+        return refused(answer)
 
     async def _confirmed(self, alert_key: str) -> str:
         """The key of the issue that, as a person says, was created for an alert."""
@@ -228,7 +172,7 @@ class Tracker(Channel):
             if any(_has_line(comment.get("text"), marker) for comment in comments):
                 return True
             ids = {str(comment.get("id")) for comment in comments}
-            following = _next_page(answer)
+            following = next_page(answer)
             if following is None or ids <= seen:
                 return False
             seen |= ids
@@ -239,16 +183,16 @@ class Tracker(Channel):
         """The id of the transition that closes the issue; None: it gets the comment alone."""
         found = (await self._read(issue, dict)).fields
         types = {
-            _name(status): _name(as_mapping(status).get("type"))
+            key_of(status): key_of(as_mapping(status).get("type"))
             for status in (await self._read(f"{self._api}statuses", list)).body
         }
-        if types.get(_name(found.get("status"))) in OVER:
+        if types.get(key_of(found.get("status"))) in OVER:
             raise _Ended(Sent(key))
         if found.get("assignee") and not self._settings.close_assigned:
             return None
         offered = {
             str(as_mapping(transition).get("id")): types.get(
-                _name(as_mapping(transition).get("to"))
+                key_of(as_mapping(transition).get("to"))
             )
             for transition in (await self._read(f"{issue}/transitions", list)).body
         }
@@ -261,7 +205,7 @@ class Tracker(Channel):
             return fitting[0]
         if is_said:  # the transition was executed, but does not lead to a status of type done
             return None
-        raise _Ended(Failed(_undecided(wanted, fitting, [*offered]), is_authenticated=True))
+        raise _Ended(Failed(undecided(wanted, fitting, [*offered]), is_authenticated=True))
 
     async def _read(
         self,
@@ -272,9 +216,9 @@ class Tracker(Channel):
         """An answer whose body is a list or an object, as asked for."""
         answer = await self._call(url, method="GET", params=params)
         if not answer.is_success:
-            raise _Ended(_refused(answer))
+            raise _Ended(refused(answer))
         if not isinstance(answer.body, kind):
-            raise _Ended(Retry(_unreadable(answer)))
+            raise _Ended(Retry(unreadable(answer)))
         return answer
 
     async def _existing(self, unique: str) -> str | None:
@@ -283,10 +227,10 @@ class Tracker(Channel):
             await asyncio.sleep(pause)
             for find in (self._find_by_unique, self._search):
                 answer = await find(unique)
-                if answer.is_success and (key := _key(answer.body)):
+                if answer.is_success and (key := issue_key(answer.body)):
                     return key
                 if answer.status in (401, 429):
-                    raise _Ended(refusal(answer, _explanation(answer)))
+                    raise _Ended(refusal(answer, explanation(answer)))
         return None
 
     async def _find_by_unique(self, unique: str) -> Answer:
@@ -318,51 +262,6 @@ def _has_line(text: Any, marker: str) -> bool:
     )
 
 
-def _next_page(answer: Answer) -> dict[str, str] | None:
-    """The parameters that ask for the page after this one; None: it is the last. They are those of
-    the Link header, which Tracker's own client follows, or the last comment's id. The header's host
-    is never followed: the token stays where it belongs."""
-    link = _NEXT_PAGE.search(answer.headers.get("Link", ""))
-    if link:
-        return dict(parse_qsl(urlsplit(link[1]).query))
-    last = as_mapping(answer.body[-1]).get("id") if answer.body else None
-    if last is None or len(answer.body) < COMMENTS_PER_PAGE:
-        return None
-    return {"perPage": str(COMMENTS_PER_PAGE), "id": str(last)}
-
-
-def _undecided(wanted: str | None, fitting: list[str], offered: list[str]) -> str:
-    """Why no transition is chosen, and what to do."""
-    if wanted is not None:
-        return (
-            f"channels.st.close_transition names {wanted}, but the issue offers"
-            f" {', '.join(offered) or 'no transition'}"
-        )
-    if fitting:
-        return (
-            "set channels.st.close_transition: several transitions lead to a status of type done:"
-            f" {', '.join(fitting)}"
-        )
-    return (
-        "set channels.st.close_transition: no transition leads to a status of type done; there are"
-        f" {', '.join(offered) or 'none'}"
-    )
-
-
-def _refused(answer: Answer) -> Outcome:
-    """What a refusal means for an issue that exists: 409 says that somebody else changed it at the
-    same time, and a redirect that the issue itself has moved."""
-    if 300 <= answer.status < 400:
-        return Failed(answer.reason("the issue has another address, which is not followed"))
-    if answer.status == 409 and not answer.is_page:
-        return Retry(answer.reason(_explanation(answer)), is_authenticated=answer.is_authenticated)
-    return refusal(answer, _explanation(answer))
-
-
-def _unreadable(answer: Answer) -> str:
-    return answer.reason("the answer is unreadable")
-
-
 def _headers(settings: TrackerSettings, secrets: Secrets) -> dict[str, str]:
     scheme = {"oauth": "OAuth", "iam": "Bearer"}[settings.auth]
     headers = {"Authorization": f"{scheme} {secrets.get(settings.token_env)}"}
@@ -371,26 +270,3 @@ def _headers(settings: TrackerSettings, secrets: Secrets) -> dict[str, str]:
     if settings.cloud_org_id_env is not None:
         headers["X-Cloud-Org-ID"] = secrets.get(settings.cloud_org_id_env)
     return headers
-
-
-def _key(body: Any) -> str | None:
-    """The key of an issue, or of the only issue in a list. A longer list proves nothing: a server
-    that ignores the filter lists every issue."""
-    if isinstance(body, list):
-        body = body[0] if len(body) == 1 else None
-    key = as_mapping(body).get("key")
-    return key if isinstance(key, str) and key else None
-
-
-def _name(value: Any) -> str | None:
-    """The key of a status or of a type, which may be an object or the key itself."""
-    name = value if isinstance(value, str) else as_mapping(value).get("key")
-    return name if isinstance(name, str) else None
-
-
-def _explanation(answer: Answer) -> str:
-    """The error body as one line: errorMessages, then errors by field; both may be absent."""
-    messages = answer.fields.get("errorMessages")
-    errors: Mapping[str, Any] = as_mapping(answer.fields.get("errors"))
-    texts = [str(text) for text in messages] if isinstance(messages, list) else []
-    return "; ".join(texts + [f"{field}: {text}" for field, text in errors.items()])

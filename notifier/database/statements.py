@@ -99,10 +99,16 @@ class Database(Connection):
             Jsonb(follow_up_slots),
         )
 
-    async def next_delivery(self, channels: Sequence[str]) -> NextDelivery:
-        """When the next recipient of these channels, of those that cannot be leased now, can be."""
+    async def next_delivery(
+        self, channels: Sequence[str], follow_up_channels: Sequence[str]
+    ) -> NextDelivery:
+        """When the next recipient of these channels, of those that cannot be leased now, can be;
+        what changes or answers earlier messages is of the other channels."""
         (found,) = await self.objects(
-            NextDelivery, "scooters_ops.next_delivery(%s)", list(channels)
+            NextDelivery,
+            "scooters_ops.next_delivery(%s, %s)",
+            list(channels),
+            list(follow_up_channels),
         )
         return found
 
@@ -167,7 +173,8 @@ class Database(Connection):
         self, worker: str, channel: str, presses: Sequence[Press], next_offset: int
     ) -> list[Pressed]:
         """Does what was pressed, and stores the offset to go on from. No rows: another notifier has
-        the right to poll by now."""
+        the right to poll by now. No row for a press, only on a router: it waits for a shard that is
+        away, and the offset stays."""
 
         async def press(encoding: str) -> list[Pressed]:
             return await self.objects(

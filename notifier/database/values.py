@@ -130,6 +130,8 @@ class Result:
     is_blocked     no message can be rendered until a person fixes something
     reference      the message's id or the ticket's key, if sent
     sent_to        the chat that has the message, if the channel names it
+    is_earlier     an earlier attempt made the message, which says what was known then
+    is_in_doubt    the message may have been sent
     hold_seconds   send nothing to this chat or queue for this long
     is_channel_refused   the channel refuses all our messages
     is_channel_accepted  the channel accepted our credentials, whatever it said about this message
@@ -144,6 +146,8 @@ class Result:
     error: str | None = None
     reference: str | None = None
     sent_to: str | None = None
+    is_earlier: bool = False
+    is_in_doubt: bool = False
     hold_seconds: float = 0
     is_channel_refused: bool = False
     is_channel_accepted: bool = False

@@ -2,7 +2,9 @@
 
 One notifier of several does so at a time, by a right that it renews with each poll and that others
 take over when it ends. A press is done and remembered in one transaction, and answered after it: a
-notifier that dies in between has done it all the same, and it is never done twice.
+notifier that dies in between has done it all the same, and it is never done twice. Shards share a
+bot, so their router's notifier asks for the presses of all of them. It may do a press again, which
+changes nothing.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ class Buttons:
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._answers: set[asyncio.Task[None]] = set()
+        self._answered: set[str] = set()  # presses that will be reported again
         self._polled: str | None = None  # the channel that this notifier has the right to poll
         self._failures = 0  # polls that failed in a row
         self._successes = 0
@@ -93,6 +96,8 @@ class Buttons:
                             await self._poll(database, setup)
                     await self._rest(REST_SECONDS)
                     continue
+                except _Stopped:
+                    raise
                 except (psycopg.Error, DatabaseUnusable) as error:
                     self._refused_by_database(error)
                 except Exception as error:
@@ -140,6 +145,7 @@ class Buttons:
                 self.name, name, found.presses, found.next_offset
             )
             self._answer(name, channel, found.presses, pressed, locale)
+            await self._wait_for_shards(found.presses, pressed)
 
     # --- Answers -----------------------------------------------------------------------------
 
@@ -154,11 +160,22 @@ class Buttons:
         """Begins to answer. The next poll does not wait for it."""
         by_id = {press.press_id: press for press in presses}
         for each in pressed:
+            if each.press_id in self._answered:
+                continue
             text = press_answer(each.result, each.acknowledged_by, locale=locale)
             answer = _answer_and_log(name, channel, by_id[each.press_id], each.result, text)
             task = asyncio.create_task(answer)
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
+
+    async def _wait_for_shards(self, presses: Sequence[Press], pressed: Sequence[Pressed]) -> None:
+        """On a router, a press may wait for a shard that is away. Until it is answered, the channel
+        reports it again, and with it those that are answered already."""
+        if len(pressed) == len(presses):
+            self._answered.clear()
+            return
+        self._answered.update(each.press_id for each in pressed)
+        await self._rest(REST_SECONDS)
 
     # --- What goes wrong ---------------------------------------------------------------------
 
@@ -204,6 +221,7 @@ class Buttons:
 
     def _lost(self) -> None:
         """Another notifier polls from now on, or none does."""
+        self._answered.clear()
         self._polled, self._failures, self._successes, self._problem = None, 0, 0, ""
 
     # --- Waiting -----------------------------------------------------------------------------

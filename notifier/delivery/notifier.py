@@ -11,15 +11,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from logging import ERROR, INFO
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
+from notifier import config as configs
 from notifier.config import ConfigError
 from notifier.database.errors import DatabaseNewer, DatabaseUnusable, is_temporary
 from notifier.database.statements import Database
 from notifier.delivery.buttons import Buttons
 from notifier.delivery.leases import Leases
 from notifier.delivery.outage import RECONNECT, Outage
+from notifier.delivery.press_loop import PressLoop
 from notifier.delivery.refusals import Refusals
 from notifier.delivery.sending import Sender
 from notifier.delivery.setup import ActiveSetup
@@ -40,7 +43,7 @@ class NotRecorded(Exception):
 
 @dataclass
 class Notifier:
-    """Delivers until it is told to stop.
+    """Delivers until it is told to stop. On a router it only reads the presses of buttons.
 
     Its name is unique: the host, the process and a random part.
     """
@@ -60,7 +63,7 @@ class Notifier:
         self._sender = Sender(self.leases, self._signals, self.metrics)
         self._refusals = Refusals(RECONNECT, _now)
         self._buttons = Buttons(self.name, _connected)
-        self._work_loop: WorkLoop | None = None  # None: not started
+        self._work_loop: WorkLoop | PressLoop | None = None  # None: not started
         self._ending: DatabaseUnusable | None = None  # why it must not go on
 
     def stop(self) -> None:
@@ -89,7 +92,7 @@ class Notifier:
                     async with _connected() as database:
                         await self._check(database)
                         if self._work_loop is None:
-                            self._work_loop = await self._start(database)
+                            self._work_loop = await self._start(database, once=once)
                             if not once:
                                 self._poll_buttons(self._work_loop.setup)
                         await self._work_loop.run(database, once=once)
@@ -130,17 +133,15 @@ class Notifier:
                 self._ending = error
                 self.stop()
 
-    async def _start(self, database: Database) -> WorkLoop:
-        if await database.is_router():
-            raise DatabaseUnusable(
-                f"database {database.connection.info.dbname!r} is a router: notifiers belong to its"
-                " shards, so run one on each"
-            )
+    async def _start(self, database: Database, *, once: bool) -> WorkLoop | PressLoop:
         in_force = await database.config()
+        if is_router := await database.is_router():
+            _check_router(database.connection.info.dbname, in_force, once=once)
         if in_force is None:
             raise ConfigError(["no config is in force: make config"])
         setup = ActiveSetup(*in_force, self.templates_dir, self.secrets)
-        await database.probe(list(setup.current.channels))
+        if not is_router:
+            await database.probe(list(setup.current.channels))
         event(
             INFO,
             "started",
@@ -149,6 +150,8 @@ class Notifier:
             channels=",".join(setup.current.channels),
         )
         self.service.ready()
+        if is_router:
+            return PressLoop(setup, self._signals, self.outage, self.metrics, self.service)
         return WorkLoop(
             self.name,
             setup,
@@ -177,7 +180,7 @@ class Notifier:
             await self._signals.wait(min(left, self.service.rest_seconds))
             self._report_outage()
 
-    def _is_over(self, work_loop: WorkLoop, *, once: bool) -> bool:
+    def _is_over(self, work_loop: WorkLoop | PressLoop, *, once: bool) -> bool:
         """Without a database: whether the notifier is to end and has nothing left to record.
 
         Raises NotRecorded if it has, but the leases have ended meanwhile.
@@ -198,6 +201,19 @@ class Notifier:
         await self._buttons.close()
         if self._work_loop is not None:
             await self._work_loop.setup.close()
+
+
+def _check_router(name: str, in_force: tuple[int, Any] | None, *, once: bool) -> None:
+    """Raises DatabaseUnusable unless there are presses to read; ConfigError."""
+    problem = (
+        f"database {name!r} is a router: notifiers belong to its shards, so run one on each. One on"
+        " the router only reads the presses of buttons"
+    )
+    if once:
+        raise DatabaseUnusable(f"{problem}, without --once")
+    settings = in_force and configs.parse_stored(in_force[1]).channel_settings()
+    if not any(getattr(each, "buttons", False) is True for each in (settings or {}).values()):
+        raise DatabaseUnusable(f"{problem}, and channels.telegram.buttons is not true")
 
 
 @contextlib.asynccontextmanager

@@ -46,7 +46,14 @@ def result(
     match outcome:
         case Sent(reference, moved_to, sent_to):
             moved = _new(delivery, moved_to)
-            return Result(id_, "sent", reference=reference, sent_to=sent_to, moved_to=moved)
+            return Result(
+                id_,
+                "sent",
+                reference=reference,
+                sent_to=sent_to,
+                is_earlier=outcome.is_earlier,
+                moved_to=moved,
+            )
         case Failed(reason):
             accepted = outcome.is_authenticated
             return Result(id_, "failed", error=reason, is_channel_accepted=accepted)
@@ -83,6 +90,7 @@ def result(
                 "pending",
                 delay_seconds=delay.total_seconds(),
                 error=reason,
+                is_in_doubt=isinstance(outcome, InDoubt) or outcome.is_in_doubt,
                 hold_seconds=hold_seconds,
                 is_channel_accepted=accepted,
             )

@@ -216,8 +216,14 @@ class WorkLoop:
             return False
         if self.refusals.is_refused("lease"):
             return False  # what is due cannot be leased
+        follow_up_slots = self.leases.free_for_follow_ups(
+            slots, self.setup.current.follow_ups_per_channel
+        )
+        of_follow_ups = [channel for channel, free in follow_up_slots.items() if free]
         upcoming = await self.refusals.step(
-            "look ahead", lambda: database.next_delivery(list(slots)), NextDelivery(None, False)
+            "look ahead",
+            lambda: database.next_delivery(list(slots), of_follow_ups),
+            NextDelivery(None, False),
         )
         if upcoming.wait_seconds is not None:
             self._next_due_at = _now() + max(upcoming.wait_seconds, MIN_WAIT_SECONDS)

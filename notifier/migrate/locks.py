@@ -28,6 +28,8 @@ PATIENCE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 0.2
 MAX_PAUSE_SECONDS = 2.0
 WATCH_SECONDS = 0.02
+# How long patient work waits before it says so: others' statements are soon over.
+SAY_AFTER_SECONDS = 1.0
 # Autovacuum is cancelled once a session has waited for deadlock_timeout, and ends this soon after.
 AUTOVACUUM_SECONDS = 2.0
 
@@ -106,6 +108,7 @@ class Attempts:
         patience_seconds: float,
         say: Callable[[str], None],
     ) -> None:
+        self._worker = worker
         self._pid = worker.info.backend_pid
         self._witness = witness
         self._patience_seconds = patience_seconds
@@ -137,6 +140,28 @@ class Attempts:
             time.sleep(pause)
         raise AssertionError("pauses() never ends")
 
+    def patiently(self, attempt: Callable[[], T], what: str) -> T:
+        """The result of an attempt whose locks block nobody, so that it may wait for others as long
+        as patience lasts. Ended half way, it can be repeated.
+
+        Raises DatabaseUnusable, with the sessions that it waits for, when patience runs out.
+        """
+        began = time.monotonic()
+        self._holders = []
+        self._worker.execute(f"set lock_timeout = '{milliseconds(self._patience_seconds)}'")
+        try:
+            with self._watched(what):
+                return attempt()
+        except NOT_GRANTED as error:
+            raise DatabaseUnusable(
+                f"{what} gave up after {time.monotonic() - began:.0f} s:"
+                f" {self._blockers(error)}. Run it again when they have finished; it begins from"
+                " the start"
+            ) from None
+        finally:
+            with contextlib.suppress(psycopg.Error):
+                self._worker.execute("reset lock_timeout")
+
     def _wait_for_autovacuum(self) -> None:
         """Waits for a weak lock on the tables that autovacuum holds.
 
@@ -161,9 +186,10 @@ class Attempts:
         return str(error).strip()
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watched(self, what: str = "") -> Iterator[None]:
+        """Watches who blocks the block, and says so of `what` if that takes long."""
         done = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(done,), daemon=True)
+        thread = threading.Thread(target=self._watch, args=(done, what), daemon=True)
         thread.start()
         try:
             yield
@@ -171,11 +197,17 @@ class Attempts:
             done.set()
             thread.join()
 
-    def _watch(self, done: threading.Event) -> None:
+    def _watch(self, done: threading.Event, what: str) -> None:
+        since = time.monotonic()
         with contextlib.suppress(psycopg.Error):
             while not done.wait(WATCH_SECONDS):
                 if found := self._witness.execute(BLOCKERS, (self._pid,)).fetchall():
                     self._holders = [Holder(*row) for row in found]
+                    if what and time.monotonic() - since > SAY_AFTER_SECONDS:
+                        self._say(f"{what} waits: {'; '.join(map(str, self._holders))}")
+                        what = ""
+                else:
+                    since = time.monotonic()
 
 
 def limits(connection: psycopg.Connection[Any]) -> tuple[float, float]:

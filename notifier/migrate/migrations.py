@@ -83,21 +83,18 @@ def migrate(
 
 def _apply(backend: Backend, migration: Any, attempts: Attempts) -> None:
     def attempt() -> None:
-        if not migration.use_transactions:  # it waits for locks that hold up nobody
-            backend.connection.execute(f"set lock_timeout = '{milliseconds(PATIENCE_SECONDS)}'")
-            try:
-                backend.apply_one(migration)
-            finally:
-                backend.connection.execute("reset lock_timeout")
-            return
         with backend.transaction():
             backend.execute(f"set local lock_timeout = '{milliseconds(lock_seconds)}'")
             backend.apply_one(migration)
 
     _, lock_seconds = limits(backend.connection)
     migration.load()
+    what = f"migration {migration.id}"
     try:
-        attempts.until_done(attempt, f"migration {migration.id}")
+        if migration.use_transactions:
+            attempts.until_done(attempt, what)
+        else:
+            attempts.patiently(lambda: backend.apply_one(migration), what)
     except psycopg.Error as error:
         raise DatabaseUnusable(f"migration {migration.id} failed: {str(error).strip()}") from None
 

@@ -118,6 +118,11 @@ def _channels(status: Status) -> Iterator[str]:
             yield (
                 f"Presses of the buttons in {row.channel} do not reach the notifiers: {row.problem}"
             )
+        elif status.shards and not row.is_polled:
+            yield (
+                f"Nobody reads the presses of the buttons in {row.channel}: notifier run on the"
+                " router does so for all shards."
+            )
 
 
 def _deliveries(status: Status) -> Iterator[str]:

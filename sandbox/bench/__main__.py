@@ -25,7 +25,7 @@ import psycopg
 
 from notifier import config as configs
 from notifier.resources import ROOT
-from sandbox.bench import delivery, detection, queues
+from sandbox.bench import delivery, detection, queues, steps
 from sandbox.bench.context import LARGE, Bench, Turns
 from sandbox.bench.databases import Databases, Session
 from sandbox.bench.fleet import Fleet, WrongCount
@@ -33,7 +33,7 @@ from sandbox.bench.report import Figure, Report
 from sandbox.commands import exit_code_of
 from sandbox.postgres import Postgres
 
-FIGURES = (*detection.FIGURES, *delivery.FIGURES, *queues.FIGURES)
+FIGURES = (*detection.FIGURES, *delivery.FIGURES, *steps.FIGURES, *queues.FIGURES)
 OUTPUT = ROOT / "build" / "bench.json"
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 """Memory for the smaller fleets, and no checkpoint during a figure."""

@@ -40,6 +40,8 @@ httpx's connection pool, which the notifier does not use, costs little."""
 BARE = 1_500
 """POST requests of a turn of bare httpx: a hundred at once are slow, and more would not change the
 rate."""
+EDITED = 3_000
+"""Of a drain's messages, how many are edited."""
 CHATS = 10
 PENDING, PENDING_CHATS = 1_000_000, 1_000
 """A large backlog, at most ten notifications for each of the fleet's missions."""
@@ -73,19 +75,31 @@ ADDRESS: LiteralString = """
         where known.notification_id = notification.notification_id
     )
     """
-LEASE = """select * from scooters_ops.lease_deliveries('bench', '{"telegram": 100}', 60)"""
+ACKNOWLEDGE: LiteralString = """
+    select count(scooters_ops.acknowledge(idempotency_token, 'bench'))
+    from (select * from scooters_ops.notifications limit %(rows)s) as sent
+    """
+LEASE = """
+    select * from scooters_ops.lease_deliveries(
+        'bench', '{"telegram": 100}', 60, '{"telegram": 50}'
+    )
+    """
 RELEASE = "select scooters_ops.release_deliveries('bench')"
 STATUS = "select * from scooters_ops.delivery_status"
 
 
 @contextmanager
 def installation(
-    bench: Bench, batch_size: int = AT_ONCE[0], limits: Mapping[str, Any] | None = None
+    bench: Bench,
+    batch_size: int = AT_ONCE[0],
+    limits: Mapping[str, Any] | None = None,
+    on_resolved: str = "edit",
 ) -> Iterator[tuple[Session, Sink]]:
     """A database without notifications, and the sink that its config sends to."""
     with sink_process() as sink, bench.databases.copy(TEMPLATE) as session:
         config = deepcopy(dict(bench.config))
         telegram = config["channels"]["telegram"] | {"base_url": sink.url, "limits": limits}
+        telegram["on_resolved"] = on_resolved
         config["channels"] = {"telegram": telegram}
         config["notifier"]["batch_size"] = batch_size
         chats = {"probe": PROBE} | {f"z{n}": -1000 - n for n in range(CHATS)}
@@ -97,7 +111,7 @@ def installation(
         yield session, sink
 
 
-def _notify(
+def notify(
     session: Session, name: str, first: int, last: int, *, zone: str = "", planned_at: str = ""
 ) -> None:
     """Insert notifications; by default they are spread over the zones z0, z1, ..."""
@@ -105,20 +119,29 @@ def _notify(
     session.execute(INSERT, facts | {"zone": zone or None, "planned_at": planned_at or None})
 
 
+def address(session: Session, chats: int) -> None:
+    """Give each notification without a recipient one of so many chats."""
+    session.execute(ADDRESS, {"chats": chats})
+
+
 def drain(bench: Bench) -> None:
-    """Drain a backlog into the sink, in turns with bare httpx with as many requests at once:
-    messages per second, from the first arrival to the last."""
+    """Drain a backlog into the sink, in turns with bare httpx with as many requests at once, then
+    some of it again as edits, because somebody has acknowledged it: messages per second, from the
+    first arrival to the last."""
     count = min(DRAINED, bench.fleet.active)
     turns = min(bench.turns.few, 3)
     bench.report.begin(f"draining {count:,} notifications", turns * len(AT_ONCE))
     rates: dict[int, list[float]] = {at_once: [] for at_once in AT_ONCE}
     bare: dict[int, list[float]] = {at_once: [] for at_once in AT_ONCE}
+    edits: list[float] = []
     for _ in range(turns):
         for at_once in AT_ONCE:
             drained = count if at_once == AT_ONCE[0] else min(count, BARE)
             with installation(bench, at_once) as (session, sink):
                 rates[at_once].append(drain_rate(session, sink, drained))
                 bare[at_once].append(_bare_rate(sink, min(count, BARE), at_once))
+                if at_once == AT_ONCE[0]:
+                    edits.append(_edit_rate(session, sink, min(count, EDITED)))
             bench.report.advance()
     for at_once in AT_ONCE:
         bench.ratio(
@@ -130,11 +153,20 @@ def drain(bench: Bench) -> None:
             at_least=True,
             unit="messages/s",
         )
+    bench.ratio(
+        f"draining edits / messages, {AT_ONCE[0]} at once",
+        edits,
+        rates[AT_ONCE[0]],
+        None,
+        scale=short(min(count, EDITED)),
+        at_least=True,
+        unit="messages/s",
+    )
 
 
 def drain_rate(session: Session, sink: Sink, count: int) -> float:
     """Messages per second of a notifier that drains so many notifications. Raises WrongCount."""
-    _notify(session, "drain", 1, count)
+    notify(session, "drain", 1, count)
     session.execute("vacuum analyze")
     with notifier_process(session, "--once"):
         pass
@@ -142,6 +174,17 @@ def drain_rate(session: Session, sink: Sink, count: int) -> float:
     WrongCount.unless("messages of a drain", messages, count)
     completed = "select count(*) from scooters_ops.monitoring_notifications where completed"
     WrongCount.unless("completed by a drain", session.value(completed), count)
+    return count / seconds
+
+
+def _edit_rate(session: Session, sink: Sink, count: int) -> float:
+    """Edits per second of a notifier after so many messages that it sent were acknowledged."""
+    session.execute(ACKNOWLEDGE, {"rows": count})
+    session.execute("vacuum analyze")
+    with notifier_process(session, "--once"):
+        pass
+    edits, seconds = sink.received()
+    WrongCount.unless("edits of a drain", edits, count)
     return count / seconds
 
 
@@ -173,17 +216,17 @@ def latency(bench: Bench) -> None:
             for turn in range(-bench.turns.warm_up, bench.turns.quick):
                 waiting = max(waiting - sink.received()[0], 0)
                 if waiting < load / 2:
-                    _notify(session, "load", inserted + 1, inserted + load, zone="z1")
+                    notify(session, "load", inserted + 1, inserted + load, zone="z1")
                     inserted += load
                     waiting += load
                 probed += 1
                 started = time.monotonic()
-                _notify(session, "probe", probed, probed, zone="probe")
+                notify(session, "probe", probed, probed, zone="probe")
                 message = sink.probed_at() - started
-                notify = clocked(_round_trip, session, listener)
+                round_trip = clocked(_round_trip, session, listener)
                 if turn >= 0:
                     messages.append(message)
-                    notifies.append(notify)
+                    notifies.append(round_trip)
                     bench.report.advance()
             _latencies(bench, "under load" if load else "idle", messages, notifies)
 
@@ -229,9 +272,9 @@ def backlog(bench: Bench) -> None:
         for first, last in ((1, pending // 10), (pending // 10 + 1, pending)):
             for start in range(first, last + 1, CHUNK):
                 end = min(start + CHUNK - 1, last)
-                _notify(session, "pending", start, end, planned_at="now")
+                notify(session, "pending", start, end, planned_at="now")
                 bench.report.advance(end - start + 1)
-            session.execute(ADDRESS, {"chats": chats})
+            address(session, chats)
             session.execute("vacuum analyze")
             leases.append(session.pages(LEASE))
             session.execute(RELEASE)

@@ -9,4 +9,5 @@ trial      the notifier processes of one trial, and everything that is done to i
 runner     a notifier that is killed at a chosen step of a delivery
 evidence   what the stand-ins and the table say
 verdict    whether they agree
+steps      whether messages and tickets end with the truth
 """

@@ -6,6 +6,9 @@ refuse requests, break connections, answer late or answer nonsense. Then the mes
 that the stand-ins accepted are compared with the table. A lost one, a second ticket or a second
 message without an explanation makes the exit code 1.
 
+Meanwhile couriers leave, people acknowledge, and what nobody takes care of escalates. In the end
+each message and ticket must show what became of it, and nobody may have been alarmed after that.
+
 The seed decides which request meets which fault, and after how many messages each disruption
 comes. The exact times depend on the machine.
 """
@@ -37,7 +40,12 @@ def torture(seed: str, notifications: int) -> list[Report]:
 
     with Harness() as harness:
         reports = [
-            run_steps(harness, seed, Settings(in_doubt=in_doubt, lease_seconds=2), say)
+            run_steps(
+                harness,
+                seed,
+                Settings(in_doubt=in_doubt, lease_seconds=2, escalates=in_doubt == "resend"),
+                say,
+            )
             for in_doubt in ("resend", "hold")
         ]
         reports += [run(harness, scenario, seed, say) for scenario in scenarios(notifications)]
@@ -48,14 +56,15 @@ def torture(seed: str, notifications: int) -> list[Report]:
 def show(reports: Sequence[Report]) -> None:
     """Print the table, and below it why messages were sent again."""
     print(
-        f"\n{'scenario':<20} {'notified':>8} {'sent':>6} {'again':>6} {'lost':>5} {'drain':>7}"
-        f" {'memory':>8}  disruptions"
+        f"\n{'scenario':<20} {'notified':>8} {'sent':>6} {'later':>6} {'again':>6} {'lost':>5}"
+        f" {'drain':>7} {'memory':>8}  disruptions"
     )
     for report in reports:
         done = ", ".join(f"{count}× {what}" for what, count in report.done.items())
         decided = ", ".join(f"{count} {what}" for what, count in report.decided.items())
         print(
             f"{report.scenario:<20} {report.notifications:>8} {report.sent:>6}"
+            f" {report.followed.total():>6}"
             f" {report.duplicates.total():>6} {report.lost:>5} {report.seconds:>5.1f} s"
             f" {report.peak_mib:>4.0f} MiB  {done}" + (f"; by hand: {decided}" if decided else "")
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from sandbox.standins import Entry, StandIn
 from sandbox.torture.scene import Scene
-from sandbox.torture.tokens import delivery_of, last_word, token_of
+from sandbox.torture.settings import ESCALATES_AFTER_SECONDS
+from sandbox.torture.steps import Note, Step, answers_among, judge_steps
+from sandbox.torture.tokens import delivery_of, last_word, outcome_of, step_of, token_of
 from sandbox.torture.verdict import (
     Arrival,
     Delivery,
@@ -20,6 +23,40 @@ from sandbox.torture.verdict import (
 
 PERMANENT = frozenset({400, 403, 404, 409, 412, 422, 423, 428})
 """Statuses after which a notifier may mark a recipient failed."""
+
+STEPS = """
+select
+    step.recipient_id,
+    step.channel,
+    coalesce(step.target ->> 'chat_id', step.target ->> 'queue') as address,
+    step.idempotency_token,
+    step.step,
+    step.state,
+    step.reference,
+    step.follows,
+    step.last_error,
+    recipient.idempotency_key,
+    extract(epoch from step.sent_at)::float as sent_at,
+    case
+        when step.step ~ '^escalation'
+            then extract(epoch from step.created_at)::float + %(after_seconds)s
+        when step.step ~ '^reminder'
+            then (
+                select extract(epoch from earlier.sent_at)::float + %(after_seconds)s
+                from scooters_ops.notification_recipients as earlier
+                where earlier.recipient_id = step.follows
+            )
+    end as due_at,
+    case
+        when notification.resolved_at is not null then 'resolved'
+        when notification.acknowledged_at is not null then 'acknowledged'
+    end as outcome
+from scooters_ops.notification_steps as step
+inner join scooters_ops.notification_recipients as recipient using (recipient_id)
+inner join scooters_ops.monitoring_notifications as notification
+    on step.notification_id = notification.notification_id
+order by step.recipient_id
+"""
 
 
 def verdict_on(scene: Scene, disruptions: Sequence[Disruption], *, all_sent: bool) -> Verdict:
@@ -36,20 +73,10 @@ def verdict_on(scene: Scene, disruptions: Sequence[Disruption], *, all_sent: boo
             ("st", settings.queue(number)),
         )
     }
-    rows = [
-        Row(
-            Delivery(row["channel"], row["address"], row["idempotency_token"]),
-            row["state"],
-            row["sent_at"],
-            row["reference"],
-            row["last_error"],
-        )
-        for row in scene.query(
-            "select channel, coalesce(target ->> 'chat_id', target ->> 'queue') as address,"
-            " idempotency_token, state, extract(epoch from sent_at)::float as sent_at,"
-            " reference, last_error from scooters_ops.notification_deliveries"
-        )
-    ]
+    found = scene.query(STEPS.replace("%(after_seconds)s", str(ESCALATES_AFTER_SECONDS)))
+    steps = [_as_step(row) for row in found]
+    rows = [step.row for step in steps if step.is_message and not (step.is_later and not all_sent)]
+    expected |= {row.delivery for row in rows if row.delivery.step != "alert"}
     completed = {
         row["idempotency_token"]: row["completed"]
         for row in scene.query(
@@ -63,7 +90,43 @@ def verdict_on(scene: Scene, disruptions: Sequence[Disruption], *, all_sent: boo
         lease_seconds=settings.lease_seconds,
         timeout_seconds=settings.timeout_seconds,
     )
-    return judge(expected, rows, arrivals(scene), completed, disruptions, rules)
+    answers = answers_among(steps)
+    arrived = [each for each in arrivals(scene) if each.reference not in answers]
+    verdict = judge(expected, rows, arrived, completed, disruptions, rules)
+    judge_steps(verdict, steps, _notes(scene), scene.settled_at, all_sent=all_sent)
+    return verdict
+
+
+def _as_step(row: Mapping[str, Any]) -> Step:
+    kind, _, _ = row["step"].partition("_")
+    delivery = Delivery(row["channel"], row["address"], row["idempotency_token"], row["step"])
+    is_change = kind in ("acknowledged", "resolved")
+    return Step(
+        recipient_id=row["recipient_id"],
+        row=Row(delivery, row["state"], row["sent_at"], row["reference"], row["last_error"]),
+        changes=row["follows"] if is_change else None,
+        is_part=kind == "reminder" and row["channel"] == "st",
+        key=row["idempotency_key"],
+        due_at=row["due_at"],
+        outcome=row["outcome"],
+    )
+
+
+def _notes(scene: Scene) -> dict[tuple[str, str], Note]:
+    """What every message and ticket says, as it changed, by channel and reference."""
+    notes = {
+        ("telegram", str(message.message_id)): Note([outcome_of(message.text)])
+        for message in scene.telegram.messages
+    }
+    for edit in scene.telegram.edits:
+        notes["telegram", str(edit.message_id)].says.append(outcome_of(edit.text))
+    for ticket in scene.tracker.tickets:
+        notes["st", ticket.key] = Note(
+            [outcome_of(each) for each in (ticket.description, *(c.text for c in ticket.comments))],
+            [last_word(comment.text) for comment in ticket.comments],
+            is_closed=scene.tracker.statuses[ticket.status] == "done",
+        )
+    return notes
 
 
 def arrivals(scene: Scene) -> list[Arrival]:
@@ -83,10 +146,10 @@ def decide(scene: Scene) -> Counter[str]:
     arrived = {each.delivery for each in arrivals(scene)}
     for row in scene.query(
         "select channel, coalesce(target ->> 'chat_id', target ->> 'queue') as address,"
-        " idempotency_token from scooters_ops.notification_deliveries"
-        " where state = 'in_doubt' order by notification_id"
+        " idempotency_token, step from scooters_ops.notification_steps"
+        " where state = 'in_doubt' order by recipient_id"
     ):
-        delivery = Delivery(row["channel"], row["address"], row["idempotency_token"])
+        delivery = Delivery(row["channel"], row["address"], row["idempotency_token"], row["step"])
         if delivery in arrived:
             scene.query_as_notifier(
                 "select scooters_ops.confirm_deliveries(%s, %s)", delivery.token, delivery.channel
@@ -114,10 +177,12 @@ def _as_arrival(scene: Scene, stand_in: StandIn, entry: Entry) -> Arrival:
 def _refused(scene: Scene) -> Iterator[Delivery]:
     """The deliveries that a stand-in has refused for good at least once."""
     for entry in scene.telegram.ledger:
-        if entry.accepted is None and entry.status in PERMANENT:
-            text = str(entry.call.body["text"])
-            yield Delivery("telegram", str(entry.call.body["chat_id"]), last_word(text))
+        is_message = entry.call.operation == "sendMessage"
+        if is_message and entry.accepted is None and entry.status in PERMANENT:
+            text, chat_id = str(entry.call.body["text"]), str(entry.call.body["chat_id"])
+            yield Delivery("telegram", chat_id, last_word(text), step_of(text))
     for entry in scene.tracker.ledger:
         if entry.call.operation == "create" and entry.status in PERMANENT:
             body = entry.call.body
-            yield Delivery("st", body["queue"], last_word(body["description"]))
+            step = step_of(body["summary"])
+            yield Delivery("st", body["queue"], last_word(body["description"]), step)

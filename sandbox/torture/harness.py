@@ -15,7 +15,7 @@ from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 from sandbox.standins import Chat, TelegramStandIn, TrackerStandIn
 from sandbox.torture.scene import BOT, LOGIN, ORGANIZATION, Scene
-from sandbox.torture.settings import Settings
+from sandbox.torture.settings import BOSS, LEADS, Settings
 from sandbox.torture.trial import Trial
 
 TEMPLATE = "template_torture"
@@ -48,6 +48,8 @@ class Harness:
         self._execute(f"create database {name} template {TEMPLATE} strategy file_copy")
         chats = [Chat(settings.chat_id(number)) for number in range(settings.chats)]
         queues = [settings.queue(number) for number in range(settings.chats)]
+        chats.append(Chat(BOSS))
+        queues.append(LEADS)
         with (
             tempfile.TemporaryDirectory(prefix="torture-") as folder,
             TelegramStandIn(f"{BOT}:nobody", chats) as telegram,

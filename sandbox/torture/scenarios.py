@@ -55,8 +55,8 @@ class Scenario:
     settings: Settings = field(default_factory=Settings)
 
     def schedule(self, chance: random.Random) -> list[tuple[int, str]]:
-        """After how many messages and tickets each disruption comes, in order."""
-        total = 2 * self.notifications
+        """After how many messages, tickets, edits and comments each disruption comes, in order."""
+        total = self.notifications * 5 // 2
         return sorted(
             (chance.randint(total // 20, total * 9 // 10), name)
             for name, times in self.disruptions.items()
@@ -69,6 +69,7 @@ class Report:
     """The result of a scenario.
 
     sent        deliveries recorded as sent that did arrive
+    followed    edits, comments, escalations and reminders recorded as sent, by kind
     done        how often each disruption took place
     duplicates  second messages, by what explains them
     decided     what a person had to decide
@@ -84,6 +85,7 @@ class Report:
     decided: Counter[str]
     lost: int
     problems: list[str]
+    followed: Counter[str] = field(default_factory=Counter)
 
 
 def scenarios(notifications: int) -> list[Scenario]:
@@ -100,7 +102,13 @@ def scenarios(notifications: int) -> list[Scenario]:
         Scenario("1 killed at random", tenth, 1, {"kill": 15}, faulty),
         Scenario("2 killed at random", 2 * tenth, 2, {"kill": 30}, faulty),
         Scenario("4 killed at random", 2 * tenth, 4, {"kill": 40}, faulty),
-        Scenario("all, doubts held", tenth, 2, some, Settings(faults=0.2, in_doubt="hold")),
+        Scenario(
+            "all, doubts held",
+            tenth,
+            2,
+            some,
+            Settings(faults=0.2, in_doubt="hold", escalates=False),
+        ),
         Scenario("all at once", notifications, 4, some | {"kill": 25}, faulty),
     ]
 
@@ -114,6 +122,7 @@ def run_steps(
         began = time.monotonic()
         for step in Step:
             trial.scene.notify(5)
+            trial.scene.live(trial.scene.told_of and 5)
             worker = trial.start(step)
             trial.wait_for_kill(worker)
             _check_step(trial, step, worker)
@@ -162,7 +171,7 @@ def run(harness: Harness, scenario: Scenario, seed: str, say: Callable[[str], No
 
         def progress() -> None:
             say(
-                f"{scenario.name}: {trial.scene.accepted_count} messages and tickets for"
+                f"{scenario.name}: {trial.scene.accepted_count} messages, tickets and changes for"
                 f" {2 * scenario.notifications} recipients, disruptions: {trial.done.total()},"
                 f" {time.monotonic() - began:.0f} s"
             )
@@ -183,6 +192,7 @@ def _deliver(
     Raises Stuck.
     """
     schedule = schedule or []
+    scene = trial.scene
     chance = chance or random.Random(0)  # noqa: S311
     seen: object = None
     changed_at = asked_at = -STUCK_AFTER_SECONDS
@@ -193,7 +203,11 @@ def _deliver(
             asked_at = now
             states = trial.scene.states()
             progress()
-            if not states.keys() & UNFINISHED:
+            is_idle = not states.keys() & UNFINISHED
+            if scene.told_of < scene.notifications:
+                told = scene.notifications if is_idle else scene.delivered_count // 2
+                scene.live(told - scene.told_of)
+            elif is_idle and scene.end_waits() and not scene.states().keys() & UNFINISHED:
                 return
             accepted = trial.scene.accepted_count
             if schedule and accepted >= schedule[0][0]:
@@ -229,5 +243,6 @@ def _conclude(trial: Trial, name: str, began: float) -> Report:
         duplicates=last.duplicates,
         decided=decided,
         lost=len({*alone.lost, *last.lost}),
+        followed=last.followed,
         problems=list(dict.fromkeys([*alone.problems, *last.problems, *trial.problems])),
     )

@@ -6,10 +6,11 @@ The stand-ins live in this process and outlive every notifier.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -28,7 +29,7 @@ from sandbox.standins import (
     tracker_faults,
 )
 from sandbox.torture.settings import Settings
-from sandbox.torture.tokens import name_of
+from sandbox.torture.tokens import is_timeout, name_of, token_of
 
 LOGIN = "torture_notifier"
 """A database user whose only role is scooters_ops_notifier."""
@@ -41,7 +42,11 @@ NOTIFICATIONS_AT_ONCE = 500
 @dataclass
 class Scene:
     """A database with a config, and two stand-ins. Only the thread that started PostgreSQL may use
-    it."""
+    it.
+
+    told_of     how many notifications were looked at by `live`
+    settled_at  when it was certain that a notification had been acknowledged or resolved, by token
+    """
 
     server: Postgres
     database: str
@@ -49,6 +54,8 @@ class Scene:
     tracker: TrackerStandIn
     settings: Settings
     notifications: int = 0
+    told_of: int = 0
+    settled_at: dict[str, float] = field(default_factory=dict)
     _connection: psycopg.Connection[Any] | None = None
 
     @property
@@ -100,7 +107,8 @@ class Scene:
             yield
 
     def notify(self, count: int) -> None:
-        """Make this many notifications: each a job skipped in a mission of its own."""
+        """Make this many notifications, each in a mission of its own: skipped jobs, and couriers
+        who have been at a point for too long."""
         end = self.notifications + count
         while self.notifications < end:
             first = self.notifications + 1
@@ -127,16 +135,66 @@ class Scene:
             )
             self.query(
                 "select scooters_ops.skip_job('m' || n, 'p1', 'j1')"
-                " from generate_series(%s::integer, %s::integer) as n",
-                first,
-                last,
+                " from unnest(%s::integer[]) as n",
+                [number for number in range(first, last + 1) if not is_timeout(number)],
             )
+            self.query(
+                "select scooters_ops.record_event('m' || n, 'point_arrived', 'p1',"
+                " now() - interval '1 hour') from unnest(%s::integer[]) as n",
+                [number for number in range(first, last + 1) if is_timeout(number)],
+            )
+            self.query("select scooters_ops.detect_timeouts()")
             self.notifications = last
+
+    def live(self, count: int) -> None:
+        """Go on with the next notifications: of four, one is acknowledged, one resolves, one
+        resolves after it was acknowledged, and one is left alone."""
+        if count <= 0:
+            return
+        first, last = self.told_of + 1, min(self.told_of + count, self.notifications)
+        numbers = range(first, last + 1)
+        acknowledged = [number for number in numbers if number % 4 in (0, 1)]
+        resolved = [number for number in numbers if is_timeout(number)]
+        self.query(
+            "select scooters_ops.acknowledge(token, 'olga') from unnest(%s::text[]) as token",
+            [token_of(number) for number in acknowledged],
+        )
+        self._settle(token_of(number) for number in acknowledged)
+        if resolved:
+            self.query(
+                "select scooters_ops.record_event('m' || n, 'point_completed', 'p1')"
+                " from unnest(%s::integer[]) as n",
+                resolved,
+            )
+            self.query("select scooters_ops.detect_timeouts()")
+            over = self.query(
+                "select idempotency_token from scooters_ops.notifications"
+                " where resolved_at is not null and idempotency_token = any(%s)",
+                [token_of(number) for number in resolved],
+            )
+            self._settle(row["idempotency_token"] for row in over)
+        self.told_of = last
+
+    def end_waits(self) -> bool:
+        """Run a pass for what was locked during the one before. Whether all that ended is now
+        resolved."""
+        self.query("select scooters_ops.detect_timeouts()")
+        (row,) = self.query("select count(*) from scooters_ops.pending_resolutions")
+        return int(row["count"]) == 0
+
+    def _settle(self, tokens: Iterable[str]) -> None:
+        for token in tokens:
+            self.settled_at.setdefault(token, time.time())
+
+    @property
+    def delivered_count(self) -> int:
+        """How many messages and tickets the stand-ins have."""
+        return len(self.telegram.messages) + len(self.tracker.tickets)
 
     @property
     def accepted_count(self) -> int:
-        """How many messages and tickets the stand-ins have."""
-        return len(self.telegram.messages) + len(self.tracker.tickets)
+        """How many messages, tickets, edits and comments the stand-ins have."""
+        return self.delivered_count + len(self.telegram.edits) + len(self.tracker.comments)
 
     def states(self) -> Counter[str]:
         """How many recipients are in each state; `unplanned` counts notifications."""
@@ -163,7 +221,7 @@ class Scene:
     def recorded_since(self, at: float) -> int:
         """How many recipients were recorded as sent since this time (seconds since 1970)."""
         (row,) = self.query(
-            "select count(*) from scooters_ops.notification_deliveries"
+            "select count(*) from scooters_ops.notification_steps"
             " where sent_at >= to_timestamp(%s)",
             at,
         )

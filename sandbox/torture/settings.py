@@ -9,6 +9,12 @@ from typing import Any
 from notifier import config as configs
 from notifier.resources import ROOT
 
+BOSS = -999
+LEADS = "LEADS"
+ESCALATING_ZONES = 5
+"""One zone in so many has an escalation and a reminder."""
+ESCALATES_AFTER_SECONDS = 1
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -19,6 +25,7 @@ class Settings:
                       never causes it
     exceeds_timeout   whether some random faults answer later than that
     answer_seconds    how long each answer takes besides
+    escalates         whether the notifications of some zones escalate and are repeated
     """
 
     chats: int = 50
@@ -30,6 +37,7 @@ class Settings:
     exceeds_timeout: bool = True
     batch_size: int = 50
     answer_seconds: float = 0.0
+    escalates: bool = True
 
     def chat_id(self, number: int) -> int:
         """The chat that gets the notification with this number."""
@@ -53,6 +61,17 @@ class Settings:
             }
             for zone in range(self.chats)
         ]
+        for route in config["routes"][::ESCALATING_ZONES] if self.escalates else []:
+            route["escalate"] = [
+                {
+                    "after_seconds": ESCALATES_AFTER_SECONDS,
+                    "recipients": [
+                        {"type": "telegram", "chat_id": BOSS},
+                        {"type": "st", "queue": LEADS},
+                    ],
+                }
+            ]
+            route["remind"] = {"every_seconds": ESCALATES_AFTER_SECONDS, "times": 1}
         config["channels"]["telegram"] |= {
             "base_url": telegram_url,
             "timeout_seconds": self.timeout_seconds,

@@ -12,9 +12,31 @@ from sandbox.standins import Call, TelegramMessage, Ticket
 from sandbox.torture.verdict import Delivery
 
 
+def is_timeout(number: int) -> bool:
+    """Whether the notification with this number tells of a timeout, which resolves. The others
+    tell of a skipped job."""
+    return number % 2 == 0
+
+
 def token_of(number: int) -> str:
     """The token of the notification with this number."""
-    return f"m{number}_p1_j1_job_skipped"
+    kind = "_timeout_in_point" if is_timeout(number) else "j1_job_skipped"
+    return f"m{number}_p1_{kind}"
+
+
+def step_of(text: str) -> str:
+    """The step that a message's text or a ticket's summary is about, as its readers see it."""
+    found = re.search(r"(Level|Reminder) ([0-9]+):", text)
+    if found is None:
+        return "alert"
+    return f"{'escalation' if found[1] == 'Level' else 'reminder'}_{found[2]}"
+
+
+def outcome_of(text: str) -> str | None:
+    """What a text says about how it ended (resolved) or who takes care (acknowledged)."""
+    if re.search("✅|Withdrawn|already ended|, left at", text):
+        return "resolved"
+    return "acknowledged" if " has it since " in text else None
 
 
 def name_of(call: Call, ticket: Ticket | None) -> str:
@@ -39,7 +61,9 @@ def last_word(text: str) -> str:
 def delivery_of(accepted: object) -> tuple[Delivery, str]:
     """The delivery that a message or a ticket makes, and its reference."""
     if isinstance(accepted, Ticket):
-        return Delivery("st", accepted.queue, last_word(accepted.description)), accepted.key
+        token, step = last_word(accepted.description), step_of(accepted.summary)
+        return Delivery("st", accepted.queue, token, step), accepted.key
     assert isinstance(accepted, TelegramMessage)
-    delivery = Delivery("telegram", str(accepted.chat_id), last_word(accepted.text))
+    token, step = last_word(accepted.text), step_of(accepted.text)
+    delivery = Delivery("telegram", str(accepted.chat_id), token, step)
     return delivery, str(accepted.message_id)

@@ -17,14 +17,17 @@ from typing import Literal
 
 @dataclass(frozen=True, order=True)
 class Delivery:
-    """One notification to one recipient: a chat or a queue, and the notification's token."""
+    """One notification to one recipient: a chat or a queue, and the notification's token. An
+    escalation or reminder is a delivery of its own."""
 
     channel: str
     address: str
     token: str
+    step: str = "alert"
 
     def __str__(self) -> str:
-        return f"{self.token} to {self.channel} {self.address}"
+        step = "" if self.step == "alert" else f" ({self.step})"
+        return f"{self.token} to {self.channel} {self.address}{step}"
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,14 @@ class Rules:
 class Verdict:
     """The result. The run was good if `problems` is empty; `lost` is a part of them.
 
+    sent        alerts that are recorded as sent and did arrive
+    followed    edits, comments, escalations and reminders that are recorded as sent, by kind
     waiting     deliveries that rightly wait for a person, by state
     duplicates  second messages, by what explains them
     """
 
     sent: int = 0
+    followed: Counter[str] = field(default_factory=Counter)
     waiting: Counter[str] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -148,7 +154,7 @@ def _compare(verdict: Verdict, row: Row, arrived: Sequence[Arrival], rules: Rule
         if not arrived:
             verdict.lose(f"{row.delivery}: recorded as sent, but it never arrived")
             return
-        verdict.sent += 1
+        verdict.sent += row.delivery.step == "alert"
         if row.sent_at is None or row.sent_at < arrived[0].at:
             verdict.problems.append(f"{row.delivery}: recorded as sent before it arrived")
         if row.reference is not None and row.reference not in {each.reference for each in arrived}:
@@ -223,7 +229,7 @@ def _check_completed(
 ) -> None:
     """A notification must be completed exactly when all its recipients are sent."""
     are_sent: defaultdict[str, list[bool]] = defaultdict(list)
-    for delivery in expected:
+    for delivery in (each for each in expected if each.step == "alert"):
         are_sent[delivery.token].append(delivery in row_of and row_of[delivery].state == "sent")
     for token, each in sorted(are_sent.items()):
         if completed.get(token) != all(each):

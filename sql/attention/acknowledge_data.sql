@@ -7,7 +7,7 @@ create or replace function scooters_ops.acknowledge_data(
 )
 returns text
 language sql immutable parallel safe
-return 'ack:' || notification_id || ':' || md5(token);
+return 'ack:' || notification_id::text || ':' || md5(token);
 
 comment on function scooters_ops.acknowledge_data(bigint, text) is
 'What a button to acknowledge this notification sends back when it is pressed: ack:{number}:{MD5 of the token}, at most 56 bytes.';

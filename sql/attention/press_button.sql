@@ -10,6 +10,8 @@ create or replace function scooters_ops.press_button(
 )
 language plpgsql
 set search_path = pg_catalog, pg_temp
+-- Others wait for this press.
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare

@@ -6,6 +6,7 @@ create or replace function scooters_ops.apply_config(config jsonb)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     -- These keys do not change what a pass finds.

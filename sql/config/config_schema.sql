@@ -800,10 +800,18 @@ return jsonb $schema${
           "type": "string"
         },
         "buttons": {
+          "anyOf": [
+            {
+              "type": "boolean"
+            },
+            {
+              "const": "shown",
+              "type": "string"
+            }
+          ],
           "default": false,
-          "description": "Messages have a button to acknowledge them. A notifier polls for its presses, so no other program may poll with this bot's token.",
-          "title": "Buttons",
-          "type": "boolean"
+          "description": "True, false or shown. True: messages have a button to acknowledge them, and a notifier polls for its presses, so no other program may poll with this bot's token. Shown: they have it, and another program polls and calls the HTTP API.",
+          "title": "Buttons"
         }
       },
       "required": [

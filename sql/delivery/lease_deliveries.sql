@@ -6,13 +6,17 @@
 -- An expired lease comes back as in doubt, because its holder may have sent the message
 -- before it died. A worker does not get its own expired lease back: it knows what it
 -- sent, and renews the lease or gives it back.
+-- A notifier of an earlier version knows alerts alone: it would send an edit as a new
+-- message. It does not say follow_up_slots.
 -- An escalation or reminder of what has been acknowledged or resolved meanwhile is
--- cancelled here, and so is one that an outage has held up for so long that it is no
--- longer news.
+-- cancelled here, unless it may have been sent, and so is one that an outage has held
+-- up for so long that it is no longer news. A change of a message waits while another
+-- change of it is in flight, or the older one might arrive last.
 -- The function locks the channel's row for a few milliseconds, so that the next caller
 -- counts the messages that this one was granted.
--- Without the settings below the planner would read whole tables: it cannot know how
--- few the slots are.
+-- Without the settings below the planner would read whole tables, since it cannot know
+-- how few the slots are, and would plan each lease again, which takes as long as the
+-- lease itself.
 create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
@@ -48,6 +52,7 @@ returns table (
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_seqscan = off
@@ -82,10 +87,7 @@ begin
                 true,
                 scooters_ops.follow_up_limits(allowed.limits),
                 least(
-                    coalesce(
-                        (follow_up_slots ->> slot.channel)::integer,
-                        greatest(slot.slots::integer / 2, 1)
-                    ),
+                    coalesce((follow_up_slots ->> slot.channel)::integer, 0),
                     allowed.free_for_follow_ups
                 )
             )
@@ -133,6 +135,8 @@ begin
             waiting.notification_id,
             waiting.attempts,
             waiting.step ~ '^(escalation|reminder)_' as is_optional,
+            case when waiting.step ~ '^(acknowledged|resolved)' then waiting.follows end
+                as changes_id,
             waiting.next_attempt_at as due_at,
             waiting.is_in_doubt,
             row_number() over (
@@ -156,6 +160,7 @@ begin
                 recipient.notification_id,
                 recipient.attempts,
                 recipient.step,
+                recipient.follows,
                 recipient.next_attempt_at,
                 recipient.state = 'sending' or recipient.is_taken_over as is_in_doubt
             from scooters_ops.notification_recipients as recipient
@@ -166,6 +171,7 @@ begin
                 and recipient.state in ('pending', 'sending')
                 and recipient.next_attempt_at <= now()
                 and recipient.leased_by is distinct from worker
+                and (recipient.step = 'alert' or follow_up_slots is not null)
             order by recipient.next_attempt_at
             limit least(open_address.free, open_address.share)
             for update skip locked
@@ -184,13 +190,44 @@ begin
             notification.created_at,
             notification.resolved_at,
             notification.resolution,
-            notification.finished_at,
+            -- What an earlier version resolved has no such time.
+            coalesce(
+                notification.finished_at,
+                case
+                    when notification.resolution in ('moved_on', 'ended') then (
+                        select max(recorded.finished_at)
+                        from scooters_ops.recorded_intervals as recorded
+                        where
+                            recorded.mission_id = notification.mission_id
+                            and recorded.type = notification.type
+                            and recorded.notification_id = notification.notification_id
+                    )
+                end
+            ) as finished_at,
             notification.acknowledged_at,
             notification.acknowledged_by,
-            candidate.is_optional and (
+            candidate.is_optional
+            and not candidate.is_in_doubt
+            and (
                 notification.resolved_at is not null
                 or notification.acknowledged_at is not null
             ) as is_settled,
+            candidate.changes_id is not null
+            and (
+                row_number() over (
+                    partition by candidate.changes_id order by candidate.recipient_id
+                ) > 1
+                or exists (
+                    select
+                    from scooters_ops.notification_recipients as sibling
+                    where
+                        sibling.notification_id = candidate.notification_id
+                        and sibling.follows = candidate.changes_id
+                        and sibling.step ~ '^(acknowledged|resolved)'
+                        and sibling.state = 'sending'
+                        and sibling.recipient_id <> candidate.recipient_id
+                )
+            ) as is_early,
             candidate.is_optional
             and candidate.attempts = 0
             and coalesce(
@@ -208,19 +245,20 @@ begin
             and coalesce(candidate.place_at_address <= candidate.address_free, true)
     ),
 
-    cancelled as (
+    refused as (
         update scooters_ops.notification_recipients as recipient
         set
-            state = 'cancelled',
+            state = case when granted.is_early then 'waiting' else 'cancelled' end,
             leased_by = null,
             last_error = case
-                when granted.is_settled then recipient.last_error
-                else 'due for longer than detection.notify_within_seconds'
+                when granted.is_no_news and not granted.is_settled
+                    then 'due for longer than detection.notify_within_seconds'
+                else recipient.last_error
             end
         from granted
         where
             recipient.recipient_id = granted.recipient_id
-            and (granted.is_settled or granted.is_no_news)
+            and (granted.is_settled or granted.is_no_news or granted.is_early)
     ),
 
     leased as (
@@ -247,7 +285,7 @@ begin
         from granted
         where
             recipient.recipient_id = granted.recipient_id
-            and not (granted.is_settled or granted.is_no_news)
+            and not (granted.is_settled or granted.is_no_news or granted.is_early)
         returning
             recipient.recipient_id,
             recipient.channel,
@@ -326,7 +364,7 @@ begin
                     || coalesce(granted.limits -> 'per_group', '[]')
                 )
             ) as rule_set (address, rules)
-            where not (granted.is_settled or granted.is_no_news)
+            where not (granted.is_settled or granted.is_no_news or granted.is_early)
             group by granted.channel, rule_set.address, rule_set.rules
         ) as bucket
         cross join lateral (
@@ -350,7 +388,7 @@ $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
 is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: half); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; the rest as in notifications.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; the rest as in notifications.';
 
 revoke execute on function
 scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)

@@ -1,6 +1,8 @@
 -- When can the next message be leased?
+-- Notifiers of earlier versions do not name the channels of follow-ups, and get none.
 create or replace function scooters_ops.next_delivery(
     channels text[],
+    follow_up_channels text[] default '{}',
     out wait_seconds double precision,
     out is_limited boolean
 )
@@ -43,15 +45,20 @@ cross join lateral (
         ) as opens_at
 ) as earliest
 where
-    channel.channel = any(next_delivery.channels)
+    channel.channel = any(
+        case
+            when class.is_follow_up then next_delivery.follow_up_channels
+            else next_delivery.channels
+        end
+    )
     -- What waits only for a message in flight is leased after that message's result.
     and not coalesce(queue.free <= 0 and queue.opens_at is null, false)
     and not coalesce(class.free <= 0 and class.opens_at is null, false)
 $$;
 
-comment on function scooters_ops.next_delivery(text[]) is
-'wait_seconds: in how many seconds the next recipient of these channels can be leased; null: none waits, except for a message in flight. is_limited: whether a recipient is due that waits only for a rate limit.';
+comment on function scooters_ops.next_delivery(text[], text[]) is
+'wait_seconds: in how many seconds the next recipient of these channels can be leased, or the next one that changes or answers an earlier message, of follow_up_channels; null: none waits, except for a message in flight. is_limited: whether a recipient is due that waits only for a rate limit.';
 
-revoke execute on function scooters_ops.next_delivery(text[]) from public;
-grant execute on function scooters_ops.next_delivery(text[])
+revoke execute on function scooters_ops.next_delivery(text[], text[]) from public;
+grant execute on function scooters_ops.next_delivery(text[], text[])
 to scooters_ops_notifier;

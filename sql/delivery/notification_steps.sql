@@ -68,7 +68,7 @@ comment on column scooters_ops.notification_steps.recipient_id is
 comment on column scooters_ops.notification_steps.step is
 'alert; escalation_N (level N); reminder_N; acknowledged and resolved: a message that was sent shows who takes care, or how it ended. Where one recipient has several messages, the name of the step whose message it is follows: resolved_reminder_1.';
 comment on column scooters_ops.notification_steps.follows is
-'recipient_id of the step whose message this one changes or answers; null: it is a message of its own.';
+'Number (recipient_id) of the step whose message this one changes or answers; null: it is a message of its own.';
 comment on column scooters_ops.notification_steps.decided_at is
 'When the step was decided.';
 

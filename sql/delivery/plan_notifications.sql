@@ -6,6 +6,7 @@ create or replace function scooters_ops.plan_notifications(notification_ids bigi
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     with routed as materialized (

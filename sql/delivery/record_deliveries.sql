@@ -1,8 +1,9 @@
 -- What are the results of the messages that this worker leased?
--- A success is always recorded: it remains true if another worker holds the lease now.
--- Any other result counts only while this worker holds the lease. All notifiers learn
--- what the channel said about itself, a chat or a queue: refused, accepted, on hold or
--- moved.
+-- A success is always recorded: it remains true if another worker holds the lease now,
+-- unless that one is changing an earlier message, because the next change must wait for
+-- it. Any other result counts only while this worker holds the lease. All notifiers
+-- learn what the channel said about itself, a chat or a queue: refused, accepted, on
+-- hold or moved.
 create or replace function scooters_ops.record_deliveries(worker text, results jsonb)
 returns integer
 language plpgsql
@@ -30,14 +31,19 @@ begin
             attempts = recipient.attempts - (not result.is_attempt)::integer,
             next_attempt_at = now() + make_interval(secs => result.delay_seconds),
             leased_by = null,
-            is_taken_over = false,
+            is_taken_over = result.state in ('pending', 'failed')
+            and (recipient.is_taken_over or coalesce(result.is_in_doubt, false)),
             is_blocked = coalesce(result.is_blocked, false),
             last_error = coalesce(result.error, recipient.last_error),
             reference = result.reference,
             sent_to = result.sent_to,
-            -- A late success: another worker's lease has overwritten what it showed.
+            -- Of a late success, and of one that an earlier attempt made, nobody knows
+            -- what it shows: a later lease has overwritten that.
             shows = case
-                when recipient.leased_by = record_deliveries.worker then recipient.shows
+                when
+                    recipient.leased_by = record_deliveries.worker
+                    and not coalesce(result.is_earlier, false)
+                    then recipient.shows
             end,
             sent_at = case when result.state = 'sent' then now() end
         from jsonb_to_recordset(results) as result (
@@ -48,16 +54,24 @@ begin
             delay_seconds double precision,
             error text,
             reference text,
-            sent_to text
+            sent_to text,
+            is_earlier boolean,
+            is_in_doubt boolean
         )
         where
             recipient.recipient_id = result.recipient_id
             and recipient.state <> 'sent'
             and (
-                result.state = 'sent'
-                or (
+                (
                     recipient.state = 'sending'
                     and recipient.leased_by = record_deliveries.worker
+                )
+                or (
+                    result.state = 'sent'
+                    and not (
+                        recipient.state = 'sending'
+                        and recipient.step ~ '^(acknowledged|resolved)'
+                    )
                 )
             )
         returning recipient.notification_id
@@ -94,7 +108,7 @@ end
 $$;
 
 comment on function scooters_ops.record_deliveries(text, jsonb) is
-'Records the results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, sent_to, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}. state: sent, pending (due again after delay_seconds), failed or in_doubt; is_attempt: false if the attempt does not count; is_blocked: no message can be made of it until a person fixes something; sent_to: the chat that has the message, if the channel names it; hold_seconds: how long nothing may be sent to this chat or queue; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: the channel accepted our credentials, which ends a pause; moved_to: the fields of the target that changed. Returns how many results it recorded: a result whose lease was lost is ignored unless it is sent.';
+'Records the results of leased recipients, an array of {recipient_id, state, is_attempt, is_blocked, delay_seconds, error, reference, sent_to, is_earlier, is_in_doubt, hold_seconds, is_channel_refused, is_channel_accepted, moved_to}. state: sent, pending (due again after delay_seconds), failed or in_doubt; is_attempt: false if the attempt does not count; is_blocked: no message can be made of it until a person fixes something; sent_to: the chat that has the message, if the channel names it; is_earlier: the message is one that an earlier attempt made; is_in_doubt: the message may have been sent; hold_seconds: how long nothing may be sent to this chat or queue; is_channel_refused: the channel refuses us as a whole; is_channel_accepted: the channel accepted our credentials, which ends a pause; moved_to: the fields of the target that changed. Returns how many results it recorded: a result whose lease was lost is ignored unless it is sent.';
 
 revoke execute on function scooters_ops.record_deliveries(text, jsonb) from public;
 grant execute on function scooters_ops.record_deliveries(text, jsonb)

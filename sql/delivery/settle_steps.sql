@@ -10,14 +10,23 @@ create or replace function scooters_ops.settle_steps(notification_ids bigint[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 set enable_hashjoin = off
 set enable_mergejoin = off
 set enable_seqscan = off
 set jit = off
 as $$
 declare
+    known_channels text[];
+    resolved_channels text[];
     inserted_count integer;
 begin
+    select
+        array_agg(followed.channel),
+        array_agg(followed.channel) filter (where followed.shows_resolved)
+    into known_channels, resolved_channels
+    from scooters_ops.followed_channels() as followed;
+
     -- Resolved and acknowledged: nobody has to be alarmed any more. What shows who has
     -- taken care is replaced by what shows the outcome.
     update scooters_ops.notification_recipients as recipient
@@ -34,6 +43,8 @@ begin
             and case
                 when unsent.step ~ '^(escalation|reminder)_'
                     then unsent.state in ('pending', 'waiting')
+                    -- It may have been sent, and its message shows the outcome later.
+                    and not unsent.is_taken_over
                     and (
                         notification.resolved_at is not null
                         or notification.acknowledged_at is not null
@@ -41,7 +52,7 @@ begin
                 when unsent.step ~ '^acknowledged'
                     then unsent.state in ('pending', 'waiting', 'failed', 'in_doubt')
                     and notification.resolved_at is not null
-                    and scooters_ops.follows_resolution(unsent.channel)
+                    and unsent.channel = any(resolved_channels)
             end
         for update of unsent skip locked
     ) as obsolete
@@ -96,7 +107,7 @@ begin
         message.notification_id,
         message.channel,
         message.target,
-        known.outcome || case when message.is_first then '' else '_' || message.step end,
+        change.step,
         message.recipient_id,
         case
             when exists (
@@ -142,12 +153,26 @@ begin
             sent.notification_id = known.notification_id
             and sent.step ~ '^(alert|escalation|reminder)'
     ) as message
+    cross join lateral (
+        select
+            known.outcome || case when message.is_first then '' else '_' || message.step end
+                as step
+    ) as change
     where
         message.state = 'sent'
+        -- "on conflict" would wait for a session that records the result of that row.
+        and not exists (
+            select
+            from scooters_ops.notification_recipients as existing
+            where
+                existing.notification_id = message.notification_id
+                and existing.target = message.target
+                and existing.step = change.step
+        )
         and coalesce(message.shows not in ('resolved', known.outcome), true)
         and case known.outcome
-            when 'resolved' then scooters_ops.follows_resolution(message.channel)
-            else scooters_ops.is_configured(message.channel)
+            when 'resolved' then message.channel = any(resolved_channels)
+            else message.channel = any(known_channels)
         end
         and not exists (
             select

@@ -1,6 +1,6 @@
 -- Which of the next few notifications are no longer needed?
 -- A notification keeps its event from being reported twice. It may be deleted when
--- everything was sent, and no step is under way, or no route matched it, and its mission
+-- everything was sent, or no route matched it, no step is under way, and its mission
 -- cannot produce the event again:
 --
 -- - Either the mission ended before ended_before. Later events do not count, and of two
@@ -31,13 +31,6 @@ begin
             notification_id,
             mission_id,
             completed
-            and not exists (
-                select
-                from scooters_ops.notification_recipients as unsent
-                where
-                    unsent.notification_id = notification.notification_id
-                    and unsent.state in ('pending', 'waiting', 'sending')
-            )
             or exists (
                 select
                 from scooters_ops.unrouted_notifications as unrouted
@@ -64,6 +57,13 @@ begin
                     where planned.mission_id = looked_at.mission_id
                 )
             end
+            and not exists (
+                select
+                from scooters_ops.notification_recipients as unsent
+                where
+                    unsent.notification_id = looked_at.notification_id
+                    and unsent.state in ('pending', 'waiting', 'sending')
+            )
         )
     into last_id, settled_ids
     from looked_at

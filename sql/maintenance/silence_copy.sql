@@ -22,6 +22,9 @@ begin;
 delete from scooters_ops.monitoring_notifications
 where not completed;
 
+delete from scooters_ops.notification_recipients
+where state not in ('sent', 'cancelled');
+
 with channels as (
     select
         channel.name,

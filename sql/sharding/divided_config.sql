@@ -1,8 +1,8 @@
--- Which part of a channel's limits does one shard get?
+-- Which part of the config does one shard get?
 -- All shards together send as many messages per second as the config allows. Where a
 -- limit allows fewer messages than there are shards, each shard may send one in a
--- longer period. Messages in flight cannot be fewer than one in each shard. A bot's
--- presses go to one program, which knows one shard, so shards have no buttons.
+-- longer period. Messages in flight cannot be fewer than one in each shard. Shards'
+-- messages have buttons, and the router's notifier asks for the presses of all of them.
 create or replace function scooters_router.divided_config(config jsonb)
 returns jsonb
 language plpgsql stable
@@ -14,23 +14,8 @@ declare
     divided jsonb := config;
     rate record;
     in_flight record;
-    with_buttons text;
+    buttons_path text[];
 begin
-    select min(channel.key)
-    into with_buttons
-    from jsonb_each(config -> 'channels') as channel
-    where channel.value ->> 'buttons' = 'true';
-    if with_buttons is not null and parts > 1 then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = format(
-                'channels.%s.buttons: one program alone is told of presses, but %s shards'
-                ' would need to be; acknowledge over HTTP, by notifier acknowledge or in'
-                ' SQL',
-                with_buttons, parts
-            );
-    end if;
-
     for rate in
         select
             array['channels', channel.key, 'limits', list.key, (rule.n - 1)::text] as path,
@@ -81,11 +66,19 @@ begin
             divided, in_flight.path, to_jsonb(greatest(in_flight.messages / parts, 1))
         );
     end loop;
+
+    for buttons_path in
+        select array['channels', channel.key, 'buttons']
+        from jsonb_each(config -> 'channels') as channel
+        where channel.value ->> 'buttons' = 'true'
+    loop
+        divided := jsonb_set(divided, buttons_path, '"shown"');
+    end loop;
     return divided;
 end
 $$;
 
 comment on function scooters_router.divided_config(jsonb) is
-'The config for one shard: its part of the limits of each channel; everything else is the same. SQLSTATE 22023: names what cannot be divided, a limit or buttons. The config must be valid, with the defaults filled in.';
+'The config for one shard: its part of the limits of each channel, and buttons that are only shown; everything else is the same. SQLSTATE 22023: names a limit that cannot be divided. The config must be valid, with the defaults filled in.';
 
 revoke execute on function scooters_router.divided_config(jsonb) from public;

@@ -12,6 +12,9 @@
 \ir set_options.sql
 \ir place_shard.sql
 \ir shard_facts.sql
+\ir checked_config.sql
+\ir divided_config.sql
+\ir has_config.sql
 \ir shard_status.sql
 \ir shard_columns.sql
 \ir mark_columns.sql
@@ -21,11 +24,11 @@
 \ir build_view.sql
 \ir build_router.sql
 \ir finish_router.sql
-\ir checked_config.sql
-\ir divided_config.sql
+\ir press_button.sql
 \ir merged_board.sql
 \ir applied_migrations.sql
 \ir missing_shards.sql
 \ir planned_totals.sql
 \ir apply_config.sql
 \ir board.sql
+\ir press_buttons.sql

@@ -108,17 +108,18 @@ from (
         'function',
         'rate_limit_status(timestamp with time zone[],jsonb)', 'here', null, null
     ),
+    ('function', 'follow_up_limits(jsonb)', 'here', null, null),
+    -- One program reads the presses of a bot's buttons: the router's notifier.
+    ('function', 'poll_buttons(text,text,double precision)', 'here', null, null),
+    ('function', 'report_button_problem(text,text)', 'here', null, null),
+    ('function', 'press_buttons(text,text,jsonb,bigint)', 'written', null, null),
     ('function', 'target_rate_limits(jsonb,text)', 'shard', null, null),
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
     (
         'function',
-        'lease_deliveries(text,jsonb,double precision,jsonb)',
-        'shard',
-        null,
-        null
+        'lease_deliveries(text,jsonb,double precision,jsonb)', 'shard', null, null
     ),
-    ('function', 'follow_up_limits(jsonb)', 'shard', null, null),
-    ('function', 'next_delivery(text[])', 'shard', null, null),
+    ('function', 'next_delivery(text[],text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
     ('function', 'record_deliveries(text,jsonb)', 'shard', null, null),
     ('function', 'release_deliveries(text,bigint[])', 'shard', null, null),
@@ -129,9 +130,6 @@ from (
     ('function', 'report_notifier(text,bigint,text)', 'shard', null, null),
     ('function', 'report_problem(text,text)', 'shard', null, null),
     ('function', 'retire_notifier(text)', 'shard', null, null),
-    ('function', 'poll_buttons(text,text,double precision)', 'shard', null, null),
-    ('function', 'press_buttons(text,text,jsonb,bigint)', 'shard', null, null),
-    ('function', 'report_button_problem(text,text)', 'shard', null, null),
 
     ('view', 'mission_overview', 'mission', null, null),
     ('view', 'mission_events', 'mission', null, null),
@@ -149,10 +147,10 @@ from (
     ('view', 'timeout_rules', 'here', null, null),
     ('view', 'config_in_force', 'here', null, null),
     ('view', 'config_history', 'here', null, null),
+    ('view', 'button_status', 'here', null, null),
     ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
     ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
     ('view', 'notifier_status', 'all', null, 'select * from {}'),
-    ('view', 'button_status', 'all', null, 'select * from {}'),
     (
         'view', 'delivery_channels', 'all', null,
         'select channel, max(held_until) as held_until,'

@@ -20,8 +20,8 @@ declare
     ours constant text[] := array(
         select known.migration_id from scooters_router.applied_migrations as known
     );
-    divided constant jsonb := (
-        select scooters_router.divided_config(in_force.config)
+    config constant jsonb := (
+        select in_force.config
         from scooters_ops.configs as in_force
         order by in_force.config_id desc
         limit 1
@@ -69,7 +69,9 @@ begin
                 from unnest(theirs) as migration_id
                 where migration_id <> all(ours)
             );
-            is_config_ours := divided = facts -> 'config';
+            if config is not null then
+                is_config_ours := scooters_router.has_config(shard, config, facts -> 'config');
+            end if;
         exception when others then
             is_up := false;
             reason := regexp_replace(sqlerrm, '^PL/Proxy function [^:]*: ', '');

@@ -30,3 +30,19 @@ create table if not exists scooters_ops.configs (
 
 comment on table scooters_ops.configs is
 'Every config that was applied through the router, as it was written. Each shard has its part of it.';
+
+-- As in a shard, and held_since.
+create table if not exists scooters_ops.button_polls (
+    channel text not null,
+    polled_by text collate "C",
+    polled_until timestamptz not null default '-infinity',
+    next_update_id bigint not null default 0,
+    problem text,
+    held_since timestamptz,
+    constraint button_polls_pkey primary key (channel)
+);
+
+comment on table scooters_ops.button_polls is
+'Who asks for the presses of a channel''s buttons, and from where on. Shards do not ask.';
+comment on column scooters_ops.button_polls.held_since is
+'Since when a press waits for a shard that is away; null: none does.';

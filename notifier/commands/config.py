@@ -1,0 +1,129 @@
+"""notifier config, notifier preview."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from notifier import config as configs
+from notifier.channels import CHANNELS
+from notifier.commands.connection import connected
+from notifier.commands.output import complain, say, say_json
+from notifier.config import Config, ConfigError
+from notifier.database.errors import DatabaseUnusable
+from notifier.delivery.setup import renderer_for
+from notifier.locales import LOCALES
+from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, sample_facts, steps_of
+from notifier.resources import CONFIG, TEMPLATES
+
+
+async def run(action: str, file: Path) -> int:
+    if action == "show":
+        say_json(await _in_force())
+        return 0
+    document = configs.read_json(file)
+    config = configs.parse(document)
+    _check(config)
+    for warning in configs.warnings(config):
+        print(f"notifier: warning: {warning}", file=sys.stderr)
+    if action == "check":
+        say(f"{file}: good")
+        return 0
+    async with connected() as database:
+        before = await database.config()
+        config_id = await database.apply_config(document)
+        after = await database.config()
+    if before is not None and before[0] == config_id:
+        say(f"{file}: already in force as config {config_id}")
+        return 0
+    say(f"{file}: in force as config {config_id}")
+    if before is not None and after is not None and _jobs(before[1]) != _jobs(after[1]):
+        print("What pg_cron runs, or when, has changed: make schedule")
+    return 0
+
+
+async def _in_force() -> Any:
+    async with connected() as database:
+        in_force = await database.config()
+    if in_force is None:
+        raise ConfigError(["no config is in force: make config"])
+    return in_force[1]
+
+
+def _check(config: Config) -> None:
+    """Checks that every template exists, in each language, and can be rendered with sample facts of
+    each step."""
+    # The config's own language first: an error names the first template that is broken.
+    for locale in dict.fromkeys((config.notifier.locale, *LOCALES)):
+        renderer = renderer_for(in_locale(config, locale), TEMPLATES)
+        for name in config.channel_settings():
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE):
+                for step in steps_of(type):
+                    renderer.render(type, CHANNELS[name], sample_facts(type, step))
+
+
+def in_locale(config: Config, locale: str) -> Config:
+    settings = config.notifier.model_copy(update={"locale": locale})
+    return config.model_copy(update={"notifier": settings})
+
+
+def _jobs(document: Mapping[str, Mapping[str, object]]) -> tuple[object, ...]:
+    """The settings from which sql/cron/schedule.sql makes jobs, in a config with its defaults."""
+    retention = document["retention"]
+    schedules = document["detection"]["schedule"], retention["schedule"]
+    return *schedules, retention["cron_runs_seconds"]
+
+
+async def _config_for(file: Path | None) -> Config:
+    """The config in this file; None: the one in force. Where there is none yet, config.json shows
+    what will be."""
+    if file is not None:
+        return configs.load(file)
+    try:
+        async with connected() as database:
+            in_force = await database.config()
+    except (psycopg.OperationalError, DatabaseUnusable):
+        in_force = None
+    if in_force is not None:
+        return configs.parse_stored(in_force[1])
+    complain(f"no database with a config in force: {CONFIG} is used")
+    return configs.load(CONFIG)
+
+
+async def preview(options: Namespace) -> int:
+    config = await _config_for(options.config)
+    if options.locale:
+        config = in_locale(config, options.locale)
+    facts = sample_facts(options.type, options.step)
+    if options.token is not None:
+        async with connected() as database:
+            notification = await database.notification(options.token)
+        if notification is None:
+            raise ConfigError([f"no notification {options.token!r}"])
+        if notification.type != options.type:
+            raise ConfigError([f"{options.token!r} is of type {notification.type}"])
+        try:
+            facts = {
+                **notification.facts(options.step, datetime.now(UTC)),
+                "mission_url": config.mission_url(notification.mission_id),
+            }
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ConfigError([f"{options.token!r} has unreadable details: {error}"]) from None
+    renderer = renderer_for(config, TEMPLATES)
+    rendered = {
+        name: renderer.render(options.type, CHANNELS[name], facts)
+        for name in ([options.channel] if options.channel else CHANNELS)
+    }
+    if options.output == "json":
+        say_json(rendered)
+        return 0
+    for name, parts in rendered.items():
+        for part, text in parts.items():
+            say(f"--- {name}.{part}\n{text}\n")
+    return 0
