@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let every worker start with its share of the slow tests: the last one to end should be
     short, and a test that waits should not wait after another one.
