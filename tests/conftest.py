@@ -24,8 +24,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg.rows import dict_row, scalar_row
 
-from notifier.migrate import migrate
 from notifier.resources import ROOT
+from sandbox.databases import create_migrated
 from sandbox.postgres import Postgres
 
 pytest_plugins = ["tests.delivery_rigs", "tests.router_rigs"]
@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sys.dont_write_bytecode = False
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let every worker start with its share of the slow tests: the last one to end should be
     short, and a test that waits should not wait after another one.
@@ -243,11 +244,7 @@ def cluster() -> Iterator[Postgres]:
         if name.startswith("PG") or name == "DATABASE_URL":
             del os.environ[name]
     with Postgres() as server:
-        with psycopg.connect(server.conninfo("postgres"), autocommit=True) as connection:
-            connection.execute(f"create database {TEMPLATE}")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("DATABASE_URL", server.conninfo(TEMPLATE))
-            migrate()
+        create_migrated(server, TEMPLATE)
         with psycopg.connect(server.conninfo(TEMPLATE), autocommit=True) as connection:
             connection.execute("select scooters_ops.apply_config(%s)", (json.dumps(CONFIG),))
         yield server

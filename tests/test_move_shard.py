@@ -26,7 +26,7 @@ from sandbox.standins import Chat, TelegramStandIn
 from tests.conftest import PATIENCE_SECONDS, TEMPLATE, config, until
 from tests.delivery_rigs import GROUP, OTHER_GROUP, SECRETS, TELEGRAM
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=25)
 
 CHAT = Chat(GROUP)
 LATER = {"after_seconds": 86400, "recipients": [TELEGRAM | {"chat_id": OTHER_GROUP}]}

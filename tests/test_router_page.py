@@ -13,7 +13,7 @@ from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.pages import DOCS, blocks, run_sql
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(seconds=25)
 
 PAGE = (DOCS / "router.md").read_text("utf-8")
 

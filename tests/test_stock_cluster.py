@@ -25,7 +25,7 @@ from sandbox.postgres import SUPERUSER, Postgres
 from tests.conftest import config, until
 from tests.pages import DOCS, blocks, section
 
-pytestmark = pytest.mark.slow(seconds=40)
+pytestmark = pytest.mark.slow(seconds=65)
 
 PASSWORD = "s3cret"
 SETTINGS, OWNER_SQL, _COMMANDS = (
