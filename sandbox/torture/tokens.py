@@ -26,7 +26,7 @@ def token_of(number: int) -> str:
 
 def step_of(text: str) -> str:
     """The step that a message's text or a ticket's summary is about, as its readers see it."""
-    found = re.search(r"(Level|Reminder) ([0-9]+):", text)
+    found = re.search(r"(Level|Reminder) ([0-9]+)[:.]", text)
     if found is None:
         return "alert"
     return f"{'escalation' if found[1] == 'Level' else 'reminder'}_{found[2]}"
