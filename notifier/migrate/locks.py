@@ -97,8 +97,8 @@ class Holder(NamedTuple):
 class Attempts:
     """Repeats an attempt that needs strong locks in the session `worker` until it succeeds.
 
-    Meanwhile the session `witness` watches which sessions block it. `say` gets one line for each
-    piece of work that has to wait.
+    Meanwhile the session `witness` watches which sessions block it. `say` gets a line for each
+    piece of work that has to wait, and another one when other sessions block it.
     """
 
     def __init__(
@@ -122,13 +122,16 @@ class Attempts:
         """
         began = time.monotonic()
         self._holders = []
+        named: set[int] = set()
         for count, pause in enumerate(pauses(), start=1):
             try:
                 with self._watched():
                     return attempt()
             except (*NOT_GRANTED, NotInTime) as error:
-                if count == 1:
+                holders = {holder.pid for holder in self._holders}
+                if count == 1 or holders - named:
                     self._say(f"{what} waits: {self._blockers(error)}")
+                named |= holders
                 elapsed = time.monotonic() - began
                 if elapsed + pause > self._patience_seconds:
                     raise DatabaseUnusable(
