@@ -5,7 +5,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    test_kept constant interval := '1 day';
+    test_kept constant interval := interval '1 day';
     forgotten_tests bigint[];
 begin
     delete from scooters_ops.detection_passes
