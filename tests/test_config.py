@@ -476,6 +476,17 @@ def test_both_refuse_a_level_that_can_never_come_with_the_same_message(
     assert refusal.value.problems == [refused.value.diag.message_primary] == [problem]
 
 
+def test_both_refuse_a_level_for_nobody_with_the_same_message(database: TestDatabase) -> None:
+    level = {"after_seconds": 60, "recipients": []}
+    document = config(routes=[{"match": {}, "recipients": [], "escalate": [level]}])
+    with pytest.raises(ConfigError) as refusal:
+        parse(document)
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        database.value(APPLY, json.dumps(document))
+    assert refusal.value.problems == [refused.value.diag.message_primary]
+    assert refusal.value.problems == ["routes[0].escalate[0].recipients: must have 1 items or more"]
+
+
 def test_a_disabled_rule_bounds_no_level() -> None:
     document = config(
         detection__timeouts__timeout_in_point__enabled=False,

@@ -37,6 +37,10 @@ def problem(details: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             allowed = _allowed_by_pattern()[context["pattern"]]
             return f"{path}: must be {allowed[0].lower()}{allowed[1:]}"
+        case "too_short" if context["field_type"] == "List":
+            return f"{path}: must have {context['min_length']} items or more"
+        case "too_long" if context["field_type"] == "List":
+            return f"{path}: must have {context['max_length']} items or less"
     message = details["msg"].removeprefix("Value error, ")
     return f"{path}: {message.replace('Input should be', 'must be')}"
 
