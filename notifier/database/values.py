@@ -66,11 +66,12 @@ class Notification:
 
 
 def _place(told: Mapping[str, Any]) -> str:
-    """The ticket, or else the chat: DUTY-17, Telegram -1001. Short, so that several fit into a
-    message."""
-    if told["channel"] == "st":
-        return str(told["reference"] or told["address"])[:30]
-    return f"{told['channel'].capitalize()} {told['address']}"[:30]
+    """The chat, or what names its queue itself: Telegram -1001, DUTY-17. Short, so that several fit
+    into a message."""
+    address, reference = told["address"], told["reference"] or ""
+    if reference.startswith(address):
+        return str(reference)[:30]
+    return f"{told['channel'].capitalize()} {address}"[:30]
 
 
 def _timestamp(text: str) -> datetime | None:
