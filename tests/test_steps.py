@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from notifier.notification_types import NOTIFICATION_TYPES, sample_facts
-from notifier.steps import STEPS
+from notifier.database.values import Notification
+from notifier.notification_types import sample_facts, steps_of
 from sandbox.standins import Chat
 from tests.conftest import TestDatabase, until
 from tests.delivery_rigs import GROUP, LOST_GROUP, OTHER_GROUP, TELEGRAM, TICKET, House
@@ -389,6 +389,7 @@ def test_all_messages_show_who_has_it_and_then_how_it_ended(house: House) -> Non
     house.run_once()
     assert "olga has it since" in shown(house, 0)
     assert "olga has it since" in shown(house, 1)
+    assert steps(house)["telegram", "acknowledged"] == "sent"  # of the first message
     assert steps(house)["telegram", "acknowledged_reminder_1"] == "sent"
     leaves(house)
     house.run_once()
@@ -630,15 +631,24 @@ def test_what_is_still_to_be_said_is_not_pruned(house: House) -> None:
     assert house.database.tokens().count(token) == 0
 
 
-def test_every_step_has_sample_facts_that_the_database_would_give() -> None:
-    for type in NOTIFICATION_TYPES:
-        for step in STEPS:
-            facts = sample_facts(type, step)
-            assert facts["step"] == step
-            assert (facts["acknowledged_by"] is None) == (facts["acknowledged_at"] is None)
+@pytest.mark.parametrize("type", ["timeout_in_point", "job_skipped"])
+def test_a_real_notification_has_every_fact_that_the_samples_have(house: House, type: str) -> None:
+    if type == "job_skipped":
+        house.skip()
+    else:
+        late(house)
+    (row,) = house.database.rows(
+        "select idempotency_token, type::text, mission_id, point_id, job_id, details, resolution,"
+        " ended_at, acknowledged_at, acknowledged_by from scooters_ops.notifications"
+    )
+    for step in steps_of(type):
+        sample, facts = sample_facts(type, step), Notification(**row).facts(step)
+        assert sample["step"] == facts["step"] == step
+        # The config says where the board is.
+        assert sample.keys() - {"mission_url"} <= facts.keys()
 
 
-def test_waking_a_notifier(house: House, database: TestDatabase) -> None:
+def test_an_acknowledgement_wakes_the_notifiers(house: House, database: TestDatabase) -> None:
     """An acknowledgement is told at once, without waiting for a poll."""
     house.configure(TELEGRAM)
     token = late(house)
