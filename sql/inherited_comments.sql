@@ -16,6 +16,7 @@ begin
             ('mission_routes', 'mission_points'),
             ('mission_skipped_points', 'mission_points'),
             ('mission_stops', 'mission_points'),
+            ('planned_jobs', 'mission_jobs'),
             ('mission_timeouts', 'mission_intervals'),
             ('interval_history', 'mission_intervals'),
             ('unnoticed_timeouts', 'mission_intervals'),

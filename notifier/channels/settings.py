@@ -111,6 +111,12 @@ class ChannelSettings(Strict):
         " answer. If it is too short, deliveries end up in doubt.",
     )
 
+    digest_above: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="If more alerts than this wait for one chat or queue, those waiting go as one"
+        " message; null: each alert is a message.",
+    )
+
     @property
     def root(self) -> str:
         """base_url without a trailing slash."""

@@ -65,6 +65,17 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _zone(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One error in place of one for each of the two forms."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError(
+            'must be a time zone such as Europe/Moscow, or {"attribute": ...} with the name of the'
+            " mission's attribute that says it"
+        ) from None
+
+
 def _cron_field(value: str) -> str:
     item = rf"(\*|({value})(-({value}))?)(/[1-9][0-9]?)?"
     return f"{item}(,{item})*"
@@ -100,6 +111,18 @@ MatchValue: TypeAlias = Annotated[
 ]
 
 
+ZoneName: TypeAlias = Annotated[
+    str,
+    Field(
+        pattern="^[A-Z][A-Za-z0-9_+/-]*$",
+        max_length=100,
+        description="A time zone such as UTC or Europe/Moscow.",
+    ),
+    AfterValidator(_time_zone),
+]
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=100)]
+
+
 class Timeout(Strict):
     """The rule of one timeout type: limit = greatest(eta * factor, minimum)."""
 
@@ -121,6 +144,37 @@ else:
     )
 
 
+class TimeoutOverride(Strict):
+    """What an override changes of the rule of one timeout type."""
+
+    factor: Annotated[float, Field(gt=0, le=100)] | None = None
+    minimum_seconds: Seconds | None = None
+
+
+if TYPE_CHECKING:
+
+    class TimeoutOverrides(Strict):
+        """detection.overrides[].timeouts: what changes of the rules."""
+else:
+    TimeoutOverrides = create_model(
+        "TimeoutOverrides",
+        __base__=Strict,
+        __doc__="detection.overrides[].timeouts: what changes of the rules.",
+        **dict.fromkeys(TIMEOUT_TYPES, (TimeoutOverride | None, None)),
+    )
+
+
+class Override(Strict):
+    """One row of detection.overrides: other limits where its match holds. What it does not say is
+    as under detection."""
+
+    name: Name = Field(description="What messages, views and the board call it.")
+    match: dict[str, MatchValue]
+    timeouts: TimeoutOverrides = TimeoutOverrides()
+    job_eta_seconds: dict[str, Seconds] = {}
+    default_job_eta_seconds: Seconds | None = None
+
+
 class Detection(Strict):
     """detection: when passes run, and which intervals they report as too long."""
 
@@ -138,6 +192,47 @@ class Detection(Strict):
     )
     stalled_after_seconds: PositiveSeconds = Field(
         default=180, description="After this long without a pass, detection counts as stopped."
+    )
+    overrides: list[Override] = Field(
+        default=[],
+        max_length=1000,
+        description="Other limits for some missions: the first whose match holds when an interval"
+        " starts decides.",
+    )
+    silent_input_after_seconds: PositiveSeconds | None = Field(
+        default=None,
+        description="If missions are active and no event of anybody has come for this long, the"
+        " mission service needs a person; null: never.",
+    )
+
+
+class AttributeZone(Strict):
+    """A time zone that each mission's attribute says."""
+
+    attribute: Name
+
+
+class Calendar(Strict):
+    """One of calendars: the times of a week, by the clock on the wall, that `at` in a match names."""
+
+    from_: str = Field(
+        alias="from",
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="A time from 00:00 to 23:59.",
+    )
+    to: str = Field(
+        pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+        description="A time from 00:00 to 24:00; it may be before `from`, then it is one of the"
+        " next day.",
+    )
+    days: (
+        Annotated[
+            list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1)
+        ]
+        | None
+    ) = Field(default=None, description="The days on which it begins; null: every day.")
+    time_zone: Annotated[ZoneName | AttributeZone, WrapValidator(_zone)] | None = Field(
+        default=None, description="Whose clock; null: that of notifier.time_zone."
     )
 
 
@@ -246,6 +341,14 @@ class Retention(Strict):
     )
 
 
+class Silences(Strict):
+    """silences: what a silence may be."""
+
+    longest_seconds: PositiveSeconds = Field(
+        default=7 * 86400, description="The longest that a silence may last."
+    )
+
+
 class Http(Strict):
     """http: settings of `notifier run --listen` and `notifier serve`."""
 
@@ -267,10 +370,12 @@ class Config(Strict):
         default=None, alias="$schema", description="For editors: the location of this schema."
     )
     detection: Detection
+    calendars: dict[str, Calendar] = {}
     routes: list[Route]
     channels: Channels
     notifier: NotifierSettings
     retention: Retention = Retention()
+    silences: Silences = Silences()
     http: Http = Http()
 
     def mission_url(self, mission_id: str) -> str | None:

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from notifier.channels.settings import Recipient
 from notifier.config.json_document import read_json, unstorable
 from notifier.config.levels import level_problems
+from notifier.config.matches import match_problems
 from notifier.config.models import Config
 from notifier.config.problems import ConfigError, problem
-from notifier.notification_types import NOTIFICATION_TYPES
 
 
 def load(path: Path) -> Config:
@@ -30,7 +30,7 @@ def parse(document: Any) -> Config:
     if problems := [*unstorable(document)]:
         raise ConfigError(problems)
     config = parse_stored(document)
-    if problems := [*_unknown_types(config), *level_problems(config)]:
+    if problems := [*match_problems(config), *level_problems(config)]:
         raise ConfigError(problems)
     return config
 
@@ -64,14 +64,3 @@ def _recipients(config: Config) -> Iterator[tuple[str, Recipient]]:
         for m, level in enumerate(route.escalate):
             for n, recipient in enumerate(level.recipients):
                 yield f"routes[{r}].escalate[{m}].recipients[{n}]", recipient
-
-
-def _unknown_types(config: Config) -> Iterator[str]:
-    for r, route in enumerate(config.routes):
-        wanted = route.match.get("type", [])
-        for n, type in enumerate(wanted if isinstance(wanted, list) else [wanted]):
-            if type not in NOTIFICATION_TYPES:
-                place = f"[{n}]" if isinstance(wanted, list) else ""
-                yield (
-                    f"routes[{r}].match.type{place}: must be one of {', '.join(NOTIFICATION_TYPES)}"
-                )

@@ -11,15 +11,11 @@ as $$
 declare
     -- These keys do not change what a pass finds.
     scheduling_keys constant text[] := array[
-        'schedule', 'batch_size', 'stalled_after_seconds'
+        'schedule', 'batch_size', 'stalled_after_seconds', 'silent_input_after_seconds'
     ];
-    known_types constant text[] := array_remove(
-        enum_range(null::scooters_ops.monitoring_notification_type)::text[], 'test'
-    );
     checked jsonb;
     missing_channel record;
-    bad_type_path text;
-    level_problem text;
+    problem text;
     before scooters_ops.config_in_force;
     new_config_id bigint;
 begin
@@ -58,65 +54,58 @@ begin
             );
     end if;
 
-    select
-        format(
-            'routes[%s].match.type%s',
-            route.n - 1,
-            case jsonb_typeof(wanted.types) when 'array' then format('[%s]', choice.n - 1) end
-        )
-    into bad_type_path
-    from jsonb_array_elements(checked -> 'routes') with ordinality as route (value, n)
-    cross join lateral (select route.value #> '{match,type}' as types) as wanted
-    cross join lateral jsonb_array_elements(
-        case jsonb_typeof(wanted.types)
-            when 'array' then wanted.types
-            else jsonb_build_array(wanted.types)
-        end
-    ) with ordinality as choice (value, n)
-    where
-        wanted.types is not null
-        and choice.value <> all(array(select to_jsonb(type) from unnest(known_types) as type))
-    order by route.n, choice.n
-    limit 1;
-    if found then
+    problem := coalesce(
+        scooters_ops.match_problem(checked), scooters_ops.level_problem(checked)
+    );
+    if problem is not null then
         raise exception using
             errcode = 'invalid_parameter_value',
-            message = format(
-                '%s: must be one of %s', bad_type_path, array_to_string(known_types, ', ')
-            );
+            message = problem;
     end if;
 
-    level_problem := scooters_ops.level_problem(checked);
-    if level_problem is not null then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = level_problem;
-    end if;
-
+    -- Those who apply configs take turns.
+    lock table scooters_ops.compiled_config in share row exclusive mode;
     select * into before from scooters_ops.config_in_force;
     if before.config = checked then
         return before.config_id;
     end if;
 
+    -- Only if they changed: reading all time zones takes a tenth of a second.
     if
-        -- Only if it changed: reading all time zones takes a tenth of a second.
-        checked #> '{notifier,time_zone}'
-        is distinct from before.config #> '{notifier,time_zone}'
-        and not exists (
-            select
-            from pg_catalog.pg_timezone_names
-            where name = checked #>> '{notifier,time_zone}'
-        )
+        (checked -> 'calendars', checked #> '{notifier,time_zone}')
+        is distinct from (before.config -> 'calendars', before.config #> '{notifier,time_zone}')
     then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message =
-            'notifier.time_zone: is not a time zone such as UTC or Europe/Moscow';
+        select named.path
+        into problem
+        from (
+            select
+                'notifier.time_zone' as path,
+                checked #>> '{notifier,time_zone}' as zone
+            union all
+            select
+                scooters_ops.json_path('calendars', calendar.key, true) || '.time_zone',
+                calendar.value ->> 'time_zone'
+            from jsonb_each(checked -> 'calendars') as calendar
+            where jsonb_typeof(calendar.value -> 'time_zone') = 'string'
+        ) as named
+        where
+            named.zone not in (
+                select known.name
+                from pg_catalog.pg_timezone_names as known
+            )
+        order by named.path
+        limit 1;
+        if found then
+            raise exception using
+                errcode = 'invalid_parameter_value',
+                message = problem || ': is not a time zone such as UTC or Europe/Moscow';
+        end if;
     end if;
 
     insert into scooters_ops.configs (config)
     values (checked)
     returning config_id into new_config_id;
+    perform scooters_ops.compile_config();
 
     -- Release paused channels: the new config may have fixed the cause.
     insert into scooters_ops.delivery_targets as known (channel, address)
@@ -135,6 +124,11 @@ begin
     if
         (before.config -> 'detection') - scheduling_keys
         is distinct from (checked -> 'detection') - scheduling_keys
+        or (
+            checked #> '{detection,overrides}' <> '[]'
+            and (before.config -> 'calendars', before.config #> '{notifier,time_zone}')
+            is distinct from (checked -> 'calendars', checked #> '{notifier,time_zone}')
+        )
     then
         perform scooters_ops.wake_missions_under_way();
     end if;

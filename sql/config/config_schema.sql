@@ -6,6 +6,92 @@ language sql immutable parallel safe
 return jsonb $schema${
   "$schema": "https://json-schema.org/draft/2020-12/schema",
   "$defs": {
+    "AttributeZone": {
+      "additionalProperties": false,
+      "description": "A time zone that each mission's attribute says.",
+      "properties": {
+        "attribute": {
+          "maxLength": 100,
+          "minLength": 1,
+          "title": "Attribute",
+          "type": "string"
+        }
+      },
+      "required": [
+        "attribute"
+      ],
+      "title": "AttributeZone",
+      "type": "object"
+    },
+    "Calendar": {
+      "additionalProperties": false,
+      "description": "One of calendars: the times of a week, by the clock on the wall, that `at` in a match names.",
+      "properties": {
+        "from": {
+          "description": "A time from 00:00 to 23:59.",
+          "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$",
+          "title": "From",
+          "type": "string"
+        },
+        "to": {
+          "description": "A time from 00:00 to 24:00; it may be before `from`, then it is one of the next day.",
+          "pattern": "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+          "title": "To",
+          "type": "string"
+        },
+        "days": {
+          "anyOf": [
+            {
+              "items": {
+                "enum": [
+                  "mon",
+                  "tue",
+                  "wed",
+                  "thu",
+                  "fri",
+                  "sat",
+                  "sun"
+                ],
+                "type": "string"
+              },
+              "minItems": 1,
+              "type": "array"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "The days on which it begins; null: every day.",
+          "title": "Days"
+        },
+        "time_zone": {
+          "anyOf": [
+            {
+              "description": "A time zone such as UTC or Europe/Moscow.",
+              "maxLength": 100,
+              "pattern": "^[A-Z][A-Za-z0-9_+/-]*$",
+              "type": "string"
+            },
+            {
+              "$ref": "#/$defs/AttributeZone"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "Whose clock; null: that of notifier.time_zone.",
+          "title": "Time Zone"
+        }
+      },
+      "required": [
+        "from",
+        "to"
+      ],
+      "title": "Calendar",
+      "type": "object"
+    },
     "Channels": {
       "additionalProperties": false,
       "properties": {
@@ -95,6 +181,31 @@ return jsonb $schema${
           "maximum": 31622400,
           "title": "Stalled After Seconds",
           "type": "number"
+        },
+        "overrides": {
+          "default": [],
+          "description": "Other limits for some missions: the first whose match holds when an interval starts decides.",
+          "items": {
+            "$ref": "#/$defs/Override"
+          },
+          "maxItems": 1000,
+          "title": "Overrides",
+          "type": "array"
+        },
+        "silent_input_after_seconds": {
+          "anyOf": [
+            {
+              "exclusiveMinimum": 0,
+              "maximum": 31622400,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "If missions are active and no event of anybody has come for this long, the mission service needs a person; null: never.",
+          "title": "Silent Input After Seconds"
         }
       },
       "required": [
@@ -307,6 +418,90 @@ return jsonb $schema${
         "retry"
       ],
       "title": "NotifierSettings",
+      "type": "object"
+    },
+    "Override": {
+      "additionalProperties": false,
+      "description": "One row of detection.overrides: other limits where its match holds. What it does not say is\nas under detection.",
+      "properties": {
+        "name": {
+          "description": "What messages, views and the board call it.",
+          "maxLength": 100,
+          "minLength": 1,
+          "title": "Name",
+          "type": "string"
+        },
+        "match": {
+          "additionalProperties": {
+            "anyOf": [
+              {
+                "type": "string"
+              },
+              {
+                "type": "number"
+              },
+              {
+                "type": "boolean"
+              },
+              {
+                "items": {
+                  "anyOf": [
+                    {
+                      "type": "string"
+                    },
+                    {
+                      "type": "number"
+                    },
+                    {
+                      "type": "boolean"
+                    }
+                  ]
+                },
+                "minItems": 1,
+                "type": "array"
+              }
+            ]
+          },
+          "title": "Match",
+          "type": "object"
+        },
+        "timeouts": {
+          "$ref": "#/$defs/TimeoutOverrides",
+          "default": {
+            "timeout_in_point": null,
+            "timeout_between_points": null
+          }
+        },
+        "job_eta_seconds": {
+          "additionalProperties": {
+            "maximum": 31622400,
+            "minimum": 0,
+            "type": "number"
+          },
+          "default": {},
+          "title": "Job Eta Seconds",
+          "type": "object"
+        },
+        "default_job_eta_seconds": {
+          "anyOf": [
+            {
+              "maximum": 31622400,
+              "minimum": 0,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Default Job Eta Seconds"
+        }
+      },
+      "required": [
+        "name",
+        "match"
+      ],
+      "title": "Override",
       "type": "object"
     },
     "Rate": {
@@ -573,6 +768,22 @@ return jsonb $schema${
       "title": "Route",
       "type": "object"
     },
+    "Silences": {
+      "additionalProperties": false,
+      "description": "silences: what a silence may be.",
+      "properties": {
+        "longest_seconds": {
+          "default": 604800,
+          "description": "The longest that a silence may last.",
+          "exclusiveMinimum": 0,
+          "maximum": 31622400,
+          "title": "Longest Seconds",
+          "type": "number"
+        }
+      },
+      "title": "Silences",
+      "type": "object"
+    },
     "TelegramLimits": {
       "additionalProperties": false,
       "description": "The limits in Telegram's FAQ for bots. They are guidance: the real ones are not published.",
@@ -748,6 +959,21 @@ return jsonb $schema${
           "title": "Timeout Seconds",
           "type": "number"
         },
+        "digest_above": {
+          "anyOf": [
+            {
+              "maximum": 1000,
+              "minimum": 1,
+              "type": "integer"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "If more alerts than this wait for one chat or queue, those waiting go as one message; null: each alert is a message.",
+          "title": "Digest Above"
+        },
         "proxy": {
           "anyOf": [
             {
@@ -850,6 +1076,72 @@ return jsonb $schema${
       "title": "Timeout",
       "type": "object"
     },
+    "TimeoutOverride": {
+      "additionalProperties": false,
+      "description": "What an override changes of the rule of one timeout type.",
+      "properties": {
+        "factor": {
+          "anyOf": [
+            {
+              "exclusiveMinimum": 0,
+              "maximum": 100,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Factor"
+        },
+        "minimum_seconds": {
+          "anyOf": [
+            {
+              "maximum": 31622400,
+              "minimum": 0,
+              "type": "number"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "title": "Minimum Seconds"
+        }
+      },
+      "title": "TimeoutOverride",
+      "type": "object"
+    },
+    "TimeoutOverrides": {
+      "additionalProperties": false,
+      "description": "detection.overrides[].timeouts: what changes of the rules.",
+      "properties": {
+        "timeout_in_point": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/TimeoutOverride"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null
+        },
+        "timeout_between_points": {
+          "anyOf": [
+            {
+              "$ref": "#/$defs/TimeoutOverride"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null
+        }
+      },
+      "title": "TimeoutOverrides",
+      "type": "object"
+    },
     "Timeouts": {
       "additionalProperties": false,
       "description": "detection.timeouts: one rule per timeout type.",
@@ -939,6 +1231,21 @@ return jsonb $schema${
           "maximum": 300,
           "title": "Timeout Seconds",
           "type": "number"
+        },
+        "digest_above": {
+          "anyOf": [
+            {
+              "maximum": 1000,
+              "minimum": 1,
+              "type": "integer"
+            },
+            {
+              "type": "null"
+            }
+          ],
+          "default": null,
+          "description": "If more alerts than this wait for one chat or queue, those waiting go as one message; null: each alert is a message.",
+          "title": "Digest Above"
         },
         "api_version": {
           "default": "v3",
@@ -1073,6 +1380,14 @@ return jsonb $schema${
     "detection": {
       "$ref": "#/$defs/Detection"
     },
+    "calendars": {
+      "additionalProperties": {
+        "$ref": "#/$defs/Calendar"
+      },
+      "default": {},
+      "title": "Calendars",
+      "type": "object"
+    },
     "routes": {
       "items": {
         "$ref": "#/$defs/Route"
@@ -1097,6 +1412,12 @@ return jsonb $schema${
         "notifications_seconds": 7776000.0,
         "intervals_seconds": null,
         "batch_size": 1000
+      }
+    },
+    "silences": {
+      "$ref": "#/$defs/Silences",
+      "default": {
+        "longest_seconds": 604800.0
       }
     },
     "http": {

@@ -10,9 +10,12 @@ begin atomic -- noqa: disable=all
 with matching as materialized (
     select *
     from scooters_ops.matching_routes(
-        route_notification.type,
-        route_notification.job_type,
-        route_notification.attributes
+        jsonb_build_object(
+            'type', route_notification.type,
+            'job_type', route_notification.job_type,
+            'attributes', route_notification.attributes
+        ),
+        now()
     )
 ),
 

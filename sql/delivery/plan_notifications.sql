@@ -19,9 +19,7 @@ begin
             (
                 select jsonb_agg(matching.route order by matching.n)
                 from scooters_ops.matching_routes(
-                    notification.type,
-                    notification.details ->> 'job_type',
-                    notification.details -> 'attributes'
+                    scooters_ops.match_facts(notification), now()
                 ) as matching
             ) as routes
         from scooters_ops.monitoring_notifications as notification

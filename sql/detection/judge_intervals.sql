@@ -31,7 +31,7 @@ begin
     due as materialized (
         select
             overdue.*,
-            rules.minimum,
+            coalesce(override.minimum, rules.minimum) as minimum,
             overdue.deadline >= news_since as is_news,
             known.notification_id as known_notification_id
         from rules
@@ -53,6 +53,13 @@ begin
             order by recorded.deadline
             limit max_intervals
         ) as overdue
+        left join lateral (
+            select named.minimum
+            from scooters_ops.override_rules as named
+            where
+                named.name = overdue.rule
+                and named.type = overdue.type
+        ) as override on true
         -- The same interval under another point, or another interval to the same point.
         left join lateral (
             select notification.notification_id
@@ -96,6 +103,7 @@ begin
                 'finished_at', due.finished_at,
                 'eta_seconds', extract(epoch from due.eta),
                 'factor', due.factor,
+                'rule', due.rule,
                 'minimum_seconds', extract(epoch from due.minimum),
                 'limit_seconds', extract(epoch from due.time_limit),
                 'elapsed_seconds',

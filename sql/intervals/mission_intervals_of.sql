@@ -51,9 +51,28 @@ mission as materialized (
     select
         overview.mission_id,
         overview.performer_id,
-        overview.status
+        overview.status,
+        overview.attributes
     from scooters_ops.mission_overview as overview
     where overview.mission_id = mission_intervals_of.mission_id
+),
+
+-- The overrides that hold for the mission, as long as an interval fits them as well.
+mission_overrides as materialized (
+    select
+        override.*,
+        matching.types,
+        matching.job_types,
+        matching.point_ids,
+        matching.calendars,
+        mission.attributes
+    from mission
+    cross join lateral scooters_ops.mission_matches(
+        'override', mission.mission_id, mission.performer_id, mission.attributes
+    ) as matching
+    inner join scooters_ops.override_rules as override
+        on override.match_id = matching.match_id
+    where exists (select from scooters_ops.override_rules)
 ),
 
 events as (
@@ -105,7 +124,10 @@ intervals as (
         visit.opens as type,
         visit.occurred_at as started_at,
         visit.next_occurred_at as finished_at,
-        plan.eta
+        plan.eta,
+        override.name as rule,
+        override.factor,
+        override.minimum
     from visits as visit
     -- If no next event names a point: the first unvisited point on the route.
     left join lateral (
@@ -140,9 +162,54 @@ intervals as (
                 visit.visited_positions[cardinality(visit.visited_positions)], 0
             ) as last_visited_position
     ) as target
+    left join lateral (
+        select candidate.*
+        from mission_overrides as candidate
+        where
+            candidate.type = visit.opens
+            and scooters_ops.is_match(
+                candidate.types,
+                candidate.job_types,
+                candidate.point_ids,
+                candidate.calendars,
+                visit.opens::text,
+                null,
+                target.point_id,
+                visit.occurred_at,
+                candidate.attributes
+            )
+        order by candidate.match_id
+        limit 1
+    ) as override on true
     cross join lateral (
         select
             case
+                when
+                    visit.opens = 'timeout_in_point'
+                    and override.job_eta_seconds is not null
+                    then (
+                        select
+                            make_interval(
+                                secs => least(
+                                    coalesce(
+                                        sum(
+                                            scooters_ops.job_seconds(
+                                                job.eta,
+                                                job.type,
+                                                override.job_eta_seconds,
+                                                override.default_job_eta
+                                            )
+                                        ),
+                                        date_part('epoch', override.default_job_eta)
+                                    ),
+                                    scooters_ops.longest_seconds()
+                                )
+                            )
+                        from scooters_ops.planned_jobs as job
+                        where
+                            job.mission_id = mission_intervals_of.mission_id
+                            and job.point_id = visit.point_id
+                    )
                 when visit.opens = 'timeout_in_point'
                     then coalesce(
                         visit.dwell_eta,
@@ -180,7 +247,7 @@ select
     span.started_at,
     span.finished_at,
     span.eta,
-    rule.factor,
+    coalesce(span.factor, rule.factor) as factor,
     allowed.time_limit,
     scooters_ops.deadline_of(span.started_at, allowed.time_limit) as deadline,
     least(
@@ -192,7 +259,7 @@ select
         coalesce(span.finished_at, as_of) > span.started_at + allowed.time_limit, false
     ) as is_overdue,
     span.from_point_id,
-    null::text collate "C" as rule
+    span.rule
 from mission
 cross join intervals as span
 left join lateral (
@@ -213,11 +280,12 @@ cross join lateral (
                 then greatest(
                     make_interval(
                         secs => least(
-                            date_part('epoch', span.eta) * rule.binary_factor,
+                            date_part('epoch', span.eta)
+                            * coalesce(span.factor::double precision, rule.binary_factor),
                             scooters_ops.longest_seconds()
                         )
                     ),
-                    rule.minimum
+                    coalesce(span.minimum, rule.minimum)
                 )
         end as time_limit
 ) as allowed

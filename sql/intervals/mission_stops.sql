@@ -9,16 +9,15 @@ select
             least(
                 coalesce(
                     sum(
-                        coalesce(
-                            date_part('epoch', eta),
+                        scooters_ops.job_seconds(
+                            eta,
+                            type,
                             (
-                                (
-                                    select in_force.job_eta_seconds
-                                    from scooters_ops.config_in_force as in_force
-                                ) ->> type
-                            )::double precision,
+                                select in_force.job_eta_seconds
+                                from scooters_ops.config_in_force as in_force
+                            ),
                             (
-                                select date_part('epoch', in_force.default_job_eta)
+                                select in_force.default_job_eta
                                 from scooters_ops.config_in_force as in_force
                             )
                         )

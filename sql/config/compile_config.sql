@@ -1,0 +1,132 @@
+-- What do the calendars, overrides and routes of the config in force say, as rows?
+-- Two sessions that apply configs take turns, so that the rows are those of the config
+-- that is in force when both are done.
+create or replace function scooters_ops.compile_config()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    in_force scooters_ops.config_in_force;
+begin
+    lock table scooters_ops.compiled_config in share row exclusive mode;
+    select * into in_force from scooters_ops.config_in_force;
+
+    delete from scooters_ops.compiled_terms where scope in ('route', 'override');
+    delete from scooters_ops.compiled_matches where scope in ('route', 'override');
+    delete from scooters_ops.compiled_keys where scope in ('route', 'override');
+    delete from scooters_ops.compiled_calendars;
+    delete from scooters_ops.compiled_overrides;
+    delete from scooters_ops.compiled_time_zones;
+    delete from scooters_ops.compiled_config;
+    if in_force.config_id is null then
+        return;
+    end if;
+    insert into scooters_ops.compiled_config (config_id) values (in_force.config_id);
+
+    insert into scooters_ops.compiled_calendars (
+        name, from_time, to_time, days, time_zone, zone_attribute
+    )
+    select
+        calendar.key,
+        (calendar.value ->> 'from')::time,
+        (calendar.value ->> 'to')::time,
+        (
+            select array_agg(day.n order by day.n)
+            from unnest(array['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])
+                with ordinality as day (name, n)
+            where calendar.value -> 'days' ? day.name
+        ),
+        case
+            when jsonb_typeof(calendar.value -> 'time_zone') = 'string'
+                then calendar.value ->> 'time_zone'
+            else in_force.config #>> '{notifier,time_zone}'
+        end,
+        calendar.value #>> '{time_zone,attribute}'
+    from jsonb_each(in_force.config -> 'calendars') as calendar
+    order by calendar.key;
+
+    if exists (
+        select
+        from scooters_ops.compiled_calendars
+        where zone_attribute is not null
+    ) then
+        insert into scooters_ops.compiled_time_zones (name)
+        select distinct lower(name) collate "C" as name
+        from pg_catalog.pg_timezone_names
+        order by name;
+    end if;
+
+    perform scooters_ops.compile_match(listed.scope, listed.n, listed.match)
+    from (
+        select
+            'route' as scope,
+            route.n,
+            route.value -> 'match' as match
+        from jsonb_array_elements(in_force.config -> 'routes')
+            with ordinality as route (value, n)
+        union all
+        select
+            'override',
+            override.n,
+            override.value -> 'match'
+        from jsonb_array_elements(in_force.config #> '{detection,overrides}')
+            with ordinality as override (value, n)
+    ) as listed
+    order by listed.scope, listed.n;
+
+    insert into scooters_ops.compiled_overrides (
+        match_id, type, name, factor, minimum, job_eta_seconds, default_job_eta
+    )
+    select
+        override.n,
+        rule.type,
+        override.value ->> 'name',
+        coalesce((changed.rule ->> 'factor')::numeric, rule.factor),
+        coalesce(
+            make_interval(
+                secs => (changed.rule ->> 'minimum_seconds')::double precision
+            ),
+            rule.minimum
+        ),
+        case
+            when
+                override.value -> 'job_eta_seconds' <> '{}'
+                or override.value ->> 'default_job_eta_seconds' is not null
+                then in_force.job_eta_seconds || (override.value -> 'job_eta_seconds')
+        end,
+        coalesce(
+            make_interval(
+                secs => (
+                    override.value ->> 'default_job_eta_seconds'
+                )::double precision
+            ),
+            in_force.default_job_eta
+        )
+    from jsonb_array_elements(in_force.config #> '{detection,overrides}')
+        with ordinality as override (value, n)
+    cross join scooters_ops.timeout_rules as rule
+    cross join lateral (
+        select override.value -> 'timeouts' -> rule.type::text as rule
+    ) as changed
+    order by override.n, rule.type;
+end
+$$;
+
+comment on function scooters_ops.compile_config() is
+'Stores the calendars, overrides and matches of the config in force as the rows that passes and planning read. Whoever stores a config calls it in the same transaction.';
+
+revoke execute on function scooters_ops.compile_config() from public;
+
+-- A config that an earlier version stored is compiled once.
+do $$
+begin
+    if
+        (select config_id from scooters_ops.config_in_force)
+        is distinct from (select config_id from scooters_ops.compiled_config)
+    then
+        perform scooters_ops.compile_config();
+    end if;
+end
+$$;

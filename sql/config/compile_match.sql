@@ -1,0 +1,78 @@
+-- What does a match ask for, as rows?
+-- Values of another kind than text can equal no type, job type, point or calendar.
+create or replace function scooters_ops.compile_match(
+    scope text,
+    match_id bigint,
+    match jsonb
+)
+returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+with choice as materialized (
+    select distinct
+        wanted.key collate "C" as key,
+        chosen.value
+    from jsonb_each(compile_match.match) as wanted (key, choices)
+    cross join lateral jsonb_array_elements(
+        case jsonb_typeof(wanted.choices)
+            when 'array' then wanted.choices
+            else jsonb_build_array(wanted.choices)
+        end
+    ) as chosen (value)
+),
+
+event_choice as (
+    select
+        choice.key,
+        coalesce(
+            array_agg(choice.value #>> '{}' order by choice.value #>> '{}') filter (
+                where jsonb_typeof(choice.value) = 'string'
+            ),
+            '{}'
+        ) as choices
+    from choice
+    where choice.key in ('type', 'job_type', 'point_id', 'at')
+    group by choice.key
+),
+
+term as (
+    insert into scooters_ops.compiled_terms (scope, match_id, key, value)
+    select
+        compile_match.scope,
+        compile_match.match_id,
+        choice.key,
+        choice.value
+    from choice
+    where choice.key not in ('type', 'job_type', 'point_id', 'at')
+    order by choice.key, choice.value
+    returning key
+),
+
+asked as (
+    insert into scooters_ops.compiled_keys (scope, key)
+    select distinct
+        compile_match.scope,
+        term.key
+    from term
+    order by term.key
+    on conflict do nothing
+)
+
+insert into scooters_ops.compiled_matches (
+    scope, match_id, term_count, types, job_types, point_ids, calendars
+)
+select
+    compile_match.scope,
+    compile_match.match_id,
+    (select count(distinct term.key) from term),
+    (select choices from event_choice where key = 'type'),
+    (select choices from event_choice where key = 'job_type'),
+    (select choices from event_choice where key = 'point_id'),
+    (select choices from event_choice where key = 'at')
+$$;
+
+comment on function scooters_ops.compile_match(text, bigint, jsonb) is
+'Stores a match (JSON object, as in routes[].match) of a scope (route, override, silence) as the rows that matches_for() reads.';
+
+revoke execute on function scooters_ops.compile_match(text, bigint, jsonb) from public;
