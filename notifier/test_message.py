@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -93,18 +93,22 @@ def _validated(validate: Any, given: Mapping[str, Any]) -> Target:
     return dict(validate(dict(given)).model_dump(exclude_unset=True))
 
 
-def facts(words: Sequence[str]) -> tuple[str, str | None, dict[str, Any]]:
-    """["type=job_skipped", "city=Moscow"] -> type, job type, attributes. A value that is JSON's
-    true, false or a number is read as such; '"7"' is a text.
+EVENT_FACTS: Final = ("type", "job_type", "mission_id", "point_id", "performer_id")
+"""What a match can look at besides the attributes of the mission and the time."""
+
+
+def facts(words: Sequence[str]) -> dict[str, Any]:
+    """["type=job_skipped", "city=Moscow"] as what matches look at: type, job_type, mission_id,
+    point_id, performer_id (all text) and attributes. An attribute that is JSON's true, false or a
+    number is read as such; '"7"' is a text.
 
     Raises ConfigError.
     """
-    attributes = {key: _value(text) for key, text in _pairs(words).items()}
-    type = attributes.pop("type", None)
-    if type not in NOTIFICATION_TYPES:
+    pairs = _pairs(words)
+    found: dict[str, Any] = {key: pairs.pop(key, None) for key in EVENT_FACTS}
+    if found["type"] not in NOTIFICATION_TYPES:
         raise ConfigError([f"type: must be one of {', '.join(NOTIFICATION_TYPES)}"])
-    job_type = attributes.pop("job_type", None)
-    return str(type), None if job_type is None else str(job_type), attributes
+    return {**found, "attributes": {key: _value(text) for key, text in pairs.items()}}
 
 
 def named_by(routes: Sequence[Mapping[str, Any]]) -> list[Target]:

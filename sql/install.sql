@@ -126,6 +126,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/earlier_message.sql
 \ir delivery/told_before.sql
 \ir attention/acknowledge_data.sql
+\ir attention/silenced.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql

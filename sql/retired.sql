@@ -39,7 +39,12 @@ begin
             ('0015_delivery_doubt', 'function', 'resume_channels(text[])'),
             ('0015_delivery_doubt', 'function', 'send_allowance(timestamptz[], jsonb)'),
             ('0015_delivery_doubt', 'function', 'target_rules(jsonb, text)'),
-            ('0017_steps', 'function', 'delivery_queue(text, jsonb)')
+            ('0017_steps', 'function', 'delivery_queue(text, jsonb)'),
+            (
+                '0018_matches',
+                'function',
+                'matching_routes(monitoring_notification_type, text, jsonb)'
+            )
         ) as object (migration_id, kind, name)
         inner join scooters_ops._yoyo_migration as migration
             on object.migration_id = migration.migration_id

@@ -247,11 +247,14 @@ def test_numbers_are_numbers_where_the_channel_wants_them() -> None:
     assert recipient("telegram", ["chat_id=@moscow"])["chat_id"] == "@moscow"
     with pytest.raises(ConfigError):
         recipient("st", ["queue=7"])
-    assert facts(["type=job_skipped", "job_type=pickup", "zone=7", 'city="7"', "vip=true"]) == (
-        "job_skipped",
-        "pickup",
-        {"zone": 7, "city": "7", "vip": True},
-    )
+    assert facts(["type=job_skipped", "job_type=pickup", "zone=7", 'city="7"', "vip=true"]) == {
+        "type": "job_skipped",
+        "job_type": "pickup",
+        "mission_id": None,
+        "point_id": None,
+        "performer_id": None,
+        "attributes": {"zone": 7, "city": "7", "vip": True},
+    }
 
 
 def test_a_recipient_that_is_named_twice_is_told_once() -> None:

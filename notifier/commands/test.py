@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from notifier import config as configs
 from notifier import test_message
@@ -59,12 +60,12 @@ async def _test_through_queue(options: Namespace) -> list[test_message.Arrival]:
 
 
 async def _named_in_force(
-    database: Database, facts: tuple[str, str | None, Mapping[str, object]] | None
+    database: Database, facts: Mapping[str, Any] | None
 ) -> list[test_message.Target]:
     """Whom the routes of the config in force name for a notification with these facts; None: for
     any notification."""
     if facts is not None:
-        routes = await database.routes_of(*facts)
+        routes = await database.routes_of(facts)
         if not routes:
             raise ConfigError(["no route matches these facts"])
     else:

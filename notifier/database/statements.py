@@ -87,16 +87,19 @@ class Database(Connection):
         slots: Mapping[str, int],
         lease_seconds: float,
         follow_up_slots: Mapping[str, int],
+        digest_channels: Sequence[str] = (),
     ) -> list[Delivery]:
         """Leases due recipients, for each channel at most as many as it has slots, and of those
-        that change or answer earlier messages as many as it has slots for them."""
+        that change or answer earlier messages as many as it has slots for them. Of the channels
+        for digests, one recipient may stand for all that wait for its chat or queue."""
         return await self.objects(
             Delivery,
-            "scooters_ops.lease_deliveries(%s, %s, %s, %s)",
+            "scooters_ops.lease_deliveries(%s, %s, %s, %s, %s)",
             worker,
             Jsonb(slots),
             lease_seconds,
             Jsonb(follow_up_slots),
+            list(digest_channels),
         )
 
     async def next_delivery(
@@ -239,16 +242,13 @@ class Database(Connection):
         query = "select exists (select from scooters_ops.notifier_status where is_alive)"
         return bool(await self._scalar(query))
 
-    async def routes_of(
-        self, type: str, job_type: str | None, attributes: Mapping[str, Any]
-    ) -> list[Mapping[str, Any]]:
-        """The routes of the config in force that decide about such a notification, in order."""
+    async def routes_of(self, facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The routes of the config in force that decide now about a notification with these facts:
+        type, job_type, mission_id, point_id, performer_id and attributes; in order."""
         return await self._rows(
             scalar_row,
-            "select route from scooters_ops.matching_routes(%s, %s, %s) order by n",
-            type,
-            job_type,
-            Jsonb(attributes),
+            "select route from scooters_ops.matching_routes(%s, now()) order by n",
+            Jsonb(facts),
         )
 
     async def send_test(

@@ -25,6 +25,8 @@ class Notification:
     """When the interval ended, as known when it was resolved."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
+    silenced: Mapping[str, Any] | None = None
+    """Until when a silence held the alert, whose it was, and why: until, by, comment."""
 
     def facts(
         self,
@@ -115,6 +117,8 @@ class Delivery(Notification):
     """The time of the lease."""
     button: str | None = None
     """What a button to acknowledge the notification sends back."""
+    digest: Mapping[str, Any] | None = None
+    """What it tells of, together with others that waited; None: of itself alone."""
 
     @property
     def is_open(self) -> bool:

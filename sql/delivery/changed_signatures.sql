@@ -13,6 +13,9 @@ begin
             oid = to_regprocedure(
                 'scooters_ops.lease_deliveries(text, jsonb, double precision)'
             )
+            or oid = to_regprocedure(
+                'scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)'
+            )
             or oid = to_regprocedure('scooters_ops.next_delivery(text[])')
             or oid = to_regprocedure('scooters_ops.plan_deliveries(integer)')
             and not 'max_notifications' = any(proargnames)

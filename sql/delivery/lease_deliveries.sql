@@ -21,7 +21,8 @@ create or replace function scooters_ops.lease_deliveries(
     worker text,
     slots jsonb,
     lease_seconds double precision,
-    follow_up_slots jsonb default null
+    follow_up_slots jsonb default null,
+    digest_channels text[] default '{}'
 )
 returns table (
     recipient_id bigint,
@@ -47,7 +48,9 @@ returns table (
     ended_at timestamptz,
     acknowledged_at timestamptz,
     acknowledged_by text,
-    button text
+    button text,
+    silenced jsonb,
+    digest jsonb
 )
 language plpgsql
 security definer
@@ -324,7 +327,12 @@ begin
             granted.acknowledged_by,
             scooters_ops.acknowledge_data(
                 granted.notification_id, granted.idempotency_token
-            ) as button
+            ) as button,
+            case
+                when recipient.silence_id is not null
+                    then scooters_ops.silenced(recipient.silence_id)
+            end as silenced,
+            null::jsonb as digest
     ),
 
     -- Of earlier grants only as many are kept as the rules can count. By leased_at and
@@ -386,13 +394,13 @@ begin
 end
 $$;
 
-comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
+comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
 is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; the rest as in notifications.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; silenced: until when a silence held the alert, {until, by, comment}; the rest as in notifications.';
 
 revoke execute on function
-scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
+scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
 from public;
 grant execute on function
-scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
+scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
 to scooters_ops_notifier;

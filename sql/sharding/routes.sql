@@ -72,7 +72,7 @@ from (
     ),
     (
         'function',
-        'matching_routes(monitoring_notification_type,text,jsonb)', 'any', null, null
+        'matching_routes(jsonb,timestamp with time zone)', 'any', null, null
     ),
     (
         'function',
@@ -117,7 +117,7 @@ from (
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
     (
         'function',
-        'lease_deliveries(text,jsonb,double precision,jsonb)', 'shard', null, null
+        'lease_deliveries(text,jsonb,double precision,jsonb,text[])', 'shard', null, null
     ),
     ('function', 'next_delivery(text[],text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
