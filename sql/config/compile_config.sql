@@ -83,13 +83,21 @@ begin
     order by listed.scope, listed.n;
 
     insert into scooters_ops.compiled_overrides (
-        match_id, type, name, factor, minimum, job_eta_seconds, default_job_eta
+        match_id,
+        type,
+        name,
+        factor,
+        binary_factor,
+        minimum,
+        job_eta_seconds,
+        default_job_eta
     )
     select
         override.n,
         rule.type,
         override.value ->> 'name',
         coalesce((changed.rule ->> 'factor')::numeric, rule.factor),
+        coalesce((changed.rule ->> 'factor')::double precision, rule.factor),
         coalesce(
             make_interval(
                 secs => (changed.rule ->> 'minimum_seconds')::double precision
