@@ -721,7 +721,7 @@ MENU: dict[str, tuple[int, Callable[[Random], dict[str, Any]]]] = {
         lambda r: {"overrides": r.sample(range(len(OVERRIDES)), r.randint(0, 3))},
     ),
     # Seldom: the database looks up the time zones of new calendars.
-    "change_calendar": (1, lambda r: {"soon": r.choice((0, 0, 0, 2))}),
+    "change_calendar": (1, lambda r: {"soon": r.choice((-6, 0, 2))}),
     "change_notify_within": (
         1,
         lambda r: {"notify_within": r.choice((None, 0, 120, 300, 1200, 86400))},
