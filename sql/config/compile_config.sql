@@ -121,18 +121,6 @@ end
 $$;
 
 comment on function scooters_ops.compile_config() is
-'Stores the calendars, overrides and matches of the config in force as the rows that passes and planning read. Whoever stores a config calls it in the same transaction.';
+'Stores the calendars, overrides and matches of the config in force as the rows that passes and planning read. A trigger calls it whenever the stored configs change.';
 
 revoke execute on function scooters_ops.compile_config() from public;
-
--- A config that an earlier version stored is compiled once.
-do $$
-begin
-    if
-        (select config_id from scooters_ops.config_in_force)
-        is distinct from (select config_id from scooters_ops.compiled_config)
-    then
-        perform scooters_ops.compile_config();
-    end if;
-end
-$$;
