@@ -34,6 +34,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/compile_match.sql
 \ir config/forget_match.sql
 \ir config/compile_config.sql
+\ir config/compile_stored_config.sql
 \ir config/level_problem.sql
 \ir config/match_problem.sql
 \ir config/apply_config.sql
