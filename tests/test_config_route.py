@@ -364,8 +364,8 @@ def test_analysts_and_notifiers_may_ask_and_the_mission_service_may_not(
     for role in ("scooters_ops_analyst", "scooters_ops_notifier"):
         with database.connect(role=role) as connection:
             for document in (None, json.dumps(config(**CHANGES))):
-                (explained,) = connection.execute(EXPLAIN, (*asked, document)).fetchone() or ()
-                assert explained["recipients"] == [DUTY]
+                (explained,) = connection.execute(EXPLAIN, (*asked, document))
+                assert explained[0]["recipients"] == [DUTY]
     with (
         database.connect(role="scooters_ops_writer") as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
