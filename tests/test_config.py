@@ -201,6 +201,14 @@ BAD: list[tuple[Path_, Any, Path_ | None]] = [
             ),
         )
     ),
+    *(
+        (
+            ("calendars",),
+            {"night": {"from": "22:00", "to": "07:00", "time_zone": zone}},
+            ("calendars", "night", "time_zone"),
+        )
+        for zone in BAD_ZONES
+    ),
     (
         ("detection", "overrides"),
         [{"name": "a", "match": {}}, {"name": "b", "match": {}}, {"name": "a", "match": {}}],
@@ -233,27 +241,6 @@ BAD: list[tuple[Path_, Any, Path_ | None]] = [
             ({"from": "22:00", "to": "07:00", "days": "mon"}, ("days",)),
             ({"from": "22:00", "to": "07:00", "days": ["mon", "Tue"]}, ("days", 1)),
             ({"from": "22:00", "to": "07:00", "days": [1]}, ("days", 0)),
-            *(
-                ({"from": "22:00", "to": "07:00", "time_zone": zone}, ("time_zone",))
-                for zone in (
-                    "Mars/Olympus",
-                    "europe/moscow",
-                    "UTC+3",
-                    "",
-                    3,
-                    [],
-                    {},
-                    {"attribute": ""},
-                )
-            ),
-            (
-                {
-                    "from": "22:00",
-                    "to": "07:00",
-                    "time_zone": {"attribute": "tz", "default": "UTC"},
-                },
-                ("time_zone",),
-            ),
         )
     ),
 ]
