@@ -14,6 +14,7 @@ import pytest
 from notifier import cli
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, config, shared_database
+from tests.pages import DOCS, blocks
 
 LEADS = {"type": "telegram", "chat_id": -1009}
 DUTY = {"type": "st", "queue": "DUTY"}
@@ -524,3 +525,25 @@ def test_without_a_database_one_line_says_that_values_were_not_compared(
         "notifier: warning: no database says which values missions have: those of matches were not"
         " compared\n"
     )
+
+
+# --- The documentation ----------------------------------------------------------------------------
+
+
+def test_the_example_of_the_docs_is_explained_as_they_say(
+    database: TestDatabase, command: Command, tmp_path: Path
+) -> None:
+    found = {
+        block.language: block.text for block in blocks((DOCS / "config.md").read_text("utf-8"))
+    }
+    example = json.loads(found["json"])
+    changes: dict[str, Any] = {
+        "detection__overrides": example["detection"]["overrides"],
+        "calendars": example["calendars"],
+        "routes": example["routes"],
+    }
+    assert command("check", written(tmp_path, **changes))[::2] == (0, "")
+    at = ("--at", "2026-01-31T22:30+06:00")
+    asked = ("timeout_in_point", "city=Omsk", "time_zone=Asia/Omsk", *at)
+    code, output, _ = command("route", *asked, "--config", written(tmp_path, **changes))
+    assert (code, output) == (0, found["text"] + "\n")
