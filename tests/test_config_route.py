@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from notifier import cli
+from notifier.config import seen_warnings, wanted_values
+from notifier.database.values import SeenValue
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, config, shared_database
 from tests.pages import DOCS, blocks
@@ -511,6 +513,24 @@ def test_values_that_no_mission_had_lately_are_named_with_their_path(
         (None, 5),
     ]
     assert {row["is_time_zone"] for row in rows if row["value"] is not None} == {None, False}
+
+
+def test_what_several_databases_saw_is_added_up() -> None:
+    document = config(
+        calendars={"day": {"from": "09:00", "to": "18:00", "time_zone": {"attribute": "tz"}}},
+        routes=[{"match": {"city": ["Omsk", "Tver", "Ufa"]}, "recipients": []}],
+    )
+    assert wanted_values(document) == {"city": ["Omsk", "Tver", "Ufa"]}
+    shard = [SeenValue(None, None, 4), SeenValue("city", None, 4), SeenValue("tz", None, 4)]
+    seen = [
+        *(SeenValue("city", "Omsk", 4), SeenValue("tz", "Mars", 1, is_time_zone=False)),
+        *(SeenValue("city", "Tver", 2), SeenValue("tz", "Mars", 2, is_time_zone=False)),
+    ]
+    assert seen_warnings(document, [*shard, *seen[:2], *shard, *seen[2:]]) == [
+        'routes[0].match.city[2]: none of 8 missions of the last 30 days has "Ufa"',
+        'calendars.day.time_zone.attribute: "Mars" is not a time zone that the server knows: for 3'
+        " of 8 missions of the last 30 days notifier.time_zone counts",
+    ]
 
 
 def test_without_a_database_one_line_says_that_values_were_not_compared(
