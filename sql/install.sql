@@ -27,6 +27,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/match_rules.sql
 \ir config/match_terms.sql
 \ir config/match_keys.sql
+\ir config/match_lookups.sql
 \ir config/mission_fact.sql
 \ir config/mission_matches.sql
 \ir config/is_match.sql
@@ -37,10 +38,16 @@ set search_path = pg_catalog, pg_temp;
 \ir config/compile_stored_config.sql
 \ir config/level_problem.sql
 \ir config/match_problem.sql
+\ir config/checked_config.sql
+\ir config/time_zone_problem.sql
 \ir config/apply_config.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
+\ir config/match_failures.sql
+\ir config/route_facts.sql
+\ir config/explain_route.sql
+\ir config/seen_values.sql
 
 -- missions/: what the mission service calls
 \ir missions/event_types.sql
