@@ -260,7 +260,11 @@ insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
 select scope, n, 'zone', '7', false
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
 insert into scooters_ops.compiled_matches (scope, match_id, term_count, calendars)
-select scope, n, case when n <= 2000 then 2 else 0 end, case when n % 20 = 0 then array['calendar' || n] end
+select
+    scope,
+    n,
+    case when n <= 2000 then 2 else 0 end,
+    case when n % 20 = 0 then array['calendar' || n] end
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2010) as n;
 insert into scooters_ops.compiled_keys (scope, key)
 select scope, key
