@@ -66,7 +66,7 @@ comment on column scooters_ops.missions_history.type is
 comment on column scooters_ops.missions_history.occurred_at is
 'When it happened, by the clock of the phone or service that reported it.';
 comment on index scooters_ops.missions_history_pkey is
-'For: editing or deleting one event by hand.';
+'For: editing or deleting one event by hand; the events that arrived last, in input_status.';
 comment on index scooters_ops.missions_history_mission_id_occurred_at_idx is
 'For: the events of a mission, in mission_events; its next future event, in record_intervals.';
 comment on index scooters_ops.missions_history_occurred_at_idx is

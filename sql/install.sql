@@ -102,6 +102,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/unrecorded_missions.sql
 \ir delivery/counting_limit.sql
 \ir detection/detection_status.sql
+\ir detection/input_status.sql
 \ir detection/recent_detection_passes.sql
 \ir detection/unnoticed_timeouts.sql
 

@@ -244,6 +244,11 @@ select 4, 'st', jsonb_build_object('queue', n) from generate_series(1, 3000) as 
 select scooters_ops.release_deliveries('somebody');
 """
 
+SILENT_INPUT = """
+select * from scooters_ops.input_status(now() + interval '1 hour')
+"""
+"""It must look whether missions are active."""
+
 UNROUTED = """
 insert into scooters_ops.unrouted_notifications
 select notification_id, created_at from scooters_ops.monitoring_notifications
@@ -455,6 +460,8 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
             20,
             id="detection status",
         ),
+        # A thousand events, and the open intervals, each on a page of its own.
+        pytest.param(SILENT_INPUT, 700, id="input status"),
         # It evaluates ten missions.
         pytest.param("select * from scooters_ops.metrics", 1200, id="metrics"),
     ],
@@ -462,6 +469,10 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
 def test_frequent_queries_read_few_pages(
     either_fleet: TestDatabase, statement: str, ceiling: int
 ) -> None:
+    either_fleet.connection.execute(
+        "update scooters_ops.configs set config = jsonb_set("
+        "config, '{detection,silent_input_after_seconds}', '900')"
+    )
     assert buffers(either_fleet, statement) <= ceiling
 
 

@@ -128,6 +128,7 @@ CALLERS: dict[str, set[str]] = {
     "planned_totals": {ANALYST, NOTIFIER},
     "rate_limit_status": {ANALYST, NOTIFIER},
     "target_rate_limits": {ANALYST, NOTIFIER},
+    "input_status": {ANALYST, NOTIFIER},
     "missions_waiting": {ANALYST, NOTIFIER},
     "unrecorded_missions": {ANALYST, NOTIFIER},
 }
@@ -140,6 +141,7 @@ VIEWS_OF_THE_NOTIFIER = {
     "delivery_holds",
     "delivery_status",
     "detection_status",
+    "input_status",
     "metrics",
     "notification_deliveries",
     "notification_steps",
@@ -264,6 +266,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "confirm_deliveries",
         "create_mission",
         "end_test",
+        "input_status",
         "lease_deliveries",
         "missions_waiting",
         "next_delivery",

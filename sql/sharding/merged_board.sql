@@ -63,6 +63,21 @@ hold as (
     from board
     cross join lateral jsonb_array_elements(board.answer -> 'holds') as listed
     order by listed.value ->> 'channel', listed.value ->> 'held_until' desc
+),
+
+input as (
+    select
+        coalesce(bool_or((said.content ->> 'is_silent')::boolean), false) as is_silent,
+        max((said.content ->> 'newest_event_at')::timestamptz) as newest_event_at,
+        max((said.content ->> 'silent_after_seconds')::double precision)
+            as silent_after_seconds,
+        coalesce(
+            jsonb_agg(board.answer -> 'shard')
+            filter (where (said.content ->> 'is_silent')::boolean),
+            '[]'
+        ) as silent_shards
+    from board
+    cross join lateral (values (board.answer -> 'input')) as said (content)
 )
 
 select
@@ -112,6 +127,23 @@ select
             bool_or((board.answer #>> '{detection,is_stalled}')::boolean),
             'last_pass_at',
             min((board.answer #>> '{detection,last_pass_at}')::timestamptz)
+        ),
+        'input', (
+            select
+                jsonb_build_object(
+                    'is_silent', input.is_silent,
+                    'newest_event_at', input.newest_event_at,
+                    'silent_after_seconds', input.silent_after_seconds,
+                    'silent_shards', case
+                        when
+                            input.newest_event_at
+                            >= min((board.answer ->> 'as_of')::timestamptz)
+                            - make_interval(secs => input.silent_after_seconds)
+                            then input.silent_shards
+                        else '[]'
+                    end
+                )
+            from input
         ),
         'delivery', coalesce(
             (

@@ -65,6 +65,7 @@ from (
     ),
     ('function', 'missions_waiting()', 'all', null, 'sum'),
     ('function', 'unrecorded_missions(integer)', 'all', null, 'arrays'),
+    ('function', 'input_status(timestamp with time zone)', 'shard', null, null),
     ('function', 'detect_timeouts(timestamp with time zone)', 'all', null, 'sum'),
     (
         'function',
@@ -212,12 +213,26 @@ from (
         ' from answer'
     ),
     (
+        -- A shard whose missions are active may be silent alone.
+        'view', 'input_status', 'all', null,
+        'with answer as (select * from {})'
+        ' select max(newest_event_at) as newest_event_at,'
+        ' max(silent_after) as silent_after,'
+        ' coalesce(bool_or(is_silent), false) as is_silent,'
+        ' case when max(newest_event_at) >= now() - max(silent_after)'
+        ' then coalesce('
+        'array_agg(shard_name) filter (where is_silent), array[]::text[]'
+        ') else array[]::text[] end as silent_shards'
+        ' from answer'
+    ),
+    (
         'view', 'metrics', 'all', null,
         'with asked as materialized (select * from {})'
         ' select name, labels,'
-        ' case when name ~ ''(_age_seconds|_duration_seconds|_stalled|_since)$'''
-        ' then max(value)'
-        ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
+        ' case when name ~'
+        ' ''(_age_seconds|_duration_seconds|_stalled|_silent|_since)$'''
+        ' and name <> ''newest_event_age_seconds'' then max(value)'
+        ' when name ~ ''^newest_|_(enabled)$'' then min(value) else sum(value) end as value,'
         ' max(help) as help from asked group by name, labels'
         -- Every shard that answers has metrics.
         ' union all select ''shard_up'', jsonb_build_object(''shard'', known.name),'
