@@ -51,7 +51,7 @@ create table scooters_ops.compiled_keys (
 create table scooters_ops.compiled_calendars (
     name text collate "C" not null,
     from_time time not null,
-    to_time time not null,
+    span interval not null,
     days smallint [],
     time_zone text not null,
     zone_attribute text collate "C",

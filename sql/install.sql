@@ -27,7 +27,6 @@ set search_path = pg_catalog, pg_temp;
 \ir config/match_rules.sql
 \ir config/match_terms.sql
 \ir config/match_keys.sql
-\ir config/is_in_calendars.sql
 \ir config/mission_matches.sql
 \ir config/is_match.sql
 \ir config/matches_for.sql

@@ -6,12 +6,13 @@ import json
 import re
 import subprocess
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from sandbox.bench.baselines import (
     READ_ROWS,
@@ -125,6 +126,51 @@ def passes(bench: Bench) -> None:
                 history = f"{short(more.finished_events)} / {short(less.finished_events)}"
                 both = times[more][kind], times[less][kind]
                 bench.ratio(f"{name}, history of {history}", *both, 1.2, scale=short(more.active))
+
+
+OVERRIDES = 50
+
+
+def overridden(config: Mapping[str, Any], city: str) -> dict[str, Any]:
+    """The config with overrides for as many cities, each with a calendar; the last one is for this
+    city, and leaves its limits as they are."""
+    changed = deepcopy(dict(config))
+    cities = [*(f"City {n}" for n in range(1, OVERRIDES)), city]
+    changed["detection"]["overrides"] = [
+        {
+            "name": f"{name} by day",
+            "match": {"city": name, "at": "day"},
+            "timeouts": {"timeout_in_point": {"factor": 1.5}},
+        }
+        for name in cities
+    ]
+    changed["calendars"] = {"day": {"from": "06:00", "to": "23:00", "time_zone": "Europe/Moscow"}}
+    return changed
+
+
+def overrides(bench: Bench) -> None:
+    """A pass over missions that an event woke, with overrides, one of which holds for every mission
+    by day, and without; in turns, on copies of one fleet."""
+    name = f"pass, {bench.fleet.due} woken, {OVERRIDES} overrides / none"
+    bench.report.begin(name, bench.turns.passes)
+    due, as_of = bench.fleet.due, bench.fleet.start
+    times: Times = defaultdict(list)
+    copies = bench.databases.copy
+    with copies(bench.fleet.database) as plain, copies(bench.fleet.database) as changed:
+        changed.execute(
+            "select scooters_ops.apply_config(%s)",
+            [json.dumps(overridden(bench.config, "Moscow"))],
+        )
+        changed.execute("call scooters_ops.detect_in_batches()")
+        changed.execute("vacuum analyze")
+        for turn in range(bench.turns.passes):
+            for kind, session in (("none", plain), ("some", changed)):
+                session.execute(ARRIVE, {"missions": due, "turn": turn, "as_of": as_of})
+                seconds = session.detect(as_of, 0, woken=due)
+                if turn > 0:
+                    times[kind].append(seconds)
+            bench.report.advance()
+    bench.ratio(name, times["some"], times["none"], 1.1)
 
 
 def one_mission(bench: Bench) -> None:
@@ -383,4 +429,4 @@ def day(bench: Bench) -> None:
     bench.ratio(name, after, before, large(1.2))
 
 
-FIGURES = (passes, one_mission, boards, whole_fleet, storm, reports, inserts, day)
+FIGURES = (passes, overrides, one_mission, boards, whole_fleet, storm, reports, inserts, day)

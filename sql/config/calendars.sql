@@ -3,7 +3,7 @@ create or replace view scooters_ops.calendars as
 select
     name,
     from_time,
-    to_time,
+    span,
     days,
     time_zone,
     zone_attribute
@@ -15,8 +15,8 @@ comment on column scooters_ops.calendars.name is
 'What a match calls it.';
 comment on column scooters_ops.calendars.from_time is
 'When it begins, by the clock on the wall.';
-comment on column scooters_ops.calendars.to_time is
-'When it ends, exclusive; before from_time: on the next day.';
+comment on column scooters_ops.calendars.span is
+'How long it lasts by that clock, its end exclusive (interval).';
 comment on column scooters_ops.calendars.days is
 'The days on which it begins (1: Monday to 7: Sunday); null: every day.';
 comment on column scooters_ops.calendars.time_zone is

@@ -26,12 +26,13 @@ begin
     insert into scooters_ops.compiled_config (config_id) values (in_force.config_id);
 
     insert into scooters_ops.compiled_calendars (
-        name, from_time, to_time, days, time_zone, zone_attribute
+        name, from_time, span, days, time_zone, zone_attribute
     )
     select
         calendar.key,
-        (calendar.value ->> 'from')::time,
-        (calendar.value ->> 'to')::time,
+        shown.from_time,
+        shown.to_time - shown.from_time
+        + case when shown.to_time > shown.from_time then interval '0' else '24 hours' end,
         (
             select array_agg(day.n order by day.n)
             from unnest(array['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])
@@ -45,6 +46,11 @@ begin
         end,
         calendar.value #>> '{time_zone,attribute}'
     from jsonb_each(in_force.config -> 'calendars') as calendar
+    cross join lateral (
+        select
+            (calendar.value ->> 'from')::time as from_time,
+            (calendar.value ->> 'to')::time as to_time
+    ) as shown
     order by calendar.key;
 
     if exists (

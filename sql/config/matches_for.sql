@@ -7,7 +7,7 @@ create or replace function scooters_ops.matches_for(
 returns setof bigint
 language sql stable parallel safe
 begin atomic -- noqa: disable=all
-select matching.match_id
+select distinct matching.match_id
 from scooters_ops.mission_matches(
     matches_for.scope,
     matches_for.facts ->> 'mission_id',
@@ -19,12 +19,14 @@ where
         matching.types,
         matching.job_types,
         matching.point_ids,
-        matching.calendars,
+        matching.from_time,
+        matching.span,
+        matching.days,
+        matching.time_zone,
         matches_for.facts ->> 'type',
         matches_for.facts ->> 'job_type',
         matches_for.facts ->> 'point_id',
-        matches_for.at,
-        matches_for.facts -> 'attributes'
+        matches_for.at
     );
 end; -- noqa: enable=all
 

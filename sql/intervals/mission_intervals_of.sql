@@ -64,8 +64,10 @@ mission_overrides as materialized (
         matching.types,
         matching.job_types,
         matching.point_ids,
-        matching.calendars,
-        mission.attributes
+        matching.from_time,
+        matching.span,
+        matching.days,
+        matching.time_zone
     from mission
     cross join lateral scooters_ops.mission_matches(
         'override', mission.mission_id, mission.performer_id, mission.attributes
@@ -171,12 +173,14 @@ intervals as (
                 candidate.types,
                 candidate.job_types,
                 candidate.point_ids,
-                candidate.calendars,
+                candidate.from_time,
+                candidate.span,
+                candidate.days,
+                candidate.time_zone,
                 visit.opens::text,
                 null,
                 target.point_id,
-                visit.occurred_at,
-                candidate.attributes
+                visit.occurred_at
             )
         order by candidate.match_id
         limit 1
