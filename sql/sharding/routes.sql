@@ -57,6 +57,7 @@ from (
         'acknowledge(text,text)',
         'mission', 'scooters_router.mission_of(token)', null
     ),
+    ('function', 'preview_silence(jsonb,interval)', 'all', null, 'rows'),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -215,7 +216,8 @@ from (
         'view', 'metrics', 'all', null,
         'with asked as materialized (select * from {})'
         ' select name, labels,'
-        ' case when name ~ ''(_age_seconds|_duration_seconds|_stalled|_since)$'''
+        ' case when name ~'
+        ' ''(_age_seconds|_duration_seconds|_stalled|_since|active_silences)$'''
         ' then max(value)'
         ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
         ' max(help) as help from asked group by name, labels'
