@@ -63,6 +63,11 @@ CALLERS: dict[str, set[str]] = {
     "earlier_message": set(),
     "followed_channels": set(),
     "level_due_at": set(),
+    "hold_alerts": set(),
+    "holding_silence": set(),
+    "place_silence": set(),
+    "prune_silences": set(),
+    "require_silence_match": set(),
     "settle_steps": set(),
     "told_before": set(),
     "plan_notifications": set(),
@@ -103,6 +108,9 @@ CALLERS: dict[str, set[str]] = {
     "test_results": {NOTIFIER, OPERATOR},
     "end_test": {NOTIFIER, OPERATOR},
     # Operators, who are analysts too
+    "silence": {OPERATOR},
+    "unsilence": {OPERATOR},
+    "preview_silence": {OPERATOR},
     "wake_missions": {OPERATOR},
     "wake_missions_under_way": set(),
     # Questions

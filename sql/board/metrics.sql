@@ -163,6 +163,8 @@ from (
     select
         coalesce(sum(recipients) filter (where state = 'unplanned'), 0) as unplanned,
         coalesce(sum(recipients) filter (where state = 'unrouted'), 0) as unrouted,
+        coalesce(sum(recipients) filter (where state = 'silenced'), 0) as silenced,
+        (select count(*) from scooters_ops.active_silences) as active_silences,
         min(oldest_created_at) filter (where state = 'unplanned') as oldest_unplanned_at
     from unsent
 ) as counted
@@ -187,6 +189,17 @@ cross join
             counted.unrouted::double precision,
             'Notifications that no route matches, so that nobody receives them'
             || ' (a lower bound where delivery_status says so).'
+        ),
+        (
+            'silenced_alerts',
+            counted.silenced::double precision,
+            'Alerts that silences hold, one for each recipient'
+            || ' (a lower bound where delivery_status says so).'
+        ),
+        (
+            'active_silences',
+            counted.active_silences::double precision,
+            'Silences that are not over.'
         )
     ) as metric (name, value, help)
 union all

@@ -57,6 +57,7 @@ from (
         'acknowledge(text,text)',
         'mission', 'scooters_router.mission_of(token)', null
     ),
+    ('function', 'preview_silence(jsonb,interval)', 'all', null, 'rows'),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -230,9 +231,9 @@ from (
         'with asked as materialized (select * from {})'
         ' select name, labels,'
         ' case when name ~'
-        ' ''(_age_seconds|_duration_seconds|_stalled|_silent|_since)$'''
+        ' case when name ~'
+        ' ''(_age_seconds|_duration_seconds|_stalled|_silent|_since|active_silences)$'''
         ' and name <> ''newest_event_age_seconds'' then max(value)'
-        ' when name ~ ''^newest_|_(enabled)$'' then min(value) else sum(value) end as value,'
         ' max(help) as help from asked group by name, labels'
         -- Every shard that answers has metrics.
         ' union all select ''shard_up'', jsonb_build_object(''shard'', known.name),'
