@@ -36,10 +36,16 @@ set search_path = pg_catalog, pg_temp;
 \ir config/compile_config.sql
 \ir config/level_problem.sql
 \ir config/match_problem.sql
+\ir config/checked_config.sql
+\ir config/time_zone_problem.sql
 \ir config/apply_config.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
+\ir config/match_failures.sql
+\ir config/route_facts.sql
+\ir config/explain_route.sql
+\ir config/seen_values.sql
 
 -- missions/: what the mission service calls
 \ir missions/event_types.sql

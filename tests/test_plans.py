@@ -208,6 +208,13 @@ def test_a_report_about_a_city_reads_only_its_span_of_time(fleet: TestDatabase) 
     assert "recorded_intervals_pkey" not in indexes
 
 
+def test_the_values_of_a_month_are_looked_up_by_index(fleet: TestDatabase) -> None:
+    query = """select * from scooters_ops.seen_values('{"job_type": [], "city": []}')"""
+    growing = {"recorded_intervals", "missions", "mission_jobs"}
+    assert not scanned(fleet, query) & growing
+    assert fleet.value(query.replace("*", "missions") + " where key is null") > 600
+
+
 def test_only_skipped_jobs_are_given_a_token_to_look_up(fleet: TestDatabase) -> None:
     """It takes longer to make than all the rest of the row."""
     (plan,) = fleet.value(

@@ -21,6 +21,7 @@ from notifier.delivery.setup import renderer_for
 from notifier.locales import LOCALES
 from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, sample_facts, steps_of
 from notifier.resources import CONFIG, TEMPLATES
+from notifier.text import escaped
 
 
 async def run(action: str, file: Path) -> int:
@@ -30,8 +31,8 @@ async def run(action: str, file: Path) -> int:
     document = configs.read_json(file)
     config = configs.parse(document)
     _check(config)
-    for warning in configs.warnings(config):
-        print(f"notifier: warning: {warning}", file=sys.stderr)
+    for warning in (*configs.warnings(config), *await _seen_warnings(document)):
+        print(f"notifier: warning: {escaped(warning)}", file=sys.stderr)
     if action == "check":
         say(f"{file}: good")
         return 0
@@ -46,6 +47,21 @@ async def run(action: str, file: Path) -> int:
     if before is not None and after is not None and _jobs(before[1]) != _jobs(after[1]):
         print("What pg_cron runs, or when, has changed: make schedule")
     return 0
+
+
+async def _seen_warnings(document: Any) -> list[str]:
+    """Values of matches that no mission had lately. Without a database, the one warning is that
+    they were not compared."""
+    wanted = configs.wanted_values(document)
+    zone_attributes = configs.zone_attributes(document)
+    if not wanted and not zone_attributes:
+        return []
+    try:
+        async with connected() as database:
+            seen = await database.seen_values(wanted, zone_attributes)
+    except (psycopg.Error, DatabaseUnusable):
+        return ["no database says which values missions have: those of matches were not compared"]
+    return configs.seen_warnings(document, seen)
 
 
 async def _in_force() -> Any:

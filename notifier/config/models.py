@@ -171,7 +171,7 @@ class Override(Strict):
     name: Name = Field(description="What messages, views and the board call it.")
     match: dict[str, MatchValue]
     timeouts: TimeoutOverrides = TimeoutOverrides()
-    job_eta_seconds: dict[str, Seconds] = {}
+    job_eta_seconds: dict[str, Seconds] = Field(default={})
     default_job_eta_seconds: Seconds | None = None
 
 
@@ -213,7 +213,7 @@ class AttributeZone(Strict):
 
 
 class Calendar(Strict):
-    """One of calendars: the times of a week, by the clock on the wall, that `at` in a match names."""
+    """One of calendars: times of a week, by the clock on the wall, which `at` in a match names."""
 
     from_: str = Field(
         alias="from",
@@ -370,7 +370,7 @@ class Config(Strict):
         default=None, alias="$schema", description="For editors: the location of this schema."
     )
     detection: Detection
-    calendars: dict[str, Calendar] = {}
+    calendars: dict[str, Calendar] = Field(default={})
     routes: list[Route]
     channels: Channels
     notifier: NotifierSettings

@@ -199,6 +199,20 @@ class TestResult:
 
 
 @dataclass(frozen=True)
+class SeenValue:
+    """How many missions of the last 30 days had a value; a row of seen_values().
+
+    value         None: how many have the attribute at all; key None as well: how many there are
+    is_time_zone  whether the server knows the time zone; None: not asked
+    """
+
+    key: str | None
+    value: Any
+    missions: int
+    is_time_zone: bool | None = None
+
+
+@dataclass(frozen=True)
 class Pressed:
     """What came of the press of a button: acknowledged, already, resolved, elsewhere, unknown or
     failed."""

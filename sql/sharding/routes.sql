@@ -80,6 +80,11 @@ from (
         'function',
         'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
+    (
+        'function',
+        'explain_route(jsonb,timestamp with time zone,jsonb)', 'any', null, null
+    ),
+    ('function', 'seen_values(jsonb,text[])', 'all', null, 'rows'),
     ('function', 'planned_totals()', 'written', null, null),
     ('function', 'apply_config(jsonb)', 'written', null, null),
     (
