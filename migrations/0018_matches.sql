@@ -39,6 +39,8 @@ create table scooters_ops.compiled_terms (
     value jsonb not null
 );
 
+alter table scooters_ops.compiled_terms replica identity full;
+
 -- A value may be longer than a page of a B-tree takes.
 create index compiled_terms_value_idx on scooters_ops.compiled_terms using hash (value);
 

@@ -670,7 +670,7 @@ def test_indexes_are_built_while_everybody_works_and_again_after_an_attempt_that
                 assert "Run it again when they have finished" in str(refused.value)
             assert len(database.values(unusable)) == 1
             analyst.commit()
-            assert migrations.migrate() == ["0017_steps_indexed", "0017_steps_unique"]
+            assert migrations.migrate()[:2] == ["0017_steps_indexed", "0017_steps_unique"]
         assert database.values(unusable) == []
         assert_everything_due_arrives(database, traffic)
 

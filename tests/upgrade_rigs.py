@@ -237,7 +237,8 @@ class Traffic:
             )
 
     def _deliver(self, connection: psycopg.Connection[Any], _: str) -> None:
-        if _has(connection, "lease_deliveries(text, jsonb, double precision, jsonb)"):
+        lease = "lease_deliveries(text, jsonb, double precision, jsonb"
+        if _has(connection, f"{lease})") or _has(connection, f"{lease}, text[])"):
             deliver(connection)
         else:
             connection.execute(

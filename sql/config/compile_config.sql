@@ -59,7 +59,7 @@ begin
         where zone_attribute is not null
     ) then
         insert into scooters_ops.compiled_time_zones (name)
-        select distinct lower(name) collate "C" as name
+        select distinct lower(name collate "C") as name
         from pg_catalog.pg_timezone_names
         order by name;
     end if;

@@ -73,7 +73,8 @@ from matching
 left join scooters_ops.calendars as calendar
     on calendar.name = any(matching.calendars)
 left join scooters_ops.known_time_zones as zone
-    on zone.name = lower(mission_matches.attributes ->> calendar.zone_attribute)
+    on zone.name
+        = lower((mission_matches.attributes ->> calendar.zone_attribute) collate "C")
 where matching.calendars is null or calendar.name is not null;
 end; -- noqa: enable=all
 

@@ -235,10 +235,10 @@ from (
         'view', 'metrics', 'all', null,
         'with asked as materialized (select * from {})'
         ' select name, labels,'
-        ' case when name ~'
-        ' case when name ~'
+        ' case when name ~ ''^newest_|_enabled$'' then min(value)'
+        ' when name ~'
         ' ''(_age_seconds|_duration_seconds|_stalled|_silent|_since|active_silences)$'''
-        ' and name <> ''newest_event_age_seconds'' then max(value)'
+        ' then max(value) else sum(value) end as value,'
         ' max(help) as help from asked group by name, labels'
         -- Every shard that answers has metrics.
         ' union all select ''shard_up'', jsonb_build_object(''shard'', known.name),'
