@@ -69,12 +69,6 @@ begin
     new_id := coalesce(
         place_silence.silence_id, nextval('scooters_ops.silences_silence_id_seq')
     );
-    if place_silence.silence_id is not null then
-        perform setval(
-            'scooters_ops.silences_silence_id_seq', greatest(new_id, known.last_value)
-        )
-        from scooters_ops.silences_silence_id_seq as known;
-    end if;
 
     -- make_interval and the like may say days that are shorter than they compare.
     if now() + duration <= now() then
@@ -120,7 +114,7 @@ end
 $$;
 
 comment on function scooters_ops.place_silence(bigint, jsonb, interval, text, text) is
-'What silence() does, under a number that the caller chooses; null: the next one.';
+'What silence() does, under a number that the caller chooses (a router: 2 ^ 40 and more, so that both never meet); null: the next one.';
 
 revoke execute on function
 scooters_ops.place_silence(bigint, jsonb, interval, text, text) from public;

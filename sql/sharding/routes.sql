@@ -4,7 +4,8 @@
 --   mission  functions: to the shard of the mission that the key names; views: a table
 --            that is partitioned by mission_id over the shards' views
 --   token    to the shard of the notification whose token the key is; null: to all
---   any      the first shard that answers: all of them would say the same
+--   any      the first shard that answers: all of them would say the same; merge: what
+--            to make of its answer, {}
 --   all      to every shard, merged: sum, rows (one after the other), arrays; for views
 --            a select of what to make of the rows of all shards, {}
 --   here     the router has its own copy: what it says depends on nothing in a shard
@@ -57,7 +58,21 @@ from (
         'acknowledge(text,text)',
         'mission', 'scooters_router.mission_of(token)', null
     ),
+    ('function', 'silence(jsonb,interval,text,text)', 'written', null, null),
+    ('function', 'unsilence(bigint,text)', 'written', null, null),
     ('function', 'preview_silence(jsonb,interval)', 'all', null, 'rows'),
+    (
+        'function',
+        'matches_for(text,jsonb,timestamp with time zone)', 'any', null, null
+    ),
+    ('function', 'mission_matches(text,text,text,jsonb)', 'any', null, null),
+    (
+        'function',
+        'is_match(text[],text[],text[],time without time zone,interval,smallint[],text,'
+        'text,text,text,timestamp with time zone)',
+        'here', null, null
+    ),
+    ('function', 'job_seconds(interval,text,jsonb,interval)', 'here', null, null),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -82,7 +97,10 @@ from (
     ),
     (
         'function',
-        'explain_route(jsonb,timestamp with time zone,jsonb)', 'any', null, null
+        'explain_route(jsonb,timestamp with time zone,jsonb)', 'any', null,
+        -- Its number in the router.
+        '{} || case when config is null then jsonb_build_object(''config_id'','
+        ' (select config_id from scooters_ops.config_in_force)) else ''{}'' end'
     ),
     ('function', 'seen_values(jsonb,text[])', 'all', null, 'rows'),
     ('function', 'planned_totals()', 'written', null, null),
@@ -151,6 +169,36 @@ from (
     ('view', 'notification_deliveries', 'mission', null, null),
     ('view', 'notification_steps', 'mission', null, null),
     ('view', 'unnoticed_timeouts', 'mission', null, null),
+    ('view', 'planned_jobs', 'mission', null, null),
+    -- Every shard has the same.
+    ('view', 'match_rules', 'all', null, 'select distinct * from {}'),
+    ('view', 'match_terms', 'all', null, 'select distinct * from {}'),
+    ('view', 'match_keys', 'all', null, 'select distinct * from {}'),
+    ('view', 'calendars', 'all', null, 'select distinct * from {}'),
+    ('view', 'known_time_zones', 'all', null, 'select distinct * from {}'),
+    ('view', 'override_rules', 'all', null, 'select distinct * from {}'),
+    (
+        -- A silence that was made in a shard itself may have the number of another one.
+        'view', 'active_silences', 'all', null,
+        'select silence_id, (array_agg(match))[1] as match,'
+        ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
+        ' max(comment) as comment, max(created_by) as created_by'
+        ' from {} group by silence_id,'
+        ' case when silence_id < 1099511627776 then shard_name end'
+    ),
+    (
+        'view', 'silence_status', 'all', null,
+        'select silence_id, (array_agg(match))[1] as match,'
+        ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
+        ' max(comment) as comment, max(created_by) as created_by,'
+        ' case when bool_and(ended_at is not null) then max(ended_at) end as ended_at,'
+        ' case when bool_and(ended_at is not null) then max(ended_by) end as ended_by,'
+        ' bool_or(is_active) as is_active,'
+        ' sum(alerts_held)::bigint as alerts_held,'
+        ' sum(alerts_total)::bigint as alerts_total'
+        ' from {} group by silence_id,'
+        ' case when silence_id < 1099511627776 then shard_name end'
+    ),
     ('view', 'timeout_rules', 'here', null, null),
     ('view', 'config_in_force', 'here', null, null),
     ('view', 'config_history', 'here', null, null),
