@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from notifier.database.statements import Database
-from notifier.database.values import Hold
+from notifier.database.values import Hold, Silence
 
 WAITING = ("pending", "retrying", "blocked", "sending")
 
@@ -147,6 +147,8 @@ class Status:
     """Those of a router: everything else is what they say together. Empty: no router."""
     buttons: Sequence[ButtonStatus] = ()
     """The channels whose messages have buttons."""
+    silences: Sequence[Silence] = ()
+    """The active ones, those that end first first."""
 
     @classmethod
     async def read(cls, database: Database) -> Self:
@@ -171,6 +173,7 @@ class Status:
             buttons=await database.objects(
                 ButtonStatus, "scooters_ops.button_status order by channel"
             ),
+            silences=await database.silences(),
         )
 
     @property

@@ -63,6 +63,17 @@ hold as (
     from board
     cross join lateral jsonb_array_elements(board.answer -> 'holds') as listed
     order by listed.value ->> 'channel', listed.value ->> 'held_until' desc
+),
+
+-- A silence has the same number in every shard.
+silence as (
+    select
+        (array_agg(listed.value))[1] || jsonb_build_object(
+            'alerts_held', sum((listed.value ->> 'alerts_held')::bigint)
+        ) as value
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'silences') as listed
+    group by listed.value -> 'silence_id'
 )
 
 select
@@ -120,7 +131,20 @@ select
             ),
             '[]'
         ),
-        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]')
+        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]'),
+        'silences', coalesce(
+            (
+                select
+                    jsonb_agg(
+                        silence.value
+                        order by
+                            (silence.value ->> 'ends_at')::timestamptz,
+                            silence.value -> 'silence_id'
+                    )
+                from silence
+            ),
+            '[]'
+        )
     )
 from board
 $$;
