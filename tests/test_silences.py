@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import psycopg
-import pytest
 
 from tests.conftest import TestDatabase
 
@@ -21,7 +17,7 @@ def test_x(database: TestDatabase) -> None:
         database.value("select scooters_ops.plan_deliveries(100)")
         print(database.rows("select * from scooters_ops.notification_steps"))
         print(database.rows("select * from scooters_ops.silence_status"))
-        print(database.rows("select * from scooters_ops.preview_silence('{\"city\": \"Moscow\"}')"))
+        print(database.rows('select * from scooters_ops.preview_silence(\'{"city": "Moscow"}\')'))
         print(database.value("select scooters_ops.unsilence(1)"))
         print(database.rows("select * from scooters_ops.notification_steps"))
         raise SystemError

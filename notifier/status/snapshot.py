@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 
 from notifier.database.statements import Database
-from notifier.database.values import Hold
+from notifier.database.values import Hold, Silence
 
 WAITING = ("pending", "retrying", "blocked", "sending")
 
@@ -161,6 +161,8 @@ class Status:
     buttons: Sequence[ButtonStatus] = ()
     """The channels whose messages have buttons."""
     input: InputStatus = InputStatus()
+    silences: Sequence[Silence] = ()
+    """The active ones, those that end first first."""
 
     @classmethod
     async def read(cls, database: Database) -> Self:
@@ -187,6 +189,7 @@ class Status:
                 ButtonStatus, "scooters_ops.button_status order by channel"
             ),
             input=input_,
+            silences=await database.silences(),
         )
 
     @property

@@ -4,8 +4,8 @@
 -- notification has resolved while it was held is cancelled.
 -- Escalations count from the end of the hold, unless some alert may have been sent: a
 -- silence never touches what follows it. Reminders count from the alert anyway.
--- Recipients are locked before notifications, as in record_deliveries. A silence that
--- holds an alert is locked, too, so that unsilence() waits and then finds the alert; one
+-- Recipients are locked before notifications, as in record_deliveries. Silences are
+-- locked, too, so that unsilence() waits and then finds what was held meanwhile; one
 -- that is being ended holds nothing more.
 create or replace function scooters_ops.hold_alerts(notification_ids bigint[])
 returns void

@@ -26,7 +26,7 @@ end; -- noqa: enable=all
 
 comment on function
 scooters_ops.holding_silence(scooters_ops.monitoring_notifications, bigint[]) is
-'Of these silences, as far as they are active, and match a notification, the one that ends last, and its end; nulls: none does. Messages of notifier test are never held.';
+'Of these silences that are active and match a notification, the one that ends last, and its end; nulls: none does. Messages of notifier test are never held.';
 
 revoke execute on function
 scooters_ops.holding_silence(scooters_ops.monitoring_notifications, bigint[])

@@ -78,6 +78,22 @@ input as (
         ) as silent_shards
     from board
     cross join lateral (values (board.answer -> 'input')) as said (content)
+),
+
+-- A silence has the same number in every shard, unless it was made in one of them itself.
+silence as (
+    select
+        (array_agg(listed.value))[1] || jsonb_build_object(
+            'alerts_held', sum((listed.value ->> 'alerts_held')::bigint)
+        ) as value
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'silences') as listed
+    group by
+        listed.value -> 'silence_id',
+        case
+            when (listed.value ->> 'silence_id')::bigint < 1099511627776
+                then board.answer -> 'shard'
+        end
 )
 
 select
@@ -152,7 +168,20 @@ select
             ),
             '[]'
         ),
-        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]')
+        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]'),
+        'silences', coalesce(
+            (
+                select
+                    jsonb_agg(
+                        silence.value
+                        order by
+                            (silence.value ->> 'ends_at')::timestamptz,
+                            silence.value -> 'silence_id'
+                    )
+                from silence
+            ),
+            '[]'
+        )
     )
 from board
 $$;

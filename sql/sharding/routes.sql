@@ -203,6 +203,25 @@ from (
     ('view', 'config_in_force', 'here', null, null),
     ('view', 'config_history', 'here', null, null),
     ('view', 'button_status', 'here', null, null),
+    -- A silence has the same number in every shard.
+    (
+        'view', 'active_silences', 'all', null,
+        'select silence_id, (array_agg(match))[1] as match,'
+        ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
+        ' max(comment) as comment, max(created_by) as created_by'
+        ' from {} group by silence_id'
+    ),
+    (
+        'view', 'silence_status', 'all', null,
+        'select silence_id, (array_agg(match))[1] as match,'
+        ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
+        ' max(comment) as comment, max(created_by) as created_by,'
+        ' max(ended_at) as ended_at, max(ended_by) as ended_by,'
+        ' bool_or(is_active) as is_active,'
+        ' sum(alerts_held)::bigint as alerts_held,'
+        ' sum(alerts_total)::bigint as alerts_total'
+        ' from {} group by silence_id'
+    ),
     ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
     ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
     ('view', 'notifier_status', 'all', null, 'select * from {}'),

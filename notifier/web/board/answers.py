@@ -23,6 +23,7 @@ from pydantic import (
 
 from notifier import steps
 from notifier.logs import event
+from notifier.silences import words_of
 
 
 class Answer(BaseModel):
@@ -132,6 +133,8 @@ class Recipient(Answer):
     reference: str | None
     sent_to: str | None = None
     since: datetime
+    until: datetime | None = None
+    """When the silence that holds it ends."""
     sent_at: datetime | None
 
     @property
@@ -269,6 +272,22 @@ class Hold(Answer):
     reason: str | None
 
 
+class Silence(Answer):
+    """An active silence."""
+
+    silence_id: int
+    match: dict[str, Any]
+    ends_at: datetime
+    comment: str
+    created_by: str
+    alerts_held: int
+
+    @property
+    def shown(self) -> str:
+        """city=Omsk type=job_skipped"""
+        return " ".join(words_of(self.match))
+
+
 class Board(Answer):
     """What scooters_ops.board() returns."""
 
@@ -285,6 +304,7 @@ class Board(Answer):
     input: Input = Input()
     delivery: list[Delivery]
     holds: list[Hold]
+    silences: list[Silence] = []
     missing: list[str] = []
     """The shards of a router that gave no answer."""
 
@@ -321,4 +341,5 @@ class MissionStory(Mission):
     status: str
     events: list[Event]
     points: list[Point]
+    silences: list[Silence] = []
     notifications: Annotated[list[Notification], _readable(Notification)]
