@@ -1,7 +1,6 @@
 -- Why does a match not hold?
 -- It names the first key that fails, in this order: type, job_type, what the mission is
--- like (by name), point_id, at. matches_for() says which matches hold; both read the
--- same rows and ask is_match() about the rest.
+-- like (by name), point_id, at. Whether it holds is for matches_for() alone to say.
 create or replace function scooters_ops.match_failures(
     scope text,
     facts jsonb,
@@ -41,23 +40,23 @@ failed as (
 select
     rule.match_id,
     case
-        when not scooters_ops.is_match(
-            rule.types, null, null, null,
-            match_failures.facts ->> 'type', null, null, match_failures.at, null
+        when rule.match_id in (
+            select matching.match_id
+            from scooters_ops.matches_for(
+                match_failures.scope, match_failures.facts, match_failures.at
+            ) as matching (match_id)
+        ) then null
+        when not coalesce(
+            match_failures.facts ->> 'type' = any(rule.types), rule.types is null
         ) then 'type'
-        when not scooters_ops.is_match(
-            null, rule.job_types, null, null,
-            null, match_failures.facts ->> 'job_type', null, match_failures.at, null
+        when not coalesce(
+            match_failures.facts ->> 'job_type' = any(rule.job_types), rule.job_types is null
         ) then 'job_type'
         when failed.key is not null then failed.key
-        when not scooters_ops.is_match(
-            null, null, rule.point_ids, null,
-            null, null, match_failures.facts ->> 'point_id', match_failures.at, null
+        when not coalesce(
+            match_failures.facts ->> 'point_id' = any(rule.point_ids), rule.point_ids is null
         ) then 'point_id'
-        when not scooters_ops.is_match(
-            null, null, null, rule.calendars,
-            null, null, null, match_failures.at, match_failures.facts -> 'attributes'
-        ) then 'at'
+        else 'at'
     end as key
 from scooters_ops.match_rules as rule
 left join failed

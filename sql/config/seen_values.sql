@@ -1,6 +1,6 @@
 -- Which values did the missions of the last 30 days have?
--- One bounded look: of each hour the first 100 intervals, by index. If no hour has more,
--- these are all.
+-- One bounded look: of each hour the first 100 intervals, by index. If no hour has
+-- more, these are all.
 create or replace function scooters_ops.seen_values(
     wanted jsonb,
     zone_attributes text[] default '{}'

@@ -171,12 +171,32 @@ from (
     ('view', 'unnoticed_timeouts', 'mission', null, null),
     ('view', 'planned_jobs', 'mission', null, null),
     -- Every shard has the same.
-    ('view', 'match_rules', 'all', null, 'select distinct * from {}'),
-    ('view', 'match_terms', 'all', null, 'select distinct * from {}'),
-    ('view', 'match_keys', 'all', null, 'select distinct * from {}'),
-    ('view', 'calendars', 'all', null, 'select distinct * from {}'),
-    ('view', 'known_time_zones', 'all', null, 'select distinct * from {}'),
-    ('view', 'override_rules', 'all', null, 'select distinct * from {}'),
+    (
+        'view', 'match_rules', 'all', null,
+        'select distinct scope, match_id, term_count, types,'
+        ' job_types, point_ids, calendars from {}'
+    ),
+    (
+        'view', 'match_terms', 'all', null,
+        'select distinct scope, match_id, key, value from {}'
+    ),
+    (
+        'view', 'match_keys', 'all', null,
+        'select distinct scope, key from {}'
+    ),
+    (
+        'view', 'calendars', 'all', null,
+        'select distinct name, from_time, span, days, time_zone, zone_attribute from {}'
+    ),
+    (
+        'view', 'known_time_zones', 'all', null,
+        'select distinct name from {}'
+    ),
+    (
+        'view', 'override_rules', 'all', null,
+        'select distinct match_id, type, name, factor,'
+        ' minimum, job_eta_seconds, default_job_eta from {}'
+    ),
     (
         -- A silence that was made in a shard itself may have the number of another one.
         'view', 'active_silences', 'all', null,
@@ -203,25 +223,6 @@ from (
     ('view', 'config_in_force', 'here', null, null),
     ('view', 'config_history', 'here', null, null),
     ('view', 'button_status', 'here', null, null),
-    -- A silence has the same number in every shard.
-    (
-        'view', 'active_silences', 'all', null,
-        'select silence_id, (array_agg(match))[1] as match,'
-        ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
-        ' max(comment) as comment, max(created_by) as created_by'
-        ' from {} group by silence_id'
-    ),
-    (
-        'view', 'silence_status', 'all', null,
-        'select silence_id, (array_agg(match))[1] as match,'
-        ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
-        ' max(comment) as comment, max(created_by) as created_by,'
-        ' max(ended_at) as ended_at, max(ended_by) as ended_by,'
-        ' bool_or(is_active) as is_active,'
-        ' sum(alerts_held)::bigint as alerts_held,'
-        ' sum(alerts_total)::bigint as alerts_total'
-        ' from {} group by silence_id'
-    ),
     ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
     ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
     ('view', 'notifier_status', 'all', null, 'select * from {}'),
