@@ -232,7 +232,8 @@ begin
                 jsonb_build_object(
                     'is_silent', input.is_silent,
                     'newest_event_at', input.newest_event_at,
-                    'silent_after_seconds', extract(epoch from input.silent_after)
+                    'silent_after_seconds', extract(epoch from input.silent_after),
+                    'silent_shards', jsonb '[]'
                 )
             from scooters_ops.input_status(as_of) as input
         ),

@@ -99,8 +99,8 @@ from (
         'function',
         'explain_route(jsonb,timestamp with time zone,jsonb)', 'any', null,
         -- Its number in the router.
-        '{} || case when config is null then jsonb_build_object(''config_id'','
-        ' (select config_id from scooters_ops.config_in_force)) else ''{}'' end'
+        'case when config is not null then {} else {} || jsonb_build_object('
+        '''config_id'', (select config_id from scooters_ops.config_in_force)) end'
     ),
     ('function', 'seen_values(jsonb,text[])', 'all', null, 'rows'),
     ('function', 'planned_totals()', 'written', null, null),
@@ -142,7 +142,8 @@ from (
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
     (
         'function',
-        'lease_deliveries(text,jsonb,double precision,jsonb,text[])', 'shard', null, null
+        'lease_deliveries(text,jsonb,double precision,jsonb,text[])',
+        'shard', null, null
     ),
     ('function', 'next_delivery(text[],text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
