@@ -760,6 +760,7 @@ def test_only_notifiers_read_presses_and_shards_leave_it_to_the_router(
 NIGHT = {"from": "22:00", "to": "07:00", "time_zone": {"attribute": "time_zone"}}
 RULES: dict[str, Any] = {
     "calendars": {"night": NIGHT},
+    "channels__telegram__digest_above": 5,
     "detection__overrides": [
         {
             "name": "omsk-nights",
@@ -829,7 +830,7 @@ def test_silences_and_matches_go_as_in_one_database(router_rig: RouterRig) -> No
             database.connection.execute("delete from scooters_ops.silences")
 
     refused = Counter[str]()
-    for arguments in (
+    calls: list[list[Any]] = [
         ["{}", "1 hour", "why", "ops"],
         ['{"city": {}}', "1 hour", "why", "ops"],
         ['{"type": "odd"}', "1 hour", "why", "ops"],
@@ -841,7 +842,8 @@ def test_silences_and_matches_go_as_in_one_database(router_rig: RouterRig) -> No
         [OMSK, "1 hour", "x" * 501, "ops"],
         [OMSK, "1 hour", "why", None],
         [OMSK, "2 hours", "roads are closed", "ops"],
-    ):
+    ]
+    for arguments in calls:
         one, routed = (answer(database, "silence", arguments) for database in (single, router))
         assert routed == one, arguments
         refused[one[0]] += 1
@@ -850,6 +852,13 @@ def test_silences_and_matches_go_as_in_one_database(router_rig: RouterRig) -> No
         one, routed = (answer(database, "unsilence", arguments) for database in (single, router))
         assert routed[:2] == one[:2], arguments
 
+    for shard in router_rig.shards:
+        assert shard.values("select distinct name from scooters_ops.override_rules") == [
+            "omsk-nights"
+        ]
+        assert shard.values(
+            "select config #> '{channels,telegram,digest_above}' from scooters_ops.config_in_force"
+        ) == [5]
     assert in_shards(router_rig, HELD) == sorted(single.rows(HELD), key=lambda row: str(row))
     state = router.rows(STATE)
     assert state == [row | {"is_routed": True} for row in single.rows(STATE)]
@@ -871,11 +880,11 @@ def test_silences_and_matches_go_as_in_one_database(router_rig: RouterRig) -> No
     for hour in (3, 12, 17):
         given = {"facts": json.dumps(FACTS), "at": f"2026-11-26 {hour}:00+00"}
         for question in MATCHES:
-            one, routed = (
+            of_one, of_router = (
                 json.dumps(database.connection.execute(question, given).fetchall())
                 for database in (single, router)
             )
-            assert routed.replace(str(number), "1") == one, question
+            assert of_router.replace(str(number), "1") == of_one, question
     for view in ("match_rules", "match_terms", "match_keys", "calendars", "known_time_zones"):
         query = f"select * from scooters_ops.{view} where to_jsonb({view}) ->> 'scope' = 'route'"
         if "match" not in view:
