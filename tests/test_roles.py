@@ -68,6 +68,7 @@ CALLERS: dict[str, set[str]] = {
     "place_silence": set(),
     "prune_silences": set(),
     "require_silence_match": set(),
+    "silenced": set(),
     "settle_steps": set(),
     "told_before": set(),
     "plan_notifications": set(),
@@ -154,6 +155,8 @@ VIEWS_OF_THE_NOTIFIER = {
     "notifications",
     "notifier_status",
     "recipient_status",
+    "active_silences",
+    "silence_status",
 }
 
 MISSION = {
@@ -277,6 +280,9 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "next_delivery",
         "plan_deliveries",
         "planned_totals",
+        "preview_silence",
+        "silence",
+        "unsilence",
         "poll_buttons",
         "press_buttons",
         "probe_channels",

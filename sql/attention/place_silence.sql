@@ -76,7 +76,7 @@ begin
         from scooters_ops.silences_silence_id_seq as known;
     end if;
 
-    -- make_interval and the like may say days that are shorter than they compare.
+    -- A month counts as 30 days above, and may be shorter.
     if now() + duration <= now() then
         raise exception using
             errcode = 'invalid_parameter_value',
