@@ -177,6 +177,8 @@ VIEWS_OF_THE_NOTIFIER = {
     "notifications",
     "notifier_status",
     "recipient_status",
+    "active_silences",
+    "silence_status",
 }
 
 MISSION = {
@@ -302,6 +304,9 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "next_delivery",
         "plan_deliveries",
         "planned_totals",
+        "preview_silence",
+        "silence",
+        "unsilence",
         "poll_buttons",
         "press_buttons",
         "probe_channels",

@@ -19,6 +19,8 @@ as $$
 declare
     longest_name constant integer := 200;
     longest_comment constant integer := 500;
+    -- From here on a router gives the numbers, so that ours and its never meet.
+    routers_first constant bigint := 1099511627776; -- 2 ^ 40
     longest constant interval := coalesce(
         (
             select make_interval(
@@ -70,7 +72,14 @@ begin
         place_silence.silence_id, nextval('scooters_ops.silences_silence_id_seq')
     );
 
-    -- make_interval and the like may say days that are shorter than they compare.
+    if new_id < routers_first then
+        perform setval(
+            'scooters_ops.silences_silence_id_seq', greatest(new_id, known.last_value)
+        )
+        from scooters_ops.silences_silence_id_seq as known;
+    end if;
+
+    -- A month counts as 30 days above, and may be shorter.
     if now() + duration <= now() then
         raise exception using
             errcode = 'invalid_parameter_value',
@@ -114,7 +123,7 @@ end
 $$;
 
 comment on function scooters_ops.place_silence(bigint, jsonb, interval, text, text) is
-'What silence() does, under a number that the caller chooses (a router: 2 ^ 40 and more, so that both never meet); null: the next one.';
+'What silence() does, under a number that the caller chooses (a router: 2 ^ 40 and more); null: the next one.';
 
 revoke execute on function
 scooters_ops.place_silence(bigint, jsonb, interval, text, text) from public;
