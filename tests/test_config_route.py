@@ -12,8 +12,11 @@ import psycopg
 import pytest
 
 from notifier import cli
+from notifier.config import seen_warnings, wanted_values
+from notifier.database.values import SeenValue
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, config, shared_database
+from tests.pages import DOCS, blocks
 
 LEADS = {"type": "telegram", "chat_id": -1009}
 DUTY = {"type": "st", "queue": "DUTY"}
@@ -364,8 +367,8 @@ def test_analysts_and_notifiers_may_ask_and_the_mission_service_may_not(
     for role in ("scooters_ops_analyst", "scooters_ops_notifier"):
         with database.connect(role=role) as connection:
             for document in (None, json.dumps(config(**CHANGES))):
-                (explained,) = connection.execute(EXPLAIN, (*asked, document)).fetchone() or ()
-                assert explained["recipients"] == [DUTY]
+                (explained,) = connection.execute(EXPLAIN, (*asked, document))
+                assert explained[0]["recipients"] == [DUTY]
     with (
         database.connect(role="scooters_ops_writer") as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
@@ -512,6 +515,24 @@ def test_values_that_no_mission_had_lately_are_named_with_their_path(
     assert {row["is_time_zone"] for row in rows if row["value"] is not None} == {None, False}
 
 
+def test_what_several_databases_saw_is_added_up() -> None:
+    document = config(
+        calendars={"day": {"from": "09:00", "to": "18:00", "time_zone": {"attribute": "tz"}}},
+        routes=[{"match": {"city": ["Omsk", "Tver", "Ufa"]}, "recipients": []}],
+    )
+    assert wanted_values(document) == {"city": ["Omsk", "Tver", "Ufa"]}
+    shard = [SeenValue(None, None, 4), SeenValue("city", None, 4), SeenValue("tz", None, 4)]
+    seen = [
+        *(SeenValue("city", "Omsk", 4), SeenValue("tz", "Mars", 1, is_time_zone=False)),
+        *(SeenValue("city", "Tver", 2), SeenValue("tz", "Mars", 2, is_time_zone=False)),
+    ]
+    assert seen_warnings(document, [*shard, *seen[:2], *shard, *seen[2:]]) == [
+        'routes[0].match.city[2]: none of 8 missions of the last 30 days has "Ufa"',
+        'calendars.day.time_zone.attribute: "Mars" is not a time zone that the server knows: for 3'
+        " of 8 missions of the last 30 days notifier.time_zone counts",
+    ]
+
+
 def test_without_a_database_one_line_says_that_values_were_not_compared(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -524,3 +545,25 @@ def test_without_a_database_one_line_says_that_values_were_not_compared(
         "notifier: warning: no database says which values missions have: those of matches were not"
         " compared\n"
     )
+
+
+# --- The documentation ----------------------------------------------------------------------------
+
+
+def test_the_example_of_the_docs_is_explained_as_they_say(
+    database: TestDatabase, command: Command, tmp_path: Path
+) -> None:
+    found = {
+        block.language: block.text for block in blocks((DOCS / "config.md").read_text("utf-8"))
+    }
+    example = json.loads(found["json"])
+    changes: dict[str, Any] = {
+        "detection__overrides": example["detection"]["overrides"],
+        "calendars": example["calendars"],
+        "routes": example["routes"],
+    }
+    assert command("check", written(tmp_path, **changes))[::2] == (0, "")
+    at = ("--at", "2026-01-31T22:30+06:00")
+    asked = ("timeout_in_point", "city=Omsk", "time_zone=Asia/Omsk", *at)
+    code, output, _ = command("route", *asked, "--config", written(tmp_path, **changes))
+    assert (code, output) == (0, found["text"] + "\n")

@@ -24,21 +24,24 @@ deciding as materialized (
 
 asked_route as (
     select
-        failure.match_id as n,
+        route.n,
         failure.key,
-        in_force.config -> 'routes' -> (failure.match_id - 1)::integer -> 'match' as match
+        route.value -> 'match' as match
     from in_force
-    cross join scooters_ops.match_failures(
+    cross join jsonb_array_elements(in_force.config -> 'routes')
+        with ordinality as route (value, n)
+    inner join scooters_ops.match_failures(
         'route', route_facts.facts, route_facts.at
     ) as failure
+        on failure.match_id = route.n
     where
-        failure.match_id <= coalesce(
+        route.n <= coalesce(
             (
                 select max(deciding.n)
                 from deciding
                 where not coalesce((deciding.route -> 'continue')::boolean, false)
             ),
-            failure.match_id
+            route.n
         )
 ),
 
@@ -61,20 +64,18 @@ rule as (
 
 asked_override as (
     select
-        failure.match_id as n,
+        override.n,
         failure.key,
         override.value ->> 'name' as name,
         override.value -> 'match' as match,
-        min(failure.match_id) filter (where failure.key is null) over () as deciding_n
+        min(override.n) filter (where failure.key is null) over () as deciding_n
     from in_force
-    cross join scooters_ops.match_failures(
+    cross join jsonb_array_elements(in_force.config #> '{detection,overrides}')
+        with ordinality as override (value, n)
+    inner join scooters_ops.match_failures(
         'override', route_facts.facts, route_facts.at
     ) as failure
-    cross join lateral (
-        select
-            in_force.config #> '{detection,overrides}' -> (failure.match_id - 1)::integer
-                as value
-    ) as override
+        on failure.match_id = override.n
     where exists (select from rule)
 )
 
