@@ -281,6 +281,14 @@ def test_status_names_the_shard_that_is_missing_and_goes_on_without_it(
         assert [shard["is_up"] for shard in document["shards"]] == [True, False]
         assert document["is_person_needed"]
     assert run("status", "--jobs")[0] == 0
+    # As of a version before that view: shard_status names it.
+    rename = "alter view scooters_ops.{} rename to {}"
+    with psycopg.connect(rig.far_conninfo, autocommit=True) as far:
+        far.execute(rename.format("input_status", "input_status_of_tomorrow").encode())
+        code, said = run("status", "--json")
+        far.execute(rename.format("input_status_of_tomorrow", "input_status").encode())
+    assert code == 0
+    assert json.loads(said)["input"]["is_silent"] is False
 
 
 def test_status_names_the_shard_whose_config_is_not_the_routers(
@@ -334,7 +342,7 @@ def test_config_preview_retry_and_acknowledge_work_on_a_router(
 
 
 def test_silences_and_routes_are_asked_and_silent_input_is_told_on_a_router(
-    rig: Rig, run: Callable[..., tuple[int, str]]
+    rig: Rig, run: Callable[..., tuple[int, str]], server: HttpProcess
 ) -> None:
     rig.router.apply_config(detection__silent_input_after_seconds=900)
     near, far = rig.missions("silent")
@@ -356,6 +364,8 @@ def test_silences_and_routes_are_asked_and_silent_input_is_told_on_a_router(
     assert f"No events come to {rig.far_name}, though missions are active there" in said
     document = json.loads(run("status", "--json")[1])
     assert document["input"]["silent_shards"] == [rig.far_name]
+    page = f"<strong>No events come to {rig.far_name}.</strong>"
+    until(lambda: page in server.client.get("/board?lang=en").text)
     rig.router.value("select scooters_ops.record_event(%s, 'point_arrived', 'p1')", far)
     assert run("status")[0] == 0
 
