@@ -34,6 +34,7 @@ CALLERS: dict[str, set[str]] = {
     "match_problem": set(),
     "compile_config": set(),
     "compile_match": set(),
+    "compile_stored_config": set(),
     "forget_match": set(),
     "validate_json": set(),
     "config_schema": set(),
