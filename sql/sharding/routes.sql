@@ -7,7 +7,8 @@
 --   any      the first shard that answers: all of them would say the same; merge: what
 --            to make of its answer, {}
 --   all      to every shard, merged: sum, rows (one after the other), arrays; for views
---            a select of what to make of the rows of all shards, {}
+--            a select of what to make of the rows of all shards, {}; without it the
+--            rows that differ
 --   here     the router has its own copy: what it says depends on nothing in a shard
 --   written  it has a file of its own in this folder
 --   shard    only notifiers and owners use it, and they are at home in a shard
@@ -72,6 +73,7 @@ from (
         'text,text,text,timestamp with time zone)',
         'here', null, null
     ),
+    ('function', 'mission_fact(text,text,text,jsonb)', 'here', null, null),
     ('function', 'job_seconds(interval,text,jsonb,interval)', 'here', null, null),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
@@ -172,32 +174,12 @@ from (
     ('view', 'unnoticed_timeouts', 'mission', null, null),
     ('view', 'planned_jobs', 'mission', null, null),
     -- Every shard has the same.
-    (
-        'view', 'match_rules', 'all', null,
-        'select distinct scope, match_id, term_count, types,'
-        ' job_types, point_ids, calendars from {}'
-    ),
-    (
-        'view', 'match_terms', 'all', null,
-        'select distinct scope, match_id, key, value from {}'
-    ),
-    (
-        'view', 'match_keys', 'all', null,
-        'select distinct scope, key from {}'
-    ),
-    (
-        'view', 'calendars', 'all', null,
-        'select distinct name, from_time, span, days, time_zone, zone_attribute from {}'
-    ),
-    (
-        'view', 'known_time_zones', 'all', null,
-        'select distinct name from {}'
-    ),
-    (
-        'view', 'override_rules', 'all', null,
-        'select distinct match_id, type, name, factor,'
-        ' minimum, job_eta_seconds, default_job_eta from {}'
-    ),
+    ('view', 'match_rules', 'all', null, null),
+    ('view', 'match_terms', 'all', null, null),
+    ('view', 'match_keys', 'all', null, null),
+    ('view', 'calendars', 'all', null, null),
+    ('view', 'known_time_zones', 'all', null, null),
+    ('view', 'override_rules', 'all', null, null),
     (
         -- A silence that was made in a shard itself may have the number of another one.
         'view', 'active_silences', 'all', null,
