@@ -105,6 +105,9 @@ order by notification_id;
 
 insert into scooters_ops.delivery_targets (channel, address, granted_at)
 select 'telegram', n, array[now()] from generate_series(1, 3000) as n;
+insert into scooters_ops.silences (match, starts_at, ends_at, comment, created_by)
+select '{{"n": 1}}', now() - interval '1 hour' * n, now() - interval '1 minute' * n, 'c', 'b'
+from generate_series(1, 3000) as n;
 insert into scooters_ops.configs (config)
 select jsonb_set(config, '{{channels,telegram,limits}}', 'null')
 from scooters_ops.configs, generate_series(1, 200);
@@ -354,6 +357,9 @@ QUERY_OF_INDEX = {
     "unrouted_notifications_pkey": UNROUTED,
     "button_polls_pkey": "select scooters_ops.poll_buttons('somebody', 'telegram', 60)",
     "notifiers_pkey": "select scooters_ops.report_notifier('somebody', 1, '')",
+    "notification_recipients_silence_id_idx": "select * from scooters_ops.silence_status",
+    "silences_pkey": "select scooters_ops.silenced(77)",
+    "silences_ends_at_idx": "select * from scooters_ops.active_silences",
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
     "event_keys_pkey": (
         "select scooters_ops.record_event_once('m77', 'mission_started', null, null, 'k')"
@@ -573,13 +579,14 @@ def test_a_scrape_reads_a_bounded_number_of_rows_however_much_waits(
         )
     )
     statement = "select * from scooters_ops.metrics"
-    # A row for each chat, type, notifier and config. Of unrouted notifications it reads at most
+    # A row for each chat, type, notifier, config and silence. Of unrouted notifications it reads at most
     # ten thousand.
     few = {
         "configs",
         "delivery_targets",
         "news_horizon",
         "notifiers",
+        "silences",
         "unrouted_notifications",
     }
     assert scanned(either_fleet, statement) & tables <= few

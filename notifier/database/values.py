@@ -25,17 +25,16 @@ class Notification:
     """When the interval ended, as known when it was resolved."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
-    silenced: Mapping[str, Any] | None = None
-    """Until when a silence held the alert, whose it was, and why: until, by, comment."""
 
     def facts(
         self,
         step: str = "alert",
         as_of: datetime | None = None,
         told: Sequence[Mapping[str, Any]] = (),
+        silenced: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """What templates may print of a step, such as escalation_2; see notifier.templates. `as_of`
-        is now, for steps that say how long it has lasted by now."""
+        is now, for steps that say how long it has lasted by now; `silenced` is what held it."""
         facts = {
             "rule": None,  # which an earlier version did not store
             **self.details,
@@ -50,7 +49,7 @@ class Notification:
             "resolution": self.resolution,
             "acknowledged_at": self.acknowledged_at,
             "acknowledged_by": self.acknowledged_by,
-            **_silence(self.silenced or {}),
+            **_silence(silenced or {}),
         }
         for key, value in self.details.items():
             if key.endswith("_at") and isinstance(value, str):
@@ -128,6 +127,8 @@ class Delivery(Notification):
     """The time of the lease."""
     button: str | None = None
     """What a button to acknowledge the notification sends back."""
+    silenced: Mapping[str, Any] | None = None
+    """Until when a silence held the alert, whose it was, and why: until, by, comment."""
     digest: Mapping[str, Any] | None = None
     """What it tells of, together with others that waited; None: of itself alone."""
 
