@@ -21,10 +21,10 @@ create table scooters_ops.compiled_matches (
     scope text collate "C" not null,
     match_id bigint not null,
     term_count bigint not null,
-    types text [] collate "C",
-    job_types text [] collate "C",
-    point_ids text [] collate "C",
-    calendars text [] collate "C",
+    types text[] collate "C",
+    job_types text[] collate "C",
+    point_ids text[] collate "C",
+    calendars text[] collate "C",
     constraint compiled_matches_pkey primary key (scope, match_id)
 );
 
@@ -60,7 +60,7 @@ create table scooters_ops.compiled_calendars (
     name text collate "C" not null,
     from_time time not null,
     span interval not null,
-    days smallint [],
+    days smallint[],
     time_zone text not null,
     zone_attribute text collate "C",
     constraint compiled_calendars_pkey primary key (name)

@@ -148,17 +148,21 @@ comment on column scooters_ops.compiled_terms.key is
 'mission_id, performer_id or an attribute of the mission.';
 comment on column scooters_ops.compiled_terms.value is
 'A value that it accepts (JSON).';
+comment on column scooters_ops.compiled_terms.is_anchor is
+'Whether the match is looked up by this key: one key of each match is.';
 comment on index scooters_ops.compiled_terms_value_idx is
-'For: the matches that accept a value of a mission, in mission_matches.';
+'For: the matches that are looked up by a value of a mission, in mission_matches.';
+comment on index scooters_ops.compiled_terms_match_id_idx is
+'For: whether the other terms of a match hold, in mission_matches; deleting it, in forget_match.';
 
 comment on table scooters_ops.compiled_keys is
-'The keys of missions that matches of each scope ask for, or have asked for.';
+'The keys of missions by which matches of each scope are looked up, or were.';
 comment on column scooters_ops.compiled_keys.scope is
 'route, override or silence.';
 comment on column scooters_ops.compiled_keys.key is
 'mission_id, performer_id or an attribute of the mission.';
 comment on index scooters_ops.compiled_keys_pkey is
-'For: the keys that matches of a scope ask for, in mission_matches.';
+'For: the keys by which matches of a scope are looked up, in mission_matches.';
 
 comment on table scooters_ops.compiled_calendars is
 'The calendars of the config in force.';
@@ -194,12 +198,16 @@ comment on column scooters_ops.compiled_overrides.name is
 'What views and messages call it.';
 comment on column scooters_ops.compiled_overrides.factor is
 'How many times its eta an interval may last (a number without unit).';
+comment on column scooters_ops.compiled_overrides.binary_factor is
+'The factor as a double (a number without unit).';
 comment on column scooters_ops.compiled_overrides.minimum is
 'No limit is shorter than this (interval).';
 comment on column scooters_ops.compiled_overrides.job_eta_seconds is
 'Planned time of a job by its type (JSON object of numbers, in seconds), those of the default included; null: the override has no etas of jobs.';
 comment on column scooters_ops.compiled_overrides.default_job_eta is
 'Planned time of a job whose type has no eta of its own (interval).';
+comment on index scooters_ops.compiled_overrides_name_type_key is
+'For: the minimum of the rule by which an interval was judged, in judge_intervals.';
 comment on index scooters_ops.compiled_overrides_pkey is
 'For: the overrides whose matches hold for a mission, in mission_intervals_of.';
 

@@ -262,15 +262,23 @@ COMPILED = """
 -- Twice as many routes and overrides as config can have: each tenth matches some missions, the
 -- rest a mission that there is not; some match a time, the last ones every mission.
 delete from scooters_ops.compiled_matches;
-insert into scooters_ops.compiled_terms (scope, match_id, key, value)
+insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
 select
     scope,
     n,
     'performer_id',
-    to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n)
+    to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n),
+    true
+from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
+insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
+select scope, n, 'zone', '7', false
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
 insert into scooters_ops.compiled_matches (scope, match_id, term_count, calendars)
-select scope, n, (n <= 2000)::int, case when n % 20 = 0 then array['calendar' || n] end
+select
+    scope,
+    n,
+    case when n <= 2000 then 2 else 0 end,
+    case when n % 20 = 0 then array['calendar' || n] end
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2010) as n;
 insert into scooters_ops.compiled_keys (scope, key)
 select scope, key
@@ -285,9 +293,9 @@ insert into scooters_ops.compiled_time_zones (name)
 select lower(name) from pg_catalog.pg_timezone_names
 on conflict do nothing;
 insert into scooters_ops.compiled_overrides (
-    match_id, type, name, factor, minimum, default_job_eta
+    match_id, type, name, factor, binary_factor, minimum, default_job_eta
 )
-select n, type::scooters_ops.monitoring_notification_type, 'rule ' || n, 2, '0', '300 s'
+select n, type::scooters_ops.monitoring_notification_type, 'rule ' || n, 2, 2, '0', '300 s'
 from
     generate_series(1, 2010) as n,
     unnest('{timeout_in_point,timeout_between_points}'::text[]) as type;
@@ -299,9 +307,17 @@ MATCHES = f"""
 {COMPILED}
 select * from scooters_ops.matches_for(
     'route',
-    '{{"performer_id": "c100", "attributes": {{"time_zone": "Europe/Berlin"}}}}',
+    '{{"performer_id": "c100", "attributes": {{"zone": 7, "time_zone": "UTC"}}}}',
     now()
 )
+"""
+
+OVERDUE_BY_AN_OVERRIDE = f"""
+{COMPILED}
+update scooters_ops.recorded_intervals
+set rule = 'rule 7', is_judged = false
+where mission_id = 'm87' and finished_at is null;
+{DETECT};
 """
 
 UNROUTED = """
@@ -370,10 +386,12 @@ QUERY_OF_INDEX = {
     "compiled_matches_pkey": MATCHES,
     "compiled_matches_any_mission_idx": MATCHES,
     "compiled_terms_value_idx": MATCHES,
+    "compiled_terms_match_id_idx": MATCHES,
     "compiled_keys_pkey": MATCHES,
     "compiled_calendars_pkey": MATCHES,
     "compiled_time_zones_pkey": MATCHES,
     "compiled_overrides_pkey": COMPILED + DETECT,
+    "compiled_overrides_name_type_key": OVERDUE_BY_AN_OVERRIDE,
 }
 """The query that the comment of each index names."""
 

@@ -142,6 +142,7 @@ CALLERS: dict[str, set[str]] = {
     "matching_routes": {ANALYST, NOTIFIER},
     "matches_for": {ANALYST, NOTIFIER},
     "mission_matches": {ANALYST, NOTIFIER},
+    "mission_fact": {ANALYST, NOTIFIER},
     "is_match": {ANALYST, NOTIFIER},
     "job_seconds": {ANALYST},
     "recipients_for": {ANALYST, NOTIFIER},

@@ -79,7 +79,11 @@ select
             (
                 select zone.name
                 from scooters_ops.known_time_zones as zone
-                where zone.name = lower(mission_matches.attributes ->> calendar.zone_attribute)
+                where
+                    zone.name = lower(
+                        (mission_matches.attributes ->> calendar.zone_attribute)
+                        collate "C"
+                    )
             ),
             calendar.time_zone
         )
