@@ -114,6 +114,8 @@ create table scooters_ops.compiled_config (
 alter table scooters_ops.notification_recipients
 -- The silence that holds this alert, or held it.
 add column silence_id bigint,
+-- An escalation's level, without its recipients.
+add column level jsonb,
 -- The recipient whose message tells of this alert together with others.
 add column digest_id bigint;
 

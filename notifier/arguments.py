@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +14,7 @@ from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
 from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
 from notifier.resources import CONFIG
+from notifier.silences import duration_of
 from notifier.steps import STEPS
 from notifier.text import escaped
 from notifier.web.address import Address
@@ -39,6 +40,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("run --once cannot --listen: it ends too soon to answer requests")
     if options.command == "preview" and options.step not in steps_of(options.type):
         parser.error(f"a {options.type} has only: {', '.join(steps_of(options.type))}")
+    if options.command == "silence" and options.comment is None and not options.dry_run:
+        parser.error("silence needs --comment TEXT: the messages say why")
     if options.command == "test" and (problem := _test_problem(options)):
         parser.error(problem)
     return options
@@ -241,7 +244,50 @@ def _add_notifications(commands: Any) -> None:
     acknowledge.add_argument(
         "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
     )
+    _add_silences(commands)
     _add_test(commands)
+
+
+def _add_silences(commands: Any) -> None:
+    silence = commands.add_parser(
+        "silence",
+        help="hold the alerts that match, until the end; what has resolved by then is never sent",
+        usage="%(prog)s [options] --for DURATION --comment TEXT key=value...",
+    )
+    silence.add_argument(
+        "words",
+        nargs="+",
+        type=_text,
+        metavar="key=value",
+        help="which alerts, as in a route's match: type=job_skipped city=Omsk; a repeated key means"
+        " any of its values",
+    )
+    silence.add_argument(
+        "--for",
+        dest="duration",
+        type=_duration,
+        required=True,
+        metavar="DURATION",
+        help="how long: 90m, 2h, 3d",
+    )
+    silence.add_argument("--comment", type=_text, metavar="TEXT", help="why; the messages say it")
+    silence.add_argument(
+        "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
+    )
+    silence.add_argument(
+        "--dry-run", action="store_true", help="only show what it would have held in the last day"
+    )
+    _add_output(silence)
+    silences = commands.add_parser("silences", help="print who silenced what until when")
+    silences.add_argument("--all", action="store_true", help="also those that are over")
+    _add_output(silences)
+    unsilence = commands.add_parser(
+        "unsilence", help="end a silence early: what it holds goes out now"
+    )
+    unsilence.add_argument("silence_id", type=_silence_id, metavar="ID", help="its number")
+    unsilence.add_argument(
+        "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
+    )
 
 
 def _add_test(commands: Any) -> None:
@@ -326,6 +372,19 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= 86400:
         raise argparse.ArgumentTypeError("must be a number of seconds, at most a day")
     return seconds
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return duration_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _silence_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
+        raise argparse.ArgumentTypeError("must be the number of a silence")
+    return int(text)
 
 
 def _address(text: str) -> Address:

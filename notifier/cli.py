@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import psycopg
 
 from notifier import arguments, logs, psql
-from notifier.commands import config, daemon, installation, notifications, route, test
+from notifier.commands import config, daemon, installation, notifications, route, silences, test
 from notifier.commands.output import complain
 from notifier.config import ConfigError
 from notifier.database.errors import DatabaseUnusable, is_temporary, reason
@@ -100,6 +100,12 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             )
         case "acknowledge":
             return await notifications.acknowledge(options.token, options.by)
+        case "silence":
+            return await silences.silence(options)
+        case "silences":
+            return await silences.silences(with_past=options.all, as_json=options.output == "json")
+        case "unsilence":
+            return await silences.unsilence(options.silence_id, options.by)
         case "test":
             return await test.run(options, secrets)
         case _:

@@ -29,6 +29,7 @@ _COURIER_AND_PLACE: Final[Mapping[str, Any]] = {
     **dict.fromkeys(
         ("level", "resolution", "acknowledged_by", "acknowledged_at", "mission_url"), None
     ),
+    **dict.fromkeys(("silenced_until", "silenced_by", "silenced_because"), None),
     "step": "alert",
     "told": [],
 }
@@ -74,6 +75,14 @@ SAMPLE_FACTS: Final[Mapping[str, Mapping[str, Any]]] = {
         "skipped_at": _ARRIVED_AT,
     },
 }
+
+
+SILENCED_FACTS: Final[Mapping[str, Any]] = {
+    "silenced_until": _LATER_AT,
+    "silenced_by": "ops",
+    "silenced_because": "planned works",
+}
+"""Sample facts of an alert that a silence has held."""
 
 
 def sample_facts(type: str, step: str) -> Mapping[str, Any]:

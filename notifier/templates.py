@@ -25,6 +25,8 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
                             resolution: str, None if nothing has resolved it: moved_on, ended (the
                             mission is over) or withdrawn (the interval never was)
                             acknowledged_by: str, acknowledged_at: datetime; None if nobody has
+                            silenced_until: datetime, silenced_by, silenced_because: str; the
+                            silence that held the alert, None if none did
                             mission_url: str, the mission's page on the board; None if config does
                             not say where the board is
 

@@ -81,7 +81,7 @@ def recipient(channel: str, words: Sequence[str]) -> Target:
         for details in error.errors():
             key = details["loc"][0] if details["loc"] else ""
             if isinstance(text := given.get(str(key)), str) and key != "type":
-                given[str(key)] = _value(text)
+                given[str(key)] = value_of(text)
     try:
         return _validated(model.model_validate, given)
     except ValidationError as error:
@@ -110,7 +110,7 @@ def facts(words: Sequence[str]) -> dict[str, Any]:
         raise ConfigError([f"type: must be one of {', '.join(NOTIFICATION_TYPES)}"])
     if found["job_type"] is not None and found["type"] not in JOB_TYPES:
         raise ConfigError([f"job_type: a {found['type']} has none"])
-    return {**found, "attributes": {key: _value(text) for key, text in pairs.items()}}
+    return {**found, "attributes": {key: value_of(text) for key, text in pairs.items()}}
 
 
 def named_by(routes: Sequence[Mapping[str, Any]]) -> list[Target]:
@@ -135,7 +135,8 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """JSON's true, false, number or text as such; anything else is a text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

@@ -31,6 +31,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/mission_fact.sql
 \ir config/mission_matches.sql
 \ir config/is_match.sql
+\ir attention/active_silences.sql
 \ir config/matches_for.sql
 \ir config/compile_match.sql
 \ir config/forget_match.sql
@@ -100,6 +101,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/detect_for_a_minute.sql
 \ir detection/detect_between_batches.sql
 \ir detection/backfill_intervals.sql
+\ir detection/prune_silences.sql
 \ir detection/prune_bookkeeping.sql
 \ir detection/prune_notifications.sql
 \ir detection/prune_intervals.sql
@@ -110,6 +112,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/unrecorded_missions.sql
 \ir delivery/counting_limit.sql
 \ir detection/detection_status.sql
+\ir detection/input_status.sql
 \ir detection/recent_detection_passes.sql
 \ir detection/unnoticed_timeouts.sql
 
@@ -121,6 +124,8 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/refresh_notifications.sql
 \ir delivery/level_due_at.sql
 \ir delivery/match_facts.sql
+\ir attention/holding_silence.sql
+\ir attention/hold_alerts.sql
 \ir delivery/plan_notifications.sql
 \ir delivery/planned_totals.sql
 \ir delivery/plan_deliveries.sql
@@ -164,8 +169,14 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/notifier_status.sql
 \ir delivery/applied_migrations.sql
 
--- attention/: what people say: acknowledge, buttons
+-- attention/: what people say: acknowledge, silences, buttons
 \ir attention/acknowledge.sql
+\ir attention/require_silence_match.sql
+\ir attention/place_silence.sql
+\ir attention/silence.sql
+\ir attention/unsilence.sql
+\ir attention/preview_silence.sql
+\ir attention/silence_status.sql
 \ir attention/press_button.sql
 \ir attention/press_buttons.sql
 \ir attention/poll_buttons.sql

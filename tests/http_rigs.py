@@ -96,7 +96,7 @@ def http_user(database: TestDatabase) -> Iterator[dict[str, str]]:
     """The environment of a process that connects as that user and has all secrets."""
     database.connection.execute(
         f"do $$ begin create role {LOGIN} login"
-        " in role scooters_ops_notifier, scooters_ops_writer, scooters_ops_analyst;"
+        " in role scooters_ops_notifier, scooters_ops_writer, scooters_ops_operator;"
         " exception when duplicate_object then null; end $$"
     )
     token = {"SCOOTERS_OPS_HTTP_TOKEN": TOKEN}

@@ -568,6 +568,19 @@ KEYS_OF_STATUS = {
         "sample_error",
     },
     "holds": {"channel", "address", "held_until", "held_for_seconds", "reason", "failures"},
+    "silences": {
+        "silence_id",
+        "match",
+        "starts_at",
+        "ends_at",
+        "comment",
+        "created_by",
+        "ended_at",
+        "ended_by",
+        "is_active",
+        "alerts_held",
+        "alerts_total",
+    },
     "buttons": {"channel", "polled_by", "polled_until", "is_polled", "problem"},
 }
 """As docs/ops.md lists them."""

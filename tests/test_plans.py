@@ -105,6 +105,9 @@ order by notification_id;
 
 insert into scooters_ops.delivery_targets (channel, address, granted_at)
 select 'telegram', n, array[now()] from generate_series(1, 3000) as n;
+insert into scooters_ops.silences (match, starts_at, ends_at, comment, created_by)
+select '{{"n": 1}}', now() - interval '1 hour' * n, now() - interval '1 minute' * n, 'c', 'b'
+from generate_series(1, 3000) as n;
 insert into scooters_ops.configs (config)
 select jsonb_set(config, '{{channels,telegram,limits}}', 'null')
 from scooters_ops.configs, generate_series(1, 200);
@@ -251,6 +254,10 @@ select 4, 'st', jsonb_build_object('queue', n) from generate_series(1, 3000) as 
 select scooters_ops.release_deliveries('somebody');
 """
 
+SILENT_INPUT = """
+select * from scooters_ops.input_status(now() + interval '1 hour')
+"""
+"""It must look whether missions are active."""
 COMPILED = """
 -- Twice as many routes and overrides as config can have: each tenth matches some missions, the
 -- rest a mission that there is not; some match a time, the last ones every mission.
@@ -366,6 +373,9 @@ QUERY_OF_INDEX = {
     "unrouted_notifications_pkey": UNROUTED,
     "button_polls_pkey": "select scooters_ops.poll_buttons('somebody', 'telegram', 60)",
     "notifiers_pkey": "select scooters_ops.report_notifier('somebody', 1, '')",
+    "notification_recipients_silence_id_idx": "select * from scooters_ops.silence_status",
+    "silences_pkey": "select scooters_ops.silenced(77)",
+    "silences_ends_at_idx": "select * from scooters_ops.active_silences",
     "notification_recipients_attention_idx": "select scooters_ops.retry_deliveries()",
     "event_keys_pkey": (
         "select scooters_ops.record_event_once('m77', 'mission_started', null, null, 'k')"
@@ -535,6 +545,8 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
             20,
             id="detection status",
         ),
+        # A thousand events, and the open intervals, each on a page of its own.
+        pytest.param(SILENT_INPUT, 700, id="input status"),
         # It evaluates ten missions.
         pytest.param("select * from scooters_ops.metrics", 1200, id="metrics"),
     ],
@@ -542,6 +554,10 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
 def test_frequent_queries_read_few_pages(
     either_fleet: TestDatabase, statement: str, ceiling: int
 ) -> None:
+    either_fleet.connection.execute(
+        "update scooters_ops.configs set config = jsonb_set("
+        "config, '{detection,silent_input_after_seconds}', '900')"
+    )
     assert buffers(either_fleet, statement) <= ceiling
 
 
@@ -581,13 +597,14 @@ def test_a_scrape_reads_a_bounded_number_of_rows_however_much_waits(
         )
     )
     statement = "select * from scooters_ops.metrics"
-    # A row for each chat, type, notifier and config. Of unrouted notifications it reads at most
-    # ten thousand.
+    # A row for each chat, type, notifier, config and silence. Of unrouted notifications it reads at
+    # most ten thousand.
     few = {
         "configs",
         "delivery_targets",
         "news_horizon",
         "notifiers",
+        "silences",
         "unrouted_notifications",
     }
     assert scanned(either_fleet, statement) & tables <= few

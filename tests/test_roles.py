@@ -72,6 +72,11 @@ CALLERS: dict[str, set[str]] = {
     "earlier_message": set(),
     "followed_channels": set(),
     "level_due_at": set(),
+    "hold_alerts": set(),
+    "holding_silence": set(),
+    "place_silence": set(),
+    "prune_silences": set(),
+    "require_silence_match": set(),
     "match_facts": set(),
     "silenced": set(),
     "settle_steps": set(),
@@ -114,6 +119,9 @@ CALLERS: dict[str, set[str]] = {
     "test_results": {NOTIFIER, OPERATOR},
     "end_test": {NOTIFIER, OPERATOR},
     # Operators, who are analysts too
+    "silence": {OPERATOR},
+    "unsilence": {OPERATOR},
+    "preview_silence": {OPERATOR},
     "wake_missions": {OPERATOR},
     "wake_missions_under_way": set(),
     # Questions
@@ -146,6 +154,7 @@ CALLERS: dict[str, set[str]] = {
     "planned_totals": {ANALYST, NOTIFIER},
     "rate_limit_status": {ANALYST, NOTIFIER},
     "target_rate_limits": {ANALYST, NOTIFIER},
+    "input_status": {ANALYST, NOTIFIER},
     "missions_waiting": {ANALYST, NOTIFIER},
     "unrecorded_missions": {ANALYST, NOTIFIER},
 }
@@ -159,6 +168,7 @@ VIEWS_OF_THE_NOTIFIER = {
     "delivery_holds",
     "delivery_status",
     "detection_status",
+    "input_status",
     "known_time_zones",
     "match_keys",
     "match_rules",
@@ -169,6 +179,8 @@ VIEWS_OF_THE_NOTIFIER = {
     "notifications",
     "notifier_status",
     "recipient_status",
+    "active_silences",
+    "silence_status",
 }
 
 MISSION = {
@@ -287,12 +299,16 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "confirm_deliveries",
         "create_mission",
         "end_test",
+        "input_status",
         "explain_route",
         "lease_deliveries",
         "missions_waiting",
         "next_delivery",
         "plan_deliveries",
         "planned_totals",
+        "preview_silence",
+        "silence",
+        "unsilence",
         "poll_buttons",
         "press_buttons",
         "probe_channels",

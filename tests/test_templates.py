@@ -489,6 +489,7 @@ def test_a_missing_fact_fails_with_the_template_and_the_name_of_the_fact(
     locale: str, type: str, channel: type[Channel]
 ) -> None:
     unused = {"type", "level", "told", "acknowledged_at"}  # the last three: in an alert
+    unused |= {"silenced_by", "silenced_because"}
     if SAMPLE_FACTS[type]["job_id"] is None:
         unused.add("job_id")
     if type not in TIMEOUT_TYPES:

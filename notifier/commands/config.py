@@ -19,7 +19,13 @@ from notifier.config import Config, ConfigError
 from notifier.database.errors import DatabaseUnusable
 from notifier.delivery.setup import renderer_for
 from notifier.locales import LOCALES
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, sample_facts, steps_of
+from notifier.notification_types import (
+    NOTIFICATION_TYPES,
+    SILENCED_FACTS,
+    TEST_TYPE,
+    sample_facts,
+    steps_of,
+)
 from notifier.resources import CONFIG, TEMPLATES
 from notifier.text import escaped
 
@@ -81,7 +87,9 @@ def _check(config: Config) -> None:
         for name in config.channel_settings():
             for type in (*NOTIFICATION_TYPES, TEST_TYPE):
                 for step in steps_of(type):
-                    renderer.render(type, CHANNELS[name], sample_facts(type, step))
+                    facts = sample_facts(type, step)
+                    renderer.render(type, CHANNELS[name], facts)
+                    renderer.render(type, CHANNELS[name], {**facts, **SILENCED_FACTS})
 
 
 def in_locale(config: Config, locale: str) -> Config:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -18,12 +18,14 @@ from notifier.database.errors import DatabaseNewer, DatabaseUnusable
 from notifier.database.schema_version import known_migrations, version_problem
 from notifier.database.values import (
     Delivery,
+    Held,
     Hold,
     NextDelivery,
     Notification,
     Pressed,
     Result,
     SeenValue,
+    Silence,
     TestResult,
 )
 
@@ -238,6 +240,38 @@ class Database(Connection):
     async def acknowledge(self, token: str, by: str) -> bool:
         """Records who takes care of a notification. False: somebody has done so already."""
         return bool(await self._scalar("select scooters_ops.acknowledge(%s, %s)", token, by))
+
+    async def silence(
+        self, match: Mapping[str, Any], duration: timedelta, comment: str, by: str
+    ) -> int:
+        """Holds the alerts that match; returns the number of the silence."""
+        query = "select scooters_ops.silence(%s, %s, %s, %s)"
+        return int(await self._scalar(query, Jsonb(match), duration, comment, by))
+
+    async def unsilence(self, silence_id: int, by: str) -> bool:
+        """Ends a silence early. False: it is over already."""
+        query = "select scooters_ops.unsilence(%s, %s)"
+        return bool(await self._scalar(query, silence_id, by))
+
+    async def silences(
+        self, silence_id: int | None = None, *, with_past: bool = False
+    ) -> list[Silence]:
+        """The active silences, those that end first first; all with `with_past`, or only that
+        one."""
+        return await self.objects(
+            Silence,
+            "scooters_ops.silence_status where case when %s::bigint is null"
+            " then is_active or %s else silence_id = %s end order by ends_at, silence_id",
+            silence_id,
+            with_past,
+            silence_id,
+        )
+
+    async def preview_silence(self, match: Mapping[str, Any], duration: timedelta) -> list[Held]:
+        """What such a silence would have held in the last day."""
+        return await self.objects(
+            Held, "scooters_ops.preview_silence(%s, %s)", Jsonb(match), duration
+        )
 
     async def is_notifier_alive(self) -> bool:
         """Whether any notifier has reported lately."""

@@ -25,17 +25,16 @@ class Notification:
     """When the interval ended, as known when it was resolved."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str | None = None
-    silenced: Mapping[str, Any] | None = None
-    """Until when a silence held the alert, whose it was, and why: until, by, comment."""
 
     def facts(
         self,
         step: str = "alert",
         as_of: datetime | None = None,
         told: Sequence[Mapping[str, Any]] = (),
+        silenced: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """What templates may print of a step, such as escalation_2; see notifier.templates. `as_of`
-        is now, for steps that say how long it has lasted by now."""
+        is now, for steps that say how long it has lasted by now; `silenced` is what held it."""
         facts = {
             "rule": None,  # which an earlier version did not store
             **self.details,
@@ -50,6 +49,7 @@ class Notification:
             "resolution": self.resolution,
             "acknowledged_at": self.acknowledged_at,
             "acknowledged_by": self.acknowledged_by,
+            **_silence(silenced or {}),
         }
         for key, value in self.details.items():
             if key.endswith("_at") and isinstance(value, str):
@@ -75,6 +75,15 @@ def _place(told: Mapping[str, Any]) -> str:
     if reference.startswith(address):
         return str(reference)[:30]
     return f"{told['channel'].capitalize()} {address}"[:30]
+
+
+def _silence(silenced: Mapping[str, Any]) -> dict[str, Any]:
+    until = silenced.get("until")
+    return {
+        "silenced_until": until and _timestamp(until),
+        "silenced_by": silenced.get("by"),
+        "silenced_because": silenced.get("comment"),
+    }
 
 
 def _timestamp(text: str) -> datetime | None:
@@ -118,6 +127,8 @@ class Delivery(Notification):
     """The time of the lease."""
     button: str | None = None
     """What a button to acknowledge the notification sends back."""
+    silenced: Mapping[str, Any] | None = None
+    """Until when a silence held the alert, whose it was, and why: until, by, comment."""
     digest: Mapping[str, Any] | None = None
     """What it tells of, together with others that waited; None: of itself alone."""
 
@@ -221,3 +232,35 @@ class Pressed:
     press_id: str
     result: str
     acknowledged_by: str | None
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A row of the view silence_status."""
+
+    silence_id: int
+    match: Mapping[str, Any]
+    starts_at: datetime
+    ends_at: datetime
+    comment: str
+    created_by: str
+    ended_at: datetime | None
+    ended_by: str | None
+    is_active: bool
+    alerts_held: int
+    """How many alerts wait for its end now."""
+    alerts_total: int
+    """How many it holds or was the last to hold."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A row of preview_silence(): a notification whose alerts a silence would have held."""
+
+    idempotency_token: str
+    type: str
+    mission_id: str
+    created_at: datetime
+    held: timedelta
+    would_be_told: bool
+    """False: it was resolved while it was held."""

@@ -126,7 +126,9 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
 
 
 def _facts(setup: Setup, delivery: Delivery) -> dict[str, Any]:
-    facts = delivery.facts(delivery.step, delivery.as_of, delivery.told or ())
+    facts = delivery.facts(
+        delivery.step, delivery.as_of, delivery.told or (), delivery.silenced
+    )
     if delivery.type == TEST_TYPE:
         return {**facts, "sent_by": socket.gethostname()}
     return {**facts, "mission_url": setup.config.mission_url(delivery.mission_id)}

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from notifier.silences import line_of
 from notifier.status.advice import advice, age
 from notifier.status.snapshot import DeliveryStatus, RecipientStatus, Status
 from notifier.text import escaped
@@ -28,6 +29,7 @@ def text(status: Status) -> str:
         *_deliveries(status),
         *_recipients(status),
         *_holds(status),
+        *_silences(status),
         *(advice(status) or ["Nothing needs a person."]),
     ]
     return "\n".join(escaped(line) for line in lines)
@@ -104,7 +106,7 @@ def _recipients(status: Status) -> Iterator[str]:
     """Failed ones first, then those in doubt, then those that have waited longest."""
     severity = {"failed": 0, "in_doubt": 1}
     rows = sorted(
-        (row for row in status.recipients if row.state != "scheduled"),
+        (row for row in status.recipients if row.state not in ("scheduled", "silenced")),
         key=lambda row: (severity.get(row.state, 2), row.oldest_created_at),
     )
     if rows:
@@ -128,6 +130,12 @@ def _holds(status: Status) -> Iterator[str]:
         f"  {hold.channel} {hold.address}, for {age(hold.held_until - status.now)}: {hold.reason}"
         for hold in status.held
     )
+
+
+def _silences(status: Status) -> Iterator[str]:
+    if status.silences:
+        yield "Silenced:"
+    yield from _few(f"  {each.silence_id} {line_of(each)}" for each in status.silences)
 
 
 def _few(lines: Iterable[str]) -> Iterator[str]:
@@ -158,6 +166,7 @@ def document(status: Status) -> Mapping[str, Any]:
         "config_id": status.in_force.config_id,
         "shards": [_plain(row) for row in status.shards],
         "detection": detection,
+        "input": _input(status),
         "notifiers": [
             {**_plain(row), "seen_age_seconds": _seconds(status.now - row.seen_at)}
             for row in status.notifiers
@@ -169,6 +178,18 @@ def document(status: Status) -> Mapping[str, Any]:
             {**_plain(row), "held_for_seconds": _seconds(row.held_until - status.now)}
             for row in status.holds
         ],
+        "silences": [_plain(row) for row in status.silences],
+    }
+
+
+def _input(status: Status) -> Mapping[str, Any]:
+    row = _plain(status.input)
+    after = row.pop("silent_after")
+    newest = status.input.newest_event_at
+    return {
+        **row,
+        "newest_event_age_seconds": None if newest is None else _seconds(status.now - newest),
+        "silent_after_seconds": None if after is None else _seconds(after),
     }
 
 

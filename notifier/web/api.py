@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Security
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPBearer
+from psycopg.types.json import Jsonb
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 
+from notifier.config.models import YEAR_SECONDS
 from notifier.history import EVENT_TYPES
 from notifier.resources import ROOT
 from notifier.web.guard import PREFIX
@@ -44,6 +46,7 @@ Token = Annotated[
         max_length=2000,
     ),
 ]
+SilenceId = Annotated[int, Path(description="The number of a silence.", ge=0, lt=2**63)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -104,6 +107,58 @@ class Acknowledged(BaseModel):
     """The answer to an acknowledgement."""
 
     acknowledged: bool = Field(description="false: somebody has acknowledged it already")
+
+
+class NewSilence(BaseModel):
+    """Which alerts to hold, for how long, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    match: dict[str, Any] = Field(
+        description="As in a route of the config: a value or a list of values for each of type,"
+        " job_type, mission_id, point_id, performer_id, at (a calendar) or an attribute of the"
+        " mission. Not empty."
+    )
+    duration_seconds: Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)] = Field(
+        description="At most silences.longest_seconds of the config in force."
+    )
+    comment: Annotated[str, Field(min_length=1, max_length=500, strict=True)] = Field(
+        description="Why; the messages say it."
+    )
+    by: Annotated[str, Field(min_length=1, max_length=200, strict=True)] = Field(
+        description="Who silences; the messages say it."
+    )
+
+
+class Silenced(BaseModel):
+    """The answer to a new silence."""
+
+    silence_id: int
+    ends_at: datetime
+
+
+class ActiveSilence(BaseModel):
+    """A silence that holds alerts now."""
+
+    silence_id: int
+    match: dict[str, Any]
+    starts_at: datetime
+    ends_at: datetime
+    comment: str
+    created_by: str
+    alerts_held: int = Field(description="How many alerts wait for its end, one per recipient.")
+
+
+class Silences(BaseModel):
+    """The active silences, those that end first first."""
+
+    silences: list[ActiveSilence]
+
+
+class Unsilenced(BaseModel):
+    """The answer to the end of a silence."""
+
+    ended: bool = Field(description="false: it was over already")
 
 
 class Created(BaseModel):
@@ -203,5 +258,45 @@ def api_router(pool: Pool) -> APIRouter:
             role="scooters_ops_operator",
         )
         return Acknowledged(**row)
+
+    @router.get("/silences", tags=["silences"])
+    async def silences() -> Silences:
+        """Who silenced what until when: the silences that hold alerts now."""
+        rows = await pool.rows(
+            "select silence_id, match, starts_at, ends_at, comment, created_by, alerts_held"
+            " from scooters_ops.silence_status where is_active order by ends_at, silence_id",
+            role="scooters_ops_operator",
+        )
+        return Silences(silences=[ActiveSilence(**row) for row in rows])
+
+    @router.post("/silences", tags=["silences"], status_code=HTTPStatus.CREATED)
+    async def silence(new: NewSilence) -> Silenced:
+        """Holds the alerts that match until the end. What has resolved by then is never sent; the
+        rest goes out and says until when it was silenced, by whom and why."""
+        duration = timedelta(seconds=new.duration_seconds)
+        (row,) = await pool.rows(
+            "select scooters_ops.silence(%s, %s, %s, %s) as silence_id, now() + %s as ends_at",
+            (Jsonb(new.match), duration, new.comment, new.by, duration),
+            role="scooters_ops_operator",
+        )
+        return Silenced(**row)
+
+    @router.delete(
+        "/silences/{silence_id:identifier}",
+        tags=["silences"],
+        responses=described(HTTPStatus.NOT_FOUND),
+    )
+    async def unsilence(
+        silence_id: SilenceId,
+        by: Annotated[str, Query(description="Who ends it.", min_length=1, max_length=200)],
+    ) -> Unsilenced:
+        """Ends a silence early: what it holds goes out now, unless another silence holds it. Safe
+        to repeat."""
+        (row,) = await pool.rows(
+            "select scooters_ops.unsilence(%s, %s) as ended",
+            (silence_id, by),
+            role="scooters_ops_operator",
+        )
+        return Unsilenced(**row)
 
     return router

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from notifier.logs import event
 from notifier.text import escaped
@@ -151,13 +152,26 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
-        if headers.get("Allow") == "GET":
-            headers["Allow"] = "GET, HEAD"  # see notifier.web.middleware.HeadAsGet
+        if "Allow" in headers:
+            headers["Allow"] = _allowed(request)
         return Problem(HTTPStatus(error.status_code), error.detail, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
         return _bug(error)
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the request's path takes: a route names its own alone."""
+    methods = {
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }
+    if "GET" in methods:
+        methods.add("HEAD")  # see notifier.web.middleware.HeadAsGet
+    return ", ".join(sorted(methods))
 
 
 def _bug(error: Exception) -> JSONResponse:

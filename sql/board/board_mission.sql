@@ -98,6 +98,34 @@ begin
                 from scooters_ops.mission_points as point
                 where point.mission_id = board_mission.mission_id
             ),
+            'silences', (
+                select coalesce(
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'silence_id', silence.silence_id,
+                            'match', silence.match,
+                            'ends_at', silence.ends_at,
+                            'comment', silence.comment,
+                            'created_by', silence.created_by,
+                            'alerts_held', silence.alerts_held
+                        )
+                        order by silence.ends_at, silence.silence_id
+                    ),
+                    '[]'
+                )
+                from scooters_ops.silence_status as silence
+                where
+                    silence.is_active
+                    and silence.silence_id in (
+                        select matching.match_id
+                        from scooters_ops.mission_matches(
+                            'silence',
+                            mission.mission_id,
+                            mission.performer_id,
+                            mission.attributes
+                        ) as matching
+                    )
+            ),
             'notifications', scooters_ops.board_notifications(
                 array(
                     select notification.notification_id
@@ -113,7 +141,7 @@ end
 $$;
 
 comment on function scooters_ops.board_mission(text, timestamptz) is
-'Everything about a mission (JSON object): its intervals as of that time (live, not the recorded ones), its events, its plan, and its notifications with the state of each recipient; null: no such mission.';
+'Everything about a mission (JSON object): its intervals as of that time (live, not the recorded ones), its events, its plan, its notifications with the state of each recipient, and the active silences that match it, whatever they say of type, point or time; null: no such mission.';
 
 revoke execute on function scooters_ops.board_mission(text, timestamptz) from public;
 grant execute on function scooters_ops.board_mission(text, timestamptz)

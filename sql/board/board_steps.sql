@@ -13,9 +13,13 @@ select
             'channel', delivery.channel,
             'address', delivery.address,
             'target', delivery.target,
-            'state', scooters_ops.delivery_state(
-                delivery.state, delivery.is_blocked, delivery.attempts
-            ),
+            'state', case
+                when delivery.is_held then 'silenced'
+                else scooters_ops.delivery_state(
+                    delivery.state, delivery.is_blocked, delivery.attempts
+                )
+            end,
+            'until', case when delivery.is_held then delivery.next_attempt_at end,
             'attempts', delivery.attempts,
             'error', delivery.last_error,
             'reference', delivery.reference,
@@ -40,6 +44,15 @@ from (
     select
         recipient.*,
         kind.is_ahead,
+        recipient.silence_id is not null
+        and recipient.step = 'alert'
+        and recipient.state = 'pending'
+        and recipient.attempts = 0
+        and exists (
+            select
+            from scooters_ops.active_silences as holding
+            where holding.silence_id = recipient.silence_id
+        ) as is_held,
         recipient.step = 'alert'
         or case
             when kind.is_telling

@@ -124,6 +124,30 @@ cross join
     ) as metric (name, value, help)
 union all
 select
+    metric.name,
+    jsonb '{}' as labels,
+    metric.value,
+    metric.help
+from scooters_ops.input_status as input
+cross join
+    lateral (
+        values
+        (
+            'newest_event_age_seconds',
+            extract(epoch from now() - input.newest_event_at)::double precision,
+            'Age of the newest event of any mission, by the time that it carries; none:'
+            || ' there is no event.'
+        ),
+        (
+            'input_silent',
+            input.is_silent::integer::double precision,
+            'Whether missions are active but no event has come for'
+            || ' detection.silent_input_after_seconds.'
+        )
+    ) as metric (name, value, help)
+where metric.value is not null
+union all
+select
     'notifications_total' as name,
     jsonb_build_object('type', counter.type) as labels,
     counter.planned::double precision as value,
@@ -139,6 +163,8 @@ from (
     select
         coalesce(sum(recipients) filter (where state = 'unplanned'), 0) as unplanned,
         coalesce(sum(recipients) filter (where state = 'unrouted'), 0) as unrouted,
+        coalesce(sum(recipients) filter (where state = 'silenced'), 0) as silenced,
+        (select count(*) from scooters_ops.active_silences) as active_silences,
         min(oldest_created_at) filter (where state = 'unplanned') as oldest_unplanned_at
     from unsent
 ) as counted
@@ -163,6 +189,17 @@ cross join
             counted.unrouted::double precision,
             'Notifications that no route matches, so that nobody receives them'
             || ' (a lower bound where delivery_status says so).'
+        ),
+        (
+            'silenced_alerts',
+            counted.silenced::double precision,
+            'Alerts that silences hold, one for each recipient'
+            || ' (a lower bound where delivery_status says so).'
+        ),
+        (
+            'active_silences',
+            counted.active_silences::double precision,
+            'Silences that are not over.'
         )
     ) as metric (name, value, help)
 union all

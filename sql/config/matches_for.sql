@@ -1,4 +1,6 @@
 -- Which matches hold for a notification at a given time?
+-- Of silences only those that are active now: the matches of others may not have been
+-- forgotten yet.
 create or replace function scooters_ops.matches_for(
     scope text,
     facts jsonb,
@@ -27,11 +29,19 @@ where
         matches_for.facts ->> 'job_type',
         matches_for.facts ->> 'point_id',
         matches_for.at
+    )
+    and (
+        matches_for.scope <> 'silence'
+        or exists (
+            select
+            from scooters_ops.active_silences as active
+            where active.silence_id = matching.match_id
+        )
     );
 end; -- noqa: enable=all
 
 comment on function scooters_ops.matches_for(text, jsonb, timestamptz) is
-'The match_id of each match of a scope (route, override, silence) that holds at this time for a notification with these facts (JSON object): type, job_type, mission_id, point_id, performer_id, attributes.';
+'The match_id of each match of a scope (route, override, silence; of silences those that are active now) that holds at this time for a notification with these facts (JSON object): type, job_type, mission_id, point_id, performer_id, attributes.';
 
 revoke execute on function scooters_ops.matches_for(text, jsonb, timestamptz)
 from public;

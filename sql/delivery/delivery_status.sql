@@ -167,7 +167,7 @@ comment on view scooters_ops.delivery_status is
 comment on column scooters_ops.delivery_status.channel is
 'The channel; null for unplanned and unrouted.';
 comment on column scooters_ops.delivery_status.state is
-'pending, scheduled, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned: notifications that no notifier has planned yet; unrouted: notifications that no route matched.';
+'pending, scheduled, silenced, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients; unplanned: notifications that no notifier has planned yet; unrouted: notifications that no route matched.';
 comment on column scooters_ops.delivery_status.recipients is
 'How many recipients (unplanned, unrouted: notifications) are in that state (a count); if is_lower_bound, there may be more.';
 comment on column scooters_ops.delivery_status.oldest_created_at is

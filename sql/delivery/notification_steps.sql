@@ -12,7 +12,9 @@ select
     recipient.channel collate "default" as channel,  -- noqa: RF02,RF03
     recipient.target,
     recipient.state = 'sent' as sended,
-    recipient.state collate "default" as state,  -- noqa: RF02,RF03
+    case  -- noqa: RF02
+        when holding.silence_id is not null then 'silenced' else recipient.state
+    end collate "default" as state,  -- noqa: RF02,RF03
     recipient.attempts,
     recipient.last_error,
     recipient.reference,
@@ -27,6 +29,12 @@ select
 from scooters_ops.notification_recipients as recipient
 inner join scooters_ops.monitoring_notifications as notification
     using (notification_id)
+left join scooters_ops.active_silences as holding
+    on
+        recipient.silence_id = holding.silence_id
+        and recipient.state = 'pending'
+        and recipient.attempts = 0
+        and recipient.step = 'alert'
 where notification.type::text <> 'test';
 
 comment on view scooters_ops.notification_steps is
@@ -50,7 +58,7 @@ comment on column scooters_ops.notification_steps.target is
 comment on column scooters_ops.notification_steps.sended is
 'Whether this step was sent.';
 comment on column scooters_ops.notification_steps.state is
-'pending, waiting (for the message that it follows), sending (leased by a notifier), sent, failed (given up), in_doubt (a person decides whether it arrived) or cancelled (no longer needed, because the notification was acknowledged or resolved).';
+'pending, silenced (an alert that a silence holds until next_attempt_at), waiting (for the message that it follows), sending (leased by a notifier), sent, failed (given up), in_doubt (a person decides whether it arrived) or cancelled (no longer needed, because the notification was acknowledged, or resolved, an alert while a silence held it).';
 comment on column scooters_ops.notification_steps.attempts is
 'How often it was tried (a count).';
 comment on column scooters_ops.notification_steps.last_error is

@@ -1,7 +1,8 @@
 -- Who gets these notifications, and what follows, by the routes of the config in force?
 -- The caller has locked them. They are not planned yet, or no route has matched them so
 -- far. Escalations and reminders wait for their time, unless the notification is
--- resolved already; a reminder also waits until its alert is sent.
+-- resolved already; a reminder also waits until its alert is sent. What silences match
+-- waits for their end.
 create or replace function scooters_ops.plan_notifications(notification_ids bigint[])
 returns void
 language plpgsql
@@ -65,6 +66,7 @@ begin
             matched.notification_id,
             recipient.value as target,
             'escalation_' || level.n as step,
+            level.value - 'recipients' as level,
             null::bigint as follows,
             'pending' as state,
             scooters_ops.level_due_at(level.value, matched.created_at, matched.details)
@@ -79,6 +81,7 @@ begin
             alert.notification_id,
             alert.target,
             'reminder_' || again.n as step,
+            null as level,
             alert.recipient_id as follows,
             'waiting' as state,
             matched.created_at + make_interval(
@@ -99,13 +102,14 @@ begin
 
     later as (
         insert into scooters_ops.notification_recipients (
-            notification_id, channel, target, step, follows, state, next_attempt_at
+            notification_id, channel, target, step, level, follows, state, next_attempt_at
         )
         select distinct on (step.notification_id, step.target, step.step)
             step.notification_id,
             step.target ->> 'type',
             step.target,
             step.step,
+            step.level,
             step.follows,
             step.state,
             step.due_at
@@ -130,6 +134,9 @@ begin
     where routes is null
     on conflict (notification_id) do nothing;
 
+    if exists (select from scooters_ops.active_silences) then
+        perform scooters_ops.hold_alerts(notification_ids);
+    end if;
     perform scooters_ops.refresh_notifications(notification_ids);
 end
 $$;

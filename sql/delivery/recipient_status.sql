@@ -19,7 +19,7 @@ comment on column scooters_ops.recipient_status.channel is
 comment on column scooters_ops.recipient_status.address is
 'The chat or queue.';
 comment on column scooters_ops.recipient_status.state is
-'pending, scheduled, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients.';
+'pending, scheduled, silenced, retrying, blocked, sending, failed or in_doubt, as in unsent_recipients.';
 comment on column scooters_ops.recipient_status.recipients is
 'How many messages or tickets for it are in that state (a count); if is_lower_bound, there may be more.';
 comment on column scooters_ops.recipient_status.oldest_created_at is

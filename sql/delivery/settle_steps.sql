@@ -28,12 +28,9 @@ begin
     from scooters_ops.followed_channels() as followed;
 
     -- Resolved and acknowledged: nobody has to be alarmed any more. What shows who has
-    -- taken care is replaced by what shows the outcome.
-    update scooters_ops.notification_recipients as recipient
-    set
-        state = 'cancelled',
-        is_blocked = false
-    from (
+    -- taken care is replaced by what shows the outcome. An alert that a silence holds
+    -- until then is never sent.
+    with obsolete as (
         select unsent.recipient_id
         from scooters_ops.monitoring_notifications as notification
         inner join scooters_ops.notification_recipients as unsent
@@ -53,10 +50,52 @@ begin
                     then unsent.state in ('pending', 'waiting', 'failed', 'in_doubt')
                     and notification.resolved_at is not null
                     and unsent.channel = any(resolved_channels)
+                when unsent.silence_id is not null
+                    then unsent.step = 'alert'
+                    and unsent.state = 'pending'
+                    and unsent.attempts = 0
+                    and not unsent.is_taken_over
+                    and notification.resolved_at is not null
+                    and exists (
+                        select
+                        from scooters_ops.active_silences as holding
+                        where holding.silence_id = unsent.silence_id
+                    )
             end
         for update of unsent skip locked
-    ) as obsolete
-    where recipient.recipient_id = obsolete.recipient_id;
+    ),
+
+    cancelled as (
+        update scooters_ops.notification_recipients as recipient
+        set
+            state = 'cancelled',
+            is_blocked = false
+        from obsolete
+        where recipient.recipient_id = obsolete.recipient_id
+        returning
+            recipient.recipient_id,
+            recipient.notification_id,
+            recipient.step
+    )
+
+    update scooters_ops.monitoring_notifications as notification
+    set completed = true
+    from (
+        select distinct alert.notification_id
+        from cancelled as alert
+        where alert.step = 'alert'
+    ) as muted
+    where
+        notification.notification_id = muted.notification_id
+        and not exists (
+            select
+            from scooters_ops.notification_recipients as alert
+            where
+                alert.notification_id = muted.notification_id
+                and alert.step = 'alert'
+                and alert.state not in ('sent', 'cancelled')
+                and alert.recipient_id not in (select recipient_id from cancelled)
+        );
 
     -- Reminders count from the time when the alert was sent. Two changes of one message
     -- are never in flight together, or the older one might arrive last.
@@ -101,7 +140,7 @@ begin
     -- Each message that was sent shows the outcome, unless it did when it was sent. A
     -- reminder that became part of an earlier message, as a comment does, needs nothing.
     insert into scooters_ops.notification_recipients (
-        notification_id, channel, target, step, follows, state
+        notification_id, channel, target, step, follows, silence_id, state
     )
     select
         message.notification_id,
@@ -109,6 +148,7 @@ begin
         message.target,
         change.step,
         message.recipient_id,
+        message.silence_id,
         case
             when exists (
                 select
@@ -192,6 +232,6 @@ end
 $$;
 
 comment on function scooters_ops.settle_steps(bigint[]) is
-'Brings the steps of these notifications in line with what is known of them: cancels escalations and reminders that are no longer needed, makes waiting steps due, inserts the steps that show who acknowledged a notification or how it was resolved. The caller has locked the notifications.';
+'Brings the steps of these notifications in line with what is known of them: cancels escalations and reminders that are no longer needed, and alerts that resolved while a silence held them, makes waiting steps due, inserts the steps that show who acknowledged a notification or how it was resolved. The caller has locked the notifications.';
 
 revoke execute on function scooters_ops.settle_steps(bigint[]) from public;

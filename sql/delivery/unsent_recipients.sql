@@ -62,18 +62,25 @@ select
         when
             found.state = 'pending'
             and found.attempts = 0
+            and found.step = 'alert'
+            and holding.silence_id is not null
+            then 'silenced'
+        when
+            found.state = 'pending'
+            and found.attempts = 0
             and not found.is_blocked
             and found.next_attempt_at > now()
             then 'scheduled'
         else scooters_ops.delivery_state(found.state, found.is_blocked, found.attempts)
-    end collate "default" as state,  -- noqa: RF03
+    end collate "default" as state,  -- noqa: RF02,RF03
     found.created_at,
     found.next_attempt_at,
     found.last_error,
     found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many,
     found.step collate "default" as step,  -- noqa: RF02,RF03
     found.follows is not null as is_follow_up
-from found;
+from found
+left join scooters_ops.active_silences as holding using (silence_id);
 
 comment on view scooters_ops.unsent_recipients is
 'Recipients that are not sent yet. For each channel at most counting_limit() rows of each kind, so that the view stays cheap: due (those due longest), due later, failed, in doubt.';
@@ -82,7 +89,7 @@ comment on column scooters_ops.unsent_recipients.channel is
 comment on column scooters_ops.unsent_recipients.address is
 'The chat or queue.';
 comment on column scooters_ops.unsent_recipients.state is
-'pending, scheduled (an escalation or reminder that is not due yet), retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
+'pending, scheduled (an escalation or reminder that is not due yet), silenced (an alert that a silence holds until its end), retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
 comment on column scooters_ops.unsent_recipients.created_at is
 'When its recipient was decided.';
 comment on column scooters_ops.unsent_recipients.next_attempt_at is

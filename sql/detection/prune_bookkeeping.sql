@@ -39,6 +39,8 @@ begin
     delete from scooters_ops.monitoring_notifications
     where notification_id = any(forgotten_tests);
 
+    perform scooters_ops.prune_silences();
+
     -- While no pass runs, the wake-ups of a mission pile up; its earliest is enough.
     if scooters_ops.try_detection_lock() then
         delete from scooters_ops.mission_wakeups
@@ -57,6 +59,6 @@ end
 $$;
 
 comment on function scooters_ops.prune_bookkeeping() is
-'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, messages of notifier test that nobody ended for a day, and wake-ups of missions that have an earlier one.';
+'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, messages of notifier test that nobody ended for a day, silences that are over (prune_silences), and wake-ups of missions that have an earlier one.';
 
 revoke execute on function scooters_ops.prune_bookkeeping() from public;

@@ -63,6 +63,37 @@ hold as (
     from board
     cross join lateral jsonb_array_elements(board.answer -> 'holds') as listed
     order by listed.value ->> 'channel', listed.value ->> 'held_until' desc
+),
+
+input as (
+    select
+        coalesce(bool_or((said.content ->> 'is_silent')::boolean), false) as is_silent,
+        max((said.content ->> 'newest_event_at')::timestamptz) as newest_event_at,
+        max((said.content ->> 'silent_after_seconds')::double precision)
+            as silent_after_seconds,
+        coalesce(
+            jsonb_agg(board.answer -> 'shard')
+            filter (where (said.content ->> 'is_silent')::boolean),
+            '[]'
+        ) as silent_shards
+    from board
+    cross join lateral (values (board.answer -> 'input')) as said (content)
+),
+
+-- A silence has the same number in every shard, unless it was made in one of them itself.
+silence as (
+    select
+        (array_agg(listed.value))[1] || jsonb_build_object(
+            'alerts_held', sum((listed.value ->> 'alerts_held')::bigint)
+        ) as value
+    from board
+    cross join lateral jsonb_array_elements(board.answer -> 'silences') as listed
+    group by
+        listed.value -> 'silence_id',
+        case
+            when (listed.value ->> 'silence_id')::bigint < 1099511627776
+                then board.answer -> 'shard'
+        end
 )
 
 select
@@ -113,6 +144,23 @@ select
             'last_pass_at',
             min((board.answer #>> '{detection,last_pass_at}')::timestamptz)
         ),
+        'input', (
+            select
+                jsonb_build_object(
+                    'is_silent', input.is_silent,
+                    'newest_event_at', input.newest_event_at,
+                    'silent_after_seconds', input.silent_after_seconds,
+                    'silent_shards', case
+                        when
+                            input.newest_event_at
+                            >= min((board.answer ->> 'as_of')::timestamptz)
+                            - make_interval(secs => input.silent_after_seconds)
+                            then input.silent_shards
+                        else '[]'
+                    end
+                )
+            from input
+        ),
         'delivery', coalesce(
             (
                 select jsonb_agg(to_jsonb(delivery) order by delivery.channel, delivery.state)
@@ -120,7 +168,20 @@ select
             ),
             '[]'
         ),
-        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]')
+        'holds', coalesce((select jsonb_agg(hold.value) from hold), '[]'),
+        'silences', coalesce(
+            (
+                select
+                    jsonb_agg(
+                        silence.value
+                        order by
+                            (silence.value ->> 'ends_at')::timestamptz,
+                            silence.value -> 'silence_id'
+                    )
+                from silence
+            ),
+            '[]'
+        )
     )
 from board
 $$;

@@ -23,6 +23,7 @@ from pydantic import (
 
 from notifier import steps
 from notifier.logs import event
+from notifier.silences import words_of
 
 
 class Answer(BaseModel):
@@ -134,6 +135,8 @@ class Recipient(Answer):
     reference: str | None
     sent_to: str | None = None
     since: datetime
+    until: datetime | None = None
+    """When the silence that holds it ends."""
     sent_at: datetime | None
 
     @property
@@ -246,6 +249,14 @@ class Detection(Answer):
     last_pass_at: datetime | None
 
 
+class Input(Answer):
+    """The columns of the view input_status that the board shows."""
+
+    is_silent: bool = False
+    newest_event_at: datetime | None = None
+    silent_shards: list[str] = []
+
+
 class Delivery(Answer):
     """The columns of the view delivery_status that the board shows."""
 
@@ -264,6 +275,22 @@ class Hold(Answer):
     reason: str | None
 
 
+class Silence(Answer):
+    """An active silence."""
+
+    silence_id: int
+    match: dict[str, Any]
+    ends_at: datetime
+    comment: str
+    created_by: str
+    alerts_held: int
+
+    @property
+    def shown(self) -> str:
+        """city=Omsk type=job_skipped"""
+        return " ".join(words_of(self.match))
+
+
 class Board(Answer):
     """What scooters_ops.board() returns."""
 
@@ -277,8 +304,10 @@ class Board(Answer):
     """The notifications of the missions' open intervals, by mission_id."""
     notifications: Annotated[list[Notification], _readable(Notification)]
     detection: Detection
+    input: Input = Input()
     delivery: list[Delivery]
     holds: list[Hold]
+    silences: list[Silence] = []
     missing: list[str] = []
     """The shards of a router that gave no answer."""
 
@@ -315,4 +344,5 @@ class MissionStory(Mission):
     status: str
     events: list[Event]
     points: list[Point]
+    silences: list[Silence] = []
     notifications: Annotated[list[Notification], _readable(Notification)]
