@@ -64,6 +64,21 @@ begin
                     unsent.notification_id = looked_at.notification_id
                     and unsent.state in ('pending', 'waiting', 'sending')
             )
+            -- The message of a digest shows when all that it tells of are over.
+            and not exists (
+                select
+                from scooters_ops.notification_recipients as leader
+                inner join scooters_ops.notification_recipients as member
+                    on leader.recipient_id = member.digest_id
+                inner join scooters_ops.monitoring_notifications as other
+                    on member.notification_id = other.notification_id
+                where
+                    leader.notification_id = looked_at.notification_id
+                    and leader.digest_id = leader.recipient_id
+                    and other.notification_id <> leader.notification_id
+                    and other.resolved_at is null
+                    and other.type <> 'job_skipped'
+            )
         )
     into last_id, settled_ids
     from looked_at
