@@ -75,9 +75,7 @@ class Setup:
     def digest_channels(self) -> list[str]:
         """The channels for which there are templates of digests. The database decides where to make
         some; one that may have been sent is sent again even if config wants none any more."""
-        return [
-            name for name in self.channels if not self.renderer.missing((), [CHANNELS[name]])
-        ]
+        return [name for name in self.channels if not self.renderer.missing((), [CHANNELS[name]])]
 
     def button(self, delivery: Delivery) -> Button | None:
         """The button of a message by which somebody can acknowledge the notification; a digest has

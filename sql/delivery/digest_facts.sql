@@ -23,7 +23,8 @@ with told as (
             when
                 jsonb_typeof(notification.details -> 'elapsed_seconds') = 'number'
                 and jsonb_typeof(notification.details -> 'limit_seconds') = 'number'
-                then (notification.details ->> 'elapsed_seconds')::numeric
+                then least(
+                    (notification.details ->> 'elapsed_seconds')::numeric
                     - (notification.details ->> 'limit_seconds')::numeric
                     + case
                         when notification.details ->> 'finished_at' is not null then 0
@@ -34,11 +35,14 @@ with told as (
                             ),
                             0
                         )
-                    end
+                    end,
+                    longest.seconds
+                )
         end as over_seconds
     from scooters_ops.notification_recipients as member
     inner join scooters_ops.monitoring_notifications as notification
         on member.notification_id = notification.notification_id
+    cross join (select extract(epoch from interval '10 years') as seconds) as longest
     where
         member.digest_id = digest_facts.digest_id
         and member.digest_id is not null
