@@ -100,7 +100,13 @@ begin
     from recorded;
 
     if leader_ids is not null then
-        recorded_ids := recorded_ids || scooters_ops.record_digests(leader_ids);
+        recorded_ids := array(
+            select told.notification_id
+            from unnest(
+                recorded_ids || scooters_ops.record_digests(leader_ids)
+            ) as told (notification_id)
+            group by told.notification_id
+        );
     end if;
 
     perform scooters_ops.refresh_notifications(recorded_ids);
