@@ -244,18 +244,23 @@ def test_one_digest_tells_of_a_thousand_at_most_and_those_beyond_do_not_go_one_b
         assert record(house, row["recipient_id"], state="sent", reference="7") == 1
     assert counts == [1000, 1000, 300]
     assert told(house) == {("sent", "7")}
+    configure(house, TELEGRAM, channels__telegram__digest_above=1000)
+    _insert(house, 3301, first=2301)
+    (row,) = lease(house)
+    assert row["digest"]["alerts"] == 1001
 
 
-def _insert(house: House, count: int) -> None:
+def _insert(house: House, last: int, first: int = 1) -> None:
     """Notifications with one alert for the group, without the rest of the product."""
     house.database.connection.execute(
         "insert into scooters_ops.monitoring_notifications"
         " (idempotency_token, mission_id, point_id, job_id, type, planned_at)"
         " select 'x' || n || '_job_skipped', 'x' || n, 'p1', 'j1', 'job_skipped', now()"
-        f" from generate_series(1, {count}) as n;"
+        f" from generate_series({first}, {last}) as n;"
         "insert into scooters_ops.notification_recipients (notification_id, channel, target)"
         ' select notification_id, \'telegram\', \'{"type": "telegram", "chat_id": -1001}\''
-        " from scooters_ops.monitoring_notifications;"
+        " from scooters_ops.monitoring_notifications"
+        f" where substr(mission_id, 2)::integer >= {first};"
         "analyze scooters_ops.monitoring_notifications, scooters_ops.notification_recipients"
     )
 

@@ -31,6 +31,7 @@ begin
         select
             setting.channel,
             setting.digest_above,
+            greatest(most_alerts, setting.digest_above + 1) as most_alerts,
             allowed.limits,
             least((slots ->> setting.channel)::integer, allowed.free) as free
         from scooters_ops.digest_limits() as setting
@@ -45,6 +46,7 @@ begin
         select
             open_channel.channel,
             open_channel.digest_above,
+            open_channel.most_alerts,
             open_channel.free,
             queue.address,
             waiting.*
@@ -70,7 +72,7 @@ begin
                 and recipient.digest_id is null
                 and not recipient.is_taken_over
             order by recipient.next_attempt_at
-            limit most_alerts
+            limit open_channel.most_alerts
             for update skip locked
         ) as waiting
         where
@@ -147,7 +149,7 @@ begin
         from due
         left join formed on due.recipient_id = formed.recipient_id
         group by due.channel, due.address
-        having count(*) >= most_alerts and count(formed.digest_id) > 0
+        having count(*) >= min(due.most_alerts) and count(formed.digest_id) > 0
     )
 
     select

@@ -36,10 +36,7 @@ begin
         select
             unsent.recipient_id,
             case
-                when
-                    unsent.follows is not null
-                    or unsent.state = 'in_doubt'
-                    or unsent.is_taken_over
+                when unsent.follows is not null or unsent.is_taken_over
                     then unsent.digest_id
             end as digest_id,
             unsent.follows
