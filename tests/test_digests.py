@@ -369,6 +369,26 @@ def test_one_that_may_have_been_sent_is_frozen_for_those_who_can_send_it(house: 
     assert {row["reference"] for row in rows(house) if row["token"] not in tokens} == {None}
 
 
+def test_one_that_may_have_been_sent_alone_joins_no_digest(house: House) -> None:
+    configure(house, TELEGRAM)
+    house.skip_many(1)
+    plan(house)
+    (alone,) = lease(house)
+    expire(house)
+    late(house, 4, first=10)
+    plan(house)
+    leased = lease(house, "b#1")
+    assert sorted((row["is_in_doubt"], row["digest"] is None) for row in leased) == [
+        (False, False),
+        (True, True),
+    ]
+    record(house, alone["recipient_id"], "b#1", state="pending", error="flood")
+    late(house, 4, first=20, minutes=20)
+    plan(house)
+    leased = lease(house, "c#1")
+    assert [row["digest"] is None for row in leased if row["is_in_doubt"]] == [True]
+
+
 def test_what_nobody_sent_is_given_back_as_single_alerts(house: House) -> None:
     configure(house, TELEGRAM)
     late(house, 4)
