@@ -683,7 +683,11 @@ def test_sample_facts_are_those_of_a_real_digest(house: House) -> None:
     configure(house, TELEGRAM)
     late(house, 4)
     plan(house)
+    house.database.connection.execute(
+        "update scooters_ops.notification_recipients set silence_id = 7 where recipient_id % 2 = 0"
+    )
     (row,) = lease(house)
+    assert (row["digest"]["alerts"], row["digest"]["silenced"]) == (4, 2)
     sample = sample_facts(DIGEST_TYPE, "alert")
     assert row["digest"].keys() == sample.keys() - {"token", "type", "step", "board_url"}
     assert {*row["digest"]["worst"][0]} - {"over_seconds"} == {*sample["worst"][0]} - {"over"}
