@@ -36,11 +36,19 @@ create table scooters_ops.compiled_terms (
     scope text collate "C" not null,
     match_id bigint not null,
     key text collate "C" not null,
-    value jsonb not null
+    value jsonb not null,
+    -- Of the key by which the match is looked up; the other keys are compared then.
+    is_anchor boolean not null
 );
 
+alter table scooters_ops.compiled_terms replica identity full;
+
 -- A value may be longer than a page of a B-tree takes.
-create index compiled_terms_value_idx on scooters_ops.compiled_terms using hash (value);
+create index compiled_terms_value_idx on scooters_ops.compiled_terms using hash (value)
+where is_anchor;
+
+create index compiled_terms_match_id_idx
+on scooters_ops.compiled_terms (scope, match_id);
 
 create table scooters_ops.compiled_keys (
     scope text collate "C" not null,
@@ -69,10 +77,13 @@ create table scooters_ops.compiled_overrides (
     type scooters_ops.monitoring_notification_type not null,
     name text collate "C" not null,
     factor numeric not null,
+    -- The same, with which multiplying takes less time.
+    binary_factor double precision not null,
     minimum interval not null,
     job_eta_seconds jsonb,
     default_job_eta interval not null,
-    constraint compiled_overrides_pkey primary key (match_id, type)
+    constraint compiled_overrides_pkey primary key (match_id, type),
+    constraint compiled_overrides_name_type_key unique (name, type)
 );
 
 -- From which config are the rows above?

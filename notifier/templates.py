@@ -13,6 +13,7 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
     timeout_in_point,       started_at: datetime; finished_at: datetime, None if it is still open
     timeout_between_points  eta, limit: timedelta; limit is the greater of eta * factor and the
                             configured minimum; factor: float
+                            rule: str, the override that decided; None: the default rule
                             elapsed, over: timedelta at detection; over is elapsed - limit
     job_skipped             job_type: str or None; skipped_at: datetime
     test                    asked_by, asked_from: the user and the host that asked for it: str;

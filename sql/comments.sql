@@ -85,6 +85,124 @@ comment on column scooters_ops.configs.applied_by is
 comment on index scooters_ops.configs_pkey is
 'For: the newest config, in config_in_force.';
 
+comment on table scooters_ops.silences is
+'What is known already and need not be told for a while; alerts that match an active silence are held until its end.';
+comment on column scooters_ops.silences.silence_id is
+'Number of the silence.';
+comment on column scooters_ops.silences.match is
+'Which alerts it holds (JSON object, as in routes[].match).';
+comment on column scooters_ops.silences.starts_at is
+'Since when it holds them.';
+comment on column scooters_ops.silences.ends_at is
+'Until when it holds them, unless it is ended earlier.';
+comment on column scooters_ops.silences.comment is
+'Why.';
+comment on column scooters_ops.silences.created_by is
+'The database user who made it.';
+comment on column scooters_ops.silences.ended_at is
+'When somebody ended it early; null: nobody has.';
+comment on column scooters_ops.silences.ended_by is
+'The database user who ended it early; null: nobody has.';
+comment on index scooters_ops.silences_pkey is
+'For: one silence, in unsilence and lease_deliveries.';
+comment on index scooters_ops.silences_ends_at_idx is
+'For: the silences that are active now.';
+
+comment on table scooters_ops.compiled_config is
+'From which config the compiled_* tables were made: one row, or none before the first config. compile_config() fills them whenever a config is applied; readers use the views match_rules, match_terms, match_keys, override_rules, calendars and known_time_zones.';
+comment on column scooters_ops.compiled_config.is_only_row is
+'Always true, so that there is at most one row.';
+comment on column scooters_ops.compiled_config.config_id is
+'The config.';
+comment on index scooters_ops.compiled_config_pkey is
+'For: keeping it to one row.';
+
+comment on table scooters_ops.compiled_matches is
+'The matches of routes, overrides and active silences, one row each, apart from what they say of the mission (compiled_terms).';
+comment on column scooters_ops.compiled_matches.scope is
+'route, override or silence.';
+comment on column scooters_ops.compiled_matches.match_id is
+'The place of the route or override in the config, from 1, or the silence_id.';
+comment on column scooters_ops.compiled_matches.term_count is
+'About how many keys of the mission it says something (a count).';
+comment on column scooters_ops.compiled_matches.types is
+'The notification types, one of which it must be; null: any.';
+comment on column scooters_ops.compiled_matches.job_types is
+'The job types, one of which it must be; null: any, or none.';
+comment on column scooters_ops.compiled_matches.point_ids is
+'The points, one of which it must be; null: any.';
+comment on column scooters_ops.compiled_matches.calendars is
+'The calendars (names), in one of which the time must be; null: any time.';
+comment on index scooters_ops.compiled_matches_pkey is
+'For: the matches whose terms hold for a mission, in mission_matches.';
+comment on index scooters_ops.compiled_matches_any_mission_idx is
+'For: the matches that say nothing of the mission, in mission_matches.';
+
+comment on table scooters_ops.compiled_terms is
+'What each match says of the mission: one row for each value that it accepts.';
+comment on column scooters_ops.compiled_terms.scope is
+'route, override or silence.';
+comment on column scooters_ops.compiled_terms.match_id is
+'The place of the route or override in the config, from 1, or the silence_id.';
+comment on column scooters_ops.compiled_terms.key is
+'mission_id, performer_id or an attribute of the mission.';
+comment on column scooters_ops.compiled_terms.value is
+'A value that it accepts (JSON).';
+comment on index scooters_ops.compiled_terms_value_idx is
+'For: the matches that accept a value of a mission, in mission_matches.';
+
+comment on table scooters_ops.compiled_keys is
+'The keys of missions that matches of each scope ask for, or have asked for.';
+comment on column scooters_ops.compiled_keys.scope is
+'route, override or silence.';
+comment on column scooters_ops.compiled_keys.key is
+'mission_id, performer_id or an attribute of the mission.';
+comment on index scooters_ops.compiled_keys_pkey is
+'For: the keys that matches of a scope ask for, in mission_matches.';
+
+comment on table scooters_ops.compiled_calendars is
+'The calendars of the config in force.';
+comment on column scooters_ops.compiled_calendars.name is
+'What a match calls it.';
+comment on column scooters_ops.compiled_calendars.from_time is
+'When it begins, by the clock on the wall.';
+comment on column scooters_ops.compiled_calendars.span is
+'How long it lasts by that clock, its end exclusive (interval).';
+comment on column scooters_ops.compiled_calendars.days is
+'The days on which it begins (1: Monday to 7: Sunday); null: every day.';
+comment on column scooters_ops.compiled_calendars.time_zone is
+'Whose clock, unless zone_attribute names another zone.';
+comment on column scooters_ops.compiled_calendars.zone_attribute is
+'The attribute of the mission that names the time zone; null: none.';
+comment on index scooters_ops.compiled_calendars_pkey is
+'For: the calendars that a match names, in mission_matches.';
+
+comment on table scooters_ops.compiled_time_zones is
+'The time zones that an attribute may name, if any calendar takes its zone from one.';
+comment on column scooters_ops.compiled_time_zones.name is
+'The time zone, in lower case.';
+comment on index scooters_ops.compiled_time_zones_pkey is
+'For: whether this server knows the time zone of a mission, in mission_matches.';
+
+comment on table scooters_ops.compiled_overrides is
+'The overrides of the config in force, one row for each timeout type.';
+comment on column scooters_ops.compiled_overrides.match_id is
+'Its place among the overrides, from 1: the first whose match holds decides.';
+comment on column scooters_ops.compiled_overrides.type is
+'timeout_in_point or timeout_between_points.';
+comment on column scooters_ops.compiled_overrides.name is
+'What views and messages call it.';
+comment on column scooters_ops.compiled_overrides.factor is
+'How many times its eta an interval may last (a number without unit).';
+comment on column scooters_ops.compiled_overrides.minimum is
+'No limit is shorter than this (interval).';
+comment on column scooters_ops.compiled_overrides.job_eta_seconds is
+'Planned time of a job by its type (JSON object of numbers, in seconds), those of the default included; null: the override has no etas of jobs.';
+comment on column scooters_ops.compiled_overrides.default_job_eta is
+'Planned time of a job whose type has no eta of its own (interval).';
+comment on index scooters_ops.compiled_overrides_pkey is
+'For: the overrides whose matches hold for a mission, in mission_intervals_of.';
+
 comment on table scooters_ops.mission_wakeups is
 'Which missions a pass must record, and when: their rows changed, or an event is to come. A wake-up too many is harmless. The table has no key, so that writers only append and never wait.';
 comment on column scooters_ops.mission_wakeups.mission_id is
@@ -203,7 +321,7 @@ comment on column scooters_ops.monitoring_notifications.completed is
 comment on column scooters_ops.monitoring_notifications.recipients is
 'What has been sent where (JSON array of recipients, each with "sended").';
 comment on column scooters_ops.monitoring_notifications.details is
-'The facts at detection (JSON object): performer_id, attributes, point_position, points_total; timeouts: started_at, finished_at, eta_seconds, factor, minimum_seconds, limit_seconds, elapsed_seconds, detected_at; skipped jobs: job_type, skipped_at.';
+'The facts at detection (JSON object): performer_id, attributes, point_position, points_total; timeouts: started_at, finished_at, eta_seconds, factor, rule (name of the override that decided, or null), minimum_seconds, limit_seconds, elapsed_seconds, detected_at; skipped jobs: job_type, skipped_at.';
 comment on column scooters_ops.monitoring_notifications.created_at is
 'When it was inserted.';
 comment on column scooters_ops.monitoring_notifications.resolved_at is
@@ -276,6 +394,16 @@ scooters_ops.notification_recipients_notification_id_target_step_key is
 'For: the steps of a notification, in refresh_notifications and settle_steps; inserting each of them once.';
 comment on column scooters_ops.notification_recipients.address is
 'What the channel''s limits apply to: the chat or queue of the target, or otherwise the whole target.';
+comment on column scooters_ops.notification_recipients.silence_id is
+'The silence that holds this alert, or held it; null: none did.';
+comment on column scooters_ops.notification_recipients.digest_id is
+'Number of the recipient whose message tells of this alert together with others; null: it has a message of its own.';
+comment on index scooters_ops.notification_recipients_escalations_idx is
+'For: escalations that are due, before everything else, in lease_deliveries.';
+comment on index scooters_ops.notification_recipients_silence_id_idx is
+'For: the alerts that a silence holds, in unsilence.';
+comment on index scooters_ops.notification_recipients_digest_id_idx is
+'For: the alerts that one message tells of, in record_deliveries.';
 comment on index scooters_ops.notification_recipients_queue_idx is
 'For: the chats and queues with waiting deliveries, follow-ups apart, and what is due for each, in delivery_queue and lease_deliveries.';
 comment on index scooters_ops.notification_recipients_due_idx is

@@ -27,12 +27,14 @@ set search_path = pg_catalog, pg_temp;
 \ir config/match_rules.sql
 \ir config/match_terms.sql
 \ir config/match_keys.sql
+\ir config/mission_fact.sql
 \ir config/mission_matches.sql
 \ir config/is_match.sql
 \ir config/matches_for.sql
 \ir config/compile_match.sql
 \ir config/forget_match.sql
 \ir config/compile_config.sql
+\ir config/compile_stored_config.sql
 \ir config/level_problem.sql
 \ir config/match_problem.sql
 \ir config/apply_config.sql

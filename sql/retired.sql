@@ -44,6 +44,11 @@ begin
                 '0018_matches',
                 'function',
                 'matching_routes(monitoring_notification_type, text, jsonb)'
+            ),
+            (
+                '0018_matches',
+                'function',
+                'board_interval(monitoring_notification_type, text, integer, timestamptz, timestamptz, interval, numeric, interval, timestamptz, timestamptz)' -- noqa: LT05
             )
         ) as object (migration_id, kind, name)
         inner join scooters_ops._yoyo_migration as migration

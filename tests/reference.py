@@ -19,8 +19,11 @@ it. Where the text is ambiguous, it is read as follows:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
+
+from tests.reference_matches import Calendars, Override, first_override
 
 ENDS = ("mission_completed", "mission_cancelled")
 OF_THE_MISSION = ("mission_started", *ENDS)
@@ -54,6 +57,8 @@ class Mission:
     mission_id: str
     points: tuple[Point, ...]
     status: str = "active"
+    performer_id: str = "c1"
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,25 @@ class Config:
     job_etas: Mapping[str, timedelta]
     """By type of job."""
     default_job_eta: timedelta
+    overrides: Sequence[Override] = ()
+    calendars: Calendars = field(default_factory=Calendars)
+
+    def changed_by(self, override: Override) -> Config:
+        """What it says where the override decides."""
+        return replace(
+            self,
+            rules={
+                type: Rule(
+                    override.factors.get(type, rule.factor),
+                    override.minimums.get(type, rule.minimum),
+                )
+                for type, rule in self.rules.items()
+            },
+            job_etas={**self.job_etas, **override.job_etas},
+            default_job_eta=self.default_job_eta
+            if override.default_job_eta is None
+            else override.default_job_eta,
+        )
 
 
 @dataclass(frozen=True)
@@ -95,6 +119,8 @@ class Interval:
     elapsed: timedelta
     is_open: bool
     is_overdue: bool
+    factor: float
+    rule: str | None
 
 
 def intervals(
@@ -113,7 +139,6 @@ def intervals(
         if event.type == "point_arrived":
             assert event.point_id is not None
             kind, point_id = IN_POINT, event.point_id
-            eta: timedelta | None = dwell_eta(mission, point_id, config)
         else:
             so_far = events[: index + 1]
             target = following.point_id if following else None
@@ -122,8 +147,21 @@ def intervals(
             if target is None:
                 continue
             kind, point_id = BETWEEN_POINTS, target
-            eta = travel_eta(mission, point_id, so_far)
-        rule = config.rules[kind]
+        facts = {
+            "type": kind,
+            "mission_id": mission.mission_id,
+            "point_id": point_id,
+            "performer_id": mission.performer_id,
+            "attributes": mission.attributes,
+        }
+        override = first_override(config.overrides, facts, event.occurred_at, config.calendars)
+        decided = config.changed_by(override) if override else config
+        eta = (
+            dwell_eta(mission, point_id, decided)
+            if kind == IN_POINT
+            else travel_eta(mission, point_id, events[: index + 1])
+        )
+        rule = decided.rules[kind]
         limit = None if eta is None else max(eta * rule.factor, rule.minimum)
         finished_at = following.occurred_at if following else None
         elapsed = (finished_at or as_of) - event.occurred_at
@@ -140,6 +178,8 @@ def intervals(
                 elapsed=elapsed,
                 is_open=finished_at is None,
                 is_overdue=limit is not None and elapsed > limit,
+                factor=rule.factor,
+                rule=override.name if override else None,
             )
         )
     return found

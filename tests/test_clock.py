@@ -31,6 +31,9 @@ OTHER_TIMES = {
     ("missions_history", "occurred_at"),  # reported by the mission service
     ("mission_wakeups", "due_at"),  # the time of an event to come
     ("recorded_intervals", "started_at"),  # times of events
+    ("silences", "starts_at"),  # a silence ends when the clock of today says so
+    ("silences", "ends_at"),
+    ("silences", "ended_at"),
     ("recorded_intervals", "finished_at"),
     ("recorded_intervals", "deadline"),
 }

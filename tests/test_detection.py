@@ -540,6 +540,7 @@ def test_the_details_of_an_open_interval_are_the_facts_at_detection(
         "finished_at": None,
         "eta_seconds": 600,
         "factor": 1.5,
+        "rule": None,
         "minimum_seconds": 0,
         "limit_seconds": 900,
         "elapsed_seconds": 960,

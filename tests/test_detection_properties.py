@@ -10,12 +10,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from sandbox.postgres import Postgres
 from tests import reference
@@ -24,7 +26,7 @@ from tests.conftest import TestDatabase, shared_database
 pytestmark = pytest.mark.slow(seconds=20)
 
 SEED = int(os.environ.get("SCRIPTS_SEED", "20261124"))
-SCRIPTS = 220
+SCRIPTS = 190
 STEPS = 25
 
 IN_POINT, BETWEEN_POINTS = "timeout_in_point", "timeout_between_points"
@@ -39,8 +41,40 @@ TYPES = (
 )
 STATUSES = ("created", "active", "completed", "cancelled")
 
+OVERRIDES: Sequence[dict[str, Any]] = (
+    {
+        "name": "Omsk",
+        "match": {"city": ["Omsk", 5]},
+        "timeouts": {IN_POINT: {"factor": 0.5}, BETWEEN_POINTS: {"factor": 3}},
+    },
+    {"name": "c2", "match": {"performer_id": "c2"}, "job_eta_seconds": {"pickup": 240}},
+    {
+        "name": "soon",
+        "match": {"at": "soon"},
+        "timeouts": {BETWEEN_POINTS: {"minimum_seconds": 180}},
+        "default_job_eta_seconds": 0,
+    },
+    {
+        "name": "p_2 in Omsk",
+        "match": {"city": "Omsk", "point_id": "p_2", "at": ["soon", "before"]},
+        "timeouts": {IN_POINT: {"factor": 1}, BETWEEN_POINTS: {"factor": 0.5}},
+    },
+)
+
 Events = list[tuple[int, str, str, int]]
 """Which mission (0: the newest, 1: the one before it, ...), type, point, and minutes from now."""
+
+
+@cache
+def start() -> datetime:
+    """The time as of which every script starts, so that all have the same calendars."""
+    return datetime.now(UTC)
+
+
+def calendar(begins: int, ends: int) -> dict[str, str]:
+    """From and to so many minutes after the start."""
+    begin, end = (start() + timedelta(minutes=minutes) for minutes in (begins, ends))
+    return {"from": f"{begin:%H:%M}", "to": f"{end:%H:%M}", "time_zone": "UTC"}
 
 
 def token(mission_id: str, point_id: str, type: str) -> str:
@@ -56,12 +90,14 @@ class World:
         """An eager world runs a pass after every step, so that no other wake-up of a mission can
         hide one that was lost."""
         self.database = database
-        self.as_of = datetime.now(UTC)
+        self.as_of = start()
         self.mission_ids = ["m_0"]  # not planned until a step plans it
         self.timeouts: dict[str, dict[str, Any]] = {
             IN_POINT: {"enabled": True, "factor": 1.5, "minimum_seconds": 0},
             BETWEEN_POINTS: {"enabled": True, "factor": 1.5, "minimum_seconds": 0},
         }
+        self.overrides: Sequence[int] = ()
+        self.soon = 0  # minutes from the start
         self.enabled = True
         self.notify_within: int | None = 86400
         self.is_eager = is_eager
@@ -207,6 +243,22 @@ class World:
             status=status,
         )
 
+    def change_attributes(self, mission: int, attributes: dict[str, Any]) -> None:
+        self.execute(
+            "update scooters_ops.missions set attributes = %(attributes)s"
+            " where mission_id = %(mission_id)s",
+            mission_id=self.mission_id(mission),
+            attributes=Jsonb(attributes),
+        )
+
+    def change_performer(self, mission: int, performer_id: str) -> None:
+        self.execute(
+            "update scooters_ops.missions set performer_id = %(performer_id)s"
+            " where mission_id = %(mission_id)s",
+            mission_id=self.mission_id(mission),
+            performer_id=performer_id,
+        )
+
     def delete_mission(self, mission: int) -> None:
         self.execute(
             "delete from scooters_ops.missions where mission_id = %(mission_id)s",
@@ -298,10 +350,20 @@ class World:
             detection__timeouts=self.timeouts,
             detection__job_eta_seconds={"pickup": 60},
             detection__default_job_eta_seconds=120,
+            detection__overrides=[OVERRIDES[n] for n in self.overrides],
+            calendars={"before": calendar(-7, 0), "soon": calendar(self.soon, 5)},
         )
 
     def change_rule(self, type: str, **changes: Any) -> None:
         self.timeouts[type] = changes
+        self.apply_config()
+
+    def change_overrides(self, overrides: Sequence[int]) -> None:
+        self.overrides = overrides
+        self.apply_config()
+
+    def change_calendar(self, soon: int) -> None:
+        self.soon = soon
         self.apply_config()
 
     def change_notify_within(self, notify_within: int | None) -> None:
@@ -621,6 +683,19 @@ MENU: dict[str, tuple[int, Callable[[Random], dict[str, Any]]]] = {
     "remove_jobs": (1, lambda r: {"mission": mission(r), "point_id": point(r)}),
     "skip_jobs": (1, lambda r: {"mission": mission(r), "point_id": point(r)}),
     "change_status": (1, lambda r: {"mission": mission(r), "status": r.choice(STATUSES)}),
+    "change_attributes": (
+        2,
+        lambda r: {
+            "mission": mission(r),
+            "attributes": r.choice(
+                ({}, {"city": "Omsk"}, {"city": "Omsk"}, {"city": 5}, {"city": ["Omsk"]})
+            ),
+        },
+    ),
+    "change_performer": (
+        1,
+        lambda r: {"mission": mission(r), "performer_id": r.choice(("c1", "c2"))},
+    ),
     "delete_mission": (1, lambda r: {"mission": mission(r)}),
     "report": (2, lambda r: {"events": history(r)}),
     "report_and_commit_later": (2, lambda r: {"events": history(r)}),
@@ -641,6 +716,12 @@ MENU: dict[str, tuple[int, Callable[[Random], dict[str, Any]]]] = {
             "minimum_seconds": r.choice((0, 0, 180)),
         },
     ),
+    "change_overrides": (
+        3,
+        lambda r: {"overrides": r.sample(range(len(OVERRIDES)), r.randint(0, 3))},
+    ),
+    # Seldom: the database looks up the time zones of new calendars.
+    "change_calendar": (1, lambda r: {"soon": r.choice((-6, 0, 2))}),
     "change_notify_within": (
         1,
         lambda r: {"notify_within": r.choice((None, 0, 120, 300, 1200, 86400))},

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Json
 
 from tests import reference
 from tests.conftest import TestDatabase, at, config
@@ -133,7 +134,14 @@ def write(database: TestDatabase, fleet: Iterable[Case]) -> None:
     """Inserts the rows of a fleet, mission by mission, the history in order of insertion."""
     missions, points, jobs, history = [], [], [], []
     for mission, log in fleet:
-        missions.append((mission.mission_id, "c1", mission.status))
+        missions.append(
+            (
+                mission.mission_id,
+                mission.performer_id,
+                mission.status,
+                Json({**mission.attributes}),
+            )
+        )
         for point in mission.points:
             points.append((mission.mission_id, point.point_id, point.position, point.eta))
             for number, job in enumerate(point.jobs):
@@ -141,8 +149,8 @@ def write(database: TestDatabase, fleet: Iterable[Case]) -> None:
         history += [(mission.mission_id, *astuple(event)) for event in log]
     with database.connection.pipeline(), database.connection.cursor() as cursor:
         cursor.executemany(
-            "insert into scooters_ops.missions (mission_id, performer_id, status)"
-            " values (%s, %s, %s)",
+            "insert into scooters_ops.missions (mission_id, performer_id, status, attributes)"
+            " values (%s, %s, %s, %s)",
             missions,
         )
         cursor.executemany(
@@ -191,7 +199,8 @@ def intervals_by_sql(database: TestDatabase, as_of: datetime) -> list[reference.
         reference.Interval(**row)
         for row in database.rows(
             "select mission_id, point_id, type::text, started_at, finished_at, eta,"
-            ' time_limit as "limit", deadline, elapsed, is_open, is_overdue'
+            ' time_limit as "limit", deadline, elapsed, is_open, is_overdue,'
+            " factor::float, rule"
             " from scooters_ops.mission_intervals_at(%s)",
             as_of,
         )

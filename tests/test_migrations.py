@@ -350,8 +350,8 @@ def test_an_analysts_own_views_survive_an_upgrade_that_adds_a_column_at_the_end(
     sql = other_version / "sql"
     replace_in(
         sql / "intervals/mission_intervals_of.sql",
-        "as rule\nfrom mission\n",
-        "as rule,\n    'gps' as seen_by\nfrom mission\n",
+        "    span.rule\nfrom mission\n",
+        "    span.rule,\n    'gps' as seen_by\nfrom mission\n",
     )
     replace_in(
         sql / "intervals/mission_intervals_at.sql",

@@ -36,7 +36,26 @@ def house(database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
     with make_house(database) as made:
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
-        made.configure(TELEGRAM)
+        # Whoever matches them looks at every attribute.
+        asks_much = {"city": "Moscow", "zone": 7, "battery": [1, "1"], "a": True, "at": "always"}
+        made.configure(
+            TELEGRAM,
+            calendars={
+                "always": {
+                    "from": "00:00",
+                    "to": "24:00",
+                    "time_zone": {"attribute": "city"},
+                }
+            },
+            detection__overrides=[
+                {"name": "asks much", "match": asks_much},
+                {"name": "always", "match": {"at": "always"}},
+            ],
+            routes=[
+                {"match": asks_much, "recipients": []},
+                {"match": {"at": "always"}, "recipients": [TELEGRAM]},
+            ],
+        )
         yield made
 
 
@@ -69,6 +88,7 @@ def test_a_mission_with_odd_attributes_does_not_affect_others(
     house.run_once()
     assert set(house.states()) == {"sent"}
     assert len(house.telegram.messages) == 3
+    assert database.values("select rule from scooters_ops.interval_history") == ["always"]
     shown = house.cli("preview", "job_skipped", "--token", "m1_p1_j1_job_skipped")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "m1" in shown.stdout

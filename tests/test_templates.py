@@ -203,6 +203,19 @@ def test_a_limit_that_is_the_minimum_is_called_the_minimum(locale: str, said: st
 
 
 @pytest.mark.parametrize(
+    ("locale", "said"),
+    [
+        ("en", "Limit: 12 min, {} (planned 8 min × 1.5)"),
+        ("ru", "Лимит: 12 мин, {} (план 8 мин × 1,5)"),
+    ],
+)
+def test_a_limit_names_the_override_that_set_it(locale: str, said: str) -> None:
+    rendered = texts(locale, "timeout_in_point", rule="*storm*")
+    assert said.format("*storm*") in rendered["telegram.text"]
+    assert said.format("`*storm*`") in rendered["st.description"]
+
+
+@pytest.mark.parametrize(
     ("locale", "said"), [("en", "nobody has acknowledged"), ("ru", "никто не взял")]
 )
 def test_an_alarm_that_is_sent_again_does_not_say_that_nobody_has_taken_care(

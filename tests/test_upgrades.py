@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, until
 from tests.upgrade_rigs import (
     Traffic,
+    before_matches,
     deliver,
     fill,
     migrate_to,
@@ -670,7 +672,7 @@ def test_indexes_are_built_while_everybody_works_and_again_after_an_attempt_that
                 assert "Run it again when they have finished" in str(refused.value)
             assert len(database.values(unusable)) == 1
             analyst.commit()
-            assert migrations.migrate() == ["0017_steps_indexed", "0017_steps_unique"]
+            assert migrations.migrate()[:2] == ["0017_steps_indexed", "0017_steps_unique"]
         assert database.values(unusable) == []
         assert_everything_due_arrives(database, traffic)
 
@@ -814,6 +816,61 @@ def test_until_the_new_sql_is_installed_notifiers_use_the_old_lease_deliveries(
         migrations.migrate()
         keyed = lease.replace("recipient_id", "idempotency_key", 1)
         assert len(database.values(keyed)) == len(waiting)
+
+
+def test_the_config_in_force_decides_after_an_upgrade_and_one_that_was_applied_meanwhile_too(
+    cluster: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program of the version before stores a config that lacks what is new, and no matches."""
+
+    def apply_as_before(chat_id: int) -> None:
+        in_omsk = {"match": {"city": ["Omsk", 5]}, "continue": False, "escalate": []}
+        config["routes"].insert(
+            0, in_omsk | {"recipients": [{"type": "telegram", "chat_id": chat_id}], "remind": None}
+        )
+        database.connection.execute(
+            "insert into scooters_ops.configs (config) values (%s)",
+            (json.dumps(before_matches(config)),),
+        )
+
+    def told(city: str) -> list[int]:
+        return database.values(
+            "select (recipient.value ->> 'chat_id')::integer"
+            " from jsonb_build_object('city', %s::text) as attributes, jsonb_array_elements("
+            " scooters_ops.recipients_for('job_skipped', null, attributes)) as recipient",
+            city,
+        )
+
+    with new_database(cluster) as database:
+        migrate_to(database, "0017_steps_unique", monkeypatch, tmp_path)
+        config = fill(database, cluster, missions=4)
+        apply_as_before(-1)
+        monkeypatch.setenv("DATABASE_URL", database.conninfo)
+        with monkeypatch.context() as patch:
+            patch.setattr(migrations, "install", lambda *_: None)
+            migrations.migrate()
+        apply_as_before(-2)
+        migrations.migrate()
+        assert told("Omsk") == [-2]
+        assert told("Tomsk") == [-1001]
+        # That program is still running, and somebody deletes what it applied.
+        apply_as_before(-3)
+        assert told("Omsk") == [-3]
+        database.connection.execute(
+            "delete from scooters_ops.configs"
+            " where config_id = (select max(config_id) from scooters_ops.configs)"
+        )
+        assert told("Omsk") == [-2]
+        database.value("select scooters_ops.detect_timeouts()")
+        while deliver(database.connection):
+            pass
+        assert set(database.values("select state from scooters_ops.notification_recipients")) == {
+            "sent"
+        }
+        # The new program adds what is new.
+        new_id = database.value("select scooters_ops.apply_config(%s)", json.dumps(config))
+        assert database.value("select config from scooters_ops.config_in_force") == config
+        assert database.value("select config_id from scooters_ops.compiled_config") == new_id
 
 
 def test_changed_views_triggers_and_functions_take_effect_while_everyone_keeps_working(

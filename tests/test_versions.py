@@ -49,27 +49,28 @@ def upgrade(database: TestDatabase) -> None:
     )
     columns = database.value(
         "select pg_get_function_result(%s::regprocedure)",
-        "scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)",
+        "scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])",
     )
     own.execute(
         f"""
-        alter function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
+        alter function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
         rename to lease_deliveries_of_today;
         create function scooters_ops.lease_deliveries(
             worker text,
             slots jsonb,
             lease_seconds double precision,
-            follow_up_slots jsonb default null
+            follow_up_slots jsonb default null,
+            digest_channels text[] default '{{}}'
         )
         returns {columns.removesuffix(")")}, of_tomorrow text)
         language sql
         security definer
         begin atomic
             select leased.*, 'new'
-            from scooters_ops.lease_deliveries_of_today($1, $2, $3, $4) as leased;
+            from scooters_ops.lease_deliveries_of_today($1, $2, $3, $4, $5) as leased;
         end;
         grant execute on function
-        scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb)
+        scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
         to scooters_ops_notifier;
         insert into scooters_ops._yoyo_migration (migration_hash, migration_id)
         values ('9', '9999_of_tomorrow');

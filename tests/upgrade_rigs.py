@@ -70,7 +70,11 @@ def fill(database: TestDatabase, cluster: Postgres, missions: int = 300) -> dict
     for channel in config["channels"].values():
         for name, limit in channel["limits"].items():
             channel["limits"][name] = [] if isinstance(limit, list) else 1000
-    stored = config if has_steps(database) else before_steps(config)
+    stored = config
+    if not has_matches(database):
+        stored = before_matches(stored)
+    if not has_steps(database):
+        stored = before_steps(stored)
     database.connection.execute(
         "insert into scooters_ops.configs (config) values (%s)", (json.dumps(stored),)
     )
@@ -149,6 +153,20 @@ def before_steps(config: dict[str, Any]) -> dict[str, Any]:
         },
         "routes": [only(route, OF_ROUTE) for route in config["routes"]],
     }
+
+
+def before_matches(config: dict[str, Any]) -> dict[str, Any]:
+    """A config as it was stored before migration 0018, which adds what it said by default."""
+    new = ("calendars", "silences")
+    return {key: value for key, value in config.items() if key not in new} | {
+        "detection": {
+            key: value for key, value in config["detection"].items() if key != "overrides"
+        }
+    }
+
+
+def has_matches(database: TestDatabase) -> bool:
+    return bool(database.value("select to_regclass('scooters_ops.compiled_matches') is not null"))
 
 
 def has_steps(database: TestDatabase) -> bool:
@@ -237,7 +255,8 @@ class Traffic:
             )
 
     def _deliver(self, connection: psycopg.Connection[Any], _: str) -> None:
-        if _has(connection, "lease_deliveries(text, jsonb, double precision, jsonb)"):
+        lease = "lease_deliveries(text, jsonb, double precision, jsonb"
+        if _has(connection, f"{lease})") or _has(connection, f"{lease}, text[])"):
             deliver(connection)
         else:
             connection.execute(

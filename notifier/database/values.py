@@ -38,6 +38,7 @@ class Notification:
         """What templates may print of a step, such as escalation_2; see notifier.templates. `as_of`
         is now, for steps that say how long it has lasted by now."""
         facts = {
+            "rule": None,  # which an earlier version did not store
             **self.details,
             "token": self.idempotency_token,
             "type": self.type,

@@ -129,48 +129,61 @@ def passes(bench: Bench) -> None:
 
 
 OVERRIDES = 50
+DAY = {"from": "06:00", "to": "23:00", "time_zone": "Europe/Moscow"}
 
 
-def overridden(config: Mapping[str, Any], city: str) -> dict[str, Any]:
-    """The config with overrides for as many cities, each with a calendar; the last one is for this
-    city, and leaves its limits as they are."""
+def overridden(config: Mapping[str, Any], city: str, *, is_by_day: bool) -> dict[str, Any]:
+    """The config with overrides for as many cities, the last of which is this one; they leave the
+    limits as they are. `is_by_day`: each has a calendar besides."""
     changed = deepcopy(dict(config))
-    cities = [*(f"City {n}" for n in range(1, OVERRIDES)), city]
+    at = {"at": "day"} if is_by_day else {}
+    changed["calendars"] = {"day": DAY} if is_by_day else {}
     changed["detection"]["overrides"] = [
         {
             "name": f"{name} by day",
-            "match": {"city": name, "at": "day"},
+            "match": {"city": name, **at},
             "timeouts": {"timeout_in_point": {"factor": 1.5}},
         }
-        for name in cities
+        for name in (*(f"City {n}" for n in range(1, OVERRIDES)), city)
     ]
-    changed["calendars"] = {"day": {"from": "06:00", "to": "23:00", "time_zone": "Europe/Moscow"}}
     return changed
 
 
 def overrides(bench: Bench) -> None:
-    """A pass over missions that an event woke, with overrides, one of which holds for every mission
-    by day, and without; in turns, on copies of one fleet."""
-    name = f"pass, {bench.fleet.due} woken, {OVERRIDES} overrides / none"
+    """Passes with overrides, one of which holds for every mission, and without; in turns, on copies
+    of one fleet. Time that goes by costs no look at an override; a woken mission does."""
+    name = f"passes with {OVERRIDES} overrides"
     bench.report.begin(name, bench.turns.passes)
-    due, as_of = bench.fleet.due, bench.fleet.start
-    times: Times = defaultdict(list)
-    copies = bench.databases.copy
-    with copies(bench.fleet.database) as plain, copies(bench.fleet.database) as changed:
-        changed.execute(
-            "select scooters_ops.apply_config(%s)",
-            [json.dumps(overridden(bench.config, "Moscow"))],
-        )
-        changed.execute("call scooters_ops.detect_in_batches()")
-        changed.execute("vacuum analyze")
+    due, fleet = bench.fleet.due, bench.fleet
+    steps = min(bench.turns.passes, fleet.steps - 3)
+    times: dict[str, Times] = {kind: defaultdict(list) for kind in ("none", "city", "calendar")}
+    with ExitStack() as stack:
+        sessions = {
+            kind: stack.enter_context(bench.databases.copy(fleet.database)) for kind in times
+        }
+        for kind, session in sessions.items():
+            if kind != "none":
+                changed = overridden(bench.config, "Moscow", is_by_day=kind == "calendar")
+                session.execute("select scooters_ops.apply_config(%s)", [json.dumps(changed)])
+                session.execute("select scooters_ops.detect_timeouts(%s)", [fleet.start])
+            session.execute("vacuum analyze")
+        for step in range(steps + 1):
+            for kind, session in sessions.items():
+                seconds = session.detect(fleet.time_of(step), due)
+                if step > 0:
+                    times[kind]["newly overdue"].append(seconds)
+        as_of = fleet.time_of(steps)
         for turn in range(bench.turns.passes):
-            for kind, session in (("none", plain), ("some", changed)):
+            for kind, session in sessions.items():
                 session.execute(ARRIVE, {"missions": due, "turn": turn, "as_of": as_of})
                 seconds = session.detect(as_of, 0, woken=due)
                 if turn > 0:
-                    times[kind].append(seconds)
+                    times[kind]["woken"].append(seconds)
             bench.report.advance()
-    bench.ratio(name, times["some"], times["none"], 1.1)
+    for kind, label in (("city", "by city"), ("calendar", "by city and calendar")):
+        for what in ("newly overdue", "woken"):
+            name = f"pass, {due} {what}, {OVERRIDES} overrides {label} / none"
+            bench.ratio(name, times[kind][what], times["none"][what], 1.1)
 
 
 def one_mission(bench: Bench) -> None:

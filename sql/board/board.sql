@@ -179,6 +179,7 @@ begin
                     span.finished_at,
                     span.eta,
                     span.factor,
+                    span.rule,
                     span.time_limit,
                     span.deadline,
                     as_of

@@ -9,6 +9,7 @@ create or replace function scooters_ops.board_interval(
     finished_at timestamptz,
     eta interval,
     factor numeric,
+    rule text,
     time_limit interval,
     deadline timestamptz,
     as_of timestamptz
@@ -24,6 +25,7 @@ select json_build_object(
     'finished_at', finished_at,
     'eta', extract(epoch from eta),
     'factor', factor,
+    'rule', rule,
     'limit', extract(epoch from time_limit),
     'deadline', deadline,
     'elapsed',
@@ -45,6 +47,7 @@ comment on function scooters_ops.board_interval(
     timestamptz,
     interval,
     numeric,
+    text,
     interval,
     timestamptz,
     timestamptz
@@ -59,6 +62,7 @@ revoke execute on function scooters_ops.board_interval(
     timestamptz,
     interval,
     numeric,
+    text,
     interval,
     timestamptz,
     timestamptz

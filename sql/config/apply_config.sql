@@ -105,7 +105,6 @@ begin
     insert into scooters_ops.configs (config)
     values (checked)
     returning config_id into new_config_id;
-    perform scooters_ops.compile_config();
 
     -- Release paused channels: the new config may have fixed the cause.
     insert into scooters_ops.delivery_targets as known (channel, address)

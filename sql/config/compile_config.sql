@@ -59,7 +59,7 @@ begin
         where zone_attribute is not null
     ) then
         insert into scooters_ops.compiled_time_zones (name)
-        select distinct lower(name) collate "C" as name
+        select distinct lower(name collate "C") as name
         from pg_catalog.pg_timezone_names
         order by name;
     end if;
@@ -83,13 +83,21 @@ begin
     order by listed.scope, listed.n;
 
     insert into scooters_ops.compiled_overrides (
-        match_id, type, name, factor, minimum, job_eta_seconds, default_job_eta
+        match_id,
+        type,
+        name,
+        factor,
+        binary_factor,
+        minimum,
+        job_eta_seconds,
+        default_job_eta
     )
     select
         override.n,
         rule.type,
         override.value ->> 'name',
         coalesce((changed.rule ->> 'factor')::numeric, rule.factor),
+        coalesce((changed.rule ->> 'factor')::double precision, rule.factor),
         coalesce(
             make_interval(
                 secs => (changed.rule ->> 'minimum_seconds')::double precision
@@ -121,18 +129,6 @@ end
 $$;
 
 comment on function scooters_ops.compile_config() is
-'Stores the calendars, overrides and matches of the config in force as the rows that passes and planning read. Whoever stores a config calls it in the same transaction.';
+'Stores the calendars, overrides and matches of the config in force as the rows that passes and planning read. A trigger calls it whenever the stored configs change.';
 
 revoke execute on function scooters_ops.compile_config() from public;
-
--- A config that an earlier version stored is compiled once.
-do $$
-begin
-    if
-        (select config_id from scooters_ops.config_in_force)
-        is distinct from (select config_id from scooters_ops.compiled_config)
-    then
-        perform scooters_ops.compile_config();
-    end if;
-end
-$$;

@@ -1,4 +1,5 @@
 -- What does a match ask for, as rows?
+-- It is looked up by one of its keys, that which fewest missions may have.
 -- Values of another kind than text can equal no type, job type, point or calendar.
 create or replace function scooters_ops.compile_match(
     scope text,
@@ -36,26 +37,41 @@ event_choice as (
     group by choice.key
 ),
 
+mission_key as (
+    select
+        choice.key,
+        row_number() over (
+            order by
+                choice.key = 'mission_id' desc,
+                choice.key = 'performer_id' desc,
+                count(*),
+                choice.key
+        ) = 1 as is_anchor
+    from choice
+    where choice.key not in ('type', 'job_type', 'point_id', 'at')
+    group by choice.key
+),
+
 term as (
-    insert into scooters_ops.compiled_terms (scope, match_id, key, value)
+    insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
     select
         compile_match.scope,
         compile_match.match_id,
         choice.key,
-        choice.value
+        choice.value,
+        mission_key.is_anchor
     from choice
-    where choice.key not in ('type', 'job_type', 'point_id', 'at')
+    inner join mission_key using (key)
     order by choice.key, choice.value
-    returning key
 ),
 
 asked as (
     insert into scooters_ops.compiled_keys (scope, key)
-    select distinct
+    select
         compile_match.scope,
-        term.key
-    from term
-    order by term.key
+        mission_key.key
+    from mission_key
+    where mission_key.is_anchor
     on conflict do nothing
 )
 
@@ -65,7 +81,7 @@ insert into scooters_ops.compiled_matches (
 select
     compile_match.scope,
     compile_match.match_id,
-    (select count(distinct term.key) from term),
+    (select count(*) from mission_key),
     (select choices from event_choice where key = 'type'),
     (select choices from event_choice where key = 'job_type'),
     (select choices from event_choice where key = 'point_id'),

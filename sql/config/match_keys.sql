@@ -1,4 +1,4 @@
--- Which keys of a mission does any match of a scope ask for?
+-- By which keys of a mission are the matches of a scope looked up?
 create or replace view scooters_ops.match_keys as
 select
     scope,
@@ -6,7 +6,7 @@ select
 from scooters_ops.compiled_keys;
 
 comment on view scooters_ops.match_keys is
-'The keys of missions that matches of each scope ask for, or have asked for.';
+'The keys of missions by which matches of each scope are looked up, or have been.';
 comment on column scooters_ops.match_keys.scope is
 'route, override or silence.';
 comment on column scooters_ops.match_keys.key is

@@ -4,7 +4,8 @@ select
     scope,
     match_id,
     key,
-    value
+    value,
+    is_anchor
 from scooters_ops.compiled_terms;
 
 comment on view scooters_ops.match_terms is
@@ -17,6 +18,8 @@ comment on column scooters_ops.match_terms.key is
 'mission_id, performer_id or an attribute of the mission.';
 comment on column scooters_ops.match_terms.value is
 'A value that it accepts (JSON).';
+comment on column scooters_ops.match_terms.is_anchor is
+'Whether the match is looked up by this key; its other keys are compared then.';
 
 grant select on scooters_ops.match_terms
 to scooters_ops_analyst, scooters_ops_notifier;

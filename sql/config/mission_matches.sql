@@ -1,6 +1,6 @@
 -- Which matches hold for a mission, as far as its own facts go?
--- One look by index for each key that any match of the scope asks for, however many
--- matches there are. What they say of the type, the point and the time is left to
+-- One look by index for each key by which matches of the scope are looked up, however
+-- many matches there are. What they say of the type, the point and the time is left to
 -- is_match(): a match that names several calendars has a row for each of them. The
 -- function is plain SQL without settings, so that it can be inlined.
 create or replace function scooters_ops.mission_matches(
@@ -21,37 +21,42 @@ returns table (
 )
 language sql stable parallel safe
 begin atomic -- noqa: disable=all
-with mission as (
-    select
-        coalesce(mission_matches.attributes, '{}') || jsonb_build_object(
-            'mission_id', mission_matches.mission_id,
-            'performer_id', mission_matches.performer_id
-        ) as facts
-),
-
-held as (
-    select
-        term.match_id,
-        count(*) as term_count
-    from mission
-    cross join scooters_ops.match_keys as asked
+with matching as (
+    select rule.*
+    from scooters_ops.match_keys as asked
     inner join scooters_ops.match_terms as term
         on
             term.scope = asked.scope
             and term.key = asked.key
-            and term.value = mission.facts -> asked.key
-    where asked.scope = mission_matches.scope
-    group by term.match_id
-),
-
-matching as (
-    select rule.*
-    from held
+            and term.value = scooters_ops.mission_fact(
+                asked.key,
+                mission_matches.mission_id,
+                mission_matches.performer_id,
+                mission_matches.attributes
+            )
     inner join scooters_ops.match_rules as rule
         on
-            rule.scope = mission_matches.scope
-            and rule.match_id = held.match_id
-            and rule.term_count = held.term_count
+            rule.scope = term.scope
+            and rule.match_id = term.match_id
+    where
+        asked.scope = mission_matches.scope
+        and term.is_anchor
+        and (
+            rule.term_count = 1
+            or rule.term_count = (
+                select count(*)
+                from scooters_ops.match_terms as held
+                where
+                    held.scope = rule.scope
+                    and held.match_id = rule.match_id
+                    and held.value = scooters_ops.mission_fact(
+                        held.key,
+                        mission_matches.mission_id,
+                        mission_matches.performer_id,
+                        mission_matches.attributes
+                    )
+            )
+        )
     union all
     select rule.*
     from scooters_ops.match_rules as rule
@@ -68,12 +73,20 @@ select
     calendar.from_time,
     calendar.span,
     calendar.days,
-    coalesce(zone.name, calendar.time_zone) as time_zone
+    case
+        when calendar.zone_attribute is null then calendar.time_zone
+        else coalesce(
+            (
+                select zone.name
+                from scooters_ops.known_time_zones as zone
+                where zone.name = lower(mission_matches.attributes ->> calendar.zone_attribute)
+            ),
+            calendar.time_zone
+        )
+    end as time_zone
 from matching
 left join scooters_ops.calendars as calendar
     on calendar.name = any(matching.calendars)
-left join scooters_ops.known_time_zones as zone
-    on zone.name = lower(mission_matches.attributes ->> calendar.zone_attribute)
 where matching.calendars is null or calendar.name is not null;
 end; -- noqa: enable=all
 

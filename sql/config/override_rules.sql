@@ -7,7 +7,8 @@ select
     factor,
     minimum,
     job_eta_seconds,
-    default_job_eta
+    default_job_eta,
+    binary_factor
 from scooters_ops.compiled_overrides;
 
 comment on view scooters_ops.override_rules is
@@ -26,5 +27,7 @@ comment on column scooters_ops.override_rules.job_eta_seconds is
 'Planned time of a job by its type (JSON object of numbers, in seconds), those of the default included; null: the override has no etas of jobs.';
 comment on column scooters_ops.override_rules.default_job_eta is
 'Planned time of a job whose type has no eta of its own (interval).';
+comment on column scooters_ops.override_rules.binary_factor is
+'The factor as a double (a number without unit).';
 
 grant select on scooters_ops.override_rules to scooters_ops_analyst;

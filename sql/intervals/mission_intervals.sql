@@ -49,6 +49,6 @@ comment on column scooters_ops.mission_intervals.is_overdue is
 comment on column scooters_ops.mission_intervals.from_point_id is
 'Where it began: the point itself (timeout_in_point), or the point left behind (timeout_between_points); null: the start of the mission.';
 comment on column scooters_ops.mission_intervals.rule is
-'The name of the override that set eta, factor or minimum; null: the default rule.';
+'The name of the override that decided, the first whose match held when the interval started; null: the default rule.';
 
 grant select on scooters_ops.mission_intervals to scooters_ops_analyst;

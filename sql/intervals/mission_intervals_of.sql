@@ -57,23 +57,13 @@ mission as materialized (
     where overview.mission_id = mission_intervals_of.mission_id
 ),
 
--- The overrides that hold for the mission, as long as an interval fits them as well.
+-- The overrides that hold for the mission; whether they fit an interval is seen there.
 mission_overrides as materialized (
-    select
-        override.*,
-        matching.types,
-        matching.job_types,
-        matching.point_ids,
-        matching.from_time,
-        matching.span,
-        matching.days,
-        matching.time_zone
+    select matching.*
     from mission
     cross join lateral scooters_ops.mission_matches(
         'override', mission.mission_id, mission.performer_id, mission.attributes
     ) as matching
-    inner join scooters_ops.override_rules as override
-        on override.match_id = matching.match_id
     where exists (select from scooters_ops.override_rules)
 ),
 
@@ -129,6 +119,7 @@ intervals as (
         plan.eta,
         override.name as rule,
         override.factor,
+        override.binary_factor,
         override.minimum
     from visits as visit
     -- If no next event names a point: the first unvisited point on the route.
@@ -164,26 +155,33 @@ intervals as (
                 visit.visited_positions[cardinality(visit.visited_positions)], 0
             ) as last_visited_position
     ) as target
+    -- The first override that fits decides. Whether there is any is seen once for the
+    -- mission; and to look for the least takes less time than to sort.
     left join lateral (
-        select candidate.*
-        from mission_overrides as candidate
+        select rule.*
+        from scooters_ops.override_rules as rule
         where
-            candidate.type = visit.opens
-            and scooters_ops.is_match(
-                candidate.types,
-                candidate.job_types,
-                candidate.point_ids,
-                candidate.from_time,
-                candidate.span,
-                candidate.days,
-                candidate.time_zone,
-                visit.opens::text,
-                null,
-                target.point_id,
-                visit.occurred_at
+            (select true from mission_overrides limit 1)
+            and rule.type = visit.opens
+            and rule.match_id = (
+                select min(candidate.match_id)
+                from mission_overrides as candidate
+                where
+                    scooters_ops.is_match(
+                        candidate.types,
+                        candidate.job_types,
+                        candidate.point_ids,
+                        candidate.from_time,
+                        candidate.span,
+                        candidate.days,
+                        candidate.time_zone,
+                        visit.opens::text,
+                        null,
+                        target.point_id,
+                        visit.occurred_at
+                    )
             )
-        order by candidate.match_id
-        limit 1
+        offset 0
     ) as override on true
     cross join lateral (
         select
@@ -285,7 +283,7 @@ cross join lateral (
                     make_interval(
                         secs => least(
                             date_part('epoch', span.eta)
-                            * coalesce(span.factor::double precision, rule.binary_factor),
+                            * coalesce(span.binary_factor, rule.binary_factor),
                             scooters_ops.longest_seconds()
                         )
                     ),

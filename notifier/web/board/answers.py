@@ -79,6 +79,8 @@ class Interval(Bar):
     position: int | None
     eta: timedelta | None
     factor: float | None
+    rule: str | None = None
+    """The override that decided; None: the default rule."""
     limit: timedelta | None
     elapsed: timedelta
 
@@ -177,6 +179,7 @@ class Facts(Answer):
     started_at: datetime | None = None
     eta: timedelta | None = Field(None, alias="eta_seconds")
     factor: float | None = None
+    rule: str | None = None
     minimum: timedelta | None = Field(None, alias="minimum_seconds")
     limit: timedelta | None = Field(None, alias="limit_seconds")
     elapsed: timedelta | None = Field(None, alias="elapsed_seconds")
