@@ -87,7 +87,7 @@ class Database(Connection):
         slots: Mapping[str, int],
         lease_seconds: float,
         follow_up_slots: Mapping[str, int],
-        digest_channels: Sequence[str],
+        digest_channels: Sequence[str] = (),
     ) -> list[Delivery]:
         """Leases due recipients, for each channel at most as many as it has slots, and of those
         that change or answer earlier messages as many as it has slots for them. Of the channels
