@@ -12,7 +12,7 @@ from notifier import __version__, logs
 from notifier.channels import CHANNELS
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
+from notifier.notification_types import DIGEST_TYPE, NOTIFICATION_TYPES, TEST_TYPE, steps_of
 from notifier.resources import CONFIG
 from notifier.silences import duration_of
 from notifier.steps import STEPS
@@ -194,7 +194,7 @@ def _one_of_types() -> str:
 
 def _add_notifications(commands: Any) -> None:
     preview = commands.add_parser("preview", help="print the messages for a notification")
-    preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE])
+    preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE, DIGEST_TYPE])
     preview.add_argument("--channel", choices=list(CHANNELS), help="for this channel only")
     preview.add_argument(
         "--config", type=Path, metavar="FILE", help="config file; default: the config in force"

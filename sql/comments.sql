@@ -398,8 +398,10 @@ comment on column scooters_ops.notification_recipients.shows is
 'What the message says of its notification, as known when it was leased: acknowledged or resolved; null: neither.';
 comment on column scooters_ops.notification_recipients.sent_to is
 'The chat that has the message, if the channel named it when it was sent.';
+comment on column scooters_ops.notification_recipients.digest_id is
+'Number of the recipient whose message tells of this alert together with others, the leader of their digest: its own number, or that of another whose outcome it shares; of a step that says that all of a digest is over: the leader; null: none.';
 comment on column scooters_ops.notification_recipients.state is
-'pending, waiting (for the message that it follows, or for another change of it), sending (leased), sent, failed (given up), in_doubt (a person must decide) or cancelled (no longer needed).';
+'pending, waiting (for the message that it follows, for another change of it, or for the outcome of its digest), sending (leased), sent, failed (given up), in_doubt (a person must decide) or cancelled (no longer needed).';
 comment on column scooters_ops.notification_recipients.attempts is
 'How many attempts were made, including a running one (a count).';
 comment on column scooters_ops.notification_recipients.next_attempt_at is
@@ -449,6 +451,10 @@ comment on index scooters_ops.notification_recipients_due_idx is
 'For: what is waiting, in unsent_recipients.';
 comment on index scooters_ops.notification_recipients_sending_idx is
 'For: how much is being sent to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries and notifier_status.';
+comment on index scooters_ops.notification_recipients_escalations_idx is
+'For: the escalations that are due for a chat or queue, which go first, in lease_deliveries.';
+comment on index scooters_ops.notification_recipients_digest_id_idx is
+'For: what a digest tells of, in record_deliveries and digest_facts; whether there are digests, in settle_steps.';
 comment on index scooters_ops.notification_recipients_attention_idx is
 'For: what needs a person, in lock_recipients and unsent_recipients.';
 

@@ -120,6 +120,8 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/changed_signatures.sql
 \ir delivery/wake_notifiers.sql
 \ir delivery/followed_channels.sql
+\ir delivery/is_digest_over.sql
+\ir delivery/settle_digests.sql
 \ir delivery/settle_steps.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/level_due_at.sql
@@ -140,6 +142,11 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/told_before.sql
 \ir attention/acknowledge_data.sql
 \ir attention/silenced.sql
+\ir delivery/digest_limits.sql
+\ir delivery/digest_facts.sql
+\ir delivery/form_digests.sql
+\ir delivery/dissolve_digests.sql
+\ir delivery/record_digests.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql

@@ -369,6 +369,8 @@ QUERY_OF_INDEX = {
     "notification_recipients_due_idx": DELIVERY_STATUS,
     "notification_recipients_queue_idx": LEASE,
     "notification_recipients_sending_idx": RELEASE,
+    "notification_recipients_escalations_idx": LEASE,
+    "notification_recipients_digest_id_idx": RECORD,
     "delivery_targets_pkey": LEASE,
     "unrouted_notifications_pkey": UNROUTED,
     "button_polls_pkey": "select scooters_ops.poll_buttons('somebody', 'telegram', 60)",

@@ -20,6 +20,7 @@ from notifier.database.errors import DatabaseUnusable
 from notifier.delivery.setup import renderer_for
 from notifier.locales import LOCALES
 from notifier.notification_types import (
+    DIGEST_TYPE,
     NOTIFICATION_TYPES,
     SILENCED_FACTS,
     TEST_TYPE,
@@ -84,8 +85,9 @@ def _check(config: Config) -> None:
     # The config's own language first: an error names the first template that is broken.
     for locale in dict.fromkeys((config.notifier.locale, *LOCALES)):
         renderer = renderer_for(in_locale(config, locale), TEMPLATES)
-        for name in config.channel_settings():
-            for type in (*NOTIFICATION_TYPES, TEST_TYPE):
+        for name, settings in config.channel_settings().items():
+            digest = (DIGEST_TYPE,) if settings.digest_above else ()
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE, *digest):
                 for step in steps_of(type):
                     facts = sample_facts(type, step)
                     renderer.render(type, CHANNELS[name], facts)

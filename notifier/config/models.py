@@ -7,8 +7,9 @@ even one applied by psql.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -385,6 +386,15 @@ class Config(Strict):
             return None
         url = f"{self.http.public_url.rstrip('/')}/board/missions/{quote(mission_id, safe='')}"
         return url if len(url) <= LONGEST_LINK else None
+
+    def board_url(self, filters: Mapping[str, str]) -> str | None:
+        """The board with these filters set, as notifier.web.board.filters reads them; None: config
+        does not say where the board is. Without filters if the address would be too long."""
+        if self.http.public_url is None:
+            return None
+        board = f"{self.http.public_url.rstrip('/')}/board"
+        url = f"{board}?{urlencode(filters)}" if filters else board
+        return next((each for each in (url, board) if len(each) <= LONGEST_LINK), None)
 
     def channel_settings(self) -> dict[str, ChannelSettings]:
         """The settings of each configured channel, by its name."""
