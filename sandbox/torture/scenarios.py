@@ -15,10 +15,15 @@ from sandbox.torture.settings import Settings
 from sandbox.torture.trial import STUCK_AFTER_SECONDS, Stuck, Trial, Worker
 
 TICK_SECONDS = 0.02
+QUIET_SECONDS = 3.0
+"""After so long without progress, what is left waits for the end of silences and overrides."""
 QUERY_SECONDS = 0.25
 """How often the table is asked how far the notifiers are."""
 UNFINISHED = frozenset({"unplanned", "pending", "sending"})
 """States in which a notifier still has something to do."""
+
+CHANGES = frozenset({"silence", "unsilence", "config"})
+"""What people change, as long as the scene is restless."""
 
 Act = Callable[[Trial, random.Random], None]
 
@@ -37,6 +42,9 @@ DISRUPTIONS: Mapping[str, Act] = {
     "restart": _to_one_notifier(Trial.restart),
     "session": Trial.terminate_session,
     "postgres": lambda trial, chance: trial.kill_postgres(chance.uniform(0, 1)),
+    "silence": Trial.silence,
+    "unsilence": Trial.unsilence,
+    "config": Trial.change_config,
     "stand-in": lambda trial, chance: trial.take_down(
         chance.choice(trial.scene.stand_ins), chance.uniform(0, 1)
     ),
@@ -55,8 +63,9 @@ class Scenario:
     settings: Settings = field(default_factory=Settings)
 
     def schedule(self, chance: random.Random) -> list[tuple[int, str]]:
-        """After how many messages, tickets, edits and comments each disruption comes, in order."""
-        total = self.notifications * 5 // 2
+        """After how many messages, tickets, edits and comments each disruption comes, in order. A
+        digest counts as often as it tells of an alert."""
+        total = self.notifications * (4 if self.settings.attention else 5) // 2
         return sorted(
             (chance.randint(total // 20, total * 9 // 10), name)
             for name, times in self.disruptions.items()
@@ -73,6 +82,9 @@ class Report:
     done        how often each disruption took place
     duplicates  second messages, by what explains them
     decided     what a person had to decide
+    together    alerts that digests told of
+    held        alerts that a silence held
+    muted       those among them that were over before the silence
     """
 
     scenario: str
@@ -86,6 +98,9 @@ class Report:
     lost: int
     problems: list[str]
     followed: Counter[str] = field(default_factory=Counter)
+    together: int = 0
+    held: int = 0
+    muted: int = 0
 
 
 def scenarios(notifications: int) -> list[Scenario]:
@@ -166,7 +181,9 @@ def run(harness: Harness, scenario: Scenario, seed: str, say: Callable[[str], No
     own_seed = f"{seed} {scenario.name}"
     chance = random.Random(own_seed)  # noqa: S311  # reproducible on purpose
     with harness.trial(own_seed, scenario.settings) as trial:
-        trial.scene.notify(scenario.notifications)
+        trial.scene.to_come = scenario.notifications
+        trial.scene.wave = -(-scenario.notifications // scenario.settings.waves)
+        trial.next_wave(chance)
         began = time.monotonic()
 
         def progress() -> None:
@@ -194,6 +211,10 @@ def _deliver(
     schedule = schedule or []
     scene = trial.scene
     chance = chance or random.Random(0)  # noqa: S311
+
+    def delivered() -> int:
+        return states["sent"] if scene.settings.attention else scene.delivered_count
+
     seen: object = None
     changed_at = asked_at = -STUCK_AFTER_SECONDS
     while True:
@@ -204,12 +225,24 @@ def _deliver(
             states = trial.scene.states()
             progress()
             is_idle = not states.keys() & UNFINISHED
-            if scene.told_of < scene.notifications:
-                told = scene.notifications if is_idle else scene.delivered_count // 2
+            is_quiet = now - changed_at > QUIET_SECONDS
+            if scene.to_come and (is_quiet or is_idle or states["sent"] >= scene.notifications):
+                trial.next_wave(chance)
+            if scene.told_of < scene.notifications or scene.hidden:
+                told = scene.notifications if is_idle else delivered() // 2
                 scene.live(told - scene.told_of)
-            elif is_idle and scene.end_waits() and not scene.states().keys() & UNFINISHED:
+            if scene.is_restless and not scene.to_come and (not schedule or is_quiet):
+                schedule = [each for each in schedule if each[1] not in CHANGES]
+                scene.calm()
+            elif (
+                is_idle
+                and scene.told_of == scene.notifications
+                and not scene.is_restless
+                and scene.end_waits()
+                and not scene.states().keys() & UNFINISHED
+            ):
                 return
-            accepted = trial.scene.accepted_count
+            accepted = states["sent"] if scene.settings.attention else scene.accepted_count
             if schedule and accepted >= schedule[0][0]:
                 DISRUPTIONS[schedule.pop(0)[1]](trial, chance)
             if (accepted, states) != seen:
@@ -244,5 +277,8 @@ def _conclude(trial: Trial, name: str, began: float) -> Report:
         decided=decided,
         lost=len({*alone.lost, *last.lost}),
         followed=last.followed,
+        together=last.together,
+        held=last.held,
+        muted=last.muted,
         problems=list(dict.fromkeys([*alone.problems, *last.problems, *trial.problems])),
     )

@@ -24,6 +24,7 @@ class Step:
     key      its idempotency key, by which comments are found again
     due_at   when an escalation or reminder was due
     outcome  what the notification's messages must show: acknowledged or resolved
+    digest   what may be shown by the message that tells of it among others; None: it has its own
     """
 
     recipient_id: int
@@ -33,16 +34,18 @@ class Step:
     key: str | None = None
     due_at: float | None = None
     outcome: str | None = None
+    digest: Sequence[str | None] | None = None
 
     @property
     def is_message(self) -> bool:
-        """Whether it must have made a message or a ticket of its own."""
-        return self.changes is None and not self.is_part and self.row.state != "cancelled"
+        """Whether it must have made a message or a ticket of its own, or is told by another's."""
+        is_needed = self.row.state != "cancelled" or self.row.delivery.step == "alert"
+        return self.changes is None and not self.is_part and is_needed
 
     @property
     def is_later(self) -> bool:
         """Whether it still waits for the message that it follows."""
-        return self.row.state == "waiting"
+        return self.row.state == "waiting" and self.row.delivery.step != "alert"
 
 
 @dataclass
@@ -99,8 +102,9 @@ def judge_steps(
             _check_change(verdict, step, by_id, notes, all_sent=all_sent)
         elif row.state == "sent" and all_sent and row.reference is not None:
             shown = notes.get((row.delivery.channel, row.reference))
-            if shown and not _shows(row.delivery.channel, shown, step.outcome):
-                verdict.lose(f"{row.delivery}: {step.outcome}, but it says {shown.says[-1]}")
+            outcomes = (step.outcome,) if step.digest is None else step.digest
+            if shown and not any(_shows(row.delivery.channel, shown, each) for each in outcomes):
+                verdict.lose(f"{row.delivery}: {outcomes[0]}, but it says {shown.says[-1]}")
         if row.state == "sent" and row.delivery.step != "alert":
             verdict.followed[row.delivery.step.partition("_")[0]] += 1
         committed_at = settled_at.get(row.delivery.token)
