@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sandbox.torture.attention import Attention
 from sandbox.torture.evidence import decide, verdict_on
 from sandbox.torture.harness import Harness
 from sandbox.torture.runner import Step
@@ -109,11 +110,20 @@ def scenarios(notifications: int) -> list[Scenario]:
     faulty = Settings(faults=0.2)
     slow = Settings(answer_seconds=0.05, batch_size=10)
     some = {"kill": 10, "stop": 2, "restart": 4, "session": 10, "postgres": 2, "stand-in": 2}
+    changes = {"silence": 10, "unsilence": 10, "config": 10}
+    attention = Attention({"telegram": 2, "st": 1})
     return [
         Scenario("PostgreSQL killed", tenth, 2, {"postgres": 4}, slow),
         Scenario("sessions terminated", tenth, 2, {"session": 40}, slow),
         Scenario("stopped past a lease", tenth, 2, {"stop": 4}, slow),
         Scenario("restarted", tenth, 2, {"restart": 10}, slow),
+        Scenario(
+            "people change things",
+            tenth,
+            2,
+            changes,
+            Settings(chats=20, attention=attention, waves=5),
+        ),
         Scenario("1 killed at random", tenth, 1, {"kill": 15}, faulty),
         Scenario("2 killed at random", 2 * tenth, 2, {"kill": 30}, faulty),
         Scenario("4 killed at random", 2 * tenth, 4, {"kill": 40}, faulty),
@@ -121,10 +131,16 @@ def scenarios(notifications: int) -> list[Scenario]:
             "all, doubts held",
             tenth,
             2,
-            some,
-            Settings(faults=0.2, in_doubt="hold", escalates=False),
+            some | changes,
+            Settings(faults=0.2, in_doubt="hold", escalates=False, attention=attention, waves=5),
         ),
-        Scenario("all at once", notifications, 4, some | {"kill": 25}, faulty),
+        Scenario(
+            "all at once",
+            notifications,
+            4,
+            some | {"kill": 25} | dict.fromkeys(changes, 20),
+            Settings(faults=0.2, attention=attention, waves=20),
+        ),
     ]
 
 
@@ -132,7 +148,7 @@ def run_steps(
     harness: Harness, seed: str, settings: Settings, say: Callable[[str], None]
 ) -> Report:
     """Kill one notifier at each step in turn. The next one takes over what it leaves behind."""
-    name = f"each step, {settings.in_doubt}"
+    name = f"each step, {settings.in_doubt}{', digests' if settings.attention else ''}"
     with harness.trial(f"{seed} {name}", settings) as trial:
         began = time.monotonic()
         for step in Step:
