@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,21 @@ class Silence:
     def matches(self, facts: Mapping[str, str]) -> bool:
         """Whether it holds the alerts of a notification with these facts, but for calendars."""
         return all(facts[key] == value for key, value in self.match.items() if key != "at")
+
+
+@dataclass(frozen=True)
+class Hide:
+    """When overrides were certainly in force that hid the timeouts of some zones (seconds since
+    1970)."""
+
+    zones: Sequence[int]
+    began_at: float
+    ends_at: float = math.inf
+
+    def hides(self, facts: Mapping[str, str]) -> bool:
+        """Whether it hides a notification with these facts."""
+        is_timeout = facts["type"].startswith("timeout_")
+        return is_timeout and int(facts["zone"].removeprefix("z")) in self.zones
 
 
 @dataclass(frozen=True)

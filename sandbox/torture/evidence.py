@@ -112,6 +112,7 @@ def verdict_on(scene: Scene, disruptions: Sequence[Disruption], *, all_sent: boo
     arrived = [each for each in found if each.reference not in answers]
     verdict = judge(expected, rows, arrived, completed, disruptions, rules)
     verdict.problems += problems
+    verdict.problems += _hidden_but_told(scene)
     judge_steps(verdict, steps, _notes(scene), scene.settled_at, all_sent=all_sent)
     return verdict
 
@@ -176,6 +177,19 @@ def _is_muted(scene: Scene, row: Mapping[str, Any]) -> bool:
     )
 
 
+def _hidden_but_told(scene: Scene) -> Iterator[str]:
+    """Timeouts that were told of although an override hid them."""
+    rows = scene.query(
+        "select idempotency_token, mission_id, type::text,"
+        " extract(epoch from created_at)::float as created_at from scooters_ops.notifications"
+    )
+    for row in rows if scene.hides else ():
+        facts = _facts(scene, row)
+        for hide in scene.hides:
+            if hide.hides(facts) and hide.began_at < row["created_at"] < hide.ends_at:
+                yield f"{row['idempotency_token']}: told of although an override hides it"
+
+
 def _facts(scene: Scene, row: Mapping[str, Any]) -> dict[str, str]:
     number = int(row["mission_id"].removeprefix("m"))
     zone = f"z{number % scene.settings.chats}"
@@ -204,6 +218,7 @@ def _as_step(scene: Scene, row: Mapping[str, Any]) -> Step:
             is_muted=_is_muted(scene, row),
         ),
         changes=row["follows"] if is_change else None,
+        reminds=row["follows"] if kind == "reminder" else None,
         is_part=kind == "reminder" and row["channel"] == "st",
         key=row["idempotency_key"],
         due_at=due_at,

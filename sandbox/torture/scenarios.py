@@ -16,7 +16,7 @@ from sandbox.torture.settings import Settings
 from sandbox.torture.trial import STUCK_AFTER_SECONDS, Stuck, Trial, Worker
 
 TICK_SECONDS = 0.02
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 1.0
 """After so long without progress, what is left waits for the end of silences and overrides."""
 QUERY_SECONDS = 0.25
 """How often the table is asked how far the notifiers are."""

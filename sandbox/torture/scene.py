@@ -30,7 +30,7 @@ from sandbox.standins import (
     telegram_faults,
     tracker_faults,
 )
-from sandbox.torture.attention import TIME_ZONES, Attention, Silence
+from sandbox.torture.attention import TIME_ZONES, Attention, Hide, Silence
 from sandbox.torture.settings import Settings
 from sandbox.torture.tokens import is_timeout, name_of, token_of
 
@@ -51,6 +51,7 @@ class Scene:
     wave         how many come together
     told_of      how many notifications were looked at by `live`
     hidden       those among them that an override hides so far
+    hides        when overrides hid timeouts
     silences     by their numbers
     is_restless  whether anybody may still place silences and change the config
     settled_at   when it was certain that a notification had been acknowledged or resolved, by token
@@ -66,6 +67,7 @@ class Scene:
     wave: int = 0
     told_of: int = 0
     hidden: list[int] = field(default_factory=list)
+    hides: list[Hide] = field(default_factory=list)
     silences: dict[int, Silence] = field(default_factory=dict)
     is_restless: bool = False
     settled_at: dict[str, float] = field(default_factory=dict)
@@ -91,7 +93,11 @@ class Scene:
     def apply(self, attention: Attention | None) -> None:
         """Apply the config, with this attention instead of that at first."""
         config = self.settings.config(self.telegram.base_url, self.tracker.base_url, attention)
+        if self.hides and self.hides[-1].ends_at > time.time():
+            self.hides[-1] = replace(self.hides[-1], ends_at=time.time())
         self.query("select scooters_ops.apply_config(%s)", json.dumps(config))
+        if attention and attention.hidden_zones:
+            self.hides.append(Hide(attention.hidden_zones, time.time()))
 
     def _name_of(self, call: Call) -> str:
         return name_of(call, self.tracker.ticket_of(call))

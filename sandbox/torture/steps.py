@@ -20,6 +20,7 @@ class Step:
     """A row of the table, with what is known of its notification.
 
     changes  the recipient_id of the message that it changes; None: it tells something new
+    reminds  the recipient_id of the alert that it repeats
     is_part  it is a comment on a ticket, not a message of its own
     key      its idempotency key, by which comments are found again
     due_at   when an escalation or reminder was due
@@ -30,6 +31,7 @@ class Step:
     recipient_id: int
     row: Row
     changes: int | None = None
+    reminds: int | None = None
     is_part: bool = False
     key: str | None = None
     due_at: float | None = None
@@ -107,10 +109,22 @@ def judge_steps(
                 verdict.lose(f"{row.delivery}: {outcomes[0]}, but it says {shown.says[-1]}")
         if row.state == "sent" and row.delivery.step != "alert":
             verdict.followed[row.delivery.step.partition("_")[0]] += 1
+        if row.state == "sent":
+            _check_digest(verdict, step, by_id)
         committed_at = settled_at.get(row.delivery.token)
         is_sent = row.state == "sent"
         if is_sent and step.due_at and committed_at and step.due_at > committed_at:
             verdict.problems.append(f"{row.delivery}: sent after somebody took care")
+
+
+def _check_digest(verdict: Verdict, step: Step, by_id: Mapping[int, Step]) -> None:
+    """Nothing follows a digest, except that its message shows once that all is over."""
+    earlier = by_id.get(step.changes or step.reminds or 0)
+    if earlier is None or earlier.row.digest is None:
+        return
+    is_leader = earlier.row.digest == earlier.row.delivery
+    if not (is_leader and step.row.delivery.step == "resolved"):
+        verdict.problems.append(f"{step.row.delivery}: it follows a digest")
 
 
 def _check_change(
