@@ -16,11 +16,11 @@ from sandbox.torture.settings import Settings
 from sandbox.torture.trial import STUCK_AFTER_SECONDS, Stuck, Trial, Worker
 
 TICK_SECONDS = 0.02
-QUIET_SECONDS = 1.0
-"""After so long without progress, what is left waits for the end of silences and overrides."""
 QUERY_SECONDS = 0.25
 """How often the table is asked how far the notifiers are."""
-UNFINISHED = frozenset({"unplanned", "pending", "sending"})
+BUSY = frozenset({"unplanned", "pending", "sending"})
+"""States in which a notifier has something to do, now or soon."""
+UNFINISHED = BUSY | {"silenced"}
 """States in which a notifier still has something to do."""
 
 CHANGES = frozenset({"silence", "unsilence", "config"})
@@ -241,8 +241,8 @@ def _deliver(
             states = trial.scene.states()
             progress()
             is_idle = not states.keys() & UNFINISHED
-            is_quiet = now - changed_at > QUIET_SECONDS
-            if scene.to_come and (is_quiet or is_idle or states["sent"] >= scene.notifications):
+            is_quiet = not states.keys() & BUSY
+            if scene.to_come and (is_quiet or states["sent"] >= scene.notifications):
                 trial.next_wave(chance)
             if scene.told_of < scene.notifications or scene.hidden:
                 told = scene.notifications if is_idle else delivered() // 2

@@ -299,9 +299,14 @@ class Scene:
         return self.delivered_count + len(self.telegram.edits) + len(self.tracker.comments)
 
     def states(self) -> Counter[str]:
-        """How many recipients are in each state; `unplanned` counts notifications."""
+        """How many recipients are in each state; `unplanned` counts notifications, `silenced` what
+        a silence holds."""
         rows = self.query(
-            "select state, count(*) from scooters_ops.notification_recipients group by state"
+            "select case when holding.silence_id is not null then 'silenced' else state end"
+            " as state, count(*) from scooters_ops.notification_recipients as recipient"
+            " left join scooters_ops.active_silences as holding on"
+            " holding.silence_id = recipient.silence_id and state = 'pending' and attempts = 0"
+            " and follows is null group by 1"
             " union all select 'unplanned', count(*)"
             " from scooters_ops.monitoring_notifications where planned_at is null"
         )
