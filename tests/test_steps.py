@@ -432,6 +432,40 @@ def test_two_changes_of_one_message_are_never_in_flight_together(house: House) -
     assert resolved["step"] == "resolved"
 
 
+def test_a_change_that_is_due_while_another_one_is_being_recorded_does_not_wait_for_ever(
+    house: House,
+) -> None:
+    house.configure(TELEGRAM)
+    token = late(house)
+    house.run_once()
+    acknowledge(house, token)
+    (leased,) = house.lease("w1", "telegram", 60)
+    leaves(house)
+    change = (
+        "update scooters_ops.notification_recipients set state = %s, leased_by = %s, sent_at ="
+        " case %s when 'sent' then now() end where step = %s"
+    )
+    # It was due before the other one was leased.
+    house.database.connection.execute(change, ["pending", None, "", "resolved"])
+    with house.database.connect() as recording, recording.transaction():
+        recording.execute(change, ["sent", None, "sent", "acknowledged"])
+        recording.execute(
+            "select scooters_ops.refresh_notifications(array[%s])", [leased["notification_id"]]
+        )
+        assert house.lease("w2", "telegram", 60) == []
+    assert steps(house)["telegram", "resolved"] == "pending"
+    make_due(house, "resolved")
+    (resolved,) = house.lease("w2", "telegram", 60)
+    assert resolved["step"] == "resolved"
+
+    # Nobody records the other one yet: it waits for that.
+    house.database.connection.execute(change, ["sending", "w1", "", "acknowledged"])
+    house.database.connection.execute(change, ["pending", None, "", "resolved"])
+    make_due(house, "resolved")
+    assert house.lease("w3", "telegram", 60) == []
+    assert steps(house)["telegram", "resolved"] == "waiting"
+
+
 @pytest.mark.parametrize(
     ("token", "by", "sqlstate", "message"),
     [

@@ -254,7 +254,7 @@ begin
         ) as waiting
     ),
 
-    granted as materialized (
+    news as materialized (
         select
             candidate.*,
             notification.idempotency_token,
@@ -289,21 +289,20 @@ begin
                 or notification.acknowledged_at is not null
             ) as is_settled,
             candidate.changes_id is not null
-            and (
-                row_number() over (
-                    partition by candidate.changes_id order by candidate.recipient_id
-                ) > 1
-                or exists (
-                    select
-                    from scooters_ops.notification_recipients as sibling
-                    where
-                        sibling.notification_id = candidate.notification_id
-                        and sibling.follows = candidate.changes_id
-                        and sibling.step ~ '^(acknowledged|resolved)'
-                        and sibling.state = 'sending'
-                        and sibling.recipient_id <> candidate.recipient_id
-                )
-            ) as is_early,
+            and row_number() over (
+                partition by candidate.changes_id order by candidate.recipient_id
+            ) > 1 as is_second,
+            candidate.changes_id is not null
+            and exists (
+                select
+                from scooters_ops.notification_recipients as sibling
+                where
+                    sibling.notification_id = candidate.notification_id
+                    and sibling.follows = candidate.changes_id
+                    and sibling.step ~ '^(acknowledged|resolved)'
+                    and sibling.state = 'sending'
+                    and sibling.recipient_id <> candidate.recipient_id
+            ) as is_after_another,
             candidate.is_optional
             and candidate.attempts = 0
             and coalesce(
@@ -321,10 +320,47 @@ begin
             and coalesce(candidate.place_at_address <= candidate.address_free, true)
     ),
 
+    granted as materialized (
+        select
+            news.*,
+            news.is_second or news.is_after_another as is_early
+        from news
+    ),
+
+    -- Whoever records one of these makes due what waits for it. A session that is doing
+    -- so already would not see what waits from now on.
+    in_flight as materialized (
+        select granted.recipient_id
+        from granted
+        inner join scooters_ops.notification_recipients as sibling
+            on
+                granted.notification_id = sibling.notification_id
+                and granted.changes_id = sibling.follows
+                and granted.recipient_id <> sibling.recipient_id
+        where
+            granted.is_after_another
+            and sibling.step ~ '^(acknowledged|resolved)'
+            and sibling.state = 'sending'
+        for share of sibling skip locked
+    ),
+
     refused as (
         update scooters_ops.notification_recipients as recipient
         set
-            state = case when granted.is_early then 'waiting' else 'cancelled' end,
+            state = case
+                when not granted.is_early then 'cancelled'
+                when
+                    granted.is_second
+                    or granted.recipient_id in (
+                        select in_flight.recipient_id from in_flight
+                    )
+                    then 'waiting'
+                else 'pending'
+            end,
+            next_attempt_at = case
+                when granted.is_early then now() + interval '1 second'
+                else recipient.next_attempt_at
+            end,
             leased_by = null,
             last_error = case
                 when granted.is_no_news and not granted.is_settled
