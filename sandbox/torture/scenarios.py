@@ -247,8 +247,8 @@ def _deliver(
             if scene.told_of < scene.notifications or scene.hidden:
                 told = scene.notifications if is_idle else delivered() // 2
                 scene.live(told - scene.told_of)
-            if scene.is_restless and not scene.to_come and (not schedule or is_quiet):
-                schedule = [each for each in schedule if each[1] not in CHANGES]
+            has_changes = any(name in CHANGES for _, name in schedule)
+            if scene.is_restless and not scene.to_come and not has_changes:
                 scene.calm()
             elif (
                 is_idle
@@ -259,13 +259,27 @@ def _deliver(
             ):
                 return
             accepted = states["sent"] if scene.settings.attention else scene.accepted_count
-            if schedule and accepted >= schedule[0][0]:
-                DISRUPTIONS[schedule.pop(0)[1]](trial, chance)
+            is_over = is_quiet and not scene.to_come
+            if due := _next(schedule, accepted, are_changes_due=is_over):
+                DISRUPTIONS[due](trial, chance)
             if (accepted, states) != seen:
                 seen, changed_at = (accepted, states), now
             elif now - changed_at > STUCK_AFTER_SECONDS:
                 raise Stuck(f"no progress for {STUCK_AFTER_SECONDS:g} s: {dict(states)}")
         time.sleep(TICK_SECONDS)
+
+
+def _next(schedule: list[tuple[int, str]], accepted: int, *, are_changes_due: bool) -> str | None:
+    """Take the next disruption that is due from the schedule.
+
+    are_changes_due  what people change is due in any case
+    """
+    for each in schedule:
+        at, name = each
+        if at <= accepted or (are_changes_due and name in CHANGES):
+            schedule.remove(each)
+            return name
+    return None
 
 
 def _conclude(trial: Trial, name: str, began: float) -> Report:
