@@ -77,7 +77,7 @@ def show(reports: Sequence[Report]) -> None:
     digest that was sent again counts for each of its alerts.
     """
     print(
-        f"\n{'scenario':<23} {'notified':>8} {'sent':>6} {'digest':>6} {'held':>6} {'muted':>6}"
+        f"\n{'scenario':<26} {'notified':>8} {'sent':>6} {'digest':>6} {'held':>6} {'muted':>6}"
         f" {'later':>6} {'again':>6} {'lost':>5}"
         f" {'drain':>7} {'memory':>8}  disruptions"
     )
@@ -85,7 +85,7 @@ def show(reports: Sequence[Report]) -> None:
         done = ", ".join(f"{count}× {what}" for what, count in report.done.items())
         decided = ", ".join(f"{count} {what}" for what, count in report.decided.items())
         print(
-            f"{report.scenario:<23} {report.notifications:>8} {report.sent:>6}"
+            f"{report.scenario:<26} {report.notifications:>8} {report.sent:>6}"
             f" {report.together:>6} {report.held:>6} {report.muted:>6} {report.followed.total():>6}"
             f" {report.duplicates.total():>6} {report.lost:>5} {report.seconds:>5.1f} s"
             f" {report.peak_mib:>4.0f} MiB  {done}" + (f"; by hand: {decided}" if decided else "")
