@@ -475,6 +475,46 @@ def test_ending_a_silence_releases_what_is_planned_at_the_same_time(
     assert states(database) == ["pending", "pending"]
 
 
+def test_a_silence_waits_for_no_recipient_once_it_has_locked_notifications(
+    house: House, database: TestDatabase
+) -> None:
+    """Or there would be deadlocks: those who record results lock them the other way round."""
+    house.configure(TELEGRAM, TICKET)
+    house.skip("m1")
+    database.value(PLAN)
+    (leased,) = house.lease("n1", "telegram", 60)
+    lock = "select from scooters_ops.notification_recipients where recipient_id = %s for update"
+    own, other = database.values(
+        "select recipient_id from scooters_ops.notification_recipients order by 1"
+    )
+    assert own == leased["recipient_id"]
+    with ThreadPoolExecutor(1) as pool, database.connect() as recording:
+        with uncommitted(database, lock, other):
+            place = pool.submit(placed, database, MOSCOW)
+            waits = (
+                "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+                " and query like %s and pid <> pg_backend_pid()"
+            )
+            until(lambda: database.value(waits, "%scooters_ops.silence(%") == 1)
+            # The first is due again meanwhile, and somebody else has it.
+            result = {"recipient_id": own, "state": "pending", "is_attempt": False}
+            database.value(
+                "select scooters_ops.record_deliveries('n1', %s)",
+                json.dumps([{**result, "delay_seconds": 0}]),
+            )
+            recording.execute("begin")
+            recording.execute(lock, [own])
+        place.result()
+        recording.execute("rollback")
+    assert states(database) == ["pending", "silenced"]
+
+
+def placed(database: TestDatabase, match: Any) -> None:
+    with database.connect() as session:
+        session.execute("set lock_timeout = '10s'")
+        session.execute(PLACE, [json.dumps(match), "2 hours", "works", "ops"])
+
+
 def ended(database: TestDatabase, silence_id: int) -> bool:
     with database.connect() as session:
         return bool(session.execute(END, [silence_id]).fetchone())
