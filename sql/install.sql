@@ -178,7 +178,7 @@ set search_path = pg_catalog, pg_temp;
 
 -- attention/: what people say: acknowledge, silences, buttons
 \ir attention/acknowledge.sql
-\ir attention/require_silence_match.sql
+\ir attention/require_silence.sql
 \ir attention/place_silence.sql
 \ir attention/silence.sql
 \ir attention/unsilence.sql

@@ -76,7 +76,7 @@ CALLERS: dict[str, set[str]] = {
     "holding_silence": set(),
     "place_silence": set(),
     "prune_silences": set(),
-    "require_silence_match": set(),
+    "require_silence": set(),
     "match_facts": set(),
     "silenced": set(),
     "settle_steps": set(),

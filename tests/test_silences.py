@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -325,8 +326,9 @@ REFUSED: list[tuple[Any, str | None, str | None, str | None, str, str]] = [
     (MOSCOW, "170000000 years", "c", "b", "22023", "duration is longer than silences.longest"),
     (MOSCOW, "1 h", " ", "b", "22004", "comment must not be empty"),
     (MOSCOW, "1 h", None, "b", "22004", "comment must not be empty"),
+    (MOSCOW, "1 h", "\n\t", "b", "22004", "comment must not be empty"),
     (MOSCOW, "1 h", "c" * 501, "b", "22001", "comment is longer than 500 characters"),
-    (MOSCOW, "1 h", "c", " ", "22004", "by must not be empty"),
+    (MOSCOW, "1 h", "c", "\n", "22004", "by must not be empty"),
     (MOSCOW, "1 h", "c", "b" * 201, "22001", "by is longer than 200 characters"),
 ]
 
@@ -339,6 +341,9 @@ def test_every_refusal_names_what_is_wrong_and_changes_nothing(database: TestDat
             database.value(PLACE, document, duration, comment, by)
         message = caught.value.diag.message_primary or ""
         assert (caught.value.sqlstate, message[: len(said)]) == (sqlstate, said)
+        if said.startswith(("match", "duration")):
+            with pytest.raises(psycopg.Error, match=re.escape(message)):
+                database.value("select scooters_ops.preview_silence(%s, %s)", document, duration)
     for by in ("", None, "b" * 201):
         with pytest.raises(psycopg.DataError, match="by "):
             database.value("select scooters_ops.unsilence(1, %s)", by)
