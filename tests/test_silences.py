@@ -684,7 +684,10 @@ def test_http_silences_lists_and_ends(cluster: Postgres) -> None:
         bad: list[Any] = [
             *([], {}, {**body, "match": {}}, {**body, "match": []}, {**body, "match": {"at": "x"}}),
             *({**body, "match": {"a": {}}}, {**body, "match": {"\0": 1}}, {**body, "more": 1}),
-            *({**body, "duration_seconds": value} for value in (0, -1, "2h", None, 1e9, 8 * 86400)),
+            *(
+                {**body, "duration_seconds": value}
+                for value in (0, -1, "60", True, None, 8 * 86400)
+            ),
             *({**body, key: value} for key in ("comment", "by") for value in ("", " ", "\0", 7)),
             *({**body, "comment": "x" * 501}, {**body, "by": "x" * 201}),
         ]
