@@ -334,6 +334,7 @@ def test_a_bad_config_or_fact_is_refused_with_what_is_wrong(
         (("timeout_in_point", "--config", "/nowhere.json"), "/nowhere.json: No such file"),
         (("timeout_in_point", "job_type=pickup"), "job_type: a timeout_in_point has none"),
         (("job_skipped", "type=job_skipped"), "type: given twice"),
+        (("job_skipped", "at=night"), "at: is no attribute; config route has --at"),
         (("job_skipped", "Omsk"), "'Omsk' is not of the form key=value"),
         (("job_skipped", "--expect", "sms:1"), "--expect sms:1: must be CHANNEL:ADDRESS"),
         (("job_skipped", "--expect", "telegram"), "--expect telegram: chat_id: missing"),

@@ -594,13 +594,16 @@ def test_silences_come_and_go_without_deadlocks_and_everything_is_told_once(
 
 
 def test_words_and_durations_are_read_as_people_write_them() -> None:
-    match = match_of(["city=Omsk", "city=Tomsk", "zone=7", 'n="7"', "point_id=7", "is_vip=true"])
+    words = ["city=Omsk", "city=Tomsk", "zone=7", 'n="7"', "point_id=7", "is_vip=true", "x=1e400"]
+    match = match_of([*words, "y=NaN"])
     assert match == {
         "city": ["Omsk", "Tomsk"],
         "zone": 7,
         "n": "7",
         "point_id": "7",
         "is_vip": True,
+        "x": "1e400",
+        "y": "NaN",
     }
     assert match_of(words_of(match)) == match
     durations = {"90m": 5400, "2h": 7200, "3d": 259200, "1h30m": 5400, "5min": 300, "1.5h": 5400}
@@ -624,7 +627,7 @@ def test_the_command_line_silences_lists_and_ends(house: House, database: TestDa
 
     words = ("city=Moscow", "type=job_skipped")
     dry = run("silence", *words, "--for", "2h", "--dry-run")
-    assert "1 notifications: 0 were resolved by its end and never sent, 1 sent then" in dry
+    assert "of 1 notification: 0 resolved by its end and never sent, 1 sent then" in dry
     assert "  m1_p1_j1_job_skipped: sent after 2 h" in dry
     (row,) = json.loads(run("silence", *words, "--for", "2h", "--dry-run", "--output", "json"))
     assert (row["idempotency_token"], row["held_seconds"]) == ("m1_p1_j1_job_skipped", 7200)
@@ -633,7 +636,7 @@ def test_the_command_line_silences_lists_and_ends(house: House, database: TestDa
 
     made = run("silence", *words, "--for", "2h", "--comment", "works", "--by", "olga")
     assert made.startswith("silence 1: until 2")
-    assert made.endswith(" UTC by olga: works (city=Moscow type=job_skipped; 1 alerts held)\n")
+    assert made.endswith(" UTC by olga: works (city=Moscow type=job_skipped; 1 alert held)\n")
     assert run("silences") == f"{1:>6}  {made.removeprefix('silence 1: ')}"
     (row,) = json.loads(run("silences", "--output", "json"))
     assert row["match"] == {"city": "Moscow", "type": "job_skipped"}
