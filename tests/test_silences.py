@@ -299,6 +299,29 @@ def test_a_calendar_in_a_match_is_about_the_time_of_the_notification(
     assert held(database) == {always: (True, 1, 1)}
 
 
+def test_what_is_held_waits_for_the_end_though_the_clock_was_set_back(
+    house: House, database: TestDatabase
+) -> None:
+    level = {"after_seconds": 600, "recipients": [BOSS]}
+    house.configure(routes=[{"match": {}, "recipients": [TELEGRAM], "escalate": [level]}])
+    silence(database)
+    house.skip()
+    database.value(PLAN)
+    house.skip("m2", city="Omsk")
+    database.value(PLAN)
+    database.value("select scooters_ops.report_notifier('h:1:c0ffee', 1, '1')")
+    database.connection.execute(
+        "update scooters_ops.notifiers set seen_at = now() + interval '5 minutes'"
+    )
+    assert len(house.lease("n1", "telegram", 60)) == 1  # of m2
+    assert [(state, minutes) for _, state, minutes in steps(database)] == [
+        ("silenced", 120),
+        ("pending", 130),
+        ("sending", None),
+        ("pending", 5),
+    ]
+
+
 # --- Refusals, preview, retention -----------------------------------------------------------------
 
 REFUSED: list[tuple[Any, str | None, str | None, str | None, str, str]] = [
