@@ -39,7 +39,7 @@ def silence(
 
 
 def pass_hours(database: TestDatabase, hours: float) -> None:
-    """Moves what silences have stored back in time, as if so many hours had passed."""
+    """Moves silences and what they held back in time, as if so many hours had passed."""
     past = timedelta(hours=hours)
     database.connection.execute(
         "update scooters_ops.silences"
@@ -48,7 +48,12 @@ def pass_hours(database: TestDatabase, hours: float) -> None:
     )
     database.connection.execute(
         "update scooters_ops.notification_recipients"
-        " set next_attempt_at = next_attempt_at - %(past)s where silence_id is not null",
+        " set next_attempt_at = next_attempt_at - %(past)s, created_at = created_at - %(past)s"
+        " where silence_id is not null",
+        {"past": past},
+    )
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications set created_at = created_at - %(past)s",
         {"past": past},
     )
 
@@ -124,6 +129,12 @@ def test_an_alert_goes_out_once_the_silence_ends_and_says_so(
     assert (row["silence_id"], row["match"], row["alerts_held"]) == (silence_id, MOSCOW, 2)
 
     pass_hours(database, 3)
+    # It has waited since the end, an hour ago: no alert rule may call it late.
+    age = "select distinct round(extract(epoch from now() - created_at) / 60)::int"
+    assert database.values(f"{age} from scooters_ops.unsent_recipients") == [60]
+    waited = "select round(extract(epoch from waited) / 60)::int from scooters_ops.lease_deliveries"
+    with database.connection.transaction(force_rollback=True):
+        assert database.value(f"{waited}('n1', '{{\"st\": 1}}', 60)") == 60
     house.run_once()
     house.run_once()
     assert set(states(database)) == {"sent"}

@@ -63,7 +63,8 @@ select
             found.state = 'pending'
             and found.attempts = 0
             and found.step = 'alert'
-            and holding.silence_id is not null
+            and silence.ended_at is null
+            and silence.ends_at > now()
             then 'silenced'
         when
             found.state = 'pending'
@@ -73,14 +74,20 @@ select
             then 'scheduled'
         else scooters_ops.delivery_state(found.state, found.is_blocked, found.attempts)
     end collate "default" as state,  -- noqa: RF02,RF03
-    found.created_at,
+    case
+        when coalesce(silence.ended_at, silence.ends_at) <= now()
+            then greatest(
+                found.created_at, coalesce(silence.ended_at, silence.ends_at)
+            )
+        else found.created_at
+    end as created_at,
     found.next_attempt_at,
     found.last_error,
     found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many,
     found.step collate "default" as step,  -- noqa: RF02,RF03
     found.follows is not null as is_follow_up
 from found
-left join scooters_ops.active_silences as holding using (silence_id);
+left join scooters_ops.silences as silence using (silence_id);
 
 comment on view scooters_ops.unsent_recipients is
 'Recipients that are not sent yet. For each channel at most counting_limit() rows of each kind, so that the view stays cheap: due (those due longest), due later, failed, in doubt.';
@@ -91,7 +98,7 @@ comment on column scooters_ops.unsent_recipients.address is
 comment on column scooters_ops.unsent_recipients.state is
 'pending, scheduled (an escalation or reminder that is not due yet), silenced (an alert that a silence holds until its end), retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
 comment on column scooters_ops.unsent_recipients.created_at is
-'When its recipient was decided.';
+'When its recipient was decided; of what a silence has held: when that was over.';
 comment on column scooters_ops.unsent_recipients.next_attempt_at is
 'When it is tried next; sending: when the lease ends.';
 comment on column scooters_ops.unsent_recipients.last_error is
