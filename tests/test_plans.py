@@ -562,8 +562,8 @@ def test_a_scrape_reads_a_bounded_number_of_rows_however_much_waits(
         )
     )
     statement = "select * from scooters_ops.metrics"
-    # A row for each chat, type, notifier, config and silence. Of unrouted notifications it reads at most
-    # ten thousand.
+    # A row for each chat, type, notifier, config and silence. Of unrouted notifications it reads at
+    # most ten thousand.
     few = {
         "configs",
         "delivery_targets",
