@@ -21,34 +21,51 @@ create table scooters_ops.compiled_matches (
     scope text collate "C" not null,
     match_id bigint not null,
     term_count bigint not null,
-    types text [] collate "C",
-    job_types text [] collate "C",
-    point_ids text [] collate "C",
-    calendars text [] collate "C",
+    types text[] collate "C",
+    job_types text[] collate "C",
+    point_ids text[] collate "C",
+    calendars text[] collate "C",
     constraint compiled_matches_pkey primary key (scope, match_id)
 );
-
-create index compiled_matches_any_mission_idx
-on scooters_ops.compiled_matches (scope)
-where term_count = 0;
 
 create table scooters_ops.compiled_terms (
     scope text collate "C" not null,
     match_id bigint not null,
     key text collate "C" not null,
-    value jsonb not null,
-    -- Of the key by which the match is looked up; the other keys are compared then.
-    is_anchor boolean not null
+    value jsonb not null
 );
 
 alter table scooters_ops.compiled_terms replica identity full;
 
--- A value may be longer than a page of a B-tree takes.
-create index compiled_terms_value_idx on scooters_ops.compiled_terms using hash (value)
-where is_anchor;
-
 create index compiled_terms_match_id_idx
 on scooters_ops.compiled_terms (scope, match_id);
+
+-- Where a look by one key of a mission finds everything of a match but its other keys.
+create table scooters_ops.compiled_lookups (
+    scope text collate "C" not null,
+    key text collate "C",
+    value jsonb,
+    match_id bigint not null,
+    term_count bigint not null,
+    types text [] collate "C",
+    job_types text [] collate "C",
+    point_ids text [] collate "C",
+    from_time time,
+    span interval,
+    days smallint [],
+    time_zone text,
+    zone_attribute text collate "C"
+);
+
+alter table scooters_ops.compiled_lookups replica identity full;
+
+-- A value may be longer than a page of a B-tree takes.
+create index compiled_lookups_value_idx
+on scooters_ops.compiled_lookups using hash (value);
+
+create index compiled_lookups_any_mission_idx
+on scooters_ops.compiled_lookups (scope)
+where key is null;
 
 create table scooters_ops.compiled_keys (
     scope text collate "C" not null,
@@ -60,7 +77,7 @@ create table scooters_ops.compiled_calendars (
     name text collate "C" not null,
     from_time time not null,
     span interval not null,
-    days smallint [],
+    days smallint[],
     time_zone text not null,
     zone_attribute text collate "C",
     constraint compiled_calendars_pkey primary key (name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +12,7 @@ from notifier import __version__, logs
 from notifier.channels import CHANNELS
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
+from notifier.notification_types import DIGEST_TYPE, NOTIFICATION_TYPES, TEST_TYPE, steps_of
 from notifier.resources import CONFIG
 from notifier.silences import duration_of
 from notifier.steps import STEPS
@@ -148,17 +148,53 @@ def _add_database(commands: Any) -> None:
 
 
 def _add_config(commands: Any) -> None:
-    config = commands.add_parser("config", help="check, apply or show a config")
+    config = commands.add_parser("config", help="check, apply, show or try a config")
     actions = config.add_subparsers(dest="action", required=True)
     _add_file(actions.add_parser("check", help="print what is wrong with a config file"))
     _add_file(actions.add_parser("apply", help="check a config file and put it in force"))
     show = actions.add_parser("show", help="print the config in force, as JSON")
     show.add_argument("--output", choices=["json"], default="json", help="default: %(default)s")
 
+    route = actions.add_parser(
+        "route",
+        help="print whom a notification would reach, by which route, and why not by an earlier one",
+        usage="%(prog)s [options] TYPE key=value...",
+    )
+    route.add_argument("type", choices=NOTIFICATION_TYPES, metavar="TYPE", help=_one_of_types())
+    route.add_argument(
+        "words",
+        nargs="*",
+        type=_text,
+        metavar="key=value",
+        help="job_type, mission_id, point_id, performer_id, or an attribute of the mission",
+    )
+    route.add_argument(
+        "--at", type=_time, metavar="TIME", help="such as 2026-01-31T23:00+03:00; default: now"
+    )
+    route.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a config file that is not applied; default: the config in force",
+    )
+    route.add_argument(
+        "--expect",
+        action="append",
+        type=_text,
+        metavar="RECIPIENT",
+        help="who is to be told, such as telegram:-1001, st:DUTY, a recipient as JSON, nobody, or"
+        " no-route; given once for each; exit 1 if it is not so",
+    )
+    _add_output(route)
+
+
+def _one_of_types() -> str:
+    return f"one of {', '.join(NOTIFICATION_TYPES)}"
+
 
 def _add_notifications(commands: Any) -> None:
     preview = commands.add_parser("preview", help="print the messages for a notification")
-    preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE])
+    preview.add_argument("type", choices=[*NOTIFICATION_TYPES, TEST_TYPE, DIGEST_TYPE])
     preview.add_argument("--channel", choices=list(CHANNELS), help="for this channel only")
     preview.add_argument(
         "--config", type=Path, metavar="FILE", help="config file; default: the config in force"
@@ -314,6 +350,18 @@ def _text(argument: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in argument):
         raise argparse.ArgumentTypeError("is not text")
     return argument
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            "must be a time with its offset, such as 2026-01-31T23:00+03:00 or 2026-01-31T20:00Z"
+        )
+    return moment
 
 
 def _seconds(text: str) -> float:

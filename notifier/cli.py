@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import psycopg
 
 from notifier import arguments, logs, psql
-from notifier.commands import config, daemon, installation, notifications, silences, test
+from notifier.commands import config, daemon, installation, notifications, route, silences, test
 from notifier.commands.output import complain
 from notifier.config import ConfigError
 from notifier.database.errors import DatabaseUnusable, is_temporary, reason
@@ -88,6 +88,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await daemon.serve(secrets, options.listen)
         case "migrate":
             return await installation.first_config(options.file)
+        case "config" if options.action == "route":
+            return await route.run(options)
         case "config":
             return await config.run(options.action, getattr(options, "file", CONFIG))
         case "preview":

@@ -89,6 +89,9 @@ def sample_facts(type: str, step: str) -> Mapping[str, Any]:
     """Sample facts of a step, one of steps_of(type)."""
     if type == TEST_TYPE:
         return TEST_FACTS
+    if type == DIGEST_TYPE:
+        is_over = step == "resolved"
+        return {**DIGEST_FACTS, "step": step, **({"resolved": 299} if is_over else {})}
     facts = {**SAMPLE_FACTS[type], "step": step}
     is_timeout = "limit" in facts
     until = None  # when the interval ended, or until when a later alarm says that it has lasted
@@ -128,14 +131,73 @@ TEST_FACTS: Final[Mapping[str, Any]] = {
     "sent_by": "duty-2",
 }
 """Sample facts of a test message; notifier.templates describes them."""
+DIGEST_TYPE: Final = "digest"
+"""What templates call a message that tells of many alerts. No notification is of this type."""
+DIGEST_FACTS: Final[Mapping[str, Any]] = {
+    "token": "m-20481_p-58__timeout_in_point",
+    "type": DIGEST_TYPE,
+    "step": "alert",
+    "alerts": 300,
+    "settled": 4,
+    "resolved": 3,
+    "silenced": 2,
+    "since": _ARRIVED_AT,
+    "types": [
+        {"type": "timeout_between_points", "alerts": 180},
+        {"type": "timeout_in_point", "alerts": 119},
+        {"type": "job_skipped", "alerts": 1},
+    ],
+    "cities": [
+        {"city": "Moscow", "alerts": 204},
+        {"city": "Omsk", "alerts": 51},
+        {"city": "Kazan", "alerts": 20},
+        {"city": "Perm", "alerts": 9},
+        {"city": "Tula", "alerts": 8},
+    ],
+    "elsewhere": 6,
+    "without_city": 2,
+    "worst": [
+        {
+            "type": "timeout_in_point",
+            "mission_id": "m-20481",
+            "point_id": "p-58",
+            "performer_id": "c-317",
+            "performer_name": "Ivan Petrov",
+            "city": "Moscow",
+            "over": timedelta(minutes=32),
+        },
+        {
+            "type": "timeout_between_points",
+            "mission_id": "m-20490",
+            "point_id": "p-61",
+            "performer_id": "c-118",
+            "performer_name": None,
+            "city": None,
+            "over": timedelta(minutes=9, seconds=12),
+        },
+        {
+            "type": "job_skipped",
+            "mission_id": "m-20502",
+            "point_id": "p-7",
+            "performer_id": "c-204",
+            "performer_name": "Anna Orlova",
+            "city": "Omsk",
+            "over": None,
+        },
+    ],
+    "board_url": None,
+}
+"""Sample facts of a digest; notifier.templates describes them."""
 TIMEOUT_TYPES: Final = tuple(type for type, facts in SAMPLE_FACTS.items() if "limit" in facts)
 JOB_TYPES: Final = frozenset(type for type, facts in SAMPLE_FACTS.items() if "job_type" in facts)
 """The types whose routes may match on job_type."""
 
 
 def steps_of(type: str) -> tuple[str, ...]:
-    """The steps that a notification of this type can have. Only an interval resolves, and nothing
-    follows a test."""
+    """The steps that a notification of this type can have. Only an interval resolves, nothing
+    follows a test, and nothing but the outcome follows a digest."""
     if type == TEST_TYPE:
         return ("alert",)
+    if type == DIGEST_TYPE:
+        return ("alert", "resolved")
     return tuple(step for step in STEPS if step != "resolved" or type in TIMEOUT_TYPES)

@@ -19,6 +19,19 @@ The templates are `templates/<locale>/<notification type>/<channel>.<part>.j2`. 
     test                    asked_by, asked_from: the user and the host that asked for it: str;
                             asked_at: datetime; sent_by: the host that sends it: str. Of the facts
                             above it has token and type alone
+    digest                  of the facts above and below it has token (of the oldest alert), type
+                            and step alone, and instead
+                            alerts: int, how many it tells of; settled: int, those acknowledged or
+                            resolved by now; resolved: int; silenced: int, those that a silence held
+                            since: datetime at which the first was noticed
+                            types: list of {type, alerts}, the most frequent first
+                            cities: list of {city, alerts}, the five biggest; elsewhere: int, alerts
+                            in other cities; without_city: int
+                            worst: list of {type, mission_id, point_id, performer_id,
+                            performer_name, city, over}, at most ten, those that go on first; over:
+                            timedelta by now; each may be None except type and mission_id
+                            board_url: str, the board with its filters set; None if config does not
+                            say where the board is
     always, about the step  step: alert, escalation, reminder, acknowledged or resolved
                             level: int from 1, of an escalation or reminder; otherwise None
                             told: list of str, who was told before an escalation
@@ -47,7 +60,8 @@ and these filters, which write in the locale's language:
 Identifiers and attributes come from other systems. Each text among them is put on one line without
 control characters (notifier.text) and cut at 200 characters, counted after HTML escaping. Parts
 that a channel reads as HTML are escaped. So a message stays below Telegram's 4,096 characters
-whatever the facts hold, and no cut splits a tag.
+whatever the facts hold, and no cut splits a tag. In the lists of a digest each text is cut at 36
+characters.
 """
 
 import json
@@ -66,9 +80,11 @@ from markupsafe import escape
 from notifier import text as texts
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, Locale, clock, duration, number
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE, steps_of
+from notifier.notification_types import DIGEST_TYPE, NOTIFICATION_TYPES, TEST_TYPE, steps_of
 
 FACT_CHARACTERS: Final = 200
+LISTED_CHARACTERS: Final = 36
+"""Of a text in a list of a digest: ten of the worst and five cities fit into a message."""
 LINE_CHARACTERS: Final = 250
 
 
@@ -123,12 +139,20 @@ class Renderer:
                 with suppress(jinja2.TemplateError, OSError, UnicodeError):
                     environment.get_template(name)
 
-    def missing(self, channels: Collection[type[Channel]]) -> list[str]:
-        """The templates of these channels that do not exist, as paths within the directory."""
+    def missing(
+        self,
+        channels: Collection[type[Channel]],
+        digest_channels: Collection[type[Channel]] = (),
+    ) -> list[str]:
+        """The templates of these channels that do not exist, as paths within the directory; those
+        of digests for digest_channels alone."""
+        wanted = dict.fromkeys(
+            [(type, channel) for type in (*NOTIFICATION_TYPES, TEST_TYPE) for channel in channels]
+            + [(DIGEST_TYPE, channel) for channel in digest_channels]
+        )
         paths = dict.fromkeys(
             f"{self._locale}/{_template_name(type, channel, part)}"
-            for type in (*NOTIFICATION_TYPES, TEST_TYPE)
-            for channel in channels
+            for type, channel in wanted
             for step in steps_of(type)
             for part in channel.parts_of(step)
         )
@@ -206,22 +230,27 @@ def _presentable_fact(name: str, value: Any) -> object:
             return {key: _presentable(each) for key, each in value.items()}
         case "told":
             return [_shorten(each) for each in value]
-        case "mission_url":  # our own, and useless if it were cut
+        case "types" | "cities" | "worst":
+            return [
+                {key: _presentable(each, LISTED_CHARACTERS) for key, each in listed.items()}
+                for listed in value
+            ]
+        case "mission_url" | "board_url":  # our own, and useless if it were cut
             return value
         case _:
             return _presentable(value)
 
 
-def _presentable(value: object) -> object:
+def _presentable(value: object, limit: int = FACT_CHARACTERS) -> object:
     match value:
         case None | bool() | float() | datetime() | timedelta():
             return value
         case int() if abs(value) < 2**63:
             return value
         case str():
-            return _shorten(value)
+            return _shorten(value, limit)
         case _:
-            return _shorten(json.dumps(value, ensure_ascii=False, default=str))
+            return _shorten(json.dumps(value, ensure_ascii=False, default=str), limit)
 
 
 def _shorten(text: str, limit: int = FACT_CHARACTERS) -> str:

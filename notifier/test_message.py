@@ -22,7 +22,7 @@ from notifier.config.problems import problem
 from notifier.database.statements import Database
 from notifier.database.values import TestResult
 from notifier.delivery.setup import renderer_for
-from notifier.notification_types import NOTIFICATION_TYPES, TEST_TYPE
+from notifier.notification_types import JOB_TYPES, NOTIFICATION_TYPES, TEST_TYPE
 from notifier.secrets import Secrets
 
 POLL_SECONDS = 0.2
@@ -108,6 +108,8 @@ def facts(words: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {key: pairs.pop(key, None) for key in EVENT_FACTS}
     if found["type"] not in NOTIFICATION_TYPES:
         raise ConfigError([f"type: must be one of {', '.join(NOTIFICATION_TYPES)}"])
+    if found["job_type"] is not None and found["type"] not in JOB_TYPES:
+        raise ConfigError([f"job_type: a {found['type']} has none"])
     return {**found, "attributes": {key: value_of(text) for key, text in pairs.items()}}
 
 

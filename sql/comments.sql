@@ -66,7 +66,7 @@ comment on column scooters_ops.missions_history.type is
 comment on column scooters_ops.missions_history.occurred_at is
 'When it happened, by the clock of the phone or service that reported it.';
 comment on index scooters_ops.missions_history_pkey is
-'For: editing or deleting one event by hand.';
+'For: editing or deleting one event by hand; the events that arrived last, in input_status.';
 comment on index scooters_ops.missions_history_mission_id_occurred_at_idx is
 'For: the events of a mission, in mission_events; its next future event, in record_intervals.';
 comment on index scooters_ops.missions_history_occurred_at_idx is
@@ -134,9 +134,7 @@ comment on column scooters_ops.compiled_matches.point_ids is
 comment on column scooters_ops.compiled_matches.calendars is
 'The calendars (names), in one of which the time must be; null: any time.';
 comment on index scooters_ops.compiled_matches_pkey is
-'For: the matches whose terms hold for a mission, in mission_matches.';
-comment on index scooters_ops.compiled_matches_any_mission_idx is
-'For: the matches that say nothing of the mission, in mission_matches.';
+'For: forgetting a match, in forget_match.';
 
 comment on table scooters_ops.compiled_terms is
 'What each match says of the mission: one row for each value that it accepts.';
@@ -148,17 +146,50 @@ comment on column scooters_ops.compiled_terms.key is
 'mission_id, performer_id or an attribute of the mission.';
 comment on column scooters_ops.compiled_terms.value is
 'A value that it accepts (JSON).';
-comment on index scooters_ops.compiled_terms_value_idx is
+comment on index scooters_ops.compiled_terms_match_id_idx is
+'For: the other keys of a match that was found by one, in mission_matches.';
+
+comment on table scooters_ops.compiled_lookups is
+'Where mission_matches() finds matches: a row for each value of one key of a match, and for each of its calendars.';
+comment on column scooters_ops.compiled_lookups.scope is
+'route, override or silence.';
+comment on column scooters_ops.compiled_lookups.key is
+'mission_id, performer_id or an attribute of the mission; null: the match says nothing of the mission.';
+comment on column scooters_ops.compiled_lookups.value is
+'A value of the key that the match accepts (JSON).';
+comment on column scooters_ops.compiled_lookups.match_id is
+'The place of the route or override in the config, from 1, or the silence_id.';
+comment on column scooters_ops.compiled_lookups.term_count is
+'About how many keys of the mission it says something (a count).';
+comment on column scooters_ops.compiled_lookups.types is
+'The notification types, one of which it must be; null: any.';
+comment on column scooters_ops.compiled_lookups.job_types is
+'The job types, one of which it must be; null: any, or none.';
+comment on column scooters_ops.compiled_lookups.point_ids is
+'The points, one of which it must be; null: any.';
+comment on column scooters_ops.compiled_lookups.from_time is
+'When its calendar begins, by the clock on the wall; null: it has none, and holds at any time.';
+comment on column scooters_ops.compiled_lookups.span is
+'How long its calendar lasts by that clock, its end exclusive (interval).';
+comment on column scooters_ops.compiled_lookups.days is
+'The days on which its calendar begins (1: Monday to 7: Sunday); null: every day.';
+comment on column scooters_ops.compiled_lookups.time_zone is
+'Whose clock, unless zone_attribute names another zone.';
+comment on column scooters_ops.compiled_lookups.zone_attribute is
+'The attribute of the mission that names the time zone; null: none.';
+comment on index scooters_ops.compiled_lookups_value_idx is
 'For: the matches that accept a value of a mission, in mission_matches.';
+comment on index scooters_ops.compiled_lookups_any_mission_idx is
+'For: the matches that say nothing of the mission, in mission_matches.';
 
 comment on table scooters_ops.compiled_keys is
-'The keys of missions that matches of each scope ask for, or have asked for.';
+'The keys of missions by which matches of each scope are looked up, or have been.';
 comment on column scooters_ops.compiled_keys.scope is
 'route, override or silence.';
 comment on column scooters_ops.compiled_keys.key is
 'mission_id, performer_id or an attribute of the mission.';
 comment on index scooters_ops.compiled_keys_pkey is
-'For: the keys that matches of a scope ask for, in mission_matches.';
+'For: the keys by which matches of a scope are looked up, in mission_matches.';
 
 comment on table scooters_ops.compiled_calendars is
 'The calendars of the config in force.';
@@ -200,8 +231,12 @@ comment on column scooters_ops.compiled_overrides.job_eta_seconds is
 'Planned time of a job by its type (JSON object of numbers, in seconds), those of the default included; null: the override has no etas of jobs.';
 comment on column scooters_ops.compiled_overrides.default_job_eta is
 'Planned time of a job whose type has no eta of its own (interval).';
+comment on column scooters_ops.compiled_overrides.binary_factor is
+'The factor as a double (a number without unit).';
 comment on index scooters_ops.compiled_overrides_pkey is
 'For: the overrides whose matches hold for a mission, in mission_intervals_of.';
+comment on index scooters_ops.compiled_overrides_name_type_key is
+'For: the minimum of the override by which an interval was recorded, in judge_intervals.';
 
 comment on table scooters_ops.mission_wakeups is
 'Which missions a pass must record, and when: their rows changed, or an event is to come. A wake-up too many is harmless. The table has no key, so that writers only append and never wait.';
@@ -363,8 +398,10 @@ comment on column scooters_ops.notification_recipients.shows is
 'What the message says of its notification, as known when it was leased: acknowledged or resolved; null: neither.';
 comment on column scooters_ops.notification_recipients.sent_to is
 'The chat that has the message, if the channel named it when it was sent.';
+comment on column scooters_ops.notification_recipients.digest_id is
+'Number of the recipient whose message tells of this alert together with others, the leader of their digest: its own number, or that of another whose outcome it shares; of a step that says that all of a digest is over: the leader; null: none.';
 comment on column scooters_ops.notification_recipients.state is
-'pending, waiting (for the message that it follows, or for another change of it), sending (leased), sent, failed (given up), in_doubt (a person must decide) or cancelled (no longer needed).';
+'pending, waiting (for the message that it follows, for another change of it, or for the outcome of its digest), sending (leased), sent, failed (given up), in_doubt (a person must decide) or cancelled (no longer needed).';
 comment on column scooters_ops.notification_recipients.attempts is
 'How many attempts were made, including a running one (a count).';
 comment on column scooters_ops.notification_recipients.next_attempt_at is
@@ -410,6 +447,10 @@ comment on index scooters_ops.notification_recipients_due_idx is
 'For: what is waiting, in unsent_recipients.';
 comment on index scooters_ops.notification_recipients_sending_idx is
 'For: how much is being sent to a chat or queue, in delivery_queue; what a notifier holds, in release_deliveries and notifier_status.';
+comment on index scooters_ops.notification_recipients_escalations_idx is
+'For: the escalations that are due for a chat or queue, which go first, in lease_deliveries.';
+comment on index scooters_ops.notification_recipients_digest_id_idx is
+'For: what a digest tells of, in record_deliveries and digest_facts; whether there are digests, in settle_steps.';
 comment on index scooters_ops.notification_recipients_attention_idx is
 'For: what needs a person, in lock_recipients and unsent_recipients.';
 

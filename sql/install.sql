@@ -27,6 +27,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/match_rules.sql
 \ir config/match_terms.sql
 \ir config/match_keys.sql
+\ir config/match_lookups.sql
 \ir config/mission_fact.sql
 \ir config/mission_matches.sql
 \ir config/is_match.sql
@@ -38,10 +39,16 @@ set search_path = pg_catalog, pg_temp;
 \ir config/compile_stored_config.sql
 \ir config/level_problem.sql
 \ir config/match_problem.sql
+\ir config/checked_config.sql
+\ir config/time_zone_problem.sql
 \ir config/apply_config.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql
 \ir config/recipients_for.sql
+\ir config/match_failures.sql
+\ir config/route_facts.sql
+\ir config/explain_route.sql
+\ir config/seen_values.sql
 
 -- missions/: what the mission service calls
 \ir missions/event_types.sql
@@ -105,6 +112,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/unrecorded_missions.sql
 \ir delivery/counting_limit.sql
 \ir detection/detection_status.sql
+\ir detection/input_status.sql
 \ir detection/recent_detection_passes.sql
 \ir detection/unnoticed_timeouts.sql
 
@@ -112,6 +120,8 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/changed_signatures.sql
 \ir delivery/wake_notifiers.sql
 \ir delivery/followed_channels.sql
+\ir delivery/is_digest_over.sql
+\ir delivery/settle_digests.sql
 \ir delivery/settle_steps.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/level_due_at.sql
@@ -132,6 +142,11 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/told_before.sql
 \ir attention/acknowledge_data.sql
 \ir attention/silenced.sql
+\ir delivery/digest_limits.sql
+\ir delivery/digest_facts.sql
+\ir delivery/form_digests.sql
+\ir delivery/dissolve_digests.sql
+\ir delivery/record_digests.sql
 \ir delivery/lease_deliveries.sql
 \ir delivery/next_delivery.sql
 \ir delivery/renew_leases.sql

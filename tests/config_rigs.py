@@ -29,8 +29,15 @@ EXAMPLE = """
       "timeout_between_points": {"enabled": true, "factor": 1.5, "minimum_seconds": 0}
     },
     "job_eta_seconds": {"battery_exchange": 300, "pickup": 180, "dropoff": 120},
-    "default_job_eta_seconds": 300
+    "default_job_eta_seconds": 300,
+    "overrides": [
+      {"name": "omsk-winter", "match": {"city": "Omsk", "at": "night"},
+       "timeouts": {"timeout_in_point": {"factor": 2.5}}, "job_eta_seconds": {"pickup": 420}}
+    ],
+    "silent_input_after_seconds": 900
   },
+  "calendars": {"night": {"from": "22:00", "to": "07:00", "days": ["mon", "tue"],
+                          "time_zone": "Europe/Moscow"}},
   "routes": [
     {"match": {"type": ["job_skipped"], "city": "Moscow"},
      "recipients": [{"type": "telegram", "chat_id": -1001}, {"type": "st", "queue": "DUTY"}]},

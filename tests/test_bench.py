@@ -71,6 +71,8 @@ FIGURES = {
     ("pages of leasing 100", "×"),
     ("pending rows, delivery_status", "pages"),
     ("pages of delivery_status", "×"),
+    ("late at once in a group, all told by a digest", "ms"),
+    ("late at once in a group, one by one at best / digest", "×"),
 }
 
 

@@ -30,6 +30,11 @@ def written(path: Path_) -> str:
 # --- Refused by both ------------------------------------------------------------------------------
 
 
+BAD_ZONES: list[Any] = [
+    *("Mars/Olympus", "europe/moscow", "UTC+3", "", 3, [], {}),
+    *({"attribute": ""}, {"attribute": 7}, {"attribute": "tz", "zone": "UTC"}),
+]
+
 # A change, and the path in the message if it is not that of the change.
 BAD: list[tuple[Path_, Any, Path_ | None]] = [
     (("detcetion",), {}, None),
@@ -135,6 +140,109 @@ BAD: list[tuple[Path_, Any, Path_ | None]] = [
     (("retention", "passes_seconds"), 0, None),
     (("retention", "notifications_seconds"), 0, None),
     (("retention", "batch_size"), 0, None),
+    (("silences",), {"longest": 1}, ("silences", "longest")),
+    (("silences",), {"longest_seconds": 0}, ("silences", "longest_seconds")),
+    (("silences",), {"longest_seconds": 31_622_401}, ("silences", "longest_seconds")),
+    (("silences",), {"longest_seconds": None}, ("silences", "longest_seconds")),
+    (("silences",), None, None),
+    (("channels", "telegram", "digest_above"), 0, None),
+    (("channels", "telegram", "digest_above"), 1001, None),
+    (("channels", "st", "digest_above"), 2.5, None),
+    (("channels", "st", "digest_above"), True, None),
+    (("detection", "silent_input_after_seconds"), 0, None),
+    (("detection", "silent_input_after_seconds"), "15 minutes", None),
+    (("detection", "silent_input_after_seconds"), 31_622_401, None),
+    *(
+        (("detection", "overrides"), [override], ("detection", "overrides", 0, *culprit))
+        for override, culprit in (
+            ("winter", ()),
+            ({"match": {}}, ("name",)),
+            ({"name": "winter"}, ("match",)),
+            ({"name": "", "match": {}}, ("name",)),
+            ({"name": "x" * 101, "match": {}}, ("name",)),
+            ({"name": 7, "match": {}}, ("name",)),
+            ({"name": "winter", "match": {}, "factor": 2}, ("factor",)),
+            ({"name": "winter", "match": {}, "continue": True}, ("continue",)),
+            ({"name": "winter", "match": []}, ("match",)),
+            ({"name": "winter", "match": {"city": None}}, ("match", "city")),
+            ({"name": "winter", "match": {"city": []}}, ("match", "city")),
+            ({"name": "winter", "match": {"job_type": "pickup"}}, ("match", "job_type")),
+            ({"name": "winter", "match": {"type": "job_skipped"}}, ("match", "type")),
+            ({"name": "winter", "match": {"at": "night"}}, ("match", "at")),
+            ({"name": "winter", "match": {"at": 7}}, ("match", "at")),
+            ({"name": "winter", "match": {"at": [True]}}, ("match", "at", 0)),
+            ({"name": "winter", "match": {}, "timeouts": None}, ("timeouts",)),
+            (
+                {"name": "winter", "match": {}, "timeouts": {"job_skipped": {}}},
+                ("timeouts", "job_skipped"),
+            ),
+            *(
+                (
+                    {"name": "winter", "match": {}, "timeouts": {"timeout_in_point": rule}},
+                    ("timeouts", "timeout_in_point", key),
+                )
+                for key, rule in (
+                    ("factor", {"factor": 0}),
+                    ("factor", {"factor": 100.5}),
+                    ("factor", {"factor": "2"}),
+                    ("minimum_seconds", {"minimum_seconds": -1}),
+                    ("minimum_seconds", {"minimum_seconds": 31_622_401}),
+                    ("enabled", {"enabled": False}),
+                )
+            ),
+            (
+                {"name": "winter", "match": {}, "job_eta_seconds": {"pickup": -1}},
+                ("job_eta_seconds", "pickup"),
+            ),
+            ({"name": "winter", "match": {}, "job_eta_seconds": None}, ("job_eta_seconds",)),
+            (
+                {"name": "winter", "match": {}, "default_job_eta_seconds": -1},
+                ("default_job_eta_seconds",),
+            ),
+        )
+    ),
+    *(
+        (
+            ("calendars",),
+            {"night": {"from": "22:00", "to": "07:00", "time_zone": zone}},
+            ("calendars", "night", "time_zone"),
+        )
+        for zone in BAD_ZONES
+    ),
+    (
+        ("detection", "overrides"),
+        [{"name": "a", "match": {}}, {"name": "b", "match": {}}, {"name": "a", "match": {}}],
+        ("detection", "overrides", 2, "name"),
+    ),
+    (
+        ("detection", "overrides"),
+        [{"name": str(n), "match": {}} for n in range(1001)],
+        ("detection", "overrides"),
+    ),
+    (("routes", 0, "match", "at"), "night", None),
+    (("routes", 0, "match", "at"), ["night"], ("routes", 0, "match", "at", 0)),
+    (("calendars",), [], None),
+    (("calendars",), None, None),
+    *(
+        (("calendars",), {"night": calendar}, ("calendars", "night", *culprit))
+        for calendar, culprit in (
+            ("22:00-07:00", ()),
+            ({"to": "07:00"}, ("from",)),
+            ({"from": "22:00"}, ("to",)),
+            ({"from": "24:00", "to": "07:00"}, ("from",)),
+            ({"from": "9:00", "to": "18:00"}, ("from",)),
+            ({"from": "22:00", "to": "24:01"}, ("to",)),
+            ({"from": "22:00", "to": "07:60"}, ("to",)),
+            ({"from": "22:00", "to": "07:00:00"}, ("to",)),
+            ({"from": "22:00", "to": 7}, ("to",)),
+            ({"from": "22:00", "to": "22:00"}, ("to",)),
+            ({"from": "22:00", "to": "07:00", "day": ["mon"]}, ("day",)),
+            ({"from": "22:00", "to": "07:00", "days": []}, ("days",)),
+            ({"from": "22:00", "to": "07:00", "days": "mon"}, ("days",)),
+            ({"from": "22:00", "to": "07:00", "days": ["mon", "Tue"]}, ("days", 1)),
+            ({"from": "22:00", "to": "07:00", "days": [1]}, ("days", 0)),
+        )
+    ),
 ]
 
 
@@ -380,6 +488,113 @@ def test_no_warning_is_given_for_a_reachable_route(
     assert warned(first, second, route()) == []
 
 
+NIGHT = {"from": "22:00", "to": "07:00"}
+DUTY = [{"type": "st", "queue": "DUTY"}]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_reached"),
+    [
+        ({"at": "night"}, {"at": "night", "city": "Moscow"}, False),
+        ({"at": ["day", "night"]}, {"at": "night"}, False),
+        ({"at": "night"}, {"city": "Moscow"}, True),
+        ({"at": "night"}, {"at": ["day", "night"]}, True),
+        ({"performer_id": ["c1", "c2"]}, {"performer_id": "c1", "mission_id": "m1"}, False),
+        ({"point_id": "p1"}, {"point_id": "p1", "city": "Moscow"}, False),
+        ({"point_id": "p1"}, {"mission_id": "m1"}, True),
+        ({"type": "timeout_in_point"}, {"type": TIMEOUTS, "city": "Moscow"}, True),
+        ({"type": TIMEOUTS}, {"city": "Moscow"}, False),
+    ],
+)
+def test_a_warning_is_given_for_an_override_or_a_route_that_is_never_reached(
+    first: dict[str, Any], second: dict[str, Any], is_reached: bool
+) -> None:
+    document = config(
+        calendars={"night": NIGHT, "day": {"from": "07:00", "to": "22:00"}},
+        detection__overrides=[
+            {"name": str(n), "match": match} for n, match in enumerate((first, second))
+        ],
+        routes=[
+            {"match": {"at": ["day", "night"]}, "recipients": [], "continue": True},
+            *({"match": match, "recipients": []} for match in (first, second)),
+            route(),
+        ],
+    )
+    unreached = [
+        "routes[2]: never reached: routes[1] decides everything it matches",
+        "detection.overrides[1]: never reached: detection.overrides[0] decides everything it"
+        " matches",
+    ]
+    if first == {"type": TIMEOUTS}:  # a route decides about skipped jobs, too
+        del unreached[0]
+    assert warnings(parse(document)) == ([] if is_reached else unreached)
+
+
+def test_a_route_for_a_calendar_does_not_decide_everything() -> None:
+    document = config(
+        calendars={"always": {"from": "00:00", "to": "24:00"}},
+        routes=[{"match": {"at": "always"}, "recipients": []}],
+    )
+    (warning,) = warnings(parse(document))
+    assert warning.startswith(f"routes: no route matches every {ALL_TYPES}")
+
+
+def test_a_warning_is_given_for_what_can_have_no_effect() -> None:
+    """Calendars that nothing uses, numbers where values are text, and levels that would come
+    together with the alert."""
+    document = config(
+        calendars={"day": NIGHT, "night": NIGHT, "dawn": NIGHT},
+        detection__timeouts__timeout_between_points__enabled=False,
+        detection__overrides=[
+            {
+                "name": "moscow",
+                "match": {"city": "Moscow"},
+                "timeouts": {"timeout_in_point": {"factor": 3}},
+            },
+            {
+                "name": "by-night",
+                "match": {"at": "night", "performer_id": [7, "c1"]},
+                "timeouts": {
+                    "timeout_in_point": {"factor": 2.5},
+                    "timeout_between_points": {"factor": 9},
+                },
+            },
+            {
+                "name": "elsewhere",
+                "match": {"zone": 1},
+                "timeouts": {"timeout_in_point": {"factor": 1.9, "minimum_seconds": 60}},
+            },
+        ],
+        routes=[
+            {
+                "match": {"city": "Omsk", "at": "day"},
+                "recipients": [],
+                "escalate": [
+                    {"at_factor": 2, "recipients": DUTY},
+                    {"after_seconds": 60, "recipients": DUTY},
+                    {"at_factor": 3, "recipients": DUTY},
+                ],
+            },
+            {
+                "match": {"type": "timeout_between_points"},
+                "recipients": [],
+                "escalate": [{"at_factor": 2, "recipients": DUTY}],
+            },
+            {"match": {"job_type": 7}, "recipients": []},
+            route(),
+        ],
+    )
+    together = ": where that override holds, this level comes together with the alert"
+    assert warnings(parse(document)) == [
+        "routes[0].escalate[0].at_factor: is not more than"
+        f" detection.overrides[1].timeouts.timeout_in_point.factor{together}",
+        "routes[2].match.job_type: never matches: a job_type is text, in quotes",
+        "detection.overrides[1].match.performer_id[0]: never matches: a performer_id is text, in"
+        " quotes",
+        "calendars.dawn: no route and no override uses it",
+    ]
+
+
 def test_a_warning_is_given_for_a_job_type_on_a_route_for_timeouts() -> None:
     assert warned(route(type=TIMEOUTS, job_type="pickup"), route()) == [
         "routes[0]: never matches: only job_skipped has a job_type"
@@ -401,9 +616,6 @@ def test_both_refuse_an_unknown_type_with_the_same_message(database: TestDatabas
             database.value(APPLY, json.dumps(document))
         assert refusal.value.problems == [refused.value.diag.message_primary]
         assert refusal.value.problems == [f"{path}: must be one of {', '.join(NOTIFICATION_TYPES)}"]
-
-
-DUTY = [{"type": "st", "queue": "DUTY"}]
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,9 @@ ROUTES: list[Any] = [
         ],
         "remind": {"every_seconds": 60, "times": 2},
     },
+    {"name": "winter", "match": {"at": "night"}, "timeouts": {"timeout_in_point": {"factor": 2}}},
+    {"name": "omsk-winter", "match": {"type": "timeout_in_point", "a": 5}},
+    {"from": "09:00", "to": "18:00", "days": ["mon", "sun"], "time_zone": {"attribute": "a"}},
 ]
 
 
@@ -281,11 +284,15 @@ def test_the_notifier_and_the_database_accept_and_read_the_same_configs(
 
 
 def is_zone_unknown(connection: psycopg.Connection[Any], document: dict[str, Any]) -> bool:
-    """Whether the server's own data lack the time zone: Debian 13 has names such as Singapore in a
+    """Whether the server's own data lack a time zone: Debian 13 has names such as Singapore in a
     package of their own, and Python's data have them all."""
-    zone = document.get("notifier", {}).get("time_zone")
-    found = connection.execute("select from pg_timezone_names where name = %s", (zone,))
-    return zone in available_timezones() and found.rowcount == 0
+    zones = [
+        place.get("time_zone")
+        for place in (document.get("notifier", {}), *document.get("calendars", {}).values())
+    ]
+    named = [zone for zone in zones if isinstance(zone, str) and zone in available_timezones()]
+    known = connection.execute("select from pg_timezone_names where name = any(%s)", (named,))
+    return known.rowcount < len({*named})
 
 
 def agree(connection: psycopg.Connection[Any], file: Path, document: dict[str, Any]) -> None:
@@ -344,6 +351,8 @@ def test_both_agree_on_every_number_zone_and_url(
             agree(connection, file, changed(place, verbatim(number)))
     for zone in ZONES:
         agree(connection, file, changed(("notifier", "time_zone"), zone))
+        calendar = {"from": "09:00", "to": "24:00", "time_zone": zone}
+        agree(connection, file, changed(("calendars",), {"day": calendar}))
     for host in HOSTS:
         agree(connection, file, changed(("channels", "st", "base_url"), f"https://{host}"))
         agree(connection, file, changed(("channels", "telegram", "proxy"), f"socks5://{host}"))

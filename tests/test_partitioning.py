@@ -295,6 +295,14 @@ def test_a_pass_reads_the_parts_only_by_their_indexes(database: TestDatabase) ->
         f"select scooters_ops.detect_timeouts('{as_of}')",
         f"select * from scooters_ops.mission_intervals_at('{as_of}') where mission_id = 'across'",
     )
+    database.apply_config(detection__silent_input_after_seconds=900)
+    input_ = f"select * from scooters_ops.input_status('{as_of}')"
+    with database.connection.transaction():
+        read = scanned(database, input_)
+    assert {f"{first}_pkey", f"{next_month}_pkey"} <= read
+    assert not read & {first, next_month, "missions_history_default"}
+    (told,) = database.rows(input_)
+    assert told["newest_event_at"] == month(1)
     for statement in (view, pass_):
         with database.connection.transaction():
             read = scanned(database, statement)

@@ -211,6 +211,13 @@ def test_a_report_about_a_city_reads_only_its_span_of_time(fleet: TestDatabase) 
     assert "recorded_intervals_pkey" not in indexes
 
 
+def test_the_values_of_a_month_are_looked_up_by_index(fleet: TestDatabase) -> None:
+    query = """select * from scooters_ops.seen_values('{"job_type": [], "city": []}')"""
+    growing = {"recorded_intervals", "missions", "mission_jobs"}
+    assert not scanned(fleet, query) & growing
+    assert fleet.value(query.replace("*", "missions") + " where key is null") > 600
+
+
 def test_only_skipped_jobs_are_given_a_token_to_look_up(fleet: TestDatabase) -> None:
     """It takes longer to make than all the rest of the row."""
     (plan,) = fleet.value(
@@ -247,19 +254,31 @@ select 4, 'st', jsonb_build_object('queue', n) from generate_series(1, 3000) as 
 select scooters_ops.release_deliveries('somebody');
 """
 
+SILENT_INPUT = """
+select * from scooters_ops.input_status(now() + interval '1 hour')
+"""
+"""It must look whether missions are active."""
 COMPILED = """
 -- Twice as many routes and overrides as config can have: each tenth matches some missions, the
 -- rest a mission that there is not; some match a time, the last ones every mission.
 delete from scooters_ops.compiled_matches;
-insert into scooters_ops.compiled_terms (scope, match_id, key, value)
+insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
 select
     scope,
     n,
     'performer_id',
-    to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n)
+    to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n),
+    true
+from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
+insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
+select scope, n, 'zone', '7', false
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
 insert into scooters_ops.compiled_matches (scope, match_id, term_count, calendars)
-select scope, n, (n <= 2000)::int, case when n % 20 = 0 then array['calendar' || n] end
+select
+    scope,
+    n,
+    case when n <= 2000 then 2 else 0 end,
+    case when n % 20 = 0 then array['calendar' || n] end
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2010) as n;
 insert into scooters_ops.compiled_keys (scope, key)
 select scope, key
@@ -274,9 +293,9 @@ insert into scooters_ops.compiled_time_zones (name)
 select lower(name) from pg_catalog.pg_timezone_names
 on conflict do nothing;
 insert into scooters_ops.compiled_overrides (
-    match_id, type, name, factor, minimum, default_job_eta
+    match_id, type, name, factor, binary_factor, minimum, default_job_eta
 )
-select n, type::scooters_ops.monitoring_notification_type, 'rule ' || n, 2, '0', '300 s'
+select n, type::scooters_ops.monitoring_notification_type, 'rule ' || n, 2, 2, '0', '300 s'
 from
     generate_series(1, 2010) as n,
     unnest('{timeout_in_point,timeout_between_points}'::text[]) as type;
@@ -288,9 +307,17 @@ MATCHES = f"""
 {COMPILED}
 select * from scooters_ops.matches_for(
     'route',
-    '{{"performer_id": "c100", "attributes": {{"time_zone": "Europe/Berlin"}}}}',
+    '{{"performer_id": "c100", "attributes": {{"zone": 7, "time_zone": "UTC"}}}}',
     now()
 )
+"""
+
+OVERDUE_BY_AN_OVERRIDE = f"""
+{COMPILED}
+update scooters_ops.recorded_intervals
+set rule = 'rule 7', is_judged = false
+where mission_id = 'm87' and finished_at is null;
+{DETECT};
 """
 
 UNROUTED = """
@@ -342,6 +369,8 @@ QUERY_OF_INDEX = {
     "notification_recipients_due_idx": DELIVERY_STATUS,
     "notification_recipients_queue_idx": LEASE,
     "notification_recipients_sending_idx": RELEASE,
+    "notification_recipients_escalations_idx": LEASE,
+    "notification_recipients_digest_id_idx": RECORD,
     "delivery_targets_pkey": LEASE,
     "unrouted_notifications_pkey": UNROUTED,
     "button_polls_pkey": "select scooters_ops.poll_buttons('somebody', 'telegram', 60)",
@@ -359,10 +388,12 @@ QUERY_OF_INDEX = {
     "compiled_matches_pkey": MATCHES,
     "compiled_matches_any_mission_idx": MATCHES,
     "compiled_terms_value_idx": MATCHES,
+    "compiled_terms_match_id_idx": MATCHES,
     "compiled_keys_pkey": MATCHES,
     "compiled_calendars_pkey": MATCHES,
     "compiled_time_zones_pkey": MATCHES,
     "compiled_overrides_pkey": COMPILED + DETECT,
+    "compiled_overrides_name_type_key": OVERDUE_BY_AN_OVERRIDE,
 }
 """The query that the comment of each index names."""
 
@@ -516,6 +547,8 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
             20,
             id="detection status",
         ),
+        # A thousand events, and the open intervals, each on a page of its own.
+        pytest.param(SILENT_INPUT, 700, id="input status"),
         # It evaluates ten missions.
         pytest.param("select * from scooters_ops.metrics", 1200, id="metrics"),
     ],
@@ -523,6 +556,10 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
 def test_frequent_queries_read_few_pages(
     either_fleet: TestDatabase, statement: str, ceiling: int
 ) -> None:
+    either_fleet.connection.execute(
+        "update scooters_ops.configs set config = jsonb_set("
+        "config, '{detection,silent_input_after_seconds}', '900')"
+    )
     assert buffers(either_fleet, statement) <= ceiling
 
 

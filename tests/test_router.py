@@ -196,6 +196,8 @@ CALLS = {
     "wake_missions": "scooters_ops.wake_missions(%s::text[])",
     "missions_waiting": "scooters_ops.missions_waiting()",
     "recipients_for": "scooters_ops.recipients_for(%s, %s, %s)",
+    "silence": "scooters_ops.silence(%s, %s, %s, %s) > 0",
+    "unsilence": "scooters_ops.unsilence(%s, %s)",
 }
 
 
@@ -753,6 +755,220 @@ def test_only_notifiers_read_presses_and_shards_leave_it_to_the_router(
     assert router_rig.router.value("select bool_and(is_config_ours) from scooters_ops.shard_status")
 
 
+# --- Matches, silences, silent input --------------------------------------------------------------
+
+NIGHT = {"from": "22:00", "to": "07:00", "time_zone": {"attribute": "time_zone"}}
+RULES: dict[str, Any] = {
+    "calendars": {"night": NIGHT},
+    "channels__telegram__digest_above": 5,
+    "detection__overrides": [
+        {
+            "name": "omsk-nights",
+            "match": {"city": "Omsk", "at": "night"},
+            "timeouts": {"timeout_in_point": {"factor": 4}},
+        }
+    ],
+    "routes": [
+        {"match": {"city": "Omsk", "shift": "late", "at": "night"}, "recipients": []},
+        {"match": {}, "recipients": [{"type": "telegram", "chat_id": -1001}]},
+    ],
+}
+FACTS = {
+    "type": "job_skipped",
+    "job_type": "battery_exchange",
+    "attributes": {"city": "Omsk", "shift": "late", "time_zone": "Asia/Omsk"},
+}
+MATCHES = (
+    "select to_jsonb(found) from scooters_ops.matches_for('route', %(facts)s, %(at)s)"
+    " as found order by 1",
+    "select to_jsonb(found) from scooters_ops.matches_for('silence', %(facts)s, %(at)s)"
+    " as found order by 1",
+    "select to_jsonb(found) from scooters_ops.mission_matches('override', 'm1', 'c1', '{}')"
+    " as found order by 1",
+    "select to_jsonb(found) from scooters_ops.matching_routes(%(facts)s, %(at)s) as found",
+    "select scooters_ops.explain_route(%(facts)s, %(at)s) #- '{holds,0,until}'",
+)
+OMSK = json.dumps({"city": "Omsk"})
+SILENCE = "select scooters_ops.silence(%s, %s, %s, %s)"
+STATE = """
+select
+    silence_id >= 1099511627776 as is_routed, match,
+    date_trunc('minute', ends_at - starts_at) as lasts, comment,
+    created_by, ended_by, ended_at is not null as has_ended, is_active, alerts_held, alerts_total
+from scooters_ops.silence_status order by silence_id
+"""
+HELD = """
+select mission_id, state, silence_id is not null as is_silenced
+from scooters_ops.notification_recipients inner join scooters_ops.monitoring_notifications
+using (notification_id) order by 1
+"""
+
+
+def in_shards(rig: RouterRig, query: str) -> list[Any]:
+    """The rows of all shards together."""
+    rows = [row for shard in rig.shards for row in shard.rows(query)]
+    return sorted(rows, key=lambda row: str(row))
+
+
+def test_silences_and_matches_go_as_in_one_database(router_rig: RouterRig) -> None:
+    router_rig.empty()
+    router, single = router_rig.router, router_rig.single
+    for database in (router, single):
+        database.apply_config(**RULES)
+    for n in range(8):
+        for database in (router, single):
+            mission_id = f"silenced{n}"
+            city = "Omsk" if n < 6 else "Moscow"
+            database.create_mission(mission_id, attributes={"city": city})
+            database.value("select scooters_ops.skip_job(%s, 'p1', 'j1')", mission_id)
+    for n, database in enumerate((single, *router_rig.shards)):
+        database.value("select scooters_ops.plan_deliveries(1000)")
+        # The number of a silence that somebody made in a shard itself.
+        if n:
+            database.value(SILENCE, '{"city": "Nowhere"}', "1 hour", "own", "eve")
+            database.value("select scooters_ops.unsilence(1, 'eve')")
+            database.connection.execute("delete from scooters_ops.silences")
+
+    refused = Counter[str]()
+    calls: list[list[Any]] = [
+        ["{}", "1 hour", "why", "ops"],
+        ['{"city": {}}', "1 hour", "why", "ops"],
+        ['{"type": "odd"}', "1 hour", "why", "ops"],
+        ['{"at": "noon"}', "1 hour", "why", "ops"],
+        [OMSK, "-1 hour", "why", "ops"],
+        [OMSK, "8 days", "why", "ops"],
+        [OMSK, None, "why", "ops"],
+        [OMSK, "1 hour", " ", "ops"],
+        [OMSK, "1 hour", "x" * 501, "ops"],
+        [OMSK, "1 hour", "why", None],
+        [OMSK, "2 hours", "roads are closed", "ops"],
+    ]
+    for arguments in calls:
+        one, routed = (answer(database, "silence", arguments) for database in (single, router))
+        assert routed == one, arguments
+        refused[one[0]] += 1
+    assert refused["result"] == 1
+    for arguments in ([77, "ops"], [None, "ops"], [2**50, ""], [2**50, "x" * 201]):
+        one, routed = (answer(database, "unsilence", arguments) for database in (single, router))
+        assert routed[:2] == one[:2], arguments
+
+    for shard in router_rig.shards:
+        assert shard.values("select distinct name from scooters_ops.override_rules") == [
+            "omsk-nights"
+        ]
+        assert shard.values(
+            "select config #> '{channels,telegram,digest_above}' from scooters_ops.config_in_force"
+        ) == [5]
+    assert in_shards(router_rig, HELD) == sorted(single.rows(HELD), key=lambda row: str(row))
+    state = router.rows(STATE)
+    assert state == [row | {"is_routed": True} for row in single.rows(STATE)]
+    assert state[0]["alerts_held"] > 0
+    (number,) = router.values("select silence_id from scooters_ops.active_silences")
+    for shard in router_rig.shards:
+        assert shard.values("select silence_id from scooters_ops.active_silences") == [number]
+    shown_board = [database.value("select scooters_ops.board()") for database in (router, single)]
+    assert [board["silences"][0]["alerts_held"] for board in shown_board] == [
+        state[0]["alerts_held"]
+    ] * 2
+    assert len(shown_board[0]["silences"]) == 1
+    preview = (
+        "select idempotency_token, held, would_be_told"
+        " from scooters_ops.preview_silence(%s, '1 hour') order by 1"
+    )
+    assert len(single.rows(preview, OMSK)) == 6
+    assert router.rows(preview, OMSK) == single.rows(preview, OMSK)
+    for hour in (3, 12, 17):
+        given = {"facts": json.dumps(FACTS), "at": f"2026-11-26 {hour}:00+00"}
+        for question in MATCHES:
+            of_one, of_router = (
+                json.dumps(database.connection.execute(question, given).fetchall())
+                for database in (single, router)
+            )
+            assert of_router.replace(str(number), "1") == of_one, question
+    for view in ("match_rules", "match_terms", "match_keys", "calendars", "known_time_zones"):
+        query = f"select * from scooters_ops.{view} where to_jsonb({view}) ->> 'scope' = 'route'"
+        if "match" not in view:
+            query = f"select * from scooters_ops.{view}"
+        found = [sorted(map(str, database.rows(query))) for database in (router, single)]
+        assert found[0] == found[1] != []
+
+    assert router.value("select scooters_ops.unsilence(%s, 'anna')", number) is True
+    assert router.value("select scooters_ops.unsilence(%s, 'anna')", number) is False
+    single.value("select scooters_ops.unsilence(silence_id, 'anna') from scooters_ops.silences")
+    assert router.rows(STATE) == [row | {"is_routed": True} for row in single.rows(STATE)]
+    assert in_shards(router_rig, HELD) == sorted(single.rows(HELD), key=lambda row: str(row))
+
+
+def test_a_silence_holds_where_shards_answer_and_the_error_says_where(
+    router_rig: RouterRig,
+) -> None:
+    router_rig.empty()
+    router, away = router_rig.router, router_rig.shards[3]
+    active = "select silence_id from scooters_ops.active_silences order by 1"
+    with without_last_shard(router_rig):
+        with pytest.raises(psycopg.OperationalError) as error:
+            router.value(SILENCE, OMSK, "1 hour", "why", "ops")
+        assert error.value.sqlstate == "08006"
+        (number,) = router.values(active)
+        assert str(error.value).startswith(
+            f"no answer from shard3 at 127.0.0.1:{away.cluster.port}:"
+            f" silence {number} holds in shard0 at "
+        )
+        with pytest.raises(psycopg.OperationalError) as error:
+            router.value("select scooters_ops.unsilence(%s, 'ops')", number)
+        assert error.value.sqlstate == "08006"
+        assert router.values(active) == []
+    assert router.value("select scooters_ops.unsilence(%s, 'ops')", number) is False
+    assert away.values("select silence_id from scooters_ops.silences") == []
+    # A router that was made anew begins behind the silences that there are.
+    router.connection.execute("alter sequence scooters_router.silence_numbers restart")
+    newest = router.value(SILENCE, OMSK, "1 hour", "why", "ops")
+    assert newest == number + 1
+    # What was made in a shard itself is shown, and ends there.
+    for shard in router_rig.shards[:2]:
+        assert shard.value(SILENCE, '{"city": "Perm"}', "1 hour", "own", "eve") == 1
+    assert router.values(active) == [1, 1, newest]
+    assert sorted(
+        row["silence_id"] for row in router.value("select scooters_ops.board()")["silences"]
+    ) == [1, 1, newest]
+    with pytest.raises(psycopg.errors.NoDataFound, match="no silence 1"):
+        router.value("select scooters_ops.unsilence(1, 'ops')")
+    assert router.values(active) == [1, 1, newest]
+
+
+def test_input_is_silent_where_a_shard_gets_no_events_though_others_do(
+    router_rig: RouterRig,
+) -> None:
+    router_rig.empty()
+    router = router_rig.router
+    router.apply_config(detection__silent_input_after_seconds=900)
+    ids = {router_rig.shard_of(f"s{n}").name: f"s{n}" for n in range(100)}
+    started = "select scooters_ops.record_event(%s, 'mission_started', null, now() - %s::interval)"
+    router.create_mission(ids["shard0"])
+    router.value(started, ids["shard0"], "20 minutes")
+    router.create_mission(ids["shard2"])
+    router.value("select scooters_ops.detect_timeouts()")
+    told = "select is_silent, silent_shards from scooters_ops.input_status"
+    # The other shards have no active missions, so the input of all is silent.
+    assert router.rows(told) == [{"is_silent": True, "silent_shards": []}]
+    assert router.value("select scooters_ops.board()")["input"]["silent_shards"] == []
+    router.value(started, ids["shard2"], "1 minute")
+    router.value("select scooters_ops.detect_timeouts()")
+    (name,) = router.values("select name from scooters_ops.shard_status where shard = 0")
+    assert router.rows(told) == [{"is_silent": True, "silent_shards": [name]}]
+    on_board = router.value("select scooters_ops.board()")["input"]
+    assert (on_board["is_silent"], on_board["silent_shards"]) == (True, [name])
+    metrics = dict(
+        router.connection.execute(
+            "select name, value from scooters_ops.metrics where name ~ '^(input|newest)_'"
+        ).fetchall()
+    )
+    assert metrics["input_silent"] == 1
+    assert 60 <= metrics["newest_event_age_seconds"] < 600
+    router.value("select scooters_ops.record_event(%s, 'battery_low')", ids["shard0"])
+    assert router.rows(told) == [{"is_silent": False, "silent_shards": []}]
+
+
 # --- A machine that is gone -----------------------------------------------------------------------
 
 
@@ -1083,6 +1299,8 @@ def test_all_shards_together_keep_a_channels_limits(
         {"channels": {"telegram": {"limits": {"in_flight_per_target": 0.5}}}},
         {"routes": [{"match": {"type": ["x"]}, "recipients": []}]},
         {"notifier": {**CONFIG["notifier"], "time_zone": "Nowhere/At_All"}},
+        {"calendars": {"night": {"from": "22:00", "to": "07:00", "time_zone": "Nowhere/At_All"}}},
+        {"routes": [{"match": {"at": "night"}, "recipients": []}]},
     ],
 )
 def test_a_bad_config_is_refused_as_before_and_applied_nowhere(

@@ -15,6 +15,7 @@ from notifier.status.snapshot import (
     ConfigStatus,
     DeliveryStatus,
     DetectionStatus,
+    InputStatus,
     NotifierStatus,
     RecipientStatus,
     Status,
@@ -166,6 +167,11 @@ def test_something_due_without_a_live_notifier_needs_a_person(
     ("changes", "says"),
     [
         ({"detection": replace(QUIET.detection, is_stalled=True)}, "Detection has stopped"),
+        ({"input": InputStatus(ago(1260), timedelta(minutes=15), True)}, "21 min old"),
+        (
+            {"input": InputStatus(ago(1), timedelta(minutes=15), True, ("s1 at h1", "s2 at h2"))},
+            "No events come to s1 at h1, s2 at h2, though",
+        ),
         ({"in_force": ConfigStatus(NOW, None, None, None)}, "make config"),
         ({"in_force": ConfigStatus(NOW, 7, {}, MISSING_AFTER)}, "No notifier can use"),
         ({"deliveries": (delivery("failed"),)}, "notifier retry --failed"),

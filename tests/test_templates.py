@@ -17,6 +17,7 @@ from notifier.channels import CHANNELS
 from notifier.channels.base import Channel
 from notifier.locales import LOCALES, clock, duration, number
 from notifier.notification_types import (
+    DIGEST_TYPE,
     NOTIFICATION_TYPES,
     SAMPLE_FACTS,
     TEST_FACTS,
@@ -580,14 +581,14 @@ def test_every_template_exists_and_there_is_no_other_file() -> None:
     expected = {
         f"{locale}/{type}/{channel.name}.{part}.j2"
         for locale in LOCALES
-        for type in (*NOTIFICATION_TYPES, TEST_TYPE)
+        for type in (*NOTIFICATION_TYPES, TEST_TYPE, DIGEST_TYPE)
         for channel in CHANNELS.values()
         for step in steps_of(type)
         for part in channel.parts_of(step)
     }
     assert set(files()) == expected | {f"{locale}/_macros.j2" for locale in LOCALES}
     for renderer in RENDERERS.values():
-        assert renderer.missing(CHANNELS.values()) == []
+        assert renderer.missing(CHANNELS.values(), CHANNELS.values()) == []
 
 
 def test_missing_templates_are_listed_by_path(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 VIEWS = (
     *("config_in_force", "delivery_status", "recipient_status", "delivery_holds"),
-    *("notifier_status", "detection_status", "notifications", "metrics"),
+    *("notifier_status", "detection_status", "input_status", "notifications", "metrics"),
 )
 
 

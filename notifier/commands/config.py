@@ -20,6 +20,7 @@ from notifier.database.errors import DatabaseUnusable
 from notifier.delivery.setup import renderer_for
 from notifier.locales import LOCALES
 from notifier.notification_types import (
+    DIGEST_TYPE,
     NOTIFICATION_TYPES,
     SILENCED_FACTS,
     TEST_TYPE,
@@ -27,6 +28,7 @@ from notifier.notification_types import (
     steps_of,
 )
 from notifier.resources import CONFIG, TEMPLATES
+from notifier.text import escaped
 
 
 async def run(action: str, file: Path) -> int:
@@ -36,8 +38,8 @@ async def run(action: str, file: Path) -> int:
     document = configs.read_json(file)
     config = configs.parse(document)
     _check(config)
-    for warning in configs.warnings(config):
-        print(f"notifier: warning: {warning}", file=sys.stderr)
+    for warning in (*configs.warnings(config), *await _seen_warnings(document)):
+        print(f"notifier: warning: {escaped(warning)}", file=sys.stderr)
     if action == "check":
         say(f"{file}: good")
         return 0
@@ -54,6 +56,21 @@ async def run(action: str, file: Path) -> int:
     return 0
 
 
+async def _seen_warnings(document: Any) -> list[str]:
+    """Values of matches that no mission had lately. Without a database, the one warning is that
+    they were not compared."""
+    wanted = configs.wanted_values(document)
+    zone_attributes = configs.zone_attributes(document)
+    if not wanted and not zone_attributes:
+        return []
+    try:
+        async with connected() as database:
+            seen = await database.seen_values(wanted, zone_attributes)
+    except (psycopg.Error, DatabaseUnusable):
+        return ["no database says which values missions have: those of matches were not compared"]
+    return configs.seen_warnings(document, seen)
+
+
 async def _in_force() -> Any:
     async with connected() as database:
         in_force = await database.config()
@@ -68,8 +85,9 @@ def _check(config: Config) -> None:
     # The config's own language first: an error names the first template that is broken.
     for locale in dict.fromkeys((config.notifier.locale, *LOCALES)):
         renderer = renderer_for(in_locale(config, locale), TEMPLATES)
-        for name in config.channel_settings():
-            for type in (*NOTIFICATION_TYPES, TEST_TYPE):
+        for name, settings in config.channel_settings().items():
+            digest = (DIGEST_TYPE,) if settings.digest_above else ()
+            for type in (*NOTIFICATION_TYPES, TEST_TYPE, *digest):
                 for step in steps_of(type):
                     facts = sample_facts(type, step)
                     renderer.render(type, CHANNELS[name], facts)

@@ -5,6 +5,7 @@ from notifier.config.models import YEAR_SECONDS, Config, NotifierSettings, Retry
 from notifier.config.parsing import load, parse, parse_stored
 from notifier.config.problems import ConfigError
 from notifier.config.route_warnings import warnings
+from notifier.config.seen_warnings import seen_warnings, wanted_values, zone_attributes
 
 __all__ = [
     "YEAR_SECONDS",
@@ -16,5 +17,8 @@ __all__ = [
     "parse",
     "parse_stored",
     "read_json",
+    "seen_warnings",
+    "wanted_values",
     "warnings",
+    "zone_attributes",
 ]

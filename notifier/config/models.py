@@ -7,8 +7,9 @@ even one applied by psql.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, Union
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -171,7 +172,7 @@ class Override(Strict):
     name: Name = Field(description="What messages, views and the board call it.")
     match: dict[str, MatchValue]
     timeouts: TimeoutOverrides = TimeoutOverrides()
-    job_eta_seconds: dict[str, Seconds] = {}
+    job_eta_seconds: dict[str, Seconds] = Field(default={})
     default_job_eta_seconds: Seconds | None = None
 
 
@@ -213,7 +214,7 @@ class AttributeZone(Strict):
 
 
 class Calendar(Strict):
-    """One of calendars: the times of a week, by the clock on the wall, that `at` in a match names."""
+    """One of calendars: times of a week, by the clock on the wall, which `at` in a match names."""
 
     from_: str = Field(
         alias="from",
@@ -370,7 +371,7 @@ class Config(Strict):
         default=None, alias="$schema", description="For editors: the location of this schema."
     )
     detection: Detection
-    calendars: dict[str, Calendar] = {}
+    calendars: dict[str, Calendar] = Field(default={})
     routes: list[Route]
     channels: Channels
     notifier: NotifierSettings
@@ -385,6 +386,15 @@ class Config(Strict):
             return None
         url = f"{self.http.public_url.rstrip('/')}/board/missions/{quote(mission_id, safe='')}"
         return url if len(url) <= LONGEST_LINK else None
+
+    def board_url(self, filters: Mapping[str, str]) -> str | None:
+        """The board with these filters set, as notifier.web.board.filters reads them; None: config
+        does not say where the board is. Without filters if the address would be too long."""
+        if self.http.public_url is None:
+            return None
+        board = f"{self.http.public_url.rstrip('/')}/board"
+        url = f"{board}?{urlencode(filters)}" if filters else board
+        return next((each for each in (url, board) if len(each) <= LONGEST_LINK), None)
 
     def channel_settings(self) -> dict[str, ChannelSettings]:
         """The settings of each configured channel, by its name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -24,6 +24,7 @@ from notifier.database.values import (
     Notification,
     Pressed,
     Result,
+    SeenValue,
     Silence,
     TestResult,
 )
@@ -284,6 +285,30 @@ class Database(Connection):
             scalar_row,
             "select route from scooters_ops.matching_routes(%s, now()) order by n",
             Jsonb(facts),
+        )
+
+    async def explain_route(
+        self, facts: Mapping[str, Any], at: datetime | None, document: Any | None
+    ) -> Mapping[str, Any]:
+        """What would become of a notification with these facts, and why, as the function's comment
+        says. at None: now. document: a config that is not applied; None: the one in force."""
+        explained: Mapping[str, Any] = await self._scalar(
+            "select scooters_ops.explain_route(%s, coalesce(%s, now()), %s)",
+            Jsonb(facts),
+            at,
+            None if document is None else Jsonb(document),
+        )
+        return explained
+
+    async def seen_values(
+        self, wanted: Mapping[str, Sequence[Any]], zone_attributes: Sequence[str]
+    ) -> list[SeenValue]:
+        """How many missions of the last 30 days had which values of these keys and attributes."""
+        return await self.objects(
+            SeenValue,
+            "scooters_ops.seen_values(%s, %s)",
+            Jsonb(dict(wanted)),
+            list(zone_attributes),
         )
 
     async def send_test(

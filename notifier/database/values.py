@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from notifier import steps
+from notifier.notification_types import DIGEST_TYPE
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def _silence(silenced: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _late(courier: Mapping[str, Any]) -> dict[str, Any]:
+    """One of the worst in a digest."""
+    over = courier["over_seconds"]
+    rest = {key: value for key, value in courier.items() if key != "over_seconds"}
+    return {**rest, "over": None if over is None else _duration(over)}
+
+
 def _timestamp(text: str) -> datetime | None:
     """None if Python cannot hold it, such as a year after 9999."""
     try:
@@ -131,6 +139,31 @@ class Delivery(Notification):
     """Until when a silence held the alert, whose it was, and why: until, by, comment."""
     digest: Mapping[str, Any] | None = None
     """What it tells of, together with others that waited; None: of itself alone."""
+
+    def digest_facts(self, digest: Mapping[str, Any]) -> dict[str, Any]:
+        """What templates may print of a digest, except board_url; see notifier.templates."""
+        return {
+            **digest,
+            "token": self.idempotency_token,
+            "type": DIGEST_TYPE,
+            "step": steps.kind(self.step),
+            "since": _timestamp(digest["since"]),
+            "worst": [_late(each) for each in digest["worst"]],
+        }
+
+    def digest_filters(self, digest: Mapping[str, Any]) -> dict[str, str]:
+        """The filters by which the board shows what a digest tells of, as far as all of it has
+        something in common."""
+        types = [each["type"] for each in digest["types"]]
+        cities = digest["cities"]
+        filters = {}
+        if len(types) == 1:
+            filters["type"] = types[0]
+        if len(cities) == 1 and not digest["without_city"]:
+            filters["city"] = cities[0]["city"]
+        if "job_skipped" not in types:
+            filters["overdue"] = "1"
+        return filters
 
     @property
     def is_open(self) -> bool:
@@ -208,6 +241,20 @@ class TestResult:
     attempts: int
     error: str | None
     reference: str | None
+
+
+@dataclass(frozen=True)
+class SeenValue:
+    """How many missions of the last 30 days had a value; a row of seen_values().
+
+    value         None: how many have the attribute at all; key None as well: how many there are
+    is_time_zone  whether the server knows the time zone; None: not asked
+    """
+
+    key: str | None
+    value: Any
+    missions: int
+    is_time_zone: bool | None = None
 
 
 @dataclass(frozen=True)

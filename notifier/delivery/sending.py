@@ -99,7 +99,8 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
     if delivery.attempts > setup.retry.give_up_after_attempts:
         return Failed(f"gave up: {delivery.attempts - 1} attempts ended without a result")
     try:
-        parts = setup.renderer.render(delivery.type, type(channel), _facts(setup, delivery))
+        facts = _facts(setup, delivery)
+        parts = setup.renderer.render(facts["type"], type(channel), facts)
     except TemplateError as error:
         return Blocked(error.reason)
     except (ArithmeticError, TypeError, ValueError) as error:
@@ -126,9 +127,13 @@ async def _attempt(setup: Setup, lease: Lease) -> Outcome:
 
 
 def _facts(setup: Setup, delivery: Delivery) -> dict[str, Any]:
-    facts = delivery.facts(
-        delivery.step, delivery.as_of, delivery.told or (), delivery.silenced
-    )
+    if delivery.digest is not None:
+        filters = delivery.digest_filters(delivery.digest)
+        return {
+            **delivery.digest_facts(delivery.digest),
+            "board_url": setup.config.board_url(filters),
+        }
+    facts = delivery.facts(delivery.step, delivery.as_of, delivery.told or (), delivery.silenced)
     if delivery.type == TEST_TYPE:
         return {**facts, "sent_by": socket.gethostname()}
     return {**facts, "mission_url": setup.config.mission_url(delivery.mission_id)}
@@ -141,6 +146,7 @@ def _log(delivery: Delivery, outcome: Outcome, recorded: Result) -> None:
         token=delivery.idempotency_token,
         channel=delivery.channel,
         step=None if delivery.step == "alert" else delivery.step,
+        alerts=None if delivery.digest is None else delivery.digest["alerts"],
         attempt=delivery.attempts,
         reference=recorded.reference,
         delay_seconds=round(recorded.delay_seconds, 1) or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from logging import ERROR, INFO
 from pathlib import Path
 from typing import Literal, Self
@@ -70,10 +71,19 @@ class Setup:
         """How many of them may change or answer earlier messages, so that alerts find room."""
         return max(self.sends_per_channel // 2, 1)
 
+    @cached_property
+    def digest_channels(self) -> list[str]:
+        """The channels for which there are templates of digests. The database decides where to make
+        some; one that may have been sent is sent again even if config wants none any more."""
+        return [name for name in self.channels if not self.renderer.missing((), [CHANNELS[name]])]
+
     def button(self, delivery: Delivery) -> Button | None:
-        """The button of a message by which somebody can acknowledge the notification."""
+        """The button of a message by which somebody can acknowledge the notification; a digest has
+        none."""
         settings = self.config.channel_settings()[delivery.channel]
         has_button = getattr(settings, "buttons", False) and delivery.is_open
+        if delivery.digest is not None:
+            return None
         if not has_button or delivery.button is None or delivery.type == TEST_TYPE:
             return None
         return Button(LOCALES[self.config.notifier.locale].acknowledge, delivery.button)
@@ -91,7 +101,11 @@ def renderer_for(config: Config, templates_dir: Path) -> Renderer:
     Raises ConfigError naming each template that a configured channel lacks.
     """
     renderer = Renderer(templates_dir, config.notifier.locale, ZoneInfo(config.notifier.time_zone))
-    missing = renderer.missing([CHANNELS[name] for name in config.channel_settings()])
+    channels = config.channel_settings()
+    missing = renderer.missing(
+        [CHANNELS[name] for name in channels],
+        [CHANNELS[name] for name, settings in channels.items() if settings.digest_above],
+    )
     if missing:
         raise ConfigError([f"notifier.locale: no template {path}" for path in missing])
     return renderer

@@ -194,7 +194,13 @@ class WorkLoop:
         nothing: list[Delivery] = []
         leased = await self.refusals.step(
             "lease",
-            lambda: database.lease(self.leases.worker, slots, setup.lease_seconds, follow_up_slots),
+            lambda: database.lease(
+                self.leases.worker,
+                slots,
+                setup.lease_seconds,
+                follow_up_slots,
+                setup.digest_channels,
+            ),
             nothing,
         )
         if self.signals.is_stopping:

@@ -23,6 +23,7 @@ def advice(status: Status) -> list[str]:
     return [
         *_shards(status),
         *_detection(status),
+        *_input(status),
         *_config(status),
         *_channels(status),
         *_deliveries(status),
@@ -80,6 +81,24 @@ def _detection(status: Status) -> Iterator[str]:
             f" of {SAMPLE} that were checked), so timeouts may go unnoticed: their rows were"
             " written without firing triggers. Call scooters_ops.wake_missions() for these"
             " missions, or for the time in which the rows were written."
+        )
+
+
+def _input(status: Status) -> Iterator[str]:
+    newest = status.input.newest_event_at
+    if not status.input.is_silent or newest is None:
+        return
+    if shards := status.input.silent_shards:
+        yield (
+            f"No events come to {', '.join(shards)}, though missions are active there and other"
+            " shards get events. Find out why the mission service writes none there; they may have"
+            " been refused. The first event to come clears this."
+        )
+    else:
+        yield (
+            f"No events come, though missions are active: the newest is {age(status.now - newest)}"
+            " old. It is not the couriers: find out whether the mission service runs and can write"
+            " to this database. The next event clears this."
         )
 
 

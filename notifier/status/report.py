@@ -166,6 +166,7 @@ def document(status: Status) -> Mapping[str, Any]:
         "config_id": status.in_force.config_id,
         "shards": [_plain(row) for row in status.shards],
         "detection": detection,
+        "input": _input(status),
         "notifiers": [
             {**_plain(row), "seen_age_seconds": _seconds(status.now - row.seen_at)}
             for row in status.notifiers
@@ -178,6 +179,17 @@ def document(status: Status) -> Mapping[str, Any]:
             for row in status.holds
         ],
         "silences": [_plain(row) for row in status.silences],
+    }
+
+
+def _input(status: Status) -> Mapping[str, Any]:
+    row = _plain(status.input)
+    after = row.pop("silent_after")
+    newest = status.input.newest_event_at
+    return {
+        **row,
+        "newest_event_age_seconds": None if newest is None else _seconds(status.now - newest),
+        "silent_after_seconds": None if after is None else _seconds(after),
     }
 
 

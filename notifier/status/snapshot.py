@@ -95,6 +95,19 @@ class DetectionStatus:
 
 
 @dataclass(frozen=True)
+class InputStatus:
+    """The row of the view input_status: whether events still come."""
+
+    newest_event_at: datetime | None = None
+    silent_after: timedelta | None = None
+    """None: however long no event comes, it is no problem."""
+    is_silent: bool = False
+    """No event has come for so long, although missions are active."""
+    silent_shards: Sequence[str] = ()
+    """Of a router: those that are silent while others get events."""
+
+
+@dataclass(frozen=True)
 class ConfigStatus:
     """The config in force, and the database's time. Without a config the rest is None."""
 
@@ -147,6 +160,7 @@ class Status:
     """Those of a router: everything else is what they say together. Empty: no router."""
     buttons: Sequence[ButtonStatus] = ()
     """The channels whose messages have buttons."""
+    input: InputStatus = InputStatus()
     silences: Sequence[Silence] = ()
     """The active ones, those that end first first."""
 
@@ -158,6 +172,7 @@ class Status:
             " left join scooters_ops.config_in_force as in_force on true",
         )
         (detection,) = await database.objects(DetectionStatus, "scooters_ops.detection_status")
+        (input_,) = await database.objects(InputStatus, "scooters_ops.input_status")
         return cls(
             in_force,
             detection,
@@ -173,6 +188,7 @@ class Status:
             buttons=await database.objects(
                 ButtonStatus, "scooters_ops.button_status order by channel"
             ),
+            input=input_,
             silences=await database.silences(),
         )
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, LiteralString
 
 from sandbox.bench.context import Bench
@@ -47,6 +47,9 @@ PENDING, PENDING_CHATS = 1_000_000, 1_000
 """A large backlog, at most ten notifications for each of the fleet's missions."""
 BACKLOG = 1_000
 """How many messages wait for another chat while latency is measured under load."""
+LATE_AT_ONCE, DIGEST_ABOVE = 300, 5
+GROUP_MESSAGES, GROUP_SECONDS = 20, 60
+"""Telegram lets a bot send so many messages to a group within so many seconds, and one a second."""
 UNLIMITED_RATES: Mapping[str, Any] = {"per_channel": [], "per_target": [], "per_group": []}
 
 INSERT: LiteralString = """
@@ -85,6 +88,9 @@ LEASE = """
     )
     """
 RELEASE = "select scooters_ops.release_deliveries('bench')"
+UNTOLD = """
+    select count(*) from scooters_ops.monitoring_notifications where not completed
+    """
 STATUS = "select * from scooters_ops.delivery_status"
 
 
@@ -94,12 +100,13 @@ def installation(
     batch_size: int = AT_ONCE[0],
     limits: Mapping[str, Any] | None = None,
     on_resolved: str = "edit",
+    digest_above: int | None = None,
 ) -> Iterator[tuple[Session, Sink]]:
     """A database without notifications, and the sink that its config sends to."""
     with sink_process() as sink, bench.databases.copy(TEMPLATE) as session:
         config = deepcopy(dict(bench.config))
         telegram = config["channels"]["telegram"] | {"base_url": sink.url, "limits": limits}
-        telegram["on_resolved"] = on_resolved
+        telegram |= {"on_resolved": on_resolved, "digest_above": digest_above}
         config["channels"] = {"telegram": telegram}
         config["notifier"]["batch_size"] = batch_size
         chats = {"probe": PROBE} | {f"z{n}": -1000 - n for n in range(CHATS)}
@@ -298,4 +305,35 @@ def backlog(bench: Bench) -> None:
         bench.count(f"pages of {name}", many / few, "×", bench.at_large(1.5), tenth)
 
 
-FIGURES = (drain, latency, backlog)
+def storm(bench: Bench) -> None:
+    """So many are late at once in one group, within Telegram's limits: how long until all are told
+    as a digest, from before the commit, and how long it takes at least one by one."""
+    turns = min(bench.turns.few, 3, CHATS)
+    bench.report.begin(f"{LATE_AT_ONCE} late at once", turns)
+    times: list[float] = []
+    with ExitStack() as stack:
+        session, sink = stack.enter_context(
+            installation(bench, limits={}, digest_above=DIGEST_ABOVE)
+        )
+        stack.enter_context(notifier_process(session))
+        for turn in range(turns):
+            started = time.monotonic()
+            notify(session, f"storm-{turn}", 1, LATE_AT_ONCE, zone=f"z{turn}")
+            while session.value(UNTOLD):
+                WrongCount.unless(
+                    "told in time", time.monotonic() - started < PATIENCE_SECONDS, True
+                )
+                time.sleep(0.01)
+            times.append(time.monotonic() - started)
+            WrongCount.unless("messages of a storm", sink.received()[0], 1)
+            bench.report.advance()
+    windows, rest = divmod(LATE_AT_ONCE - 1, GROUP_MESSAGES)
+    floor = windows * GROUP_SECONDS + rest
+    scale = short(LATE_AT_ONCE)
+    told_ms = median(times) * 1000
+    bench.count("late at once in a group, all told by a digest", told_ms, "ms", 10_000, scale)
+    name = "late at once in a group, one by one at best / digest"
+    bench.ratio(name, turns * [floor], times, 50, scale=scale, at_least=True)
+
+
+FIGURES = (drain, latency, backlog, storm)

@@ -19,6 +19,8 @@ as $$
 declare
     longest_name constant integer := 200;
     longest_comment constant integer := 500;
+    -- From here on a router gives the numbers, so that ours and its never meet.
+    routers_first constant bigint := 1099511627776; -- 2 ^ 40
     longest constant interval := coalesce(
         (
             select make_interval(
@@ -69,7 +71,8 @@ begin
     new_id := coalesce(
         place_silence.silence_id, nextval('scooters_ops.silences_silence_id_seq')
     );
-    if place_silence.silence_id is not null then
+
+    if new_id < routers_first then
         perform setval(
             'scooters_ops.silences_silence_id_seq', greatest(new_id, known.last_value)
         )
@@ -120,7 +123,7 @@ end
 $$;
 
 comment on function scooters_ops.place_silence(bigint, jsonb, interval, text, text) is
-'What silence() does, under a number that the caller chooses; null: the next one.';
+'What silence() does, under a number that the caller chooses (a router: 2 ^ 40 and more); null: the next one.';
 
 revoke execute on function
 scooters_ops.place_silence(bigint, jsonb, interval, text, text) from public;

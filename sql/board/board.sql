@@ -228,6 +228,16 @@ begin
         scooters_ops.board_open_notifications(open_notification_ids),
         'notifications', scooters_ops.board_notifications(notification_ids),
         'detection', detection,
+        'input', (
+            select
+                jsonb_build_object(
+                    'is_silent', input.is_silent,
+                    'newest_event_at', input.newest_event_at,
+                    'silent_after_seconds', extract(epoch from input.silent_after),
+                    'silent_shards', jsonb '[]'
+                )
+            from scooters_ops.input_status(as_of) as input
+        ),
         'delivery', (
             select coalesce(jsonb_agg(status order by channel, state), '[]')
             from scooters_ops.delivery_status as status
@@ -260,7 +270,7 @@ $$;
 comment on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz
 ) is
-'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its open interval (intervals) and what its bar shows of those of the last 24 hours that are over (past); of those whose open interval was noticed the notification, by mission_id (open_notifications): who was told, who acknowledged it, and what comes next; the latest notifications with the same; whether detection and delivery work; the silences that are active, those that end first first. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
+'What the board shows (JSON object): at most max_missions missions with an open interval, those furthest over their limit or closest to it first, each with its open interval (intervals) and what its bar shows of those of the last 24 hours that are over (past); of those whose open interval was noticed the notification, by mission_id (open_notifications): who was told, who acknowledged it, and what comes next; the latest notifications with the same; whether detection and delivery work, and whether events still come (input); the silences that are active, those that end first first. of_type (type of the open interval), of_city and of_performer (performer_id, or a part of performer_name) filter missions and notifications, only_overdue missions; null: no filter. active: active missions of that city and performer; matching: missions that match all filters; overdue: those of them over their limit; recorded_at: start of the pass that last recorded intervals, null: there was none.';
 
 revoke execute on function scooters_ops.board(
     scooters_ops.monitoring_notification_type, text, text, boolean, integer, timestamptz

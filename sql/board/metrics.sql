@@ -124,6 +124,30 @@ cross join
     ) as metric (name, value, help)
 union all
 select
+    metric.name,
+    jsonb '{}' as labels,
+    metric.value,
+    metric.help
+from scooters_ops.input_status as input
+cross join
+    lateral (
+        values
+        (
+            'newest_event_age_seconds',
+            extract(epoch from now() - input.newest_event_at)::double precision,
+            'Age of the newest event of any mission, by the time that it carries; none:'
+            || ' there is no event.'
+        ),
+        (
+            'input_silent',
+            input.is_silent::integer::double precision,
+            'Whether missions are active but no event has come for'
+            || ' detection.silent_input_after_seconds.'
+        )
+    ) as metric (name, value, help)
+where metric.value is not null
+union all
+select
     'notifications_total' as name,
     jsonb_build_object('type', counter.type) as labels,
     counter.planned::double precision as value,

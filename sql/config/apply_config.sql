@@ -14,54 +14,11 @@ declare
         'schedule', 'batch_size', 'stalled_after_seconds', 'silent_input_after_seconds'
     ];
     checked jsonb;
-    missing_channel record;
     problem text;
     before scooters_ops.config_in_force;
     new_config_id bigint;
 begin
-    checked := scooters_ops.validate_json(config, scooters_ops.config_schema());
-
-    select
-        named.path || format('.recipients[%s].type', recipient.n - 1) as path,
-        recipient.value ->> 'type' as channel
-    into missing_channel
-    from jsonb_array_elements(checked -> 'routes') with ordinality as route (value, n)
-    cross join lateral (
-        select
-            0 as level_n,
-            format('routes[%s]', route.n - 1) as path,
-            route.value -> 'recipients' as recipients
-        union all
-        select
-            level.n,
-            format('routes[%s].escalate[%s]', route.n - 1, level.n - 1),
-            level.value -> 'recipients'
-        from jsonb_array_elements(route.value -> 'escalate')
-            with ordinality as level (value, n)
-    ) as named
-    cross join lateral jsonb_array_elements(named.recipients)
-        with ordinality as recipient (value, n)
-    where coalesce(checked -> 'channels' -> (recipient.value ->> 'type'), 'null') = 'null'
-    order by route.n, named.level_n, recipient.n
-    limit 1;
-    if found then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = format(
-                '%s: channel ''%s'' is not configured under channels',
-                missing_channel.path,
-                missing_channel.channel
-            );
-    end if;
-
-    problem := coalesce(
-        scooters_ops.match_problem(checked), scooters_ops.level_problem(checked)
-    );
-    if problem is not null then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = problem;
-    end if;
+    checked := scooters_ops.checked_config(config);
 
     -- Those who apply configs take turns.
     lock table scooters_ops.compiled_config in share row exclusive mode;
@@ -75,30 +32,11 @@ begin
         (checked -> 'calendars', checked #> '{notifier,time_zone}')
         is distinct from (before.config -> 'calendars', before.config #> '{notifier,time_zone}')
     then
-        select named.path
-        into problem
-        from (
-            select
-                'notifier.time_zone' as path,
-                checked #>> '{notifier,time_zone}' as zone
-            union all
-            select
-                scooters_ops.json_path('calendars', calendar.key, true) || '.time_zone',
-                calendar.value ->> 'time_zone'
-            from jsonb_each(checked -> 'calendars') as calendar
-            where jsonb_typeof(calendar.value -> 'time_zone') = 'string'
-        ) as named
-        where
-            named.zone not in (
-                select known.name
-                from pg_catalog.pg_timezone_names as known
-            )
-        order by named.path
-        limit 1;
-        if found then
+        problem := scooters_ops.time_zone_problem(checked);
+        if problem is not null then
             raise exception using
                 errcode = 'invalid_parameter_value',
-                message = problem || ': is not a time zone such as UTC or Europe/Moscow';
+                message = problem;
         end if;
     end if;
 

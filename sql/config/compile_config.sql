@@ -1,4 +1,5 @@
 -- What do the calendars, overrides and routes of the config in force say, as rows?
+-- Active silences are compiled again, because they may name calendars.
 -- Two sessions that apply configs take turns, so that the rows are those of the config
 -- that is in force when both are done.
 create or replace function scooters_ops.compile_config()
@@ -10,12 +11,15 @@ as $$
 declare
     in_force scooters_ops.config_in_force;
 begin
+    -- In this order; whoever makes or ends a silence locks the second alone.
     lock table scooters_ops.compiled_config in share row exclusive mode;
+    lock table scooters_ops.silences in share row exclusive mode;
     select * into in_force from scooters_ops.config_in_force;
 
-    delete from scooters_ops.compiled_terms where scope in ('route', 'override');
-    delete from scooters_ops.compiled_matches where scope in ('route', 'override');
-    delete from scooters_ops.compiled_keys where scope in ('route', 'override');
+    delete from scooters_ops.compiled_terms;
+    delete from scooters_ops.compiled_lookups;
+    delete from scooters_ops.compiled_matches;
+    delete from scooters_ops.compiled_keys;
     delete from scooters_ops.compiled_calendars;
     delete from scooters_ops.compiled_overrides;
     delete from scooters_ops.compiled_time_zones;
@@ -79,6 +83,15 @@ begin
             override.value -> 'match'
         from jsonb_array_elements(in_force.config #> '{detection,overrides}')
             with ordinality as override (value, n)
+        union all
+        select
+            'silence',
+            silence.silence_id,
+            silence.match
+        from scooters_ops.silences as silence
+        where
+            silence.ended_at is null
+            and silence.ends_at > now()
     ) as listed
     order by listed.scope, listed.n;
 

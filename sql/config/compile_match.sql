@@ -1,5 +1,6 @@
 -- What does a match ask for, as rows?
--- It is looked up by one of its keys, that which fewest missions may have.
+-- It is looked up by one of its keys, that which fewest missions may have. The calendars
+-- that it names are those of the config that compile_config() has read last.
 -- Values of another kind than text can equal no type, job type, point or calendar.
 create or replace function scooters_ops.compile_match(
     scope text,
@@ -53,13 +54,12 @@ mission_key as (
 ),
 
 term as (
-    insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
+    insert into scooters_ops.compiled_terms (scope, match_id, key, value)
     select
         compile_match.scope,
         compile_match.match_id,
         choice.key,
-        choice.value,
-        mission_key.is_anchor
+        choice.value
     from choice
     inner join mission_key using (key)
     order by choice.key, choice.value
@@ -73,19 +73,64 @@ asked as (
     from mission_key
     where mission_key.is_anchor
     on conflict do nothing
+),
+
+known as (
+    insert into scooters_ops.compiled_matches (
+        scope, match_id, term_count, types, job_types, point_ids, calendars
+    )
+    select
+        compile_match.scope,
+        compile_match.match_id,
+        (select count(*) from mission_key),
+        (select choices from event_choice where key = 'type'),
+        (select choices from event_choice where key = 'job_type'),
+        (select choices from event_choice where key = 'point_id'),
+        (select choices from event_choice where key = 'at')
+    returning *
 )
 
-insert into scooters_ops.compiled_matches (
-    scope, match_id, term_count, types, job_types, point_ids, calendars
+insert into scooters_ops.compiled_lookups (
+    scope,
+    key,
+    value,
+    match_id,
+    term_count,
+    types,
+    job_types,
+    point_ids,
+    from_time,
+    span,
+    days,
+    time_zone,
+    zone_attribute
 )
 select
-    compile_match.scope,
-    compile_match.match_id,
-    (select count(*) from mission_key),
-    (select choices from event_choice where key = 'type'),
-    (select choices from event_choice where key = 'job_type'),
-    (select choices from event_choice where key = 'point_id'),
-    (select choices from event_choice where key = 'at')
+    known.scope,
+    anchor.key,
+    anchor.value,
+    known.match_id,
+    known.term_count,
+    known.types,
+    known.job_types,
+    known.point_ids,
+    calendar.from_time,
+    calendar.span,
+    calendar.days,
+    calendar.time_zone,
+    calendar.zone_attribute
+from known
+left join (
+    select
+        choice.key,
+        choice.value
+    from choice
+    inner join mission_key using (key)
+    where mission_key.is_anchor
+) as anchor on true
+left join scooters_ops.compiled_calendars as calendar
+    on calendar.name = any(known.calendars)
+where known.calendars is null or calendar.name is not null
 $$;
 
 comment on function scooters_ops.compile_match(text, bigint, jsonb) is

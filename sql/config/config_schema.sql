@@ -25,7 +25,7 @@ return jsonb $schema${
     },
     "Calendar": {
       "additionalProperties": false,
-      "description": "One of calendars: the times of a week, by the clock on the wall, that `at` in a match names.",
+      "description": "One of calendars: times of a week, by the clock on the wall, which `at` in a match names.",
       "properties": {
         "from": {
           "description": "A time from 00:00 to 23:59.",

@@ -9,6 +9,11 @@ where
     term.scope = forget_match.scope
     and term.match_id = forget_match.match_id;
 
+delete from scooters_ops.compiled_lookups as lookup
+where
+    lookup.scope = forget_match.scope
+    and lookup.match_id = forget_match.match_id;
+
 delete from scooters_ops.compiled_matches as known
 where
     known.scope = forget_match.scope

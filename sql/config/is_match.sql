@@ -1,7 +1,8 @@
 -- Does a match hold for what happened, once it holds for the mission?
--- By the clock on the wall: of a time that comes twice both hours count, and a time that
--- the clock leaps over never comes. Counted from the calendar's start, the times that it
--- covers are the first of the day on which it begins, also where it crosses midnight.
+-- By the clock on the wall: of a time that comes twice both hours count, and a time
+-- that the clock leaps over never comes. Counted from the calendar's start, the times
+-- that it covers are the first of the day on which it begins, also where it crosses
+-- midnight.
 create or replace function scooters_ops.is_match(
     types text[],
     job_types text[],
@@ -28,7 +29,8 @@ and (
         and (
             is_match.days is null
             or date_part(
-                'isodow', is_match.at at time zone is_match.time_zone - is_match.from_time
+                'isodow',
+                is_match.at at time zone is_match.time_zone - is_match.from_time
             ) = any(is_match.days)
         )
     )

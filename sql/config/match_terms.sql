@@ -4,8 +4,7 @@ select
     scope,
     match_id,
     key,
-    value,
-    is_anchor
+    value
 from scooters_ops.compiled_terms;
 
 comment on view scooters_ops.match_terms is
@@ -18,8 +17,6 @@ comment on column scooters_ops.match_terms.key is
 'mission_id, performer_id or an attribute of the mission.';
 comment on column scooters_ops.match_terms.value is
 'A value that it accepts (JSON).';
-comment on column scooters_ops.match_terms.is_anchor is
-'Whether the match is looked up by this key; its other keys are compared then.';
 
 grant select on scooters_ops.match_terms
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -22,33 +22,28 @@ returns table (
 language sql stable parallel safe
 begin atomic -- noqa: disable=all
 with matching as (
-    select rule.*
+    select lookup.*
     from scooters_ops.match_keys as asked
-    inner join scooters_ops.match_terms as term
+    inner join scooters_ops.match_lookups as lookup
         on
-            term.scope = asked.scope
-            and term.key = asked.key
-            and term.value = scooters_ops.mission_fact(
+            lookup.scope = asked.scope
+            and lookup.key = asked.key
+            and lookup.value = scooters_ops.mission_fact(
                 asked.key,
                 mission_matches.mission_id,
                 mission_matches.performer_id,
                 mission_matches.attributes
             )
-    inner join scooters_ops.match_rules as rule
-        on
-            rule.scope = term.scope
-            and rule.match_id = term.match_id
     where
         asked.scope = mission_matches.scope
-        and term.is_anchor
         and (
-            rule.term_count = 1
-            or rule.term_count = (
+            lookup.term_count = 1
+            or lookup.term_count = (
                 select count(*)
                 from scooters_ops.match_terms as held
                 where
-                    held.scope = rule.scope
-                    and held.match_id = rule.match_id
+                    held.scope = lookup.scope
+                    and held.match_id = lookup.match_id
                     and held.value = scooters_ops.mission_fact(
                         held.key,
                         mission_matches.mission_id,
@@ -58,11 +53,11 @@ with matching as (
             )
         )
     union all
-    select rule.*
-    from scooters_ops.match_rules as rule
+    select lookup.*
+    from scooters_ops.match_lookups as lookup
     where
-        rule.scope = mission_matches.scope
-        and rule.term_count = 0
+        lookup.scope = mission_matches.scope
+        and lookup.key is null
 )
 
 select
@@ -70,24 +65,25 @@ select
     matching.types,
     matching.job_types,
     matching.point_ids,
-    calendar.from_time,
-    calendar.span,
-    calendar.days,
+    matching.from_time,
+    matching.span,
+    matching.days,
     case
-        when calendar.zone_attribute is null then calendar.time_zone
+        when matching.zone_attribute is null then matching.time_zone
         else coalesce(
             (
                 select zone.name
                 from scooters_ops.known_time_zones as zone
-                where zone.name = lower(mission_matches.attributes ->> calendar.zone_attribute)
+                where
+                    zone.name = lower(
+                        (mission_matches.attributes ->> matching.zone_attribute)
+                        collate "C"
+                    )
             ),
-            calendar.time_zone
+            matching.time_zone
         )
     end as time_zone
-from matching
-left join scooters_ops.calendars as calendar
-    on calendar.name = any(matching.calendars)
-where matching.calendars is null or calendar.name is not null;
+from matching;
 end; -- noqa: enable=all
 
 comment on function scooters_ops.mission_matches(text, text, text, jsonb) is

@@ -39,7 +39,7 @@ end
 $$;
 
 comment on function scooters_ops.confirm_deliveries(text, text) is
-'Records the in-doubt recipients of the notification with this token as sent, for this channel or, if null, for all: a person found that the message arrived. They have no reference, and last_error still says why they were in doubt. Returns how many. SQLSTATE P0002: no such notification; 22023: no such channel; 22004: no token.';
+'Records the in-doubt recipients of the notification with this token, with all that the same digest tells of, as sent, for this channel or, if null, for all: a person found that the message arrived. They have no reference, and last_error still says why they were in doubt. Returns how many. SQLSTATE P0002: no such notification; 22023: no such channel; 22004: no token.';
 
 revoke execute on function scooters_ops.confirm_deliveries(text, text) from public;
 grant execute on function scooters_ops.confirm_deliveries(text, text)

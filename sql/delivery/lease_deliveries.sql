@@ -1,13 +1,15 @@
 -- Which messages may this notifier send now?
 -- Each channel gives at most as many rows as it has slots and its limits allow, and
 -- each chat or queue at most its fair share, so that a crowd at one does not delay
--- another. Alerts and escalations go before follow-ups, which may use half of each
--- limit and of the slots.
+-- another. For each of these escalations go first, then alerts, then follow-ups, of
+-- each the oldest first; follow-ups may use half of each limit and of the slots.
 -- An expired lease comes back as in doubt, because its holder may have sent the message
 -- before it died. A worker does not get its own expired lease back: it knows what it
 -- sent, and renews the lease or gives it back.
 -- A notifier of an earlier version knows alerts alone: it would send an edit as a new
 -- message. It does not say follow_up_slots.
+-- One that does not name a channel for digests gets none of them, nor a change of one.
+-- A digest that may have been sent waits for those that do.
 -- An escalation or reminder of what has been acknowledged or resolved meanwhile is
 -- cancelled here, unless it may have been sent, and so is one that an outage has held
 -- up for so long that it is no longer news. A change of a message waits while another
@@ -62,6 +64,9 @@ set enable_seqscan = off
 set jit = off
 as $$
 #variable_conflict use_column
+declare
+    leader_ids bigint[];
+    crowded jsonb;
 begin
     perform scooters_ops.adjust_for_clock_step();
 
@@ -72,6 +77,19 @@ begin
         and known.channel in (select jsonb_object_keys(slots))
     order by known.channel
     for update;
+
+    if
+        cardinality(digest_channels) > 0
+        and exists (select from scooters_ops.digest_limits())
+    then
+        select
+            formed.leader_ids,
+            formed.crowded
+        into
+            leader_ids,
+            crowded
+        from scooters_ops.form_digests(slots, digest_channels) as formed;
+    end if;
 
     return query
     with open_channel as materialized (
@@ -137,6 +155,7 @@ begin
             waiting.recipient_id,
             waiting.notification_id,
             waiting.attempts,
+            waiting.digest_id,
             waiting.step ~ '^(escalation|reminder)_' as is_optional,
             case when waiting.step ~ '^(acknowledged|resolved)' then waiting.follows end
                 as changes_id,
@@ -146,6 +165,7 @@ begin
                 partition by open_address.channel
                 order by
                     open_address.is_follow_up,
+                    waiting.rank,
                     waiting.next_attempt_at,
                     waiting.recipient_id
             ) as place,
@@ -153,31 +173,84 @@ begin
                 partition by open_address.channel, open_address.address
                 order by
                     open_address.is_follow_up,
+                    waiting.rank,
                     waiting.next_attempt_at,
                     waiting.recipient_id
             ) as place_at_address
         from open_address
         cross join lateral (
-            select
-                recipient.recipient_id,
-                recipient.notification_id,
-                recipient.attempts,
-                recipient.step,
-                recipient.follows,
-                recipient.next_attempt_at,
-                recipient.state = 'sending' or recipient.is_taken_over as is_in_doubt
-            from scooters_ops.notification_recipients as recipient
-            where
-                recipient.channel = open_address.channel
-                and recipient.address = open_address.address
-                and (recipient.follows is not null) = open_address.is_follow_up
-                and recipient.state in ('pending', 'sending')
-                and recipient.next_attempt_at <= now()
-                and recipient.leased_by is distinct from worker
-                and (recipient.step = 'alert' or follow_up_slots is not null)
-            order by recipient.next_attempt_at
+            select either.*
+            from (
+                select escalation.*
+                from (
+                    select
+                        recipient.recipient_id,
+                        recipient.notification_id,
+                        recipient.attempts,
+                        recipient.step,
+                        recipient.follows,
+                        recipient.digest_id,
+                        recipient.next_attempt_at,
+                        recipient.state = 'sending' or recipient.is_taken_over as is_in_doubt,
+                        0 as rank
+                    from scooters_ops.notification_recipients as recipient
+                    where
+                        recipient.channel = open_address.channel
+                        and recipient.address = open_address.address
+                        and recipient.step ~ '^escalation_'
+                        and recipient.state in ('pending', 'sending')
+                        and recipient.next_attempt_at <= now()
+                        and recipient.leased_by is distinct from worker
+                        and not open_address.is_follow_up
+                        and follow_up_slots is not null
+                    order by recipient.next_attempt_at
+                    limit least(open_address.free, open_address.share)
+                    for update skip locked
+                ) as escalation
+                union all
+                select other.*
+                from (
+                    select
+                        recipient.recipient_id,
+                        recipient.notification_id,
+                        recipient.attempts,
+                        recipient.step,
+                        recipient.follows,
+                        recipient.digest_id,
+                        recipient.next_attempt_at,
+                        recipient.state = 'sending' or recipient.is_taken_over as is_in_doubt,
+                        1 as rank
+                    from scooters_ops.notification_recipients as recipient
+                    where
+                        recipient.channel = open_address.channel
+                        and recipient.address = open_address.address
+                        and (recipient.follows is not null) = open_address.is_follow_up
+                        and recipient.state in ('pending', 'sending')
+                        and recipient.next_attempt_at <= now()
+                        and recipient.leased_by is distinct from worker
+                        and recipient.step !~ '^escalation_'
+                        and (recipient.step = 'alert' or follow_up_slots is not null)
+                        and (
+                            recipient.digest_id is null
+                            or recipient.channel = any(digest_channels)
+                        )
+                    order by recipient.next_attempt_at
+                    limit least(
+                        open_address.free,
+                        open_address.share,
+                        case
+                            when not open_address.is_follow_up
+                                then (
+                                    crowded
+                                    #>> array[open_address.channel, open_address.address]
+                                )::bigint
+                        end
+                    )
+                    for update skip locked
+                ) as other
+            ) as either
+            order by either.rank, either.next_attempt_at
             limit least(open_address.free, open_address.share)
-            for update skip locked
         ) as waiting
     ),
 
@@ -282,6 +355,11 @@ begin
                 )
             ),
             shows = case
+                when granted.digest_id is not null
+                    then case
+                        when scooters_ops.is_digest_over(granted.digest_id)
+                            then 'resolved'
+                    end
                 when granted.resolved_at is not null then 'resolved'
                 when granted.acknowledged_at is not null then 'acknowledged'
             end
@@ -333,7 +411,10 @@ begin
                 when recipient.silence_id is not null
                     then scooters_ops.silenced(recipient.silence_id)
             end as silenced,
-            null::jsonb as digest
+            case
+                when recipient.digest_id is not null
+                    then scooters_ops.digest_facts(recipient.digest_id)
+            end as digest
     ),
 
     -- Of earlier grants only as many are kept as the rules can count. By leased_at and
@@ -392,12 +473,21 @@ begin
     select leased.*
     from leased
     order by leased.recipient_id;
+
+    if leader_ids is not null then
+        perform scooters_ops.dissolve_digests(array_agg(formed.recipient_id))
+        from scooters_ops.notification_recipients as formed
+        where
+            formed.recipient_id = any(leader_ids)
+            and formed.state = 'pending'
+        having count(*) > 0;
+    end if;
 end
 $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
 is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert, and for one that a silence has held, how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; silenced: until when a silence held the alert, {until, by, comment}; the rest as in notifications.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert, and for one that a silence has held, how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; silenced: until when a silence held the alert, {until, by, comment}; digest: what the message tells of, together with the recipient''s own notification, as digest_facts() has it (null: of that alone), only for digest_channels; the rest as in notifications.';
 
 revoke execute on function
 scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])

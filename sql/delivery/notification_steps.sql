@@ -58,7 +58,7 @@ comment on column scooters_ops.notification_steps.target is
 comment on column scooters_ops.notification_steps.sended is
 'Whether this step was sent.';
 comment on column scooters_ops.notification_steps.state is
-'pending, silenced (an alert that a silence holds until next_attempt_at), waiting (for the message that it follows), sending (leased by a notifier), sent, failed (given up), in_doubt (a person decides whether it arrived) or cancelled (no longer needed, because the notification was acknowledged, or resolved, an alert while a silence held it).';
+'pending, silenced (an alert that a silence holds until next_attempt_at), waiting (for the message that it follows, or for the outcome of the message that tells of it together with others), sending (leased by a notifier), sent, failed (given up), in_doubt (a person decides whether it arrived) or cancelled (no longer needed, because the notification was acknowledged, or resolved, an alert while a silence held it).';
 comment on column scooters_ops.notification_steps.attempts is
 'How often it was tried (a count).';
 comment on column scooters_ops.notification_steps.last_error is

@@ -1,7 +1,8 @@
 -- What are the results of the messages that this worker leased?
 -- A success is always recorded: it remains true if another worker holds the lease now,
 -- unless that one is changing an earlier message, because the next change must wait for
--- it. Any other result counts only while this worker holds the lease. All notifiers
+-- it. Any other result counts only while this worker holds the lease. What is recorded
+-- of a digest's leader is recorded of all that the digest tells of. All notifiers
 -- learn what the channel said about itself, a chat or a queue: refused, accepted, on
 -- hold or moved.
 create or replace function scooters_ops.record_deliveries(worker text, results jsonb)
@@ -11,16 +12,27 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    asked_ids bigint[];
     recorded_ids bigint[];
+    leader_ids bigint[];
     recorded_count integer;
 begin
+    asked_ids := array(
+        select (result.value -> 'recipient_id')::bigint
+        from jsonb_array_elements(results) as result (value)
+    );
+
+    asked_ids := asked_ids || array(
+        select member.recipient_id
+        from scooters_ops.notification_recipients as member
+        where
+            member.digest_id = any(asked_ids)
+            and member.digest_id is not null
+    );
+
     perform
     from scooters_ops.notification_recipients
-    where
-        recipient_id in (
-            select (result.value -> 'recipient_id')::bigint
-            from jsonb_array_elements(results) as result (value)
-        )
+    where recipient_id = any(asked_ids)
     order by recipient_id
     for update;
 
@@ -74,14 +86,28 @@ begin
                     )
                 )
             )
-        returning recipient.notification_id
+        returning
+            recipient.notification_id,
+            recipient.recipient_id,
+            recipient.digest_id
     )
 
     select
         array_agg(distinct notification_id),
-        count(*)::integer
-    into recorded_ids, recorded_count
+        count(*)::integer,
+        array_agg(recipient_id) filter (where digest_id = recipient_id)
+    into recorded_ids, recorded_count, leader_ids
     from recorded;
+
+    if leader_ids is not null then
+        recorded_ids := array(
+            select told.notification_id
+            from unnest(
+                recorded_ids || scooters_ops.record_digests(leader_ids)
+            ) as told (notification_id)
+            group by told.notification_id
+        );
+    end if;
 
     perform scooters_ops.refresh_notifications(recorded_ids);
 

@@ -4,7 +4,8 @@
 -- under its own worker name. The leases that the notifier keeps move to its current
 -- connection. It never sent the others: the answer to the lease was lost, or its host
 -- was suspended until the lease expired. Any notifier may lease them at once.
--- is_taken_over does not change: an earlier holder may have sent the message.
+-- is_taken_over does not change: an earlier holder may have sent the message. A digest
+-- that nobody has sent is dissolved.
 create or replace function scooters_ops.release_deliveries(
     worker text,
     kept_ids bigint[] default '{}'
@@ -17,6 +18,7 @@ as $$
 declare
     notifier constant text := split_part(worker, '#', 1) || '#';
     released_count integer;
+    leader_ids bigint[];
 begin
     with held as (
         select
@@ -58,12 +60,23 @@ begin
         where
             recipient.recipient_id = held.recipient_id
             and not held.is_kept
-        returning recipient.recipient_id
+        returning
+            recipient.recipient_id,
+            recipient.digest_id,
+            recipient.is_taken_over
     )
 
-    select count(*)::integer
-    into released_count
+    select
+        count(*)::integer,
+        array_agg(recipient_id) filter (
+            where digest_id = recipient_id and not is_taken_over
+        )
+    into released_count, leader_ids
     from released;
+
+    if leader_ids is not null then
+        perform scooters_ops.dissolve_digests(leader_ids);
+    end if;
 
     if released_count > 0 then
         notify scooters_ops;

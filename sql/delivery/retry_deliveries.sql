@@ -20,12 +20,30 @@ declare
 begin
     unsent_ids := scooters_ops.lock_recipients(token, channel, '{failed,in_doubt}');
 
-    update scooters_ops.notification_recipients
+    -- A digest that may have been sent stays as it is, or else its alerts are on their
+    -- own again.
+    update scooters_ops.notification_recipients as recipient
     set
-        state = 'pending',
+        state = case
+            when kept.follows is null and kept.digest_id <> recipient.recipient_id
+                then 'waiting'
+            else 'pending'
+        end,
         attempts = 0,
-        next_attempt_at = now()
-    where recipient_id = any(unsent_ids);
+        next_attempt_at = now(),
+        digest_id = kept.digest_id
+    from (
+        select
+            unsent.recipient_id,
+            case
+                when unsent.follows is not null or unsent.is_taken_over
+                    then unsent.digest_id
+            end as digest_id,
+            unsent.follows
+        from scooters_ops.notification_recipients as unsent
+        where unsent.recipient_id = any(unsent_ids)
+    ) as kept
+    where recipient.recipient_id = kept.recipient_id;
 
     select notification_id
     into asked_id
@@ -41,7 +59,17 @@ begin
         where
             waiting.state = 'pending'
             and waiting.is_blocked
-            and (token is null or waiting.notification_id = asked_id)
+            and (
+                token is null
+                or waiting.notification_id = asked_id
+                or waiting.recipient_id in (
+                    select member.digest_id
+                    from scooters_ops.notification_recipients as member
+                    where
+                        member.notification_id = asked_id
+                        and member.digest_id is not null
+                )
+            )
             and (
                 retry_deliveries.channel is null
                 or waiting.channel = retry_deliveries.channel
@@ -86,7 +114,7 @@ end
 $$;
 
 comment on function scooters_ops.retry_deliveries(text, text) is
-'Makes failed, in-doubt and blocked recipients due at once, and routes unrouted notifications by the config in force: those of the notification with this token (null: of all) and of this channel (null: of all; only then unrouted notifications too, which have no channel yet). Returns how many recipients, plus how many notifications that a route matches now. SQLSTATE P0002: no such notification; 22023: no such channel.';
+'Makes failed, in-doubt and blocked recipients due at once, and routes unrouted notifications by the config in force: those of the notification with this token (null: of all), with all that the same digest tells of, and of this channel (null: of all; only then unrouted notifications too, which have no channel yet). Returns how many recipients, plus how many notifications that a route matches now. SQLSTATE P0002: no such notification; 22023: no such channel.';
 
 revoke execute on function scooters_ops.retry_deliveries(text, text) from public;
 grant execute on function scooters_ops.retry_deliveries(text, text)

@@ -28,8 +28,8 @@ begin
     from scooters_ops.followed_channels() as followed;
 
     -- Resolved and acknowledged: nobody has to be alarmed any more. What shows who has
-    -- taken care is replaced by what shows the outcome. An alert that a silence holds
-    -- until then is never sent.
+    -- taken care is replaced by what shows the outcome. A digest is not reminded of. An
+    -- alert that a silence holds until then is never sent.
     with obsolete as (
         select unsent.recipient_id
         from scooters_ops.monitoring_notifications as notification
@@ -45,6 +45,14 @@ begin
                     and (
                         notification.resolved_at is not null
                         or notification.acknowledged_at is not null
+                        or exists (
+                            select
+                            from scooters_ops.notification_recipients as told
+                            where
+                                told.recipient_id = unsent.follows
+                                and told.digest_id is not null
+                                and told.state = 'sent'
+                        )
                     )
                 when unsent.step ~ '^acknowledged'
                     then unsent.state in ('pending', 'waiting', 'failed', 'in_doubt')
@@ -120,6 +128,7 @@ begin
                 where
                     earlier.recipient_id = waiting.follows
                     and earlier.state = 'sent'
+                    and (earlier.digest_id is null or waiting.step !~ '^reminder_')
             )
             and not exists (
                 select
@@ -200,6 +209,7 @@ begin
     ) as change
     where
         message.state = 'sent'
+        and message.digest_id is null
         -- "on conflict" would wait for a session that records the result of that row.
         and not exists (
             select
@@ -224,6 +234,17 @@ begin
     order by message.recipient_id
     on conflict (notification_id, target, step) do nothing;
     get diagnostics inserted_count = row_count;
+
+    if
+        exists (
+            select
+            from scooters_ops.notification_recipients as told
+            where told.digest_id is not null
+        )
+    then
+        inserted_count := inserted_count
+            + scooters_ops.settle_digests(notification_ids, resolved_channels);
+    end if;
 
     if inserted_count > 0 then
         notify scooters_ops;

@@ -1,6 +1,7 @@
 -- Which recipients are not sent yet, and in which state are they?
 -- The view reads at most counting_limit() rows of each kind, and each kind by an index
--- that holds no sent rows: so it stays cheap, however many messages wait.
+-- that holds no sent rows: so it stays cheap, however many messages wait. What waits
+-- for a digest's outcome is in the state of its leader.
 create or replace view scooters_ops.unsent_recipients as
 with known_channel as (
     select channel
@@ -53,6 +54,38 @@ found as (
     select * from waiting
     union all
     select * from needs_person
+),
+
+found_with_digests as (
+    select
+        found.*,
+        case
+            when coalesce(silence.ended_at, silence.ends_at) <= now()
+                then greatest(
+                    found.created_at, coalesce(silence.ended_at, silence.ends_at)
+                )
+            else found.created_at
+        end as decided_at
+    from found
+    left join scooters_ops.silences as silence using (silence_id)
+    union all
+    select
+        leader.*,
+        member.decided_at
+    from found as leader
+    inner join lateral (
+        select
+            greatest(
+                waiting.created_at, coalesce(silence.ended_at, silence.ends_at)
+            ) as decided_at
+        from scooters_ops.notification_recipients as waiting
+        left join scooters_ops.silences as silence using (silence_id)
+        where
+            waiting.digest_id = leader.recipient_id
+            and waiting.digest_id is not null
+            and waiting.state = 'waiting'
+        limit scooters_ops.counting_limit()  -- noqa: AM09
+    ) as member on leader.recipient_id = leader.digest_id
 )
 
 select
@@ -63,8 +96,7 @@ select
             found.state = 'pending'
             and found.attempts = 0
             and found.step = 'alert'
-            and silence.ended_at is null
-            and silence.ends_at > now()
+            and holding.silence_id is not null
             then 'silenced'
         when
             found.state = 'pending'
@@ -74,20 +106,15 @@ select
             then 'scheduled'
         else scooters_ops.delivery_state(found.state, found.is_blocked, found.attempts)
     end collate "default" as state,  -- noqa: RF02,RF03
-    case
-        when coalesce(silence.ended_at, silence.ends_at) <= now()
-            then greatest(
-                found.created_at, coalesce(silence.ended_at, silence.ends_at)
-            )
-        else found.created_at
-    end as created_at,
+    found.decided_at as created_at,
     found.next_attempt_at,
     found.last_error,
     found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many,
     found.step collate "default" as step,  -- noqa: RF02,RF03
     found.follows is not null as is_follow_up
-from found
-left join scooters_ops.silences as silence using (silence_id);
+from found_with_digests as found
+left join scooters_ops.active_silences as holding
+    on found.silence_id = holding.silence_id;
 
 comment on view scooters_ops.unsent_recipients is
 'Recipients that are not sent yet. For each channel at most counting_limit() rows of each kind, so that the view stays cheap: due (those due longest), due later, failed, in doubt.';

@@ -9,6 +9,9 @@
 --   news horizon, where detection does not look. A skipped job stays skipped.
 -- - Or the mission is unknown: it has neither a plan nor a history.
 --
+-- One whose message tells of others too is needed until all of these are over, because
+-- the message then says so.
+--
 -- Recipients are locked before notifications, as in record_deliveries.
 create or replace function scooters_ops.prune_notifications(
     after_id bigint,
@@ -25,6 +28,7 @@ as $$
 declare
     last_id bigint;
     settled_ids bigint[];
+    leader_ids bigint[];
 begin
     with looked_at as materialized (
         select
@@ -75,11 +79,40 @@ begin
         where event.mission_id = looked_at.mission_id
     ) as mission;
 
-    perform
-    from scooters_ops.notification_recipients
-    where notification_id = any(settled_ids)
-    order by recipient_id
-    for update;
+    select array_agg(locked.recipient_id) filter (
+        where locked.digest_id = locked.recipient_id
+    )
+    into leader_ids
+    from (
+        select
+            recipient_id,
+            digest_id
+        from scooters_ops.notification_recipients
+        where notification_id = any(settled_ids)
+        order by recipient_id
+        for update
+    ) as locked;
+
+    if leader_ids is not null then
+        settled_ids := array(
+            select settled.notification_id
+            from unnest(settled_ids) as settled (notification_id)
+            where not exists (
+                select
+                from scooters_ops.notification_recipients as leader
+                inner join scooters_ops.notification_recipients as member
+                    on leader.recipient_id = member.digest_id
+                inner join scooters_ops.monitoring_notifications as other
+                    on member.notification_id = other.notification_id
+                where
+                    leader.notification_id = settled.notification_id
+                    and leader.recipient_id = any(leader_ids)
+                    and other.notification_id <> leader.notification_id
+                    and other.resolved_at is null
+                    and other.type <> 'job_skipped'
+            )
+        );
+    end if;
 
     delete from scooters_ops.monitoring_notifications as notification
     where

@@ -57,14 +57,31 @@ mission as materialized (
     where overview.mission_id = mission_intervals_of.mission_id
 ),
 
--- The overrides that hold for the mission; whether they fit an interval is seen there.
+-- The rules of the overrides that hold for the mission, in the order in which they
+-- decide: of those that fit an interval, the first that is read counts. To sort them
+-- again for each interval would take longer than everything else about them.
 mission_overrides as materialized (
-    select matching.*
+    select
+        rule.*,
+        matching.types,
+        matching.point_ids,
+        matching.from_time,
+        matching.span,
+        matching.days,
+        matching.time_zone
     from mission
     cross join lateral scooters_ops.mission_matches(
         'override', mission.mission_id, mission.performer_id, mission.attributes
     ) as matching
+    cross join lateral (
+        select override.*
+        from scooters_ops.override_rules as override
+        where override.match_id = matching.match_id
+        -- One look by key; a merge join would read the overrides before it.
+        offset 0
+    ) as rule
     where exists (select from scooters_ops.override_rules)
+    order by rule.match_id
 ),
 
 events as (
@@ -158,30 +175,24 @@ intervals as (
     -- The first override that fits decides. Whether there is any is seen once for the
     -- mission; and to look for the least takes less time than to sort.
     left join lateral (
-        select rule.*
-        from scooters_ops.override_rules as rule
+        select candidate.*
+        from mission_overrides as candidate
         where
-            (select true from mission_overrides limit 1)
-            and rule.type = visit.opens
-            and rule.match_id = (
-                select min(candidate.match_id)
-                from mission_overrides as candidate
-                where
-                    scooters_ops.is_match(
-                        candidate.types,
-                        candidate.job_types,
-                        candidate.point_ids,
-                        candidate.from_time,
-                        candidate.span,
-                        candidate.days,
-                        candidate.time_zone,
-                        visit.opens::text,
-                        null,
-                        target.point_id,
-                        visit.occurred_at
-                    )
+            candidate.type = visit.opens
+            and scooters_ops.is_match(
+                candidate.types,
+                null,
+                candidate.point_ids,
+                candidate.from_time,
+                candidate.span,
+                candidate.days,
+                candidate.time_zone,
+                visit.opens::text,
+                null,
+                target.point_id,
+                visit.occurred_at
             )
-        offset 0
+        limit 1
     ) as override on true
     cross join lateral (
         select

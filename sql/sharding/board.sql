@@ -36,8 +36,17 @@ begin
         order by known.shard
     loop
         begin
-            boards := boards || scooters_router.board(
-                asked.shard, of_type, of_city, of_performer, only_overdue, max_missions, as_of
+            boards := boards || (
+                scooters_router.board(
+                    asked.shard,
+                    of_type,
+                    of_city,
+                    of_performer,
+                    only_overdue,
+                    max_missions,
+                    as_of
+                )
+                || jsonb_build_object('shard', asked.name)
             );
         exception when others then
             get stacked diagnostics

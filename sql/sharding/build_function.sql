@@ -33,7 +33,10 @@ declare
     );
     answer constant text := format(
         case when is_set then 'return query select * from %s; return;' else 'return %s;' end,
-        call
+        case
+            when route = 'any' and merge is not null then replace(merge, '{}', call)
+            else call
+        end
     );
     addition constant text := format(
         case merge

@@ -1,7 +1,8 @@
 -- What does a public view look like in a router?
 -- Of missions: a table that is partitioned by their hash over the shards' own views, so
 -- that a question about one mission goes to one shard. Others: the rows of all shards,
--- merged. definition: as definitions.sql says. Columns of a newer version are appended.
+-- merged (without merge: those that differ). definition: as definitions.sql says.
+-- Columns of a newer version are appended.
 create or replace function scooters_router.build_view(
     definition jsonb,
     route text,
@@ -100,7 +101,7 @@ begin
                 'select %s from (%s) as merged',
                 names,
                 replace(
-                    merge,
+                    coalesce(merge, format('select distinct %s from {}', names)),
                     '{}',
                     format(
                         '(select asked.shard_name, filled.*'

@@ -25,6 +25,7 @@
 \ir build_router.sql
 \ir finish_router.sql
 \ir press_button.sql
+\ir silence_numbers.sql
 \ir merged_board.sql
 \ir applied_migrations.sql
 \ir missing_shards.sql
@@ -32,3 +33,5 @@
 \ir apply_config.sql
 \ir board.sql
 \ir press_buttons.sql
+\ir silence.sql
+\ir unsilence.sql

@@ -65,7 +65,22 @@ hold as (
     order by listed.value ->> 'channel', listed.value ->> 'held_until' desc
 ),
 
--- A silence has the same number in every shard.
+input as (
+    select
+        coalesce(bool_or((said.content ->> 'is_silent')::boolean), false) as is_silent,
+        max((said.content ->> 'newest_event_at')::timestamptz) as newest_event_at,
+        max((said.content ->> 'silent_after_seconds')::double precision)
+            as silent_after_seconds,
+        coalesce(
+            jsonb_agg(board.answer -> 'shard')
+            filter (where (said.content ->> 'is_silent')::boolean),
+            '[]'
+        ) as silent_shards
+    from board
+    cross join lateral (values (board.answer -> 'input')) as said (content)
+),
+
+-- A silence has the same number in every shard, unless it was made in one of them itself.
 silence as (
     select
         (array_agg(listed.value))[1] || jsonb_build_object(
@@ -73,7 +88,12 @@ silence as (
         ) as value
     from board
     cross join lateral jsonb_array_elements(board.answer -> 'silences') as listed
-    group by listed.value -> 'silence_id'
+    group by
+        listed.value -> 'silence_id',
+        case
+            when (listed.value ->> 'silence_id')::bigint < 1099511627776
+                then board.answer -> 'shard'
+        end
 )
 
 select
@@ -123,6 +143,23 @@ select
             bool_or((board.answer #>> '{detection,is_stalled}')::boolean),
             'last_pass_at',
             min((board.answer #>> '{detection,last_pass_at}')::timestamptz)
+        ),
+        'input', (
+            select
+                jsonb_build_object(
+                    'is_silent', input.is_silent,
+                    'newest_event_at', input.newest_event_at,
+                    'silent_after_seconds', input.silent_after_seconds,
+                    'silent_shards', case
+                        when
+                            input.newest_event_at
+                            >= min((board.answer ->> 'as_of')::timestamptz)
+                            - make_interval(secs => input.silent_after_seconds)
+                            then input.silent_shards
+                        else '[]'
+                    end
+                )
+            from input
         ),
         'delivery', coalesce(
             (

@@ -4,9 +4,11 @@
 --   mission  functions: to the shard of the mission that the key names; views: a table
 --            that is partitioned by mission_id over the shards' views
 --   token    to the shard of the notification whose token the key is; null: to all
---   any      the first shard that answers: all of them would say the same
+--   any      the first shard that answers: all of them would say the same; merge: what
+--            to make of its answer, {}
 --   all      to every shard, merged: sum, rows (one after the other), arrays; for views
---            a select of what to make of the rows of all shards, {}
+--            a select of what to make of the rows of all shards, {}; without it the
+--            rows that differ
 --   here     the router has its own copy: what it says depends on nothing in a shard
 --   written  it has a file of its own in this folder
 --   shard    only notifiers and owners use it, and they are at home in a shard
@@ -57,7 +59,22 @@ from (
         'acknowledge(text,text)',
         'mission', 'scooters_router.mission_of(token)', null
     ),
+    ('function', 'silence(jsonb,interval,text,text)', 'written', null, null),
+    ('function', 'unsilence(bigint,text)', 'written', null, null),
     ('function', 'preview_silence(jsonb,interval)', 'all', null, 'rows'),
+    (
+        'function',
+        'matches_for(text,jsonb,timestamp with time zone)', 'any', null, null
+    ),
+    ('function', 'mission_matches(text,text,text,jsonb)', 'any', null, null),
+    (
+        'function',
+        'is_match(text[],text[],text[],time without time zone,interval,smallint[],text,'
+        'text,text,text,timestamp with time zone)',
+        'here', null, null
+    ),
+    ('function', 'mission_fact(text,text,text,jsonb)', 'here', null, null),
+    ('function', 'job_seconds(interval,text,jsonb,interval)', 'here', null, null),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
     (
         'function',
@@ -66,6 +83,7 @@ from (
     ),
     ('function', 'missions_waiting()', 'all', null, 'sum'),
     ('function', 'unrecorded_missions(integer)', 'all', null, 'arrays'),
+    ('function', 'input_status(timestamp with time zone)', 'shard', null, null),
     ('function', 'detect_timeouts(timestamp with time zone)', 'all', null, 'sum'),
     (
         'function',
@@ -79,6 +97,14 @@ from (
         'function',
         'recipients_for(monitoring_notification_type,text,jsonb)', 'any', null, null
     ),
+    (
+        'function',
+        'explain_route(jsonb,timestamp with time zone,jsonb)', 'any', null,
+        -- Its number in the router.
+        'case when config is not null then {} else {} || jsonb_build_object('
+        '''config_id'', (select config_id from scooters_ops.config_in_force)) end'
+    ),
+    ('function', 'seen_values(jsonb,text[])', 'all', null, 'rows'),
     ('function', 'planned_totals()', 'written', null, null),
     ('function', 'apply_config(jsonb)', 'written', null, null),
     (
@@ -118,7 +144,8 @@ from (
     ('function', 'plan_deliveries(integer)', 'shard', null, null),
     (
         'function',
-        'lease_deliveries(text,jsonb,double precision,jsonb,text[])', 'shard', null, null
+        'lease_deliveries(text,jsonb,double precision,jsonb,text[])',
+        'shard', null, null
     ),
     ('function', 'next_delivery(text[],text[])', 'shard', null, null),
     ('function', 'renew_leases(text,bigint[],double precision)', 'shard', null, null),
@@ -145,29 +172,40 @@ from (
     ('view', 'notification_deliveries', 'mission', null, null),
     ('view', 'notification_steps', 'mission', null, null),
     ('view', 'unnoticed_timeouts', 'mission', null, null),
-    ('view', 'timeout_rules', 'here', null, null),
-    ('view', 'config_in_force', 'here', null, null),
-    ('view', 'config_history', 'here', null, null),
-    ('view', 'button_status', 'here', null, null),
-    -- A silence has the same number in every shard.
+    ('view', 'planned_jobs', 'mission', null, null),
+    -- Every shard has the same.
+    ('view', 'match_rules', 'all', null, null),
+    ('view', 'match_terms', 'all', null, null),
+    ('view', 'match_keys', 'all', null, null),
+    ('view', 'calendars', 'all', null, null),
+    ('view', 'known_time_zones', 'all', null, null),
+    ('view', 'override_rules', 'all', null, null),
     (
+        -- A silence that was made in a shard itself may have the number of another one.
         'view', 'active_silences', 'all', null,
         'select silence_id, (array_agg(match))[1] as match,'
         ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
         ' max(comment) as comment, max(created_by) as created_by'
-        ' from {} group by silence_id'
+        ' from {} group by silence_id,'
+        ' case when silence_id < 1099511627776 then shard_name end'
     ),
     (
         'view', 'silence_status', 'all', null,
         'select silence_id, (array_agg(match))[1] as match,'
         ' min(starts_at) as starts_at, max(ends_at) as ends_at,'
         ' max(comment) as comment, max(created_by) as created_by,'
-        ' max(ended_at) as ended_at, max(ended_by) as ended_by,'
+        ' case when bool_and(ended_at is not null) then max(ended_at) end as ended_at,'
+        ' case when bool_and(ended_at is not null) then max(ended_by) end as ended_by,'
         ' bool_or(is_active) as is_active,'
         ' sum(alerts_held)::bigint as alerts_held,'
         ' sum(alerts_total)::bigint as alerts_total'
-        ' from {} group by silence_id'
+        ' from {} group by silence_id,'
+        ' case when silence_id < 1099511627776 then shard_name end'
     ),
+    ('view', 'timeout_rules', 'here', null, null),
+    ('view', 'config_in_force', 'here', null, null),
+    ('view', 'config_history', 'here', null, null),
+    ('view', 'button_status', 'here', null, null),
     ('view', 'unsent_recipients', 'all', null, 'select * from {}'),
     ('view', 'recent_detection_passes', 'all', null, 'select * from {}'),
     ('view', 'notifier_status', 'all', null, 'select * from {}'),
@@ -232,13 +270,26 @@ from (
         ' from answer'
     ),
     (
+        -- A shard whose missions are active may be silent alone.
+        'view', 'input_status', 'all', null,
+        'with answer as (select * from {})'
+        ' select max(newest_event_at) as newest_event_at,'
+        ' max(silent_after) as silent_after,'
+        ' coalesce(bool_or(is_silent), false) as is_silent,'
+        ' case when max(newest_event_at) >= now() - max(silent_after)'
+        ' then coalesce('
+        'array_agg(shard_name) filter (where is_silent), array[]::text[]'
+        ') else array[]::text[] end as silent_shards'
+        ' from answer'
+    ),
+    (
         'view', 'metrics', 'all', null,
         'with asked as materialized (select * from {})'
         ' select name, labels,'
-        ' case when name ~'
-        ' ''(_age_seconds|_duration_seconds|_stalled|_since|active_silences)$'''
-        ' then max(value)'
-        ' when name ~ ''_(enabled)$'' then min(value) else sum(value) end as value,'
+        ' case when name ~ ''^newest_|_enabled$'' then min(value)'
+        ' when name ~'
+        ' ''(_age_seconds|_duration_seconds|_stalled|_silent|_since|active_silences)$'''
+        ' then max(value) else sum(value) end as value,'
         ' max(help) as help from asked group by name, labels'
         -- Every shard that answers has metrics.
         ' union all select ''shard_up'', jsonb_build_object(''shard'', known.name),'

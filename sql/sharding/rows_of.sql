@@ -1,7 +1,7 @@
 -- What do all shards say in this view?
 -- One row for each row of each shard, as JSON, whatever columns the view has there. A
--- shard that gives no answer is left out, so that the rest can be shown; shard_status
--- names it.
+-- shard that gives no answer is left out, so that the rest can be shown, and so is one
+-- of a version that has no such view yet; shard_status names both.
 create or replace function scooters_router.rows_of(view_name text)
 returns table (shard_name text, content jsonb)
 language plpgsql stable
@@ -38,7 +38,10 @@ begin
                 error_message = message_text,
                 error_detail = pg_exception_detail,
                 error_hint = pg_exception_hint;
-            if scooters_router.is_answer(error_code, error_message) then
+            if
+                scooters_router.is_answer(error_code, error_message)
+                and error_code <> '42P01' -- undefined_table
+            then
                 perform scooters_router.answer_as_ours(
                     asked.shard, error_code, error_message, error_detail, error_hint
                 );
@@ -49,7 +52,7 @@ end
 $$;
 
 comment on function scooters_router.rows_of(text) is
-'The rows of a view in all shards that answer, each with the name of its shard.';
+'The rows of a view in all shards that answer and have it, each with the name of its shard.';
 
 revoke execute on function scooters_router.rows_of(text) from public;
 -- The views that call it do so as the user that reads them. Nobody has the right to use

@@ -249,6 +249,14 @@ class Detection(Answer):
     last_pass_at: datetime | None
 
 
+class Input(Answer):
+    """The columns of the view input_status that the board shows."""
+
+    is_silent: bool = False
+    newest_event_at: datetime | None = None
+    silent_shards: list[str] = []
+
+
 class Delivery(Answer):
     """The columns of the view delivery_status that the board shows."""
 
@@ -296,6 +304,7 @@ class Board(Answer):
     """The notifications of the missions' open intervals, by mission_id."""
     notifications: Annotated[list[Notification], _readable(Notification)]
     detection: Detection
+    input: Input = Input()
     delivery: list[Delivery]
     holds: list[Hold]
     silences: list[Silence] = []
