@@ -206,7 +206,7 @@ comment on column scooters_ops.compiled_calendars.time_zone is
 comment on column scooters_ops.compiled_calendars.zone_attribute is
 'The attribute of the mission that names the time zone; null: none.';
 comment on index scooters_ops.compiled_calendars_pkey is
-'For: the calendars that a match names, in mission_matches.';
+'For: each calendar once, in compile_config.';
 
 comment on table scooters_ops.compiled_time_zones is
 'The time zones that an attribute may name, if any calendar takes its zone from one.';

@@ -182,9 +182,9 @@ def test_it_says_which_silence_would_hold_it_and_until_when(
         "insert into scooters_ops.silences"
         " (match, starts_at, ends_at, comment, created_by)"
         " select match::jsonb, '2026-01-31T00:00Z', ends_at::timestamptz, 'snow', 'olga'"
-        " from (values ('{\"city\": \"Omsk\"}', '2026-02-01T20:00Z'),"
+        " from (values ('{\"city\": \"Omsk\"}', '2099-02-01T20:00Z'),"
         " ('{\"city\": \"Omsk\"}', '2026-01-31T20:00Z'),"
-        " ('{\"city\": \"Ufa\"}', '2026-02-01T20:00Z')) as given (match, ends_at)"
+        " ('{\"city\": \"Ufa\"}', '2099-02-01T20:00Z')) as given (match, ends_at)"
         " returning silence_id"
     )
     database.connection.execute(
@@ -200,7 +200,7 @@ def test_it_says_which_silence_would_hold_it_and_until_when(
             " delete from scooters_ops.silences"
         )
     assert output.splitlines()[-1] == (
-        f"held until Sun 2026-02-01 23:00 MSK (silence {long} by olga: snow)"
+        f"held until Sun 2099-02-01 23:00 MSK (silence {long} by olga: snow)"
     )
     assert output.count("held until") == 1
     (hold,) = json.loads(as_json)["holds"]
@@ -279,7 +279,7 @@ def test_a_config_that_is_not_applied_explains_as_it_would_and_leaves_nothing(
         "detection__overrides": OVERRIDES[1:],
     }
     before = everything(database)
-    assert len(before) == 8
+    assert len(before) == 9
     at = "2026-01-31T12:30+03:00"
     asked = (facts(city="Omsk", zone=7), at)
     with rolled_back(database):

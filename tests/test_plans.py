@@ -262,23 +262,35 @@ COMPILED = """
 -- Twice as many routes and overrides as config can have: each tenth matches some missions, the
 -- rest a mission that there is not; some match a time, the last ones every mission.
 delete from scooters_ops.compiled_matches;
-insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
+delete from scooters_ops.compiled_lookups;
+insert into scooters_ops.compiled_lookups (
+    scope, key, value, match_id, term_count, from_time, span, time_zone, zone_attribute
+)
+select
+    scope,
+    case when n <= 2000 then 'performer_id' end,
+    case
+        when n <= 2000 then to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n)
+    end,
+    n,
+    case when n <= 2000 then 2 else 0 end,
+    case when n % 20 = 0 then time '22:00' end,
+    '9 hours',
+    'UTC',
+    'time_zone'
+from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2010) as n;
+insert into scooters_ops.compiled_terms (scope, match_id, key, value)
 select
     scope,
     n,
     'performer_id',
-    to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n),
-    true
+    to_jsonb(case when n % 10 = 0 then 'c' else 'none' end || n)
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
-insert into scooters_ops.compiled_terms (scope, match_id, key, value, is_anchor)
-select scope, n, 'zone', '7', false
+insert into scooters_ops.compiled_terms (scope, match_id, key, value)
+select scope, n, 'zone', '7'
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2000) as n;
-insert into scooters_ops.compiled_matches (scope, match_id, term_count, calendars)
-select
-    scope,
-    n,
-    case when n <= 2000 then 2 else 0 end,
-    case when n % 20 = 0 then array['calendar' || n] end
+insert into scooters_ops.compiled_matches (scope, match_id, term_count)
+select scope, n, case when n <= 2000 then 2 else 0 end
 from unnest('{override,route,silence}'::text[]) as scope, generate_series(1, 2010) as n;
 insert into scooters_ops.compiled_keys (scope, key)
 select scope, key
@@ -286,9 +298,6 @@ from
     unnest('{override,route,silence}'::text[]) as scope,
     unnest('{performer_id,city,zone}'::text[]) as key
 on conflict do nothing;
-insert into scooters_ops.compiled_calendars (name, from_time, span, time_zone, zone_attribute)
-select 'calendar' || n, '22:00', '9 hours', 'UTC', 'time_zone'
-from generate_series(1, 2000) as n;
 insert into scooters_ops.compiled_time_zones (name)
 select lower(name) from pg_catalog.pg_timezone_names
 on conflict do nothing;
@@ -300,7 +309,7 @@ from
     generate_series(1, 2010) as n,
     unnest('{timeout_in_point,timeout_between_points}'::text[]) as type;
 analyze scooters_ops.compiled_matches, scooters_ops.compiled_terms, scooters_ops.compiled_keys,
-    scooters_ops.compiled_calendars, scooters_ops.compiled_time_zones,
+    scooters_ops.compiled_lookups, scooters_ops.compiled_time_zones,
     scooters_ops.compiled_overrides;
 """
 MATCHES = f"""
@@ -385,12 +394,14 @@ QUERY_OF_INDEX = {
     "event_keys_created_at_idx": "select scooters_ops.prune_bookkeeping()",
     "compiled_config_pkey": "insert into scooters_ops.compiled_config (config_id) values (1)"
     " on conflict do nothing",
-    "compiled_matches_pkey": MATCHES,
-    "compiled_matches_any_mission_idx": MATCHES,
-    "compiled_terms_value_idx": MATCHES,
+    "compiled_matches_pkey": COMPILED + "select scooters_ops.forget_match('route', 7)",
+    "compiled_lookups_value_idx": MATCHES,
+    "compiled_lookups_any_mission_idx": MATCHES,
     "compiled_terms_match_id_idx": MATCHES,
     "compiled_keys_pkey": MATCHES,
-    "compiled_calendars_pkey": MATCHES,
+    "compiled_calendars_pkey": "insert into scooters_ops.compiled_calendars"
+    " (name, from_time, span, time_zone) values ('night', '22:00', '9 hours', 'UTC')"
+    " on conflict do nothing",
     "compiled_time_zones_pkey": MATCHES,
     "compiled_overrides_pkey": COMPILED + DETECT,
     "compiled_overrides_name_type_key": OVERDUE_BY_AN_OVERRIDE,

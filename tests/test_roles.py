@@ -178,6 +178,7 @@ VIEWS_OF_THE_NOTIFIER = {
     "input_status",
     "known_time_zones",
     "match_keys",
+    "match_lookups",
     "match_rules",
     "match_terms",
     "metrics",

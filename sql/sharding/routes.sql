@@ -177,6 +177,7 @@ from (
     ('view', 'match_rules', 'all', null, null),
     ('view', 'match_terms', 'all', null, null),
     ('view', 'match_keys', 'all', null, null),
+    ('view', 'match_lookups', 'all', null, null),
     ('view', 'calendars', 'all', null, null),
     ('view', 'known_time_zones', 'all', null, null),
     ('view', 'override_rules', 'all', null, null),
