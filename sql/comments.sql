@@ -433,14 +433,8 @@ comment on column scooters_ops.notification_recipients.silence_id is
 'The silence that holds this alert or escalation, or was the last to hold it; of a change of a message, that of the message; null: none.';
 comment on column scooters_ops.notification_recipients.level is
 'Of an escalation when its level comes, as in routes[].escalate, without recipients (JSON object); null: another step, or an earlier version planned it.';
-comment on column scooters_ops.notification_recipients.digest_id is
-'Number of the recipient whose message tells of this alert together with others; null: it has a message of its own.';
-comment on index scooters_ops.notification_recipients_escalations_idx is
-'For: escalations that are due, before everything else, in lease_deliveries.';
 comment on index scooters_ops.notification_recipients_silence_id_idx is
 'For: what a silence holds, in unsilence, silence_status and prune_silences.';
-comment on index scooters_ops.notification_recipients_digest_id_idx is
-'For: the alerts that one message tells of, in record_deliveries.';
 comment on index scooters_ops.notification_recipients_queue_idx is
 'For: the chats and queues with waiting deliveries, follow-ups apart, and what is due for each, in delivery_queue and lease_deliveries.';
 comment on index scooters_ops.notification_recipients_due_idx is
