@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -518,6 +519,20 @@ def test_when_all_are_over_the_message_says_so_and_nothing_else_follows_a_digest
     assert len(rows(house, "resolved")) == 2
     assert {row["state"] for row in rows(house, "resolved")} == {"sent"}
     assert len(house.telegram.messages) == 1
+
+
+def test_a_pass_waits_for_nobody_who_acknowledges_what_leads_a_digest(house: House) -> None:
+    configure(house, TELEGRAM)
+    skipped = house.skip("s1")
+    tokens = late(house, ABOVE)
+    plan(house)
+    (leader,) = lease(house)
+    record(house, leader["recipient_id"], state="sent", reference="9")
+    with psycopg.connect(house.database.conninfo) as duty:
+        duty.execute("select scooters_ops.acknowledge(%s, 'olga')", [skipped])
+        house.database.connection.execute("set lock_timeout = '10s'")
+        leave(house, *tokens)
+    assert [row["token"] for row in rows(house, "^resolved")] == [skipped]
 
 
 def test_one_that_resolves_while_it_is_sent_is_followed_up_and_one_that_was_over_is_not(

@@ -30,7 +30,7 @@ begin
     where
         idempotency_token = token
         and type::text <> 'test'
-    for update;
+    for no key update;
 
     if not found then
         raise exception using
