@@ -266,6 +266,23 @@ def _insert(house: House, last: int, first: int = 1) -> None:
     )
 
 
+def test_what_a_silence_held_goes_as_one_message_that_says_how_many(house: House) -> None:
+    configure(house, TELEGRAM)
+    silence_id = house.database.value(
+        """select scooters_ops.silence('{"city": "Moscow"}', '1 hour', 'works', 'ops')"""
+    )
+    tokens = late(house, 9)
+    plan(house)
+    assert len(lease(house)) == 3  # those of Omsk
+    leave(house, tokens[0])
+    house.database.value("select scooters_ops.unsilence(%s, 'olga')", silence_id)
+    house.run_once()
+    (message,) = house.telegram.messages
+    assert "5 alerts together" in message.text
+    assert "Held by a silence before: 5" in message.text
+    assert [row["token"] for row in rows(house) if row["state"] == "cancelled"] == [tokens[0]]
+
+
 def test_a_test_is_a_message_of_its_own(house: House) -> None:
     configure(house, TELEGRAM)
     house.skip_many(4)

@@ -29,6 +29,7 @@ CALLERS: dict[str, set[str]] = {
     "checked_config": set(),
     "level_problem": set(),
     "match_problem": set(),
+    "require_name": set(),
     "compile_config": set(),
     "compile_match": set(),
     "compile_stored_config": set(),

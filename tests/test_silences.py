@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import httpx
@@ -40,7 +42,7 @@ def silence(
 
 
 def pass_hours(database: TestDatabase, hours: float) -> None:
-    """Moves what silences have stored back in time, as if so many hours had passed."""
+    """Moves silences and what they held back in time, as if so many hours had passed."""
     past = timedelta(hours=hours)
     database.connection.execute(
         "update scooters_ops.silences"
@@ -49,7 +51,12 @@ def pass_hours(database: TestDatabase, hours: float) -> None:
     )
     database.connection.execute(
         "update scooters_ops.notification_recipients"
-        " set next_attempt_at = next_attempt_at - %(past)s where silence_id is not null",
+        " set next_attempt_at = next_attempt_at - %(past)s, created_at = created_at - %(past)s"
+        " where silence_id is not null",
+        {"past": past},
+    )
+    database.connection.execute(
+        "update scooters_ops.monitoring_notifications set created_at = created_at - %(past)s",
         {"past": past},
     )
 
@@ -125,6 +132,12 @@ def test_an_alert_goes_out_once_the_silence_ends_and_says_so(
     assert (row["silence_id"], row["match"], row["alerts_held"]) == (silence_id, MOSCOW, 2)
 
     pass_hours(database, 3)
+    # It has waited since the end, an hour ago: no alert rule may call it late.
+    age = "select distinct round(extract(epoch from now() - created_at) / 60)::int"
+    assert database.values(f"{age} from scooters_ops.unsent_recipients") == [60]
+    waited = "select round(extract(epoch from waited) / 60)::int from scooters_ops.lease_deliveries"
+    with database.connection.transaction(force_rollback=True):
+        assert database.value(f"{waited}('n1', '{{\"st\": 1}}', 60)") == 60
     house.run_once()
     house.run_once()
     assert set(states(database)) == {"sent"}
@@ -444,6 +457,91 @@ def test_pruning_forgets_silences_that_are_over(house: House, database: TestData
     database.connection.execute("delete from scooters_ops.monitoring_notifications")
     database.value("select scooters_ops.prune_bookkeeping()")
     assert held(database).keys() == {active}
+
+
+@dataclass
+class Model:
+    """What must be told, and what must wait: an alert is held as long as any silence that matches
+    it is active, and cancelled if it is resolved by then."""
+
+    hours: int = 0
+    silences: dict[int, tuple[dict[str, Any], int]] = field(default_factory=dict)
+    """The match of each, and the hour at which it ends."""
+    alerts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By mission: its attribute n, and pending, sent or cancelled."""
+    resolved: set[str] = field(default_factory=set)
+
+    def is_held(self, n: int) -> bool:
+        return any(
+            end > self.hours and match.get("n", n) == n for match, end in self.silences.values()
+        )
+
+    def states(self) -> dict[str, str]:
+        return {
+            mission_id: "silenced" if state == "pending" and self.is_held(n) else state
+            for mission_id, (n, state) in self.alerts.items()
+        }
+
+    def send(self) -> None:
+        for mission_id, (n, state) in self.alerts.items():
+            if state == "pending" and not self.is_held(n):
+                self.alerts[mission_id] = (n, "sent")
+
+    def cancel(self) -> None:
+        for mission_id, (n, state) in self.alerts.items():
+            if state == "pending" and self.is_held(n) and mission_id in self.resolved:
+                self.alerts[mission_id] = (n, "cancelled")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_silences_hold_what_a_model_says_and_lose_nothing(
+    house: House, database: TestDatabase, seed: int
+) -> None:
+    house.configure(TELEGRAM)
+    random, model = Random(seed), Model()
+    found = "select mission_id, state from scooters_ops.notification_deliveries"
+    leased = (
+        "select recipient_id from scooters_ops.lease_deliveries('n1', '{\"telegram\": 99}', 60)"
+    )
+    sent = {"state": "sent", "is_attempt": True, "delay_seconds": 0}
+    for number in range(60):
+        script = random.choice(["skip", "skip", "silence", "end", "pass", "resolve", "deliver"])
+        if script == "skip":
+            n = random.randrange(2)
+            house.skip(f"m{number}", n=n)
+            database.value(PLAN)
+            model.alerts[f"m{number}"] = (n, "pending")
+        elif script == "silence":
+            match: dict[str, Any] = random.choice([{"n": 0}, {"n": 1}, {"type": "job_skipped"}])
+            hours = random.randint(1, 5)
+            made = silence(database, match, f"{hours} hours")
+            model.silences[made] = (match, model.hours + hours)
+        elif script == "end" and model.silences:
+            ended_id = random.choice([*model.silences])
+            is_active = model.silences[ended_id][1] > model.hours
+            assert database.value(END, ended_id) == is_active
+            if is_active:
+                model.silences[ended_id] = (model.silences[ended_id][0], model.hours)
+        elif script == "pass":
+            pass_hours(database, 1)
+            model.hours += 1
+        elif script == "resolve" and model.alerts:
+            mission_id = random.choice([*model.alerts])
+            resolved = database.values(
+                "update scooters_ops.monitoring_notifications set resolved_at = now(),"
+                " resolution = 'withdrawn' where mission_id = %s and resolved_at is null"
+                " returning notification_id",
+                mission_id,
+            )
+            database.value("select scooters_ops.settle_steps(%s)", resolved)
+            model.resolved.add(mission_id)
+        elif script == "deliver":
+            results = [{"recipient_id": each, **sent} for each in database.values(leased)]
+            database.value("select scooters_ops.record_deliveries('n1', %s)", json.dumps(results))
+            model.send()
+        model.cancel()
+        steps_of = {row["mission_id"]: row["state"] for row in database.rows(found)}
+        assert steps_of == model.states(), f"after {number}, {script}"
 
 
 # --- Sessions at the same time --------------------------------------------------------------------

@@ -17,7 +17,6 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-    longest_name constant integer := 200;
     longest_comment constant integer := 500;
     -- From here on a router gives the numbers, so that ours and its never meet.
     routers_first constant bigint := 1099511627776; -- 2 ^ 40
@@ -33,15 +32,8 @@ begin
         raise exception using
             errcode = 'string_data_right_truncation',
             message = format('comment is longer than %s characters', longest_comment);
-    elsif by is null or by !~ '\S' then
-        raise exception using
-            errcode = 'null_value_not_allowed',
-            message = 'by must not be empty: it says who silences';
-    elsif char_length(by) > longest_name then
-        raise exception using
-            errcode = 'string_data_right_truncation',
-            message = format('by is longer than %s characters', longest_name);
     end if;
+    perform scooters_ops.require_name(by, 'who silences');
 
     lock table scooters_ops.silences in share row exclusive mode;
     new_id := coalesce(

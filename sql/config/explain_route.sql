@@ -58,7 +58,6 @@ begin
         insert into scooters_ops.configs (config_id, config)
         overriding system value
         values (9223372036854775807, checked);
-        perform scooters_ops.compile_config();
         explained := scooters_ops.route_facts(facts, at)
             || jsonb_build_object('config_id', null);
         raise exception using errcode = 'TRIAL';
