@@ -16,7 +16,7 @@ declare
     known_types constant text[] := array_remove(
         enum_range(null::scooters_ops.monitoring_notification_type)::text[], 'test'
     );
-    most_rows constant bigint := 100000;
+    most_rows constant integer := 100000;
     checked jsonb;
     problem text;
     explained jsonb;
