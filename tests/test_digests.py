@@ -564,6 +564,19 @@ def test_one_that_resolves_while_it_is_sent_is_followed_up_and_one_that_was_over
     record(house, row["recipient_id"], state="sent", reference="2")
     assert len(rows(house, "resolved")) == 1
 
+    # Of this one all timeouts are over when it is sent again, and its message does not say so
+    # because of a skipped job.
+    mixed = late(house, 3, first=20, minutes=120)
+    house.skip("m23")
+    plan(house)
+    (row,) = lease(house)
+    leave(house, *mixed, minutes=150)
+    expire(house)
+    (again,) = lease(house, "b#1")
+    assert (again["digest"]["settled"], again["digest"]["alerts"]) == (3, 4)
+    record(house, row["recipient_id"], "b#1", state="sent", reference="3")
+    assert [each["state"] for each in rows(house, "resolved")] == ["sent", "pending"]
+
 
 # --- What digests look like ----------------------------------------------------------------------
 

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from notifier.resources import ROOT
+from sandbox.standins import TelegramMessage
 from sandbox.torture import __main__ as torture
 from sandbox.torture import runner
+from sandbox.torture.attention import Attention, Hide
 from sandbox.torture.evidence import verdict_on
 from sandbox.torture.harness import Harness
 from sandbox.torture.scenarios import Report, Scenario, run, run_steps
@@ -45,16 +47,24 @@ def assert_good(report: Report) -> None:
 SLOW = Settings(chats=5, queues=2, answer_seconds=0.15, batch_size=4, lease_seconds=2)
 
 
-def silence(_: str) -> None:
+def quietly(_: str) -> None:
     pass
 
 
 def test_a_notifier_killed_at_any_step_loses_nothing_and_sends_nothing_twice_that_is_held(
     harness: Harness,
 ) -> None:
-    settings = Settings(chats=5, queues=2, in_doubt="hold", lease_seconds=2, escalates=False)
-    report = run_steps(harness, "7", settings, silence)
+    settings = Settings(
+        chats=3,
+        queues=1,
+        in_doubt="hold",
+        lease_seconds=2,
+        escalates=False,
+        attention=Attention({"telegram": 1, "st": 1}),
+    )
+    report = run_steps(harness, "7", settings, quietly)
     assert_good(report)
+    assert 0 < report.together < report.sent, "digests, and messages of their own"
     assert report.done == Counter({"killed at a step": len(runner.Step)})
     assert report.duplicates == Counter()
     # A message waits for a person if the notifier was killed between the commit of the lease and
@@ -75,7 +85,7 @@ def test_nothing_is_lost_when(
     harness: Harness, disruptions: dict[str, int], done: set[str]
 ) -> None:
     """A disruption that comes after the last delivery is not counted in `done`."""
-    report = run(harness, Scenario("in short", 20, 2, disruptions, SLOW), "7", silence)
+    report = run(harness, Scenario("in short", 20, 2, disruptions, SLOW), "7", quietly)
     assert_good(report)
     assert report.done.keys() == done
 
@@ -83,12 +93,27 @@ def test_nothing_is_lost_when(
 def test_two_notifiers_killed_at_random_amid_faults_lose_nothing(harness: Harness) -> None:
     settings = Settings(faults=0.2, lease_seconds=3, batch_size=10, exceeds_timeout=False)
     disruptions = {"kill": 3, "session": 2, "restart": 1}
-    report = run(harness, Scenario("in short", 80, 2, disruptions, settings), "7", silence)
+    report = run(harness, Scenario("in short", 80, 2, disruptions, settings), "7", quietly)
     assert_good(report)
     assert report.duplicates.total() > 0
     assert report.followed.keys() >= {"acknowledged", "resolved", "escalation", "reminder"}
     assert report.done["notifier killed"] > 0
     assert 20 < report.peak_mib < 150
+
+
+def test_nothing_is_lost_while_silences_digests_overrides_and_calendars_come_and_go(
+    harness: Harness,
+) -> None:
+    settings = Settings(
+        chats=4, queues=2, lease_seconds=2, attention=Attention({"telegram": 2, "st": 1}), waves=3
+    )
+    changes = {"silence": 2, "unsilence": 2, "config": 3, "kill": 1}
+    report = run(harness, Scenario("in short", 48, 2, changes, settings), "191", quietly)
+    assert (report.problems, report.lost) == ([], 0)
+    assert report.sent + report.muted == 2 * report.notifications
+    assert report.together > 0
+    assert report.held > 0
+    assert report.done["silence placed"] > 0
 
 
 # --- The verdict finds what is planted ---------------------------------------------------------
@@ -190,6 +215,148 @@ def test_a_planted_second_ticket_is_found_even_with_another_unique(delivered: Tr
     assert found == [f"{token} to st {body['queue']}: arrived 2 times, must never arrive twice"]
 
 
+MEMBER = f"{token_of(2)} to telegram -1000"
+LEADER = f"{token_of(1)} to telegram -1000"
+MUTED = f"{token_of(6)} to telegram -1000"
+OF_A_MEMBER = (
+    " where channel = 'telegram' and step = 'alert' and notification_id = (select notification_id"
+    " from scooters_ops.monitoring_notifications where mission_id = 'm2')"
+)
+
+
+@pytest.fixture(scope="module")
+def changed(harness: Harness) -> Iterator[Trial]:
+    """m1 to m4 are told of together and are over. A silence held m5, which was told of afterwards,
+    and m6, which was over before."""
+    settings = Settings(
+        chats=1, queues=1, escalates=False, attention=Attention({"telegram": 2, "st": 2})
+    )
+    with harness.trial("7", settings) as trial:
+        scene = trial.scene
+        held = scene.place_silence({"mission_id": "m5"}, 3600)
+        scene.place_silence({"mission_id": "m6"}, 3600)
+        scene.notify(6)
+        trial.start()
+        trial.wait_until(lambda: scene.states()["sent"] == 8, "what is not held to be sent")
+        scene.live(6)
+        scene.end_silence(held)
+        trial.wait_until(
+            lambda: scene.end_waits() and scene.states() == {"sent": 12, "cancelled": 2},
+            "the rest to be sent or cancelled",
+        )
+        trial.end_all()
+        yield trial
+
+
+def test_an_undisturbed_run_with_digests_and_silences_has_no_problems(changed: Trial) -> None:
+    found = verdict_of(changed)
+    assert (found.problems, found.duplicates) == ([], Counter())
+    assert (found.sent, found.together, found.held, found.muted) == (10, 8, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        (
+            "update scooters_ops.notification_recipients set digest_id = null" + OF_A_MEMBER,
+            f"{LEADER}, digest 1: it tells of 4 alerts, the table of 3",
+        ),
+        (
+            "update scooters_ops.notification_recipients set digest_id = null" + OF_A_MEMBER,
+            f"lost: {MEMBER}: recorded as sent, but it never arrived",
+        ),
+        (
+            "update scooters_ops.notification_recipients set reference = '2'" + OF_A_MEMBER,
+            f"{MEMBER}: reference 2 belongs to something else",
+        ),
+        (
+            "update scooters_ops.notification_recipients set reference = null" + OF_A_MEMBER,
+            f"{LEADER}: the rows of its digest differ",
+        ),
+        (
+            "update scooters_ops.notification_recipients set state = 'waiting', sent_at = null"
+            + OF_A_MEMBER,
+            f"{MEMBER}: it arrived, but its state is waiting: None",
+        ),
+        (
+            "update scooters_ops.notification_recipients set state = 'cancelled', sent_at = null"
+            + OF_A_MEMBER,
+            f"{MEMBER}: it arrived, but its state is cancelled: None",
+        ),
+        (
+            "update scooters_ops.notification_recipients as change set follows = m.recipient_id"
+            " from (select * from scooters_ops.notification_recipients" + OF_A_MEMBER + ") as m"
+            " where change.channel = 'telegram' and change.step = 'resolved'",
+            f"{token_of(1)} to telegram -1000 (resolved): it follows a digest",
+        ),
+        (
+            "update scooters_ops.notification_recipients set silence_id = null"
+            " where state = 'cancelled'",
+            f"lost: {MUTED}: cancelled: None",
+        ),
+        (
+            "update scooters_ops.monitoring_notifications set resolved_at = now() + interval '9 h'"
+            " where mission_id = 'm6'",
+            f"lost: {MUTED}: cancelled: None",
+        ),
+        (
+            "update scooters_ops.monitoring_notifications set completed = false"
+            " where mission_id = 'm6'",
+            f"{token_of(6)}: completed is False, but 2 of 2 recipients are sent",
+        ),
+    ],
+)
+def test_what_the_table_says_falsely_of_digests_and_silences_is_found(
+    changed: Trial, statement: str, problem: str
+) -> None:
+    with changed.scene.changed(statement):
+        assert problem in problems_of(changed)
+
+
+def test_what_a_digest_says_falsely_is_found(
+    changed: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, single = (e for e in changed.scene.telegram.ledger if e.accepted is not None)
+    message = digest.accepted
+    assert isinstance(message, TelegramMessage)
+    for text, problem in (
+        (message.text.replace("4 alerts", "5 alerts"), "it tells of 5 alerts, the table of 4"),
+        (message.text.replace("m2", "m9"), "it names m9, which is none of it"),
+        (message.text.replace("mission m2", ""), "it names 3 of 4"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(digest, "accepted", replace(message, text=text))
+            assert f"{LEADER}, digest 1: {problem}" in problems_of(changed)
+    with monkeypatch.context() as patch:
+        patch.setattr(changed.scene.telegram, "edits", [])
+        assert f"lost: {MEMBER}: resolved, but it says None" in problems_of(changed)
+    for again in (digest, replace(single, accepted=replace(message, text=token_of(2)))):
+        with monkeypatch.context() as patch:
+            ledger = [
+                *changed.scene.telegram.ledger,
+                replace(again, arrived_at=again.arrived_at + 1),
+            ]
+            patch.setattr(changed.scene.telegram, "ledger", ledger)
+            assert any(
+                each.startswith(f"{MEMBER}: sent again without a cause")
+                for each in problems_of(changed)
+            )
+
+
+def test_a_message_that_breaks_a_silence_or_an_override_is_found(
+    changed: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest, single = (e for e in changed.scene.telegram.ledger if e.accepted is not None)
+    with monkeypatch.context() as patch:
+        patch.setattr(single, "arrived_at", digest.arrived_at)
+        (found,) = problems_of(changed)
+        assert found.startswith(f"{token_of(5)} to telegram -1000: arrived ")
+        assert found.endswith("too early for a silence")
+    monkeypatch.setattr(changed.scene, "hides", [Hide([0], 0)])
+    assert f"{token_of(2)}: told of although an override hides it" in problems_of(changed)
+    assert f"{token_of(1)}: told of although an override hides it" not in problems_of(changed)
+
+
 def test_a_notifier_that_exits_by_itself_is_found(harness: Harness) -> None:
     with harness.trial("7", Settings(chats=1, queues=1)) as trial:
         trial.scene.query("truncate scooters_ops.configs")
@@ -270,6 +437,13 @@ def test_a_second_message_is_not_explained_by(again: Arrival, disruption: Disrup
     found = verdict([FIRST, again], disruption, row=row)
     assert found.duplicates == Counter({"without a cause": 1})
     assert len(found.problems) == 1
+
+
+def test_an_escalation_must_not_come_before_the_end_of_a_silence() -> None:
+    held = replace(SENT, not_before=FIRST.at + 1, sent_at=FIRST.at + 2, reference="1")
+    (found,) = verdict([FIRST], row=held).problems
+    assert found == f"{CHAT}: arrived 1.00 s too early for a silence"
+    assert verdict([FIRST], row=replace(held, not_before=FIRST.at)).problems == []
 
 
 def test_a_message_sent_again_after_it_was_recorded_is_not_explained_by_a_later_kill() -> None:

@@ -9,5 +9,7 @@ trial      the notifier processes of one trial, and everything that is done to i
 runner     a notifier that is killed at a chosen step of a delivery
 evidence   what the stand-ins and the table say
 verdict    whether they agree
+digests    of which alerts each message tells
+attention  the silences, digests, overrides and calendars that people change meanwhile
 steps      whether messages and tickets end with the truth
 """

@@ -4,10 +4,12 @@ Notifiers are killed at each step of a delivery and at random, stopped for longe
 restarted. PostgreSQL is killed and sessions are terminated. The stand-ins for Telegram and Tracker
 refuse requests, break connections, answer late or answer nonsense. Then the messages and tickets
 that the stand-ins accepted are compared with the table. A lost one, a second ticket or a second
-message without an explanation makes the exit code 1.
+message without an explanation makes the exit code 1. A digest counts as a message to each of its
+alerts, and must say how many these are.
 
-Meanwhile couriers leave, people acknowledge, and what nobody takes care of escalates. In the end
-each message and ticket must show what became of it, and nobody may have been alarmed after that.
+Meanwhile couriers leave, people acknowledge, silence and change digests, overrides and calendars,
+and what nobody takes care of escalates. No silence may be broken. In the end each message and
+ticket must show what became of it, and nobody may have been alarmed after that.
 
 The seed decides which request meets which fault, and after how many messages each disruption
 comes. The exact times depend on the machine.
@@ -19,14 +21,22 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sandbox.commands import StatusLine, exit_code_of
+from sandbox.torture.attention import Attention
 from sandbox.torture.harness import Harness
 from sandbox.torture.scenarios import Report, run, run_steps, scenarios
 from sandbox.torture.settings import Settings
 from sandbox.torture.trial import Stuck
 
+DIGESTS: Mapping[str, Any] = {
+    "chats": 3,
+    "queues": 1,
+    "attention": Attention({"telegram": 1, "st": 1}),
+}
+"""Settings with which a few notifications make some digests, and some messages of their own."""
 PROGRESS_SECONDS = 10.0
 SHOWN_PROBLEMS = 20
 
@@ -43,10 +53,16 @@ def torture(seed: str, notifications: int) -> list[Report]:
             run_steps(
                 harness,
                 seed,
-                Settings(in_doubt=in_doubt, lease_seconds=2, escalates=in_doubt == "resend"),
+                Settings(
+                    in_doubt=in_doubt,
+                    lease_seconds=2,
+                    escalates=in_doubt == "resend",
+                    **more,
+                ),
                 say,
             )
             for in_doubt in ("resend", "hold")
+            for more in ({}, DIGESTS)
         ]
         reports += [run(harness, scenario, seed, say) for scenario in scenarios(notifications)]
     progress.clear()
@@ -54,17 +70,23 @@ def torture(seed: str, notifications: int) -> list[Report]:
 
 
 def show(reports: Sequence[Report]) -> None:
-    """Print the table, and below it why messages were sent again."""
+    """Print the table, and below it why messages were sent again.
+
+    Of what was sent, digest counts the alerts that were told of together; held counts those that a
+    silence held, muted those of them that were over before it was, and so were never sent. A
+    digest that was sent again counts for each of its alerts.
+    """
     print(
-        f"\n{'scenario':<20} {'notified':>8} {'sent':>6} {'later':>6} {'again':>6} {'lost':>5}"
+        f"\n{'scenario':<23} {'notified':>8} {'sent':>6} {'digest':>6} {'held':>6} {'muted':>6}"
+        f" {'later':>6} {'again':>6} {'lost':>5}"
         f" {'drain':>7} {'memory':>8}  disruptions"
     )
     for report in reports:
         done = ", ".join(f"{count}× {what}" for what, count in report.done.items())
         decided = ", ".join(f"{count} {what}" for what, count in report.decided.items())
         print(
-            f"{report.scenario:<20} {report.notifications:>8} {report.sent:>6}"
-            f" {report.followed.total():>6}"
+            f"{report.scenario:<23} {report.notifications:>8} {report.sent:>6}"
+            f" {report.together:>6} {report.held:>6} {report.muted:>6} {report.followed.total():>6}"
             f" {report.duplicates.total():>6} {report.lost:>5} {report.seconds:>5.1f} s"
             f" {report.peak_mib:>4.0f} MiB  {done}" + (f"; by hand: {decided}" if decided else "")
         )

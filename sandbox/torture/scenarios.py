@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sandbox.torture.attention import Attention
 from sandbox.torture.evidence import decide, verdict_on
 from sandbox.torture.harness import Harness
 from sandbox.torture.runner import Step
@@ -17,8 +18,13 @@ from sandbox.torture.trial import STUCK_AFTER_SECONDS, Stuck, Trial, Worker
 TICK_SECONDS = 0.02
 QUERY_SECONDS = 0.25
 """How often the table is asked how far the notifiers are."""
-UNFINISHED = frozenset({"unplanned", "pending", "sending"})
+BUSY = frozenset({"unplanned", "pending", "sending"})
+"""States in which a notifier has something to do, now or soon."""
+UNFINISHED = BUSY | {"silenced"}
 """States in which a notifier still has something to do."""
+
+CHANGES = frozenset({"silence", "unsilence", "config"})
+"""What people change, as long as the scene is restless."""
 
 Act = Callable[[Trial, random.Random], None]
 
@@ -37,6 +43,9 @@ DISRUPTIONS: Mapping[str, Act] = {
     "restart": _to_one_notifier(Trial.restart),
     "session": Trial.terminate_session,
     "postgres": lambda trial, chance: trial.kill_postgres(chance.uniform(0, 1)),
+    "silence": Trial.silence,
+    "unsilence": Trial.unsilence,
+    "config": Trial.change_config,
     "stand-in": lambda trial, chance: trial.take_down(
         chance.choice(trial.scene.stand_ins), chance.uniform(0, 1)
     ),
@@ -55,8 +64,9 @@ class Scenario:
     settings: Settings = field(default_factory=Settings)
 
     def schedule(self, chance: random.Random) -> list[tuple[int, str]]:
-        """After how many messages, tickets, edits and comments each disruption comes, in order."""
-        total = self.notifications * 5 // 2
+        """After how many messages, tickets, edits and comments each disruption comes, in order. A
+        digest counts as often as it tells of an alert."""
+        total = self.notifications * (4 if self.settings.attention else 5) // 2
         return sorted(
             (chance.randint(total // 20, total * 9 // 10), name)
             for name, times in self.disruptions.items()
@@ -73,6 +83,9 @@ class Report:
     done        how often each disruption took place
     duplicates  second messages, by what explains them
     decided     what a person had to decide
+    together    alerts that digests told of
+    held        alerts that a silence held
+    muted       those among them that were over before the silence
     """
 
     scenario: str
@@ -86,6 +99,9 @@ class Report:
     lost: int
     problems: list[str]
     followed: Counter[str] = field(default_factory=Counter)
+    together: int = 0
+    held: int = 0
+    muted: int = 0
 
 
 def scenarios(notifications: int) -> list[Scenario]:
@@ -94,11 +110,20 @@ def scenarios(notifications: int) -> list[Scenario]:
     faulty = Settings(faults=0.2)
     slow = Settings(answer_seconds=0.05, batch_size=10)
     some = {"kill": 10, "stop": 2, "restart": 4, "session": 10, "postgres": 2, "stand-in": 2}
+    changes = {"silence": 10, "unsilence": 10, "config": 10}
+    attention = Attention({"telegram": 2, "st": 1})
     return [
         Scenario("PostgreSQL killed", tenth, 2, {"postgres": 4}, slow),
         Scenario("sessions terminated", tenth, 2, {"session": 40}, slow),
         Scenario("stopped past a lease", tenth, 2, {"stop": 4}, slow),
         Scenario("restarted", tenth, 2, {"restart": 10}, slow),
+        Scenario(
+            "people change things",
+            tenth,
+            2,
+            changes,
+            Settings(chats=20, attention=attention, waves=5),
+        ),
         Scenario("1 killed at random", tenth, 1, {"kill": 15}, faulty),
         Scenario("2 killed at random", 2 * tenth, 2, {"kill": 30}, faulty),
         Scenario("4 killed at random", 2 * tenth, 4, {"kill": 40}, faulty),
@@ -106,10 +131,16 @@ def scenarios(notifications: int) -> list[Scenario]:
             "all, doubts held",
             tenth,
             2,
-            some,
-            Settings(faults=0.2, in_doubt="hold", escalates=False),
+            some | changes,
+            Settings(faults=0.2, in_doubt="hold", escalates=False, attention=attention, waves=5),
         ),
-        Scenario("all at once", notifications, 4, some | {"kill": 25}, faulty),
+        Scenario(
+            "all at once",
+            notifications,
+            4,
+            some | {"kill": 25} | dict.fromkeys(changes, 20),
+            Settings(faults=0.2, attention=attention, waves=20),
+        ),
     ]
 
 
@@ -117,7 +148,7 @@ def run_steps(
     harness: Harness, seed: str, settings: Settings, say: Callable[[str], None]
 ) -> Report:
     """Kill one notifier at each step in turn. The next one takes over what it leaves behind."""
-    name = f"each step, {settings.in_doubt}"
+    name = f"each step, {settings.in_doubt}{', digests' if settings.attention else ''}"
     with harness.trial(f"{seed} {name}", settings) as trial:
         began = time.monotonic()
         for step in Step:
@@ -166,7 +197,9 @@ def run(harness: Harness, scenario: Scenario, seed: str, say: Callable[[str], No
     own_seed = f"{seed} {scenario.name}"
     chance = random.Random(own_seed)  # noqa: S311  # reproducible on purpose
     with harness.trial(own_seed, scenario.settings) as trial:
-        trial.scene.notify(scenario.notifications)
+        trial.scene.to_come = scenario.notifications
+        trial.scene.wave = -(-scenario.notifications // scenario.settings.waves)
+        trial.next_wave(chance)
         began = time.monotonic()
 
         def progress() -> None:
@@ -194,6 +227,10 @@ def _deliver(
     schedule = schedule or []
     scene = trial.scene
     chance = chance or random.Random(0)  # noqa: S311
+
+    def delivered() -> int:
+        return states["sent"] if scene.settings.attention else scene.delivered_count
+
     seen: object = None
     changed_at = asked_at = -STUCK_AFTER_SECONDS
     while True:
@@ -204,12 +241,24 @@ def _deliver(
             states = trial.scene.states()
             progress()
             is_idle = not states.keys() & UNFINISHED
-            if scene.told_of < scene.notifications:
-                told = scene.notifications if is_idle else scene.delivered_count // 2
+            is_quiet = not states.keys() & BUSY
+            if scene.to_come and (is_quiet or states["sent"] >= scene.notifications):
+                trial.next_wave(chance)
+            if scene.told_of < scene.notifications or scene.hidden:
+                told = scene.notifications if is_idle else delivered() // 2
                 scene.live(told - scene.told_of)
-            elif is_idle and scene.end_waits() and not scene.states().keys() & UNFINISHED:
+            if scene.is_restless and not scene.to_come and (not schedule or is_quiet):
+                schedule = [each for each in schedule if each[1] not in CHANGES]
+                scene.calm()
+            elif (
+                is_idle
+                and scene.told_of == scene.notifications
+                and not scene.is_restless
+                and scene.end_waits()
+                and not scene.states().keys() & UNFINISHED
+            ):
                 return
-            accepted = trial.scene.accepted_count
+            accepted = states["sent"] if scene.settings.attention else scene.accepted_count
             if schedule and accepted >= schedule[0][0]:
                 DISRUPTIONS[schedule.pop(0)[1]](trial, chance)
             if (accepted, states) != seen:
@@ -244,5 +293,8 @@ def _conclude(trial: Trial, name: str, began: float) -> Report:
         decided=decided,
         lost=len({*alone.lost, *last.lost}),
         followed=last.followed,
+        together=last.together,
+        held=last.held,
+        muted=last.muted,
         problems=list(dict.fromkeys([*alone.problems, *last.problems, *trial.problems])),
     )

@@ -6,11 +6,13 @@ The stand-ins live in this process and outlive every notifier.
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -28,6 +30,7 @@ from sandbox.standins import (
     telegram_faults,
     tracker_faults,
 )
+from sandbox.torture.attention import TIME_ZONES, Attention, Hide, Silence
 from sandbox.torture.settings import Settings
 from sandbox.torture.tokens import is_timeout, name_of, token_of
 
@@ -44,8 +47,14 @@ class Scene:
     """A database with a config, and two stand-ins. Only the thread that started PostgreSQL may use
     it.
 
-    told_of     how many notifications were looked at by `live`
-    settled_at  when it was certain that a notification had been acknowledged or resolved, by token
+    to_come      how many notifications there will be besides
+    wave         how many come together
+    told_of      how many notifications were looked at by `live`
+    hidden       those among them that an override hides so far
+    hides        when overrides hid timeouts
+    silences     by their numbers
+    is_restless  whether anybody may still place silences and change the config
+    settled_at   when it was certain that a notification had been acknowledged or resolved, by token
     """
 
     server: Postgres
@@ -54,7 +63,13 @@ class Scene:
     tracker: TrackerStandIn
     settings: Settings
     notifications: int = 0
+    to_come: int = 0
+    wave: int = 0
     told_of: int = 0
+    hidden: list[int] = field(default_factory=list)
+    hides: list[Hide] = field(default_factory=list)
+    silences: dict[int, Silence] = field(default_factory=dict)
+    is_restless: bool = False
     settled_at: dict[str, float] = field(default_factory=dict)
     _connection: psycopg.Connection[Any] | None = None
 
@@ -64,8 +79,8 @@ class Scene:
 
     def set_up(self, seed: str) -> None:
         """Apply the config and switch on the random faults."""
-        config = self.settings.config(self.telegram.base_url, self.tracker.base_url)
-        self.query("select scooters_ops.apply_config(%s)", json.dumps(config))
+        self.apply(None)
+        self.is_restless = self.settings.attention is not None
         timeout = self.settings.timeout_seconds if self.settings.exceeds_timeout else None
         for stand_in, faults in (
             (self.telegram, telegram_faults(self.telegram, timeout)),
@@ -74,6 +89,15 @@ class Scene:
             stand_in.answer_seconds = self.settings.answer_seconds
             if self.settings.faults:
                 stand_in.chance = RandomFaults(seed, self.settings.faults, faults, self._name_of)
+
+    def apply(self, attention: Attention | None) -> None:
+        """Apply the config, with this attention instead of that at first."""
+        config = self.settings.config(self.telegram.base_url, self.tracker.base_url, attention)
+        if self.hides and self.hides[-1].ends_at > time.time():
+            self.hides[-1] = replace(self.hides[-1], ends_at=time.time())
+        self.query("select scooters_ops.apply_config(%s)", json.dumps(config))
+        if attention and attention.hidden_zones:
+            self.hides.append(Hide(attention.hidden_zones, time.time()))
 
     def _name_of(self, call: Call) -> str:
         return name_of(call, self.tracker.ticket_of(call))
@@ -106,6 +130,12 @@ class Scene:
             self.query(statement, *parameters)
             yield
 
+    def next_wave(self) -> None:
+        """Make the next of the notifications to come."""
+        count = min(self.wave, self.to_come)
+        self.to_come -= count
+        self.notify(count)
+
     def notify(self, count: int) -> None:
         """Make this many notifications, each in a mission of its own: skipped jobs, and couriers
         who have been at a point for too long."""
@@ -118,7 +148,10 @@ class Scene:
                 select scooters_ops.create_mission(jsonb_build_object(
                     'mission_id', 'm' || n,
                     'performer_id', 'c' || n,
-                    'attributes', jsonb_build_object('zone', 'z' || n %% %s),
+                    'attributes', jsonb_strip_nulls(jsonb_build_object(
+                        'zone', 'z' || n %% %s,
+                        'time_zone', (%s::text[])[1 + n %% 4]
+                    )),
                     'points', jsonb_build_array(jsonb_build_object(
                         'point_id', 'p1',
                         'eta_seconds', 600,
@@ -130,6 +163,7 @@ class Scene:
                 from generate_series(%s::integer, %s::integer) as n
                 """,
                 self.settings.chats,
+                list(TIME_ZONES),
                 first,
                 last,
             )
@@ -148,11 +182,21 @@ class Scene:
 
     def live(self, count: int) -> None:
         """Go on with the next notifications: of four, one is acknowledged, one resolves, one
-        resolves after it was acknowledged, and one is left alone."""
-        if count <= 0:
+        resolves after it was acknowledged, and one is left alone. Nothing becomes of those that
+        an override hides until they are no longer hidden."""
+        first, last = self.told_of + 1, min(self.told_of + max(count, 0), self.notifications)
+        numbers = [*self.hidden, *range(first, last + 1)]
+        if not numbers:
             return
-        first, last = self.told_of + 1, min(self.told_of + count, self.notifications)
-        numbers = range(first, last + 1)
+        if self.settings.attention:
+            known = self.query(
+                "select idempotency_token from scooters_ops.notifications"
+                " where idempotency_token = any(%s)",
+                [token_of(number) for number in numbers],
+            )
+            tokens = {row["idempotency_token"] for row in known}
+            self.hidden = [number for number in numbers if token_of(number) not in tokens]
+            numbers = [number for number in numbers if token_of(number) in tokens]
         acknowledged = [number for number in numbers if number % 4 in (0, 1)]
         resolved = [number for number in numbers if is_timeout(number)]
         self.query(
@@ -177,10 +221,68 @@ class Scene:
 
     def end_waits(self) -> bool:
         """Run a pass for what was locked during the one before. Whether all that ended is now
-        resolved."""
+        resolved, and nothing is hidden."""
         self.query("select scooters_ops.detect_timeouts()")
         (row,) = self.query("select count(*) from scooters_ops.pending_resolutions")
-        return int(row["count"]) == 0
+        return int(row["count"]) == 0 and not self.hidden
+
+    def place_silence(self, match: dict[str, str], seconds: float) -> Silence:
+        """Silence what matches."""
+        (placed,) = self.query(
+            "select scooters_ops.silence(%s, make_interval(secs => %s), 'works', 'ivan') as id",
+            json.dumps(match),
+            seconds,
+        )
+        placed_at = time.time()
+        (row,) = self.query(
+            "select extract(epoch from ends_at)::float as ends_at from scooters_ops.silences"
+            " where silence_id = %s",
+            placed["id"],
+        )
+        silence = Silence(placed["id"], match, placed_at, row["ends_at"], row["ends_at"])
+        self.silences[silence.silence_id] = silence
+        return silence
+
+    def end_silence(self, silence: Silence) -> None:
+        """End a silence early, unless it is over."""
+        began_at = time.time()
+        (row,) = self.query(
+            "select scooters_ops.unsilence(%s, 'ivan') as is_ended", silence.silence_id
+        )
+        if row["is_ended"]:
+            self.silences[silence.silence_id] = replace(
+                silence, ends_from=began_at, ends_by=time.time()
+            )
+
+    def active_silences(self) -> list[Silence]:
+        """Those that are not over."""
+        return [each for each in self.silences.values() if each.ends_from > time.time()]
+
+    def disturb(self, attention: Attention) -> None:
+        """Change the config, and let a pass find what it no longer hides."""
+        self.apply(attention)
+        self.query("select scooters_ops.detect_timeouts()")
+
+    def calm(self) -> None:
+        """From now on nobody changes anything: no override hides a timeout, no silence lasts."""
+        self.is_restless = False
+        for silence in self.active_silences():
+            self.end_silence(silence)
+        self.disturb(Attention({}, early_from=datetime.now(UTC)))
+
+    def random_match(self, chance: random.Random) -> dict[str, str]:
+        """What a silence is about: a zone, a type, a time, or two of these."""
+        match = {
+            "zone": f"z{chance.randrange(self.settings.chats)}",
+            "type": chance.choice(("timeout_in_point", "job_skipped")),
+            "at": chance.choice(("early", "late")),
+        }
+        keys = chance.choice((("zone",), ("zone",), ("type",), ("zone", "at"), ("type", "at")))
+        return {key: match[key] for key in keys}
+
+    def random_attention(self, chance: random.Random) -> Attention:
+        """What a config says instead."""
+        return Attention.any(chance, self.settings.chats)
 
     def _settle(self, tokens: Iterable[str]) -> None:
         for token in tokens:
@@ -197,9 +299,14 @@ class Scene:
         return self.delivered_count + len(self.telegram.edits) + len(self.tracker.comments)
 
     def states(self) -> Counter[str]:
-        """How many recipients are in each state; `unplanned` counts notifications."""
+        """How many recipients are in each state; `unplanned` counts notifications, `silenced` what
+        a silence holds."""
         rows = self.query(
-            "select state, count(*) from scooters_ops.notification_recipients group by state"
+            "select case when holding.silence_id is not null then 'silenced' else state end"
+            " as state, count(*) from scooters_ops.notification_recipients as recipient"
+            " left join scooters_ops.active_silences as holding on"
+            " holding.silence_id = recipient.silence_id and state = 'pending' and attempts = 0"
+            " and follows is null group by 1"
             " union all select 'unplanned', count(*)"
             " from scooters_ops.monitoring_notifications where planned_at is null"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from notifier import config as configs
 from notifier.resources import ROOT
+from sandbox.torture.attention import Attention
 
 BOSS = -999
 LEADS = "LEADS"
@@ -26,6 +27,9 @@ class Settings:
     exceeds_timeout   whether some random faults answer later than that
     answer_seconds    how long each answer takes besides
     escalates         whether the notifications of some zones escalate and are repeated
+    attention         what the config says of digests, overrides and calendars at first; None: they
+                      have no part in it
+    waves             in how many parts the notifications come
     """
 
     chats: int = 50
@@ -38,6 +42,8 @@ class Settings:
     batch_size: int = 50
     answer_seconds: float = 0.0
     escalates: bool = True
+    attention: Attention | None = None
+    waves: int = 1
 
     def chat_id(self, number: int) -> int:
         """The chat that gets the notification with this number."""
@@ -47,9 +53,11 @@ class Settings:
         """The queue that gets the ticket of the notification with this number."""
         return f"Q{number % self.chats % self.queues}"
 
-    def config(self, telegram_url: str, tracker_url: str) -> dict[str, Any]:
+    def config(
+        self, telegram_url: str, tracker_url: str, attention: Attention | None = None
+    ) -> dict[str, Any]:
         """config.json with the addresses of the stand-ins, routes for the trial's chats and
-        queues, short retries and no limits."""
+        queues, short retries and no limits; attention, if any, instead of that at first."""
         config: dict[str, Any] = copy.deepcopy(configs.read_json(ROOT / "config.json"))
         config["routes"] = [
             {
@@ -94,4 +102,6 @@ class Settings:
                 "give_up_after_attempts": 1000,
             },
         }
+        if attention := attention or self.attention:
+            attention.change(config)
         return config

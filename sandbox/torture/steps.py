@@ -20,29 +20,34 @@ class Step:
     """A row of the table, with what is known of its notification.
 
     changes  the recipient_id of the message that it changes; None: it tells something new
+    reminds  the recipient_id of the alert that it repeats
     is_part  it is a comment on a ticket, not a message of its own
     key      its idempotency key, by which comments are found again
     due_at   when an escalation or reminder was due
     outcome  what the notification's messages must show: acknowledged or resolved
+    digest   what may be shown by the message that tells of it among others; None: it has its own
     """
 
     recipient_id: int
     row: Row
     changes: int | None = None
+    reminds: int | None = None
     is_part: bool = False
     key: str | None = None
     due_at: float | None = None
     outcome: str | None = None
+    digest: Sequence[str | None] | None = None
 
     @property
     def is_message(self) -> bool:
-        """Whether it must have made a message or a ticket of its own."""
-        return self.changes is None and not self.is_part and self.row.state != "cancelled"
+        """Whether it must have made a message or a ticket of its own, or is told by another's."""
+        is_needed = self.row.state != "cancelled" or self.row.delivery.step == "alert"
+        return self.changes is None and not self.is_part and is_needed
 
     @property
     def is_later(self) -> bool:
         """Whether it still waits for the message that it follows."""
-        return self.row.state == "waiting"
+        return self.row.state == "waiting" and self.row.delivery.step != "alert"
 
 
 @dataclass
@@ -99,14 +104,27 @@ def judge_steps(
             _check_change(verdict, step, by_id, notes, all_sent=all_sent)
         elif row.state == "sent" and all_sent and row.reference is not None:
             shown = notes.get((row.delivery.channel, row.reference))
-            if shown and not _shows(row.delivery.channel, shown, step.outcome):
-                verdict.lose(f"{row.delivery}: {step.outcome}, but it says {shown.says[-1]}")
+            outcomes = (step.outcome,) if step.digest is None else step.digest
+            if shown and not any(_shows(row.delivery.channel, shown, each) for each in outcomes):
+                verdict.lose(f"{row.delivery}: {outcomes[0]}, but it says {shown.says[-1]}")
         if row.state == "sent" and row.delivery.step != "alert":
             verdict.followed[row.delivery.step.partition("_")[0]] += 1
+        if row.state == "sent":
+            _check_digest(verdict, step, by_id)
         committed_at = settled_at.get(row.delivery.token)
         is_sent = row.state == "sent"
         if is_sent and step.due_at and committed_at and step.due_at > committed_at:
             verdict.problems.append(f"{row.delivery}: sent after somebody took care")
+
+
+def _check_digest(verdict: Verdict, step: Step, by_id: Mapping[int, Step]) -> None:
+    """Nothing follows a digest, except that its message shows once that all is over."""
+    earlier = by_id.get(step.changes or step.reminds or 0)
+    if earlier is None or earlier.row.digest is None:
+        return
+    is_leader = earlier.row.digest == earlier.row.delivery
+    if not (is_leader and step.row.delivery.step == "resolved"):
+        verdict.problems.append(f"{step.row.delivery}: it follows a digest")
 
 
 def _check_change(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from sandbox.standins import Call, TelegramMessage, Ticket
-from sandbox.torture.verdict import Delivery
+from sandbox.torture.verdict import Delivery, Told
 
 
 def is_timeout(number: int) -> bool:
@@ -32,9 +32,18 @@ def step_of(text: str) -> str:
     return f"{'escalation' if found[1] == 'Level' else 'reminder'}_{found[2]}"
 
 
+def told_by(text: str) -> Told | None:
+    """What a digest says; None: it is no digest."""
+    found = re.search("([0-9]+) alerts together", text)
+    if found is None:
+        return None
+    return Told(int(found[1]), re.findall("mission `?([a-z0-9]+)", text))
+
+
 def outcome_of(text: str) -> str | None:
     """What a text says about how it ended (resolved) or who takes care (acknowledged)."""
-    if re.search("✅|Withdrawn|already ended|, left at", text):
+    over = "✅|Withdrawn|already ended|, left at|^(All over|Already over or acknowledged): [0-9]"
+    if re.search(over, text):
         return "resolved"
     return "acknowledged" if " has it since " in text else None
 
@@ -56,6 +65,14 @@ def name_of(call: Call, ticket: Ticket | None) -> str:
 def last_word(text: str) -> str:
     """The last word of a text, without its markup."""
     return re.sub(r"<[^>]*>|`", "", text.split()[-1])
+
+
+def text_of(accepted: object) -> str:
+    """What a message or a ticket says."""
+    if isinstance(accepted, Ticket):
+        return accepted.description
+    assert isinstance(accepted, TelegramMessage)
+    return accepted.text
 
 
 def delivery_of(accepted: object) -> tuple[Delivery, str]:

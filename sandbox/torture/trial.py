@@ -25,6 +25,7 @@ from sandbox.torture.verdict import Disruption
 
 STUCK_AFTER_SECONDS = 90.0
 """A trial that makes no progress for this long has failed."""
+SILENCES_PER_WAVE = 2
 EXIT_SECONDS = 30.0
 """How long a notifier may take to exit after SIGTERM."""
 
@@ -140,6 +141,12 @@ class Trial:
         """The notifiers that are alive, stopped ones included, and were not asked to exit."""
         return [each for each in self.workers if each.is_alive and not each.is_ending_expected]
 
+    def next_wave(self, chance: random.Random) -> None:
+        """Let the next notifications come. If people change anything, some are silenced before."""
+        for _ in range(SILENCES_PER_WAVE if self.scene.is_restless else 0):
+            self.silence(chance)
+        self.scene.next_wave()
+
     def end_all(self) -> None:
         """Ask every notifier to exit, and wait until the stand-ins have read all requests."""
         for worker in self.workers:
@@ -228,6 +235,24 @@ class Trial:
             self.scene.query("select pg_terminate_backend(%s)", chance.choice(pids)["pid"])
             self.disruptions.append(Disruption("session terminated", time.time(), time.time()))
             self.done["session terminated"] += 1
+
+    def silence(self, chance: random.Random) -> None:
+        """Silence something: often for a moment, sometimes until somebody ends it."""
+        match = self.scene.random_match(chance)
+        seconds = chance.choice((0.5, 2.0, 4.0) if "zone" not in match else (2.0, 4.0, 3600.0))
+        self.scene.place_silence(match, seconds)
+        self.done["silence placed"] += 1
+
+    def unsilence(self, chance: random.Random) -> None:
+        """End a silence early."""
+        if active := self.scene.active_silences():
+            self.scene.end_silence(chance.choice(active))
+            self.done["silence ended"] += 1
+
+    def change_config(self, chance: random.Random) -> None:
+        """Change digests, overrides and calendars."""
+        self.scene.disturb(self.scene.random_attention(chance))
+        self.done["config changed"] += 1
 
     def kill_postgres(self, seconds: float) -> None:
         """Send SIGKILL to PostgreSQL; start it again after this many seconds."""

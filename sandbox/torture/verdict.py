@@ -31,11 +31,21 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What a digest says: of how many alerts it tells, and the missions that it names."""
+
+    alerts: int
+    missions: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Arrival:
     """A message or a ticket that a stand-in has accepted. Times are seconds since 1970.
 
     doubt        how the answer was spoilt; None: it was not
     answered_at  when the whole answer had been sent; None: it never was
+    told         what a digest says; None: it tells of this delivery alone
+    digest       the delivery under whose name a digest tells of this one among others
     """
 
     delivery: Delivery
@@ -44,17 +54,31 @@ class Arrival:
     reference: str
     doubt: str | None = None
     answered_at: float | None = None
+    told: Told | None = None
+    digest: Delivery | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says about a delivery."""
+    """What the table says about a delivery.
+
+    digest      the delivery whose message tells of this one among others; None: it has its own
+    mission     the mission that it is about
+    not_before  until when a silence held it from the beginning (seconds since 1970)
+    is_held     a silence holds it or held it
+    is_muted    its notification was resolved before the silence was over
+    """
 
     delivery: Delivery
     state: str
     sent_at: float | None = None
     reference: str | None = None
     last_error: str | None = None
+    digest: Delivery | None = None
+    mission: str = ""
+    not_before: float | None = None
+    is_held: bool = False
+    is_muted: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,12 +117,18 @@ class Verdict:
     """The result. The run was good if `problems` is empty; `lost` is a part of them.
 
     sent        alerts that are recorded as sent and did arrive
+    together    those among them that a digest tells of
+    held        alerts that a silence held
+    muted       those among them that were over before the silence, and so never sent
     followed    edits, comments, escalations and reminders that are recorded as sent, by kind
     waiting     deliveries that rightly wait for a person, by state
     duplicates  second messages, by what explains them
     """
 
     sent: int = 0
+    together: int = 0
+    held: int = 0
+    muted: int = 0
     followed: Counter[str] = field(default_factory=Counter)
     waiting: Counter[str] = field(default_factory=Counter)
     duplicates: Counter[str] = field(default_factory=Counter)
@@ -150,17 +180,26 @@ def _compare(verdict: Verdict, row: Row, arrived: Sequence[Arrival], rules: Rule
         (row.state == "in_doubt" and row.delivery.channel in rules.held)
         or (row.state == "failed" and row.delivery in rules.refused)
     )
+    is_alert = row.delivery.step == "alert"
+    verdict.held += is_alert and row.is_held
+    if row.not_before is not None and arrived and arrived[0].at < row.not_before:
+        early = row.not_before - arrived[0].at
+        verdict.problems.append(f"{row.delivery}: arrived {early:.2f} s too early for a silence")
     if row.state == "sent":
         if not arrived:
             verdict.lose(f"{row.delivery}: recorded as sent, but it never arrived")
             return
-        verdict.sent += row.delivery.step == "alert"
+        verdict.sent += is_alert
+        verdict.together += is_alert and row.digest is not None
         if row.sent_at is None or row.sent_at < arrived[0].at:
             verdict.problems.append(f"{row.delivery}: recorded as sent before it arrived")
-        if row.reference is not None and row.reference not in {each.reference for each in arrived}:
+        own = {each.reference for each in arrived if each.digest == row.digest}
+        if row.reference is not None and row.reference not in own:
             verdict.problems.append(
                 f"{row.delivery}: reference {row.reference} belongs to something else"
             )
+    elif row.state == "cancelled" and row.is_muted and not arrived:
+        verdict.muted += 1
     elif waits_rightly:
         verdict.waiting[row.state] += 1
     elif arrived:
@@ -227,10 +266,14 @@ def _check_completed(
     row_of: Mapping[Delivery, Row],
     completed: Mapping[str, bool],
 ) -> None:
-    """A notification must be completed exactly when all its recipients are sent."""
+    """A notification must be completed exactly when all its recipients are sent, or need nothing
+    because it was over before a silence."""
     are_sent: defaultdict[str, list[bool]] = defaultdict(list)
     for delivery in (each for each in expected if each.step == "alert"):
-        are_sent[delivery.token].append(delivery in row_of and row_of[delivery].state == "sent")
+        row = row_of.get(delivery)
+        are_sent[delivery.token].append(
+            row is not None and (row.state == "sent" or (row.state == "cancelled" and row.is_muted))
+        )
     for token, each in sorted(are_sent.items()):
         if completed.get(token) != all(each):
             verdict.problems.append(

@@ -357,7 +357,22 @@ begin
             shows = case
                 when granted.digest_id is not null
                     then case
-                        when scooters_ops.is_digest_over(granted.digest_id)
+                        when
+                            scooters_ops.is_digest_over(granted.digest_id)
+                            -- A digest of alerts does not say so as long as one goes on.
+                            and not exists (
+                                select
+                                from scooters_ops.notification_recipients as member
+                                inner join scooters_ops.monitoring_notifications as told
+                                    on member.notification_id = told.notification_id
+                                where
+                                    recipient.step = 'alert'
+                                    and member.digest_id = granted.digest_id
+                                    and member.digest_id is not null
+                                    and member.follows is null
+                                    and told.resolved_at is null
+                                    and told.acknowledged_at is null
+                            )
                             then 'resolved'
                     end
                 when granted.resolved_at is not null then 'resolved'
