@@ -453,6 +453,12 @@ def test_retry_of_one_member_takes_the_whole_digest_along(house: House) -> None:
     assert house.database.value("select scooters_ops.confirm_deliveries(%s)", tokens[1]) == 4
     assert told(house) == {("sent", None)}
 
+    leave(house, *tokens)  # and what follows the message, too
+    (over,) = lease(house)
+    record(house, over["recipient_id"], state="failed", error="kicked")
+    assert house.database.value("select scooters_ops.retry_deliveries(%s)", tokens[2]) == 1
+    assert [row["state"] for row in rows(house, "^resolved")] == ["pending"]
+
 
 def test_a_blocked_digest_goes_out_after_the_repair(house: House, tmp_path: Path) -> None:
     configure(house, TELEGRAM)
