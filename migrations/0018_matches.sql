@@ -47,12 +47,12 @@ create table scooters_ops.compiled_lookups (
     value jsonb,
     match_id bigint not null,
     term_count bigint not null,
-    types text [] collate "C",
-    job_types text [] collate "C",
-    point_ids text [] collate "C",
+    types text[] collate "C",
+    job_types text[] collate "C",
+    point_ids text[] collate "C",
     from_time time,
     span interval,
-    days smallint [],
+    days smallint[],
     time_zone text,
     zone_attribute text collate "C"
 );
@@ -124,7 +124,7 @@ add column digest_id bigint;
 update scooters_ops.configs as stored
 set
     config = stored.config || jsonb_build_object(
-        'detection', jsonb '{"overrides": []}' || (stored.config -> 'detection'),
+        'detection', jsonb '{"overrides":[]}' || (stored.config -> 'detection'),
         'calendars', coalesce(stored.config -> 'calendars', '{}'),
         'silences', coalesce(stored.config -> 'silences', '{"longest_seconds": 604800}')
     );

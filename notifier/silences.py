@@ -21,13 +21,20 @@ def line_of(silence: Silence) -> str:
     """until 2026-11-26 16:00 UTC by ops: planned works (city=Omsk; 3 alerts held)"""
     if silence.is_active:
         period = f"until {_clock(silence.ends_at)}"
-        count = f"{silence.alerts_held} alerts held"
+        count = f"{counted(silence.alerts_held, 'alert')} held"
     else:
         period = f"over since {_clock(silence.ended_at or silence.ends_at)}"
         period += f" (ended by {silence.ended_by})" if silence.ended_by else ""
-        count = f"{silence.alerts_total} alerts were held"
+        was = "was" if silence.alerts_total == 1 else "were"
+        count = f"{counted(silence.alerts_total, 'alert')} {was} held"
     shown = " ".join(words_of(silence.match))
-    return f"{period} by {silence.created_by}: {silence.comment} ({shown}; {count})"
+    comment = " ".join(silence.comment.split())
+    return f"{period} by {silence.created_by}: {comment} ({shown}; {count})"
+
+
+def counted(count: int, noun: str) -> str:
+    """1 alert, 2 alerts"""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def match_of(words: Sequence[str]) -> dict[str, Any]:

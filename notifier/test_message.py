@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import math
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
@@ -110,6 +111,8 @@ def facts(words: Sequence[str]) -> dict[str, Any]:
         raise ConfigError([f"type: must be one of {', '.join(NOTIFICATION_TYPES)}"])
     if found["job_type"] is not None and found["type"] not in JOB_TYPES:
         raise ConfigError([f"job_type: a {found['type']} has none"])
+    if "at" in pairs:
+        raise ConfigError(["at: is no attribute; config route has --at"])
     return {**found, "attributes": {key: value_of(text) for key, text in pairs.items()}}
 
 
@@ -141,6 +144,8 @@ def value_of(text: str) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    if isinstance(value, float) and not math.isfinite(value):
+        return text  # JSON has no such number
     return value if isinstance(value, bool | int | float | str) else text
 
 

@@ -422,12 +422,6 @@ comment on column scooters_ops.notification_recipients.idempotency_key is
 'The idempotency key that the channel was given, as made by delivery_key(), from the first attempt on; null: never tried, or sent before such keys existed.';
 comment on column scooters_ops.notification_recipients.is_blocked is
 'Whether no message could be rendered at the last attempt, until somebody fixes its template or updates the notifier; it is retried automatically.';
-comment on column scooters_ops.notification_recipients.silence_id is
-'The silence that holds this alert or escalation, or was the last to hold it; of a change of a message, that of the message; null: none.';
-comment on column scooters_ops.notification_recipients.level is
-'Of an escalation when its level comes, as in routes[].escalate, without recipients (JSON object); null: another step, or an earlier version planned it.';
-comment on index scooters_ops.notification_recipients_silence_id_idx is
-'For: what a silence holds, in unsilence, silence_status and prune_silences.';
 comment on index scooters_ops.notification_recipients_pkey is
 'For: recording a result, in record_deliveries.';
 comment on index
@@ -436,15 +430,11 @@ scooters_ops.notification_recipients_notification_id_target_step_key is
 comment on column scooters_ops.notification_recipients.address is
 'What the channel''s limits apply to: the chat or queue of the target, or otherwise the whole target.';
 comment on column scooters_ops.notification_recipients.silence_id is
-'The silence that holds this alert, or held it; null: none did.';
-comment on column scooters_ops.notification_recipients.digest_id is
-'Number of the recipient whose message tells of this alert together with others; null: it has a message of its own.';
-comment on index scooters_ops.notification_recipients_escalations_idx is
-'For: escalations that are due, before everything else, in lease_deliveries.';
+'The silence that holds this alert or escalation, or was the last to hold it; of a change of a message, that of the message; null: none.';
+comment on column scooters_ops.notification_recipients.level is
+'Of an escalation when its level comes, as in routes[].escalate, without recipients (JSON object); null: another step, or an earlier version planned it.';
 comment on index scooters_ops.notification_recipients_silence_id_idx is
-'For: the alerts that a silence holds, in unsilence.';
-comment on index scooters_ops.notification_recipients_digest_id_idx is
-'For: the alerts that one message tells of, in record_deliveries.';
+'For: what a silence holds, in unsilence, silence_status and prune_silences.';
 comment on index scooters_ops.notification_recipients_queue_idx is
 'For: the chats and queues with waiting deliveries, follow-ups apart, and what is due for each, in delivery_queue and lease_deliveries.';
 comment on index scooters_ops.notification_recipients_due_idx is
@@ -457,29 +447,6 @@ comment on index scooters_ops.notification_recipients_digest_id_idx is
 'For: what a digest tells of, in record_deliveries and digest_facts; whether there are digests, in settle_steps.';
 comment on index scooters_ops.notification_recipients_attention_idx is
 'For: what needs a person, in lock_recipients and unsent_recipients.';
-
-comment on table scooters_ops.silences is
-'Who silenced what until when, and why. silence() and unsilence() write it; silence_status is the view for everybody.';
-comment on column scooters_ops.silences.silence_id is
-'Number of the silence.';
-comment on column scooters_ops.silences.match is
-'Which alerts it holds (JSON object, as in routes[].match).';
-comment on column scooters_ops.silences.starts_at is
-'When it was made.';
-comment on column scooters_ops.silences.ends_at is
-'When it ends or ended, unless somebody ended it earlier.';
-comment on column scooters_ops.silences.comment is
-'Why it was made.';
-comment on column scooters_ops.silences.created_by is
-'Who made it.';
-comment on column scooters_ops.silences.ended_at is
-'When somebody ended it early; null: nobody has.';
-comment on column scooters_ops.silences.ended_by is
-'Who ended it early; null: nobody has.';
-comment on index scooters_ops.silences_pkey is
-'For: what a message says of the silence that held it, in silenced().';
-comment on index scooters_ops.silences_ends_at_idx is
-'For: which silences hold alerts now, in active_silences.';
 
 comment on table scooters_ops.unrouted_notifications is
 'The notifications that no route matched when they were planned, so that nobody was told; retry_deliveries() plans them again.';

@@ -177,8 +177,9 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/applied_migrations.sql
 
 -- attention/: what people say: acknowledge, silences, buttons
+\ir attention/require_name.sql
 \ir attention/acknowledge.sql
-\ir attention/require_silence_match.sql
+\ir attention/require_silence.sql
 \ir attention/place_silence.sql
 \ir attention/silence.sql
 \ir attention/unsilence.sql

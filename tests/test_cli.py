@@ -568,6 +568,13 @@ KEYS_OF_STATUS = {
         "sample_error",
     },
     "holds": {"channel", "address", "held_until", "held_for_seconds", "reason", "failures"},
+    "input": {
+        "newest_event_at",
+        "newest_event_age_seconds",
+        "silent_after_seconds",
+        "is_silent",
+        "silent_shards",
+    },
     "silences": {
         "silence_id",
         "match",

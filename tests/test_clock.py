@@ -24,7 +24,6 @@ CLOCK_COLUMNS = {
     "news_horizon": ("news_since", "recorded_since", "followed_since"),
     "notification_recipients": ("next_attempt_at", "created_at", "sent_at"),
     "notifiers": ("started_at", "seen_at"),
-    "silences": ("starts_at", "ends_at", "ended_at"),
     "unrouted_notifications": ("created_at",),
 }
 OTHER_TIMES = {

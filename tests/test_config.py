@@ -602,6 +602,14 @@ def test_a_warning_is_given_for_a_job_type_on_a_route_for_timeouts() -> None:
     assert warned(route(job_type="pickup"), route()) == []
 
 
+def test_what_may_be_null_is_refused_with_its_types(database: TestDatabase) -> None:
+    document = json.dumps(changed(("channels", "telegram", "digest_above"), "3"))
+    with pytest.raises(psycopg.DataError) as refused:
+        database.value(APPLY, document)
+    said = refused.value.diag.message_primary
+    assert said == "channels.telegram.digest_above: must be integer or null"
+
+
 def test_both_refuse_an_unknown_type_with_the_same_message(database: TestDatabase) -> None:
     for value, path in (
         ("job_skiped", "routes[0].match.type"),

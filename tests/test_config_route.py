@@ -306,6 +306,8 @@ def test_a_bad_config_or_fact_is_refused_with_what_is_wrong(
     database: TestDatabase, command: Command, tmp_path: Path
 ) -> None:
     calendars = {"night": {"from": "22:00", "to": "07:00", "time_zone": "Mars/Olympus"}}
+    many = {f"c{n}": {"from": "01:00", "to": "02:00"} for n in range(300)}
+    crowded = {"match": {"city": [str(n) for n in range(300)], "at": [*many]}, "recipients": []}
     before = everything(database)
     refusals: list[tuple[str, str | None, dict[str, Any] | None, str]] = [
         (facts("test"), NIGHT, None, "facts.type: must be one of timeout_in_point"),
@@ -320,6 +322,12 @@ def test_a_bad_config_or_fact_is_refused_with_what_is_wrong(
             "routes[0].match.at: must name one of calendars",
         ),
         (facts(), NIGHT, {"calendars": calendars}, "calendars.night.time_zone: is not a time zone"),
+        (
+            facts(),
+            NIGHT,
+            {"calendars": many, "routes": [crowded]},
+            "config: its matches have more than 100000 values, counted for each calendar",
+        ),
     ]
     for given, at, changes, problem in refusals:
         document = None if changes is None else json.dumps(config(**changes))
@@ -334,6 +342,7 @@ def test_a_bad_config_or_fact_is_refused_with_what_is_wrong(
         (("timeout_in_point", "--config", "/nowhere.json"), "/nowhere.json: No such file"),
         (("timeout_in_point", "job_type=pickup"), "job_type: a timeout_in_point has none"),
         (("job_skipped", "type=job_skipped"), "type: given twice"),
+        (("job_skipped", "at=night"), "at: is no attribute; config route has --at"),
         (("job_skipped", "Omsk"), "'Omsk' is not of the form key=value"),
         (("job_skipped", "--expect", "sms:1"), "--expect sms:1: must be CHANNEL:ADDRESS"),
         (("job_skipped", "--expect", "telegram"), "--expect telegram: chat_id: missing"),

@@ -275,7 +275,7 @@ def test_a_failed_plan_does_not_count_and_pruning_subtracts_nothing(sender: Send
     sender.database.create_mission("m3", 1)
     sender.database.value("select scooters_ops.skip_job('m3', 'p1', 'j1')")
     sender.database.connection.execute(
-        "update scooters_ops.configs set config = jsonb_set(config, '{routes}', '3')"
+        "update scooters_ops.configs set config = jsonb_set(config, '{routes,0,recipients}', '3')"
     )
     with pytest.raises(psycopg.Error):
         sender.plan()

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -265,6 +266,23 @@ def _insert(house: House, last: int, first: int = 1) -> None:
     )
 
 
+def test_what_a_silence_held_goes_as_one_message_that_says_how_many(house: House) -> None:
+    configure(house, TELEGRAM)
+    silence_id = house.database.value(
+        """select scooters_ops.silence('{"city": "Moscow"}', '1 hour', 'works', 'ops')"""
+    )
+    tokens = late(house, 9)
+    plan(house)
+    assert len(lease(house)) == 3  # those of Omsk
+    leave(house, tokens[0])
+    house.database.value("select scooters_ops.unsilence(%s, 'olga')", silence_id)
+    house.run_once()
+    (message,) = house.telegram.messages
+    assert "5 alerts together" in message.text
+    assert "Held by a silence before: 5" in message.text
+    assert [row["token"] for row in rows(house) if row["state"] == "cancelled"] == [tokens[0]]
+
+
 def test_a_test_is_a_message_of_its_own(house: House) -> None:
     configure(house, TELEGRAM)
     house.skip_many(4)
@@ -435,6 +453,12 @@ def test_retry_of_one_member_takes_the_whole_digest_along(house: House) -> None:
     assert house.database.value("select scooters_ops.confirm_deliveries(%s)", tokens[1]) == 4
     assert told(house) == {("sent", None)}
 
+    leave(house, *tokens)  # and what follows the message, too
+    (over,) = lease(house)
+    record(house, over["recipient_id"], state="failed", error="kicked")
+    assert house.database.value("select scooters_ops.retry_deliveries(%s)", tokens[2]) == 1
+    assert [row["state"] for row in rows(house, "^resolved")] == ["pending"]
+
 
 def test_a_blocked_digest_goes_out_after_the_repair(house: House, tmp_path: Path) -> None:
     configure(house, TELEGRAM)
@@ -501,6 +525,20 @@ def test_when_all_are_over_the_message_says_so_and_nothing_else_follows_a_digest
     assert len(rows(house, "resolved")) == 2
     assert {row["state"] for row in rows(house, "resolved")} == {"sent"}
     assert len(house.telegram.messages) == 1
+
+
+def test_a_pass_waits_for_nobody_who_acknowledges_what_leads_a_digest(house: House) -> None:
+    configure(house, TELEGRAM)
+    skipped = house.skip("s1")
+    tokens = late(house, ABOVE)
+    plan(house)
+    (leader,) = lease(house)
+    record(house, leader["recipient_id"], state="sent", reference="9")
+    with psycopg.connect(house.database.conninfo) as duty:
+        duty.execute("select scooters_ops.acknowledge(%s, 'olga')", [skipped])
+        house.database.connection.execute("set lock_timeout = '10s'")
+        leave(house, *tokens)
+    assert [row["token"] for row in rows(house, "^resolved")] == [skipped]
 
 
 def test_one_that_resolves_while_it_is_sent_is_followed_up_and_one_that_was_over_is_not(

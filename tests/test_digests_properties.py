@@ -2,8 +2,8 @@
 order: every alert is told, none twice where the outcome was certain, and each row has the reference
 of a message that tells of it.
 
-The world of test_steps_properties, where alerts come in crowds and digest_above changes. Every run
-plays the same scripts; SCRIPTS_SEED=<another number> plays others.
+The world of test_steps_properties, where alerts come in crowds, digest_above changes, and silences
+come and go. Every run plays the same scripts; SCRIPTS_SEED=<another number> plays others.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPTS = int(os.environ.get("SCRIPTS", "10"))
 DIGESTS = (None, 1, 2, 4)
+SILENCES = {"silence": 1, "unsilence": 1.5}
 OLD_WORKERS = 0.15
 """The share of leases by notifiers that know no digests."""
 
@@ -101,6 +102,20 @@ class DigestWorld(World):
     def reconfigure(self) -> None:
         self.configure()
 
+    def silence(self) -> None:
+        missions = [*self.missions.values()]
+        matches: list[dict[str, Any]] = [{"type": "timeout_in_point"}, {"type": "job_skipped"}]
+        if missions:
+            matches.append({"mission_id": [*{*self.chance.choices(missions, k=4)}]})
+        match = json.dumps(self.chance.choice(matches))
+        self.call("select scooters_ops.silence(%s, '1 hour', 'works', 'ops')", match)
+
+    def unsilence(self) -> None:
+        if silences := self.database.values(
+            "select silence_id from scooters_ops.silence_status where is_active"
+        ):
+            self.call("select scooters_ops.unsilence(%s, 'olga')", self.chance.choice(silences))
+
     def plan(self) -> None:
         self.call("select scooters_ops.plan_deliveries(50)")
 
@@ -151,7 +166,16 @@ class DigestWorld(World):
             for mission_id in {*self.missions.values()}:
                 self.minutes += 1
                 self.database.record("point_completed", self.minutes, "p1", mission_id)
+        self.let_go()
+        self.execute(
+            "select scooters_ops.unsilence(silence_id, 'olga') from scooters_ops.silence_status"
+            " where is_active"
+        )
         super().drain()
+
+    def end(self) -> None:
+        super().end()
+        self.execute("delete from scooters_ops.silences")
 
     def check_members(self) -> None:
         """No row waits for a digest that is not under way."""
@@ -182,6 +206,10 @@ class DigestWorld(World):
         by_id = {row["recipient_id"]: row for row in rows}
         for row in rows:
             if row["step"] != "alert":
+                continue
+            if row["state"] == "cancelled":  # it resolved while a silence held it
+                assert row["silence_id"] is not None
+                assert row["resolved_at"] is not None
                 continue
             name = f"{row['token']} {row['channel']} ({row['state']})"
             telling = [note for note in notes if row["recipient_id"] in note.told]
@@ -222,7 +250,7 @@ def test_in_whatever_order_things_happen_each_alert_is_told_and_has_its_message(
         shared.value("select setseed(%s)", chance.random())
         world = DigestWorld(shared, chance)
         try:
-            acts = chance.choices([*ACTS], [*ACTS.values()], k=STEPS)
+            acts = chance.choices([*ACTS, *SILENCES], [*ACTS.values(), *SILENCES.values()], k=STEPS)
             for name in ("notify", "notify", "plan", "lease", *acts):
                 world.step(name)
             world.log.append("drain")

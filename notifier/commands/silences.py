@@ -11,7 +11,7 @@ from notifier import test_message
 from notifier.commands.connection import connected
 from notifier.commands.output import say, say_json
 from notifier.database.values import Held, Silence
-from notifier.silences import line_of, match_of
+from notifier.silences import counted, line_of, match_of
 from notifier.status.advice import age
 
 SHOWN_HELD = 20
@@ -72,8 +72,8 @@ def _say_held(held: list[Held], options: Namespace) -> None:
         return
     counts = Counter(each.would_be_told for each in held)
     say(
-        f"in the last day it would have held the alerts of {len(held)} notifications:"
-        f" {counts[False]} were resolved by its end and never sent, {counts[True]} sent then"
+        f"in the last day it would have held the alerts of {counted(len(held), 'notification')}:"
+        f" {counts[False]} resolved by its end and never sent, {counts[True]} sent then"
     )
     for each in held[:SHOWN_HELD]:
         end = "sent" if each.would_be_told else "resolved"

@@ -115,9 +115,10 @@ MatchValue: TypeAlias = Annotated[
 ZoneName: TypeAlias = Annotated[
     str,
     Field(
-        pattern="^[A-Z][A-Za-z0-9_+/-]*$",
+        # PostgreSQL takes CET and the like for abbreviations, which have no summer time.
+        pattern="^(UTC|[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)+)$",
         max_length=100,
-        description="A time zone such as UTC or Europe/Moscow.",
+        description="A time zone such as Europe/Moscow, or UTC.",
     ),
     AfterValidator(_time_zone),
 ]

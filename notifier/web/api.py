@@ -119,9 +119,9 @@ class NewSilence(BaseModel):
         " job_type, mission_id, point_id, performer_id, at (a calendar) or an attribute of the"
         " mission. Not empty."
     )
-    duration_seconds: Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)] = Field(
-        description="At most silences.longest_seconds of the config in force."
-    )
+    duration_seconds: Annotated[
+        float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False, strict=True)
+    ] = Field(description="At most silences.longest_seconds of the config in force.")
     comment: Annotated[str, Field(min_length=1, max_length=500, strict=True)] = Field(
         description="Why; the messages say it."
     )

@@ -8,18 +8,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    longest_name constant integer := 200;
     known record;
 begin
-    if coalesce(btrim(by), '') = '' then
-        raise exception using
-            errcode = 'null_value_not_allowed',
-            message = 'by must not be empty: it says who takes care';
-    elsif char_length(by) > longest_name then
-        raise exception using
-            errcode = 'string_data_right_truncation',
-            message = format('by is longer than %s characters', longest_name);
-    end if;
+    perform scooters_ops.require_name(by, 'who takes care');
 
     select
         notification_id,
@@ -30,7 +21,7 @@ begin
     where
         idempotency_token = token
         and type::text <> 'test'
-    for update;
+    for no key update;
 
     if not found then
         raise exception using

@@ -4,9 +4,10 @@
 -- notification has resolved while it was held is cancelled.
 -- Escalations count from the end of the hold, unless some alert may have been sent: a
 -- silence never touches what follows it. Reminders count from the alert anyway.
--- Recipients are locked before notifications, as in record_deliveries. Silences are
--- locked, too, so that unsilence() waits and then finds what was held meanwhile; one
--- that is being ended holds nothing more.
+-- Recipients are locked before notifications, as in record_deliveries. What is unsent
+-- only since then is left alone: whoever has locked it may wait for the notification.
+-- Silences are locked, too, so that unsilence() waits and then finds what was held
+-- meanwhile; one that is being ended holds nothing more.
 create or replace function scooters_ops.hold_alerts(notification_ids bigint[])
 returns void
 language plpgsql
@@ -16,17 +17,20 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
+    unsent_ids bigint[];
     silence_ids bigint[];
     resolved_ids bigint[];
 begin
-    perform
-    from scooters_ops.notification_recipients as unsent
-    where
-        unsent.notification_id = any(notification_ids)
-        and unsent.state = 'pending'
-        and unsent.step ~ '^(alert$|escalation_)'
-    order by unsent.recipient_id
-    for update;
+    unsent_ids := array(
+        select unsent.recipient_id
+        from scooters_ops.notification_recipients as unsent
+        where
+            unsent.notification_id = any(notification_ids)
+            and unsent.state = 'pending'
+            and unsent.step ~ '^(alert$|escalation_)'
+        order by unsent.recipient_id
+        for update
+    );
 
     perform
     from scooters_ops.monitoring_notifications as notification
@@ -99,6 +103,7 @@ begin
         from asked
         where
             recipient.notification_id = asked.notification_id
+            and recipient.recipient_id = any(unsent_ids)
             and recipient.state = 'pending'
             and recipient.attempts = 0
             and not recipient.is_taken_over

@@ -17,39 +17,14 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-    longest_name constant integer := 200;
     longest_comment constant integer := 500;
     -- From here on a router gives the numbers, so that ours and its never meet.
     routers_first constant bigint := 1099511627776; -- 2 ^ 40
-    longest constant interval := coalesce(
-        (
-            select make_interval(
-                secs => (config #>> '{silences,longest_seconds}')::double precision
-            )
-            from scooters_ops.config_in_force
-        ),
-        interval '7 days'
-    );
     new_id bigint;
 begin
-    perform scooters_ops.require_silence_match(match);
+    perform scooters_ops.require_silence(match, duration);
 
-    if duration is null then
-        raise exception using
-            errcode = 'null_value_not_allowed',
-            message = 'duration must not be null: every silence ends';
-    elsif duration <= interval '0' then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = 'duration must be more than 0';
-    elsif duration > longest then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = format(
-                'duration is longer than silences.longest_seconds allows, %s seconds',
-                extract(epoch from longest)::double precision
-            );
-    elsif coalesce(btrim(comment), '') = '' then
+    if comment is null or comment !~ '\S' then
         raise exception using
             errcode = 'null_value_not_allowed',
             message = 'comment must not be empty: it says why';
@@ -57,15 +32,8 @@ begin
         raise exception using
             errcode = 'string_data_right_truncation',
             message = format('comment is longer than %s characters', longest_comment);
-    elsif coalesce(btrim(by), '') = '' then
-        raise exception using
-            errcode = 'null_value_not_allowed',
-            message = 'by must not be empty: it says who silences';
-    elsif char_length(by) > longest_name then
-        raise exception using
-            errcode = 'string_data_right_truncation',
-            message = format('by is longer than %s characters', longest_name);
     end if;
+    perform scooters_ops.require_name(by, 'who silences');
 
     lock table scooters_ops.silences in share row exclusive mode;
     new_id := coalesce(
@@ -79,16 +47,17 @@ begin
         from scooters_ops.silences_silence_id_seq as known;
     end if;
 
-    -- A month counts as 30 days above, and may be shorter.
-    if now() + duration <= now() then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = 'duration must be more than 0';
-    end if;
     insert into scooters_ops.silences (
         silence_id, match, starts_at, ends_at, comment, created_by
     )
-    values (new_id, match, now(), now() + duration, btrim(comment), btrim(by));
+    values (
+        new_id,
+        match,
+        now(),
+        now() + duration,
+        btrim(comment, E' \t\r\n'),
+        btrim(by, E' \t\r\n')
+    );
     perform scooters_ops.compile_match('silence', new_id, match);
 
     perform scooters_ops.hold_alerts(

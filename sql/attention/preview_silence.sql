@@ -23,7 +23,7 @@ declare
     looked_back constant interval := interval '1 day';
     matching_ids bigint[];
 begin
-    perform scooters_ops.require_silence_match(match);
+    perform scooters_ops.require_silence(match, duration);
 
     begin
         perform scooters_ops.compile_match(scope, 0, match);
@@ -77,7 +77,7 @@ end
 $$;
 
 comment on function scooters_ops.preview_silence(jsonb, interval) is
-'The notifications of the last day (of the last counting_limit() ones) whose alerts a silence with this match would have held, had it begun with each of them and lasted for this duration: held is for how long (interval), would_be_told whether the alert would have gone out then (false: it was resolved by then). It changes nothing. SQLSTATE 22023: a match that no silence may have.';
+'The notifications of the last day (of the last counting_limit() ones) whose alerts a silence with this match would have held, had it begun with each of them and lasted for this duration: held is for how long (interval), would_be_told whether the alert would have gone out then (false: it was resolved by then). It changes nothing. SQLSTATE 22023 (null: 22004): a match or a duration that no silence may have.';
 
 revoke execute on function scooters_ops.preview_silence(jsonb, interval) from public;
 grant execute on function scooters_ops.preview_silence(jsonb, interval)

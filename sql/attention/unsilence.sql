@@ -13,18 +13,9 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-    longest_name constant integer := 200;
     is_over boolean;
 begin
-    if coalesce(btrim(by), '') = '' then
-        raise exception using
-            errcode = 'null_value_not_allowed',
-            message = 'by must not be empty: it says who ends the silence';
-    elsif char_length(by) > longest_name then
-        raise exception using
-            errcode = 'string_data_right_truncation',
-            message = format('by is longer than %s characters', longest_name);
-    end if;
+    perform scooters_ops.require_name(by, 'who ends the silence');
 
     lock table scooters_ops.silences in share row exclusive mode;
     select known.ended_at is not null or known.ends_at <= now()

@@ -65,6 +65,10 @@ begin
         insert into scooters_ops.compiled_time_zones (name)
         select distinct lower(name collate "C") as name
         from pg_catalog.pg_timezone_names
+        -- Names such as CET are abbreviations, too, which have no summer time.
+        where
+            name like '%/%'
+            or name = 'UTC'
         order by name;
     end if;
 

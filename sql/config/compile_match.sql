@@ -1,6 +1,6 @@
 -- What does a match ask for, as rows?
--- It is looked up by one of its keys, that which fewest missions may have. The calendars
--- that it names are those of the config that compile_config() has read last.
+-- It is looked up by one of its keys, the one that fewest missions may have. The
+-- calendars that it names are those of the config that compile_config() read last.
 -- Values of another kind than text can equal no type, job type, point or calendar.
 create or replace function scooters_ops.compile_match(
     scope text,

@@ -68,9 +68,9 @@ return jsonb $schema${
         "time_zone": {
           "anyOf": [
             {
-              "description": "A time zone such as UTC or Europe/Moscow.",
+              "description": "A time zone such as Europe/Moscow, or UTC.",
               "maxLength": 100,
-              "pattern": "^[A-Z][A-Za-z0-9_+/-]*$",
+              "pattern": "^(UTC|[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*)+)$",
               "type": "string"
             },
             {

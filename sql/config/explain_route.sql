@@ -16,6 +16,7 @@ declare
     known_types constant text[] := array_remove(
         enum_range(null::scooters_ops.monitoring_notification_type)::text[], 'test'
     );
+    most_rows constant integer := 100000;
     checked jsonb;
     problem text;
     explained jsonb;
@@ -52,13 +53,38 @@ begin
             message = problem;
     end if;
 
+    -- Each value is stored once for each calendar.
+    if
+        (
+            select sum(size.choices * greatest(size.calendars, 1))
+            from (
+                select jsonb_path_query(checked, '$.routes[*].match') as match
+                union all
+                select jsonb_path_query(checked, '$.detection.overrides[*].match')
+            ) as listed
+            cross join lateral (
+                select
+                    count(*) as choices,
+                    count(*) filter (where wanted.key = 'at') as calendars
+                from jsonb_each(listed.match) as wanted (key, value)
+                cross join lateral jsonb_path_query(wanted.value, '$[*]')
+            ) as size
+        ) > most_rows
+    then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                'config: its matches have more than %s values, counted for each calendar',
+                most_rows
+            );
+    end if;
+
     begin
         -- Like those who apply configs.
         lock table scooters_ops.compiled_config in share row exclusive mode;
         insert into scooters_ops.configs (config_id, config)
         overriding system value
         values (9223372036854775807, checked);
-        perform scooters_ops.compile_config();
         explained := scooters_ops.route_facts(facts, at)
             || jsonb_build_object('config_id', null);
         raise exception using errcode = 'TRIAL';
@@ -70,7 +96,7 @@ end
 $$;
 
 comment on function scooters_ops.explain_route(jsonb, timestamptz, jsonb) is
-'What would become at this time of a notification with these facts (JSON object: type, job_type, mission_id, point_id, performer_id, attributes), by this config (null: the one in force), as a JSON object: routes, up to the one that decides, each with matches, or else with failed_key, wanted and given; recipients; escalations; reminders; limit (null: no timeout): rule, factor, minimum_seconds, etas and overrides, listed as routes are; holds: the active silences that would hold it. Changes nothing. SQLSTATE 22023: names what is wrong with the facts, or the path of the first bad key of the config; 55000: no config is in force.';
+'What would become at this time of a notification with these facts (JSON object: type, job_type, mission_id, point_id, performer_id, attributes), by this config (null: the one in force), as a JSON object: routes, up to the one that decides, each with matches, or else with failed_key, wanted and given; recipients; escalations; reminders; limit (null: no timeout): rule, factor, minimum_seconds, etas and overrides, listed as routes are; holds: the active silences that would hold it. Changes nothing. SQLSTATE 22023: names what is wrong with the facts, or the path of the first bad key of the config, or that its matches are too many to try (100,000 values, each counted for each calendar of its match); 55000: no config is in force.';
 
 revoke execute on function scooters_ops.explain_route(jsonb, timestamptz, jsonb)
 from public;

@@ -93,8 +93,13 @@ begin
                 when invalid_parameter_value then null;
             end;
         end loop;
+        -- The description of what may be null says what null means.
         select 'must be ' || coalesce(
-            lower(left(schema ->> 'description', 1)) || substr(schema ->> 'description', 2),
+            case
+                when not schema -> 'anyOf' @> '[{"type": "null"}]'
+                    then lower(left(schema ->> 'description', 1))
+                        || substr(schema ->> 'description', 2)
+            end,
             string_agg(distinct coalesce(option ->> 'type', 'object'), ' or ')
         )
         into problem

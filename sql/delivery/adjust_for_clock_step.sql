@@ -2,7 +2,8 @@
 -- The time of a notifier's last report and of a channel's last lease was "now" when it
 -- was stored. If one of them is ahead of the clock, the clock was set back by as much:
 -- future attempts, leases and holds move back by the same interval, and rate limits
--- forget the messages that were leased ahead of now.
+-- forget the messages that were leased ahead of now. What a silence holds waits for its
+-- end, as status and messages say it.
 -- Every session that stores such times locks the channels' rows, so sessions that
 -- notice the step at the same time take turns.
 create or replace function scooters_ops.adjust_for_clock_step()
@@ -47,6 +48,14 @@ begin
         where
             waiting.state in ('pending', 'sending')
             and waiting.next_attempt_at > clock_timestamp()
+            and not exists (
+                select
+                from scooters_ops.active_silences as holding
+                where
+                    holding.silence_id = waiting.silence_id
+                    and waiting.state = 'pending'
+                    and waiting.attempts = 0
+            )
         order by waiting.recipient_id
         for update skip locked
     ) as ahead

@@ -80,6 +80,22 @@ begin
             and queue.due_at <= now()
             and coalesce(queue.held_until <= now(), true)
             and coalesce(queue.free > 0, true)
+            -- Where few wait, none of them has to be locked.
+            and (
+                select count(*)
+                from (
+                    select
+                    from scooters_ops.notification_recipients as recipient
+                    where
+                        recipient.channel = open_channel.channel
+                        and recipient.address = queue.address
+                        and (recipient.follows is not null) = false
+                        and recipient.state in ('pending', 'sending')
+                        and recipient.next_attempt_at <= now()
+                    order by recipient.next_attempt_at
+                    limit open_channel.digest_above + 1
+                ) as few
+            ) > open_channel.digest_above
     ),
 
     team as (

@@ -432,7 +432,8 @@ begin
             granted.details,
             greatest(
                 now() - case
-                    when recipient.step = 'alert' then granted.created_at
+                    when recipient.step = 'alert' and recipient.silence_id is null
+                        then granted.created_at
                     else granted.due_at
                 end,
                 '0'
@@ -537,7 +538,7 @@ $$;
 
 comment on function scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])
 is
-'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; silenced: until when a silence held the alert, {until, by, comment}; digest: what the message tells of, together with the recipient''s own notification, as digest_facts() has it (null: of that alone), only for digest_channels; the rest as in notifications.';
+'Leases due recipients to a worker for lease_seconds. slots ({"telegram": 20}) says how many rows of each channel at most, follow_up_slots how many of them may change or answer earlier messages (null: the caller is of an earlier version, and gets nothing but alerts); limits and holds of the channel and of its chats and queues may allow fewer. target: where to send it, after a move as well; attempts: how often it was tried, this attempt included; is_in_doubt: an earlier lease expired, so that the message may have been sent; waited: how long ago the notification was inserted, for other steps than the alert, and for one that a silence has held, how long it has been due; idempotency_key: the key for the channel, the same with every attempt; step, as in notification_steps; earlier: the message that it changes or answers, {key, reference, address}; told: who was told before an escalation, an array of {channel, address, reference, sent_at}; as_of: the time of the lease; button: what a button to acknowledge the notification sends back; silenced: until when a silence held the alert, {until, by, comment}; digest: what the message tells of, together with the recipient''s own notification, as digest_facts() has it (null: of that alone), only for digest_channels; the rest as in notifications.';
 
 revoke execute on function
 scooters_ops.lease_deliveries(text, jsonb, double precision, jsonb, text[])

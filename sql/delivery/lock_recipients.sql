@@ -1,5 +1,6 @@
 -- Which failed or in-doubt recipients may the caller change?
--- With a notification come all others that the same digest tells of.
+-- With a notification come all others that the same digest tells of, and what follows
+-- its message.
 -- Every function locks recipients in the order of recipient_id, so that there are no
 -- deadlocks.
 create or replace function scooters_ops.lock_recipients(
@@ -53,7 +54,7 @@ begin
             and (
                 token is null
                 or recipient.notification_id = asked_id
-                or (recipient.digest_id = any(digest_ids) and recipient.follows is null)
+                or recipient.digest_id = any(digest_ids)
             )
             and (
                 lock_recipients.channel is null

@@ -15,7 +15,7 @@ begin
     from scooters_ops.monitoring_notifications
     where notification_id = any(notification_ids)
     order by notification_id
-    for update;
+    for no key update;
 
     with planned as (
         select

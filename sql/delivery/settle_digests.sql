@@ -1,6 +1,8 @@
 -- Which digests can say that all is over?
 -- What follows an alert is of one notification, and must not replace a message that
 -- tells of many: settle_steps leaves all that a digest tells of to this function.
+-- The leader's notification may be locked by somebody else: whoever locks one to change
+-- it says "no key update", for which an insert that refers to it does not wait.
 create or replace function scooters_ops.settle_digests(
     notification_ids bigint[],
     channels text[]

@@ -56,18 +56,42 @@ found as (
     select * from needs_person
 ),
 
-found_with_digests as (
+-- A join might read every silence, even if nothing was held.
+held as (
     select
         found.*,
-        found.created_at as decided_at
+        (
+            select coalesce(silence.ended_at, silence.ends_at)
+            from scooters_ops.silences as silence
+            where silence.silence_id = found.silence_id
+        ) as held_until
     from found
+),
+
+held_with_digests as (
+    select
+        held.*,
+        case
+            when held.held_until <= now()
+                then greatest(held.created_at, held.held_until)
+            else held.created_at
+        end as decided_at
+    from held
     union all
     select
         leader.*,
-        member.created_at as decided_at
-    from found as leader
+        member.decided_at
+    from held as leader
     inner join lateral (
-        select waiting.created_at
+        select
+            greatest(
+                waiting.created_at,
+                (
+                    select coalesce(silence.ended_at, silence.ends_at)
+                    from scooters_ops.silences as silence
+                    where silence.silence_id = waiting.silence_id
+                )
+            ) as decided_at
         from scooters_ops.notification_recipients as waiting
         where
             waiting.digest_id = leader.recipient_id
@@ -85,7 +109,7 @@ select
             found.state = 'pending'
             and found.attempts = 0
             and found.step = 'alert'
-            and holding.silence_id is not null
+            and found.held_until > now()
             then 'silenced'
         when
             found.state = 'pending'
@@ -101,9 +125,7 @@ select
     found.of_this_kind >= scooters_ops.counting_limit() as is_one_of_many,
     found.step collate "default" as step,  -- noqa: RF02,RF03
     found.follows is not null as is_follow_up
-from found_with_digests as found
-left join scooters_ops.active_silences as holding
-    on found.silence_id = holding.silence_id;
+from held_with_digests as found;
 
 comment on view scooters_ops.unsent_recipients is
 'Recipients that are not sent yet. For each channel at most counting_limit() rows of each kind, so that the view stays cheap: due (those due longest), due later, failed, in doubt.';
@@ -114,7 +136,7 @@ comment on column scooters_ops.unsent_recipients.address is
 comment on column scooters_ops.unsent_recipients.state is
 'pending, scheduled (an escalation or reminder that is not due yet), silenced (an alert that a silence holds until its end), retrying (pending, and tried before), blocked (pending, and no message can be made of it until a person fixes what last_error names), sending, failed or in_doubt.';
 comment on column scooters_ops.unsent_recipients.created_at is
-'When its recipient was decided.';
+'When its recipient was decided; of what a silence has held: when that was over.';
 comment on column scooters_ops.unsent_recipients.next_attempt_at is
 'When it is tried next; sending: when the lease ends.';
 comment on column scooters_ops.unsent_recipients.last_error is
