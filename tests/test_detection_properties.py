@@ -789,10 +789,10 @@ def test_after_every_pass_exactly_the_overdue_intervals_have_notifications(
         )
         for number in range(SCRIPTS):
             script = Script.written_by(Random(f"{SEED} {number}"))
-            if script.problem(database):
+            if problem := script.problem(database):
                 script = script.shortest(database)
                 steps = "\n".join(f"    {name}({arguments})" for name, arguments in script.steps)
                 pytest.fail(
                     f"SCRIPTS_SEED={SEED}, script {number}, eager: {script.is_eager}\n{steps}\n"
-                    f"{script.problem(database)}"
+                    f"{script.problem(database) or f'not again, but at first: {problem}'}"
                 )

@@ -62,7 +62,7 @@ begin
         ) as override on true
         -- The same interval under another point, or another interval to the same point.
         left join lateral (
-            select notification.notification_id
+            select min(notification.notification_id) as notification_id
             from scooters_ops.monitoring_notifications as notification
             where
                 notification.mission_id = overdue.mission_id
@@ -72,7 +72,6 @@ begin
                     or notification.details ->> 'started_at'
                     = to_jsonb(overdue.started_at) #>> '{}'
                 )
-            limit 1
         ) as known on true
     ),
 

@@ -144,7 +144,9 @@ begin
                                             and differing.is_overdue
                                         )
                                     )
-                                order by notification.point_id <> differing.point_id
+                                order by
+                                    notification.point_id <> differing.point_id,
+                                    notification.notification_id
                                 limit 1
                             )
                     end
