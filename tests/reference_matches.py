@@ -1,7 +1,7 @@
 """Matches, calendars and overrides in plain Python: values in, values out.
 
-It was written from the text of DESIGN.md and issue 15 alone; test_override_properties.py compares
-the SQL with it. Where the text is ambiguous, it is read as follows:
+It was written from the text of DESIGN.md, not from the SQL; test_override_properties.py compares
+the two. Where the text is ambiguous, it is read as follows:
 
 - Values compare as in JSON: 5 equals 5.0, but neither "5" nor true. A list, an object, null and a
   missing attribute equal nothing.
