@@ -25,8 +25,9 @@ limit 1
 \set seconds :wait_seconds
 \ir wait_until.sql
 
+-- The launcher may note the start when the job's first pass has begun.
 select
-    coalesce(max(start_time), '-infinity') as first_run_at,
+    coalesce(max(start_time) - interval '5 seconds', '-infinity') as first_run_at,
     count(*) > 0 as has_begun,
     coalesce(bool_and(status = 'running'), false) as is_running,
     coalesce(bool_or(status = 'succeeded'), false) as has_run
@@ -53,6 +54,11 @@ where started_at >= :'first_run_at'
 \gset
 \connect :"cron_database"
 \ir session.sql
+-- A run of one pass may have ended before it was seen running.
+select :'has_run'::boolean or count(*) > 0 as has_run
+from cron.job_run_details
+where jobid = :first_jobid and status = 'succeeded'
+\gset
 \endif
 
 \if :has_run
