@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from notifier.config import ConfigError
+from notifier.config import YEAR_SECONDS
 from notifier.database.values import Silence
-from notifier.test_message import EVENT_FACTS, value_of
+from notifier.test_message import EVENT_FACTS, pair_of, value_of
 
 UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "min": 60, "s": 1}
-LONGEST_SECONDS: Final = 366 * 86400
 _PART: Final = r"(\d{1,9}(?:\.\d{1,6})?)(min|[dhms])"
 
 
@@ -45,9 +44,7 @@ def match_of(words: Sequence[str]) -> dict[str, Any]:
     """
     match: dict[str, Any] = {}
     for word in words:
-        key, equals, text = word.partition("=")
-        if not (key and equals):
-            raise ConfigError([f"{word!r} is not of the form key=value"])
+        key, text = pair_of(word)
         value = text if key in (*EVENT_FACTS, "at") else value_of(text)
         if key in match:
             earlier = match[key] if isinstance(match[key], list) else [match[key]]
@@ -80,7 +77,7 @@ def duration_of(text: str) -> timedelta:
     if not re.fullmatch(f"(?:{_PART})+", text, re.ASCII):
         raise ValueError("must be a duration such as 90m, 2h, 3d or 1h30m")
     seconds = sum(float(count) * UNITS[unit] for count, unit in re.findall(_PART, text, re.ASCII))
-    if not 0 < seconds <= LONGEST_SECONDS:
+    if not 0 < seconds <= YEAR_SECONDS:
         raise ValueError("must be more than 0 and at most a year")
     return timedelta(seconds=seconds)
 

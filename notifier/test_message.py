@@ -129,13 +129,19 @@ def named_by(routes: Sequence[Mapping[str, Any]]) -> list[Target]:
 def _pairs(words: Sequence[str]) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for word in words:
-        key, equals, value = word.partition("=")
-        if not (key and equals):
-            raise ConfigError([f"{word!r} is not of the form key=value"])
+        key, value = pair_of(word)
         if key in pairs:
             raise ConfigError([f"{key}: given twice"])
         pairs[key] = value
     return pairs
+
+
+def pair_of(word: str) -> tuple[str, str]:
+    """key=value as key, value. Raises ConfigError."""
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        raise ConfigError([f"{word!r} is not of the form key=value"])
+    return key, value
 
 
 def value_of(text: str) -> Any:

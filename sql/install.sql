@@ -35,6 +35,7 @@ set search_path = pg_catalog, pg_temp;
 \ir config/matches_for.sql
 \ir config/compile_match.sql
 \ir config/forget_match.sql
+\ir config/attribute_time_zones.sql
 \ir config/compile_config.sql
 \ir config/compile_stored_config.sql
 \ir config/level_problem.sql

@@ -139,6 +139,9 @@ def test_the_calendar_of_the_start_counts_however_long_it_lasts(database: TestDa
         "select mission_id from scooters_ops.interval_history where rule = 'lunch' order by 1"
     )
     assert by_lunch == ["m1", "m2"]
+    # PostgreSQL takes CET for an abbreviation, which has no summer time.
+    offered = "select name from scooters_ops.known_time_zones where name in ('cet', 'utc')"
+    assert database.values(offered) == ["utc"]
     assert database.detect(51) == 2
     calendar["time_zone"] = "Europe/Moscow"
     database.apply_config(

@@ -30,6 +30,7 @@ CALLERS: dict[str, set[str]] = {
     "level_problem": set(),
     "match_problem": set(),
     "require_name": set(),
+    "attribute_time_zones": set(),
     "compile_config": set(),
     "compile_match": set(),
     "compile_stored_config": set(),

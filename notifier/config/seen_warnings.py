@@ -96,8 +96,9 @@ def _unknown_zones(document: Mapping[str, Any], seen: _Seen) -> Iterator[str]:
             )
         for zone, missions in seen.unknown_zones[attribute].items():
             yield (
-                f"{path}: {zone} is not a time zone that the server knows: for {missions} of"
-                f" {seen.missions} missions of the last 30 days notifier.time_zone counts"
+                f"{path}: {zone} is not a time zone such as Europe/Moscow that the server knows:"
+                f" for {missions} of {seen.missions} missions of the last 30 days"
+                " notifier.time_zone counts"
             )
 
 

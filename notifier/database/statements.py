@@ -335,11 +335,7 @@ class Database(Connection):
     async def notification(self, token: str) -> Notification | None:
         """The notification with this token."""
         found = await self.objects(
-            Notification,
-            # A silence holds recipients, not the notification.
-            "(select *, null::jsonb as silenced from scooters_ops.notifications) as known"
-            " where idempotency_token = %s",
-            token,
+            Notification, "scooters_ops.notifications where idempotency_token = %s", token
         )
         return found[0] if found else None
 

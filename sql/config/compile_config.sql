@@ -63,13 +63,9 @@ begin
         where zone_attribute is not null
     ) then
         insert into scooters_ops.compiled_time_zones (name)
-        select distinct lower(name collate "C") as name
-        from pg_catalog.pg_timezone_names
-        -- Names such as CET are abbreviations, too, which have no summer time.
-        where
-            name like '%/%'
-            or name = 'UTC'
-        order by name;
+        select known.name
+        from scooters_ops.attribute_time_zones() as known (name)
+        order by known.name;
     end if;
 
     perform scooters_ops.compile_match(listed.scope, listed.n, listed.match)

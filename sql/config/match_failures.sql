@@ -9,21 +9,22 @@ create or replace function scooters_ops.match_failures(
 returns table (match_id bigint, key text)
 language sql stable
 begin atomic -- noqa: disable=all
-with mission as (
-    select
-        coalesce(match_failures.facts -> 'attributes', '{}') || jsonb_build_object(
-            'mission_id', match_failures.facts ->> 'mission_id',
-            'performer_id', match_failures.facts ->> 'performer_id'
-        ) as facts
-),
-
-asked as (
+with asked as (
     select
         term.match_id,
         term.key,
-        coalesce(bool_or(term.value = mission.facts -> term.key), false) as holds
-    from mission
-    cross join scooters_ops.match_terms as term
+        coalesce(
+            bool_or(
+                term.value = scooters_ops.mission_fact(
+                    term.key,
+                    match_failures.facts ->> 'mission_id',
+                    match_failures.facts ->> 'performer_id',
+                    match_failures.facts -> 'attributes'
+                )
+            ),
+            false
+        ) as holds
+    from scooters_ops.match_terms as term
     where term.scope = match_failures.scope
     group by term.match_id, term.key
 ),

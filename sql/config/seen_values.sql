@@ -67,8 +67,8 @@ had as (
 ),
 
 zone as materialized (
-    select lower(known.name) as name
-    from pg_catalog.pg_timezone_names as known
+    select known.name
+    from scooters_ops.attribute_time_zones() as known (name)
     where seen_values.zone_attributes <> '{}'
 ),
 
@@ -77,7 +77,7 @@ judged as (
         had.*,
         case
             when had.key = any(seen_values.zone_attributes)
-                then lower(had.value #>> '{}') in (select zone.name from zone)
+                then lower((had.value #>> '{}') collate "C") in (select zone.name from zone)
         end as is_time_zone
     from had
 ),
