@@ -109,6 +109,7 @@ class World:
     def end(self) -> None:
         for connection in (self.late_writer, self.notifier):
             if connection is not None:
+                connection.rollback()
                 connection.close()
         self.execute(
             "delete from scooters_ops.missions;"
@@ -390,6 +391,8 @@ class World:
 
     def unlock_notifications(self) -> None:
         if self.notifier is not None:
+            # The server notices that a connection is closed only a while later.
+            self.notifier.rollback()
             self.notifier.close()
         self.notifier = None
         self.locked = set()
