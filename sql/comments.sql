@@ -82,6 +82,8 @@ comment on column scooters_ops.configs.applied_at is
 'When it was applied.';
 comment on column scooters_ops.configs.applied_by is
 'The database user who applied it.';
+comment on column scooters_ops.configs.comment is
+'Why it was applied, as whoever applied it said; null: nothing was said.';
 comment on index scooters_ops.configs_pkey is
 'For: the newest config, in config_in_force.';
 
@@ -244,6 +246,8 @@ comment on column scooters_ops.mission_wakeups.mission_id is
 'The mission.';
 comment on column scooters_ops.mission_wakeups.due_at is
 'When to look; -infinity: in the next pass.';
+comment on column scooters_ops.mission_wakeups.woken_at is
+'When the change that caused it was written. Nothing is looked at because of it: it says later how late the change came.';
 comment on index scooters_ops.mission_wakeups_due_at_idx is
 'For: what is due, in due_missions.';
 comment on index scooters_ops.mission_wakeups_mission_id_idx is
@@ -277,6 +281,12 @@ comment on column scooters_ops.recorded_intervals.factor is
 'How many times its eta it may last, as it was judged (a number without unit).';
 comment on column scooters_ops.recorded_intervals.rule is
 'The name of the override by which it was judged; null: the default rule.';
+comment on column scooters_ops.recorded_intervals.known_at is
+'When the database first knew its beginning, its point and its limit as they stand here; null: an earlier version, or a backfill, recorded it.';
+comment on column scooters_ops.recorded_intervals.seen_at is
+'The pass, by its as_of, that last wrote the row; null: a pass of an earlier version.';
+comment on column scooters_ops.recorded_intervals.config_id is
+'The config by which eta, factor, rule and limit were computed: a later one may say the same; null: a pass of an earlier version computed them.';
 comment on index scooters_ops.recorded_intervals_pkey is
 'For: the rows of the missions that a pass evaluates, in record_intervals; the intervals of one mission, in interval_history.';
 comment on index scooters_ops.recorded_intervals_unjudged_idx is
@@ -371,6 +381,18 @@ comment on column scooters_ops.monitoring_notifications.acknowledged_by is
 'Who acknowledged it.';
 comment on column scooters_ops.monitoring_notifications.planned_at is
 'When its recipients were decided; null: not yet.';
+comment on column scooters_ops.monitoring_notifications.config_id is
+'The config that was in force when it was noticed; null: an earlier version noticed it.';
+comment on column scooters_ops.monitoring_notifications.planned_config_id is
+'The config whose routes decided its recipients; null: not yet, or an earlier version decided.';
+comment on column scooters_ops.monitoring_notifications.known_at is
+'When the database first knew what says when the limit passes; null: a skipped job, or an earlier version noticed it.';
+comment on column scooters_ops.monitoring_notifications.noticed_after is
+'How long after its limit had passed it was noticed (interval); null: a skipped job, or an earlier version noticed it.';
+comment on column scooters_ops.monitoring_notifications.late_because is
+'Why that was longer than detection.stalled_after_seconds, as late_because() says; null: it was not, or nobody knows.';
+comment on index scooters_ops.monitoring_notifications_created_at_idx is
+'For: the notifications of some days, in reports and backtests.';
 comment on index scooters_ops.monitoring_notifications_pkey is
 'For: the notification of a recipient, in lease_deliveries and notification_deliveries; the oldest ones, in prune_notifications.';
 comment on index scooters_ops.monitoring_notifications_idempotency_token_key is

@@ -94,6 +94,7 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/take_wakeups.sql
 \ir detection/recorded_since.sql
 \ir detection/record_intervals.sql
+\ir detection/late_because.sql
 \ir detection/judge_intervals.sql
 \ir detection/resolve_notifications.sql
 \ir detection/run_pass.sql

@@ -41,6 +41,11 @@ begin
             ('0015_delivery_doubt', 'function', 'target_rules(jsonb, text)'),
             ('0017_steps', 'function', 'delivery_queue(text, jsonb)'),
             (
+                '0019_answers',
+                'function',
+                'record_intervals(text[], timestamptz, timestamptz)'
+            ),
+            (
                 '0018_matches',
                 'function',
                 'matching_routes(monitoring_notification_type, text, jsonb)'

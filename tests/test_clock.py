@@ -30,6 +30,10 @@ OTHER_TIMES = {
     ("monitoring_notifications", "ended_at"),  # the time of an event
     ("missions_history", "occurred_at"),  # reported by the mission service
     ("mission_wakeups", "due_at"),  # the time of an event to come
+    ("mission_wakeups", "woken_at"),  # nothing is decided by these: they are shown
+    ("recorded_intervals", "known_at"),
+    ("recorded_intervals", "seen_at"),
+    ("monitoring_notifications", "known_at"),
     ("recorded_intervals", "started_at"),  # times of events
     ("silences", "starts_at"),  # a silence ends when the clock of today says so
     ("silences", "ends_at"),

@@ -4,7 +4,8 @@ select
     config_id,
     applied_at,
     applied_by,
-    config
+    config,
+    comment
 from scooters_ops.configs;
 
 comment on view scooters_ops.config_history is

@@ -16,7 +16,13 @@ select
     notification.resolution,
     notification.ended_at,
     notification.acknowledged_at,
-    notification.acknowledged_by
+    notification.acknowledged_by,
+    notification.config_id,
+    notification.planned_at,
+    notification.planned_config_id,
+    notification.known_at,
+    notification.noticed_after,
+    notification.late_because
 from scooters_ops.monitoring_notifications as notification
 left join scooters_ops.unrouted_notifications as unrouted using (notification_id)
 where notification.type::text <> 'test';
@@ -55,6 +61,18 @@ comment on column scooters_ops.notifications.acknowledged_at is
 'When somebody first acknowledged it; null: nobody has.';
 comment on column scooters_ops.notifications.acknowledged_by is
 'Who acknowledged it, and so takes care of it.';
+comment on column scooters_ops.notifications.config_id is
+'The config that was in force when it was noticed; null: an earlier version noticed it.';
+comment on column scooters_ops.notifications.planned_at is
+'When its recipients were decided; null: not yet.';
+comment on column scooters_ops.notifications.planned_config_id is
+'The config whose routes decided its recipients; null: not yet, or an earlier version decided.';
+comment on column scooters_ops.notifications.known_at is
+'When the database first knew what says when the limit passes; null: a skipped job, or an earlier version noticed it.';
+comment on column scooters_ops.notifications.noticed_after is
+'How long after its limit had passed it was noticed (interval); null: a skipped job, or an earlier version noticed it.';
+comment on column scooters_ops.notifications.late_because is
+'What delayed that longest, if it was longer than detection.stalled_after_seconds: event_late, config_changed or detection_down (no pass came to it in time); null: it was not longer, or nobody knows.';
 
 grant select on scooters_ops.notifications
 to scooters_ops_analyst, scooters_ops_notifier;

@@ -29,7 +29,12 @@ begin
 
     planned as (
         update scooters_ops.monitoring_notifications as notification
-        set planned_at = now()
+        set
+            planned_at = now(),
+            planned_config_id = (
+                select in_force.config_id
+                from scooters_ops.config_in_force as in_force
+            )
         from routed
         where notification.notification_id = routed.notification_id
     ),

@@ -37,7 +37,7 @@ begin
 
         perform scooters_ops.wait_for_detection_lock();
         recorded_count := recorded_count
-        + scooters_ops.record_intervals(batch_ids, now(), 'infinity');
+        + scooters_ops.record_intervals(batch_ids, null, now(), 'infinity');
         mission_count := mission_count + cardinality(batch_ids);
 
         perform scooters_ops.resolve_notifications(now());

@@ -18,12 +18,37 @@ set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 begin
-    with rules as materialized (
+    with in_force as materialized (
+        select
+            current.config_id,
+            current.applied_at,
+            current.stalled_after,
+            before.detection
+        from scooters_ops.config_in_force as current
+        left join lateral (
+            select stored.config -> 'detection' as detection
+            from scooters_ops.configs as stored
+            where stored.config_id < current.config_id
+            order by stored.config_id desc
+            limit 1
+        ) as before on true
+    ),
+
+    rules as materialized (
         select
             rule.type,
             rule.is_enabled,
-            rule.minimum
+            rule.minimum,
+            -- Null: it was enabled before this config as well.
+            case
+                when
+                    in_force.detection -> 'enabled' = 'false'
+                    or in_force.detection #> array['timeouts', rule.type::text, 'enabled']
+                    = 'false'
+                    then in_force.applied_at
+            end as enabled_at
         from scooters_ops.timeout_rules as rule
+        cross join in_force
     ),
 
     -- Of a disabled type only what is no longer news, so that the rest is reported once
@@ -33,6 +58,8 @@ begin
             overdue.*,
             coalesce(override.minimum, rules.minimum) as minimum,
             overdue.deadline >= news_since as is_news,
+            as_of - overdue.deadline as noticed_after,
+            rules.enabled_at,
             known.notification_id as known_notification_id
         from rules
         cross join lateral (
@@ -84,7 +111,11 @@ begin
             details,
             resolved_at,
             resolution,
-            ended_at
+            ended_at,
+            config_id,
+            known_at,
+            noticed_after,
+            late_because
         )
         select
             scooters_ops.idempotency_token(due.mission_id, due.point_id, null, due.type),
@@ -114,8 +145,24 @@ begin
                 when due.finished_at is not null
                     then scooters_ops.resolution_of(due.mission_id, due.finished_at)
             end,
-            due.finished_at
+            due.finished_at,
+            in_force.config_id,
+            due.known_at,
+            due.noticed_after,
+            case
+                when due.noticed_after > in_force.stalled_after
+                    then scooters_ops.late_because(
+                        due.deadline,
+                        due.known_at,
+                        case
+                            when due.known_at = in_force.applied_at then due.known_at
+                            else due.enabled_at
+                        end,
+                        as_of
+                    )
+            end
         from due
+        cross join in_force
         where
             due.is_news
             and due.known_notification_id is null
@@ -129,6 +176,7 @@ begin
         update scooters_ops.recorded_intervals as recorded
         set
             is_judged = true,
+            seen_at = as_of,
             notification_id = coalesce(
                 due.known_notification_id, inserted.notification_id
             )

@@ -49,7 +49,9 @@ begin
             from (
                 select
                     ctid,
-                    row_number() over (partition by mission_id order by due_at) as place
+                    row_number() over (
+                        partition by mission_id order by due_at, woken_at
+                    ) as place
                 from scooters_ops.mission_wakeups
             ) as ranked
             where ranked.place > 1

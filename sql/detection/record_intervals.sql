@@ -5,6 +5,7 @@
 -- Each mission is looked at once: to remember look-ups costs more than it saves.
 create or replace function scooters_ops.record_intervals(
     mission_ids text[],
+    woken_at timestamptz[],
     as_of timestamptz,
     news_since timestamptz
 )
@@ -33,8 +34,9 @@ begin
             span.factor,
             span.time_limit,
             span.rule,
-            span.is_overdue
-        from unnest(mission_ids) as woken (mission_id)
+            span.is_overdue,
+            woken.woken_at
+        from unnest(mission_ids, woken_at) as woken (mission_id, woken_at)
         cross join lateral scooters_ops.mission_intervals_of(
             woken.mission_id, as_of
         ) as span
@@ -69,7 +71,19 @@ begin
             case when is_kept then known.factor else seen.factor end as factor,
             case when is_kept then known.rule else seen.rule end as rule,
             case when is_kept then known.time_limit else seen.time_limit end
-                as time_limit
+                as time_limit,
+            case
+                when is_kept then known.config_id
+                else (select in_force.config_id from scooters_ops.config_in_force as in_force)
+            end as config_id,
+            case
+                when
+                    (known.point_id, known.started_at)
+                    = (seen.point_id, seen.started_at)
+                    and known.time_limit is not distinct from seen.time_limit
+                    then known.known_at
+                else seen.woken_at
+            end as known_at
         from seen
         full join known using (mission_id, type, started_from)
         cross join lateral (
@@ -179,7 +193,10 @@ begin
             time_limit,
             deadline,
             is_judged,
-            notification_id
+            notification_id,
+            known_at,
+            seen_at,
+            config_id
         )
         select
             mission_id,
@@ -194,7 +211,10 @@ begin
             time_limit,
             deadline,
             is_judged,
-            reported_id
+            reported_id,
+            known_at,
+            as_of,
+            config_id
         from changes
         where row_address is null
     ),
@@ -210,7 +230,10 @@ begin
             rule = changes.rule,
             time_limit = changes.time_limit,
             deadline = changes.deadline,
-            is_judged = changes.is_judged
+            is_judged = changes.is_judged,
+            known_at = changes.known_at,
+            seen_at = as_of,
+            config_id = changes.config_id
         from changes
         where
             changes.is_there
@@ -259,8 +282,10 @@ begin
 end
 $$;
 
-comment on function scooters_ops.record_intervals(text[], timestamptz, timestamptz) is
-'Evaluates these missions as of a time and writes what differs into recorded_intervals; returns how many rows changed. An interval with a deadline before news_since will not be reported. The caller holds the detection lock.';
+comment on function
+scooters_ops.record_intervals(text[], timestamptz[], timestamptz, timestamptz) is
+'Evaluates these missions, each of which had waited since woken_at, as of a time and writes what differs into recorded_intervals; returns how many rows changed. An interval with a deadline before news_since will not be reported. The caller holds the detection lock.';
 
 revoke execute on function
-scooters_ops.record_intervals(text[], timestamptz, timestamptz) from public;
+scooters_ops.record_intervals(text[], timestamptz[], timestamptz, timestamptz)
+from public;

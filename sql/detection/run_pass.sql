@@ -19,6 +19,7 @@ declare
     news_since timestamptz;
     max_intervals integer;
     rules jsonb;
+    woken_at timestamptz[];
     recorded_count integer := 0;
     judged_count integer := 0;
     resolved_count integer := 0;
@@ -50,8 +51,10 @@ begin
     end if;
 
     if cardinality(mission_ids) > 0 then
-        perform scooters_ops.take_wakeups(mission_ids, as_of);
-        recorded_count := scooters_ops.record_intervals(mission_ids, as_of, news_since);
+        woken_at := scooters_ops.take_wakeups(mission_ids, as_of);
+        recorded_count := scooters_ops.record_intervals(
+            mission_ids, woken_at, as_of, news_since
+        );
     end if;
 
     -- Most passes find nothing overdue and nothing to resolve, and finding that out must

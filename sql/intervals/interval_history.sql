@@ -31,7 +31,10 @@ select
                     recorded.mission_id, recorded.point_id, null, recorded.type
                 )
             )
-    end as idempotency_token
+    end as idempotency_token,
+    recorded.known_at,
+    recorded.seen_at,
+    recorded.config_id
 from scooters_ops.recorded_intervals as recorded
 left join scooters_ops.missions as mission
     on recorded.mission_id = mission.mission_id
@@ -56,5 +59,11 @@ comment on column scooters_ops.interval_history.attributes is
 'The mission''s attributes (JSON object): city, zone, performer_name, ...';
 comment on column scooters_ops.interval_history.idempotency_token is
 'Token of the notification that reported it; null: it was never reported. Two intervals to one point name the one notification.';
+comment on column scooters_ops.interval_history.known_at is
+'When the database first knew what says when the limit passes: its beginning, its point, its limit; null: an earlier version, or a backfill, recorded it.';
+comment on column scooters_ops.interval_history.seen_at is
+'The pass, by its as_of, that last wrote what stands here; null: a pass of an earlier version.';
+comment on column scooters_ops.interval_history.config_id is
+'The config by which it was judged: a later one may say the same; null: a pass of an earlier version judged it.';
 
 grant select on scooters_ops.interval_history to scooters_ops_analyst;

@@ -28,7 +28,7 @@ begin
 
     if found then
         insert into scooters_ops.monitoring_notifications (
-            idempotency_token, mission_id, point_id, job_id, type, details
+            idempotency_token, mission_id, point_id, job_id, type, details, config_id
         )
         values (
             scooters_ops.idempotency_token(
@@ -44,7 +44,8 @@ begin
                     skip_job.mission_id, skip_job.point_id
                 ) as mission (facts)
             )
-            || jsonb_build_object('job_type', skipped_type, 'skipped_at', now())
+            || jsonb_build_object('job_type', skipped_type, 'skipped_at', now()),
+            (select in_force.config_id from scooters_ops.config_in_force as in_force)
         )
         on conflict (idempotency_token) do nothing;
         return true;
