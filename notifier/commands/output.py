@@ -20,7 +20,11 @@ def say(text: str) -> None:
 
 
 def say_json(document: object) -> None:
-    print(escaped_lines(json.dumps(document, indent=2, ensure_ascii=False)))
+    print(json_text(document))
+
+
+def json_text(document: object) -> str:
+    return escaped_lines(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def complain(problem: str) -> None:
