@@ -305,6 +305,34 @@ comment on column scooters_ops.pending_resolutions.notification_id is
 comment on index scooters_ops.pending_resolutions_pkey is
 'For: whether a notification waits already, in record_intervals.';
 
+comment on table scooters_ops.new_durations is
+'Durations that the metrics'' histograms show and that no pass has folded into duration_totals yet. It has no key, so that whoever appends never waits.';
+comment on column scooters_ops.new_durations.stage is
+'noticed, told, acknowledged or resolved.';
+comment on column scooters_ops.new_durations.type is
+'The type of the notification; tests are left out.';
+comment on column scooters_ops.new_durations.duration is
+'How long it took, as in response_times (interval).';
+comment on column scooters_ops.new_durations.late_because is
+'noticed: late_because, told: told_late_because, as in response_times; null: not late, nobody knows, or another stage.';
+
+comment on table scooters_ops.duration_totals is
+'How many durations there ever were, for the metrics'' histograms; pruning does not change it.';
+comment on column scooters_ops.duration_totals.stage is
+'noticed, told, acknowledged or resolved.';
+comment on column scooters_ops.duration_totals.type is
+'The type of the notification.';
+comment on column scooters_ops.duration_totals.late_because is
+'As in new_durations; empty where that is null.';
+comment on column scooters_ops.duration_totals.le is
+'The upper bound of the bucket (seconds, inclusive), as in duration_bounds(); infinity: none.';
+comment on column scooters_ops.duration_totals.durations is
+'How many durations fell into the bucket (a count).';
+comment on column scooters_ops.duration_totals.total is
+'The sum of these durations (interval).';
+comment on index scooters_ops.duration_totals_pkey is
+'For: adding to a bucket, in fold_durations.';
+
 comment on table scooters_ops.detection_lock is
 'Always empty: passes and pruning take turns by locking it (share update exclusive).';
 comment on column scooters_ops.detection_lock.note is
@@ -391,6 +419,12 @@ comment on column scooters_ops.monitoring_notifications.noticed_after is
 'How long after its limit had passed it was noticed (interval); null: a skipped job, or an earlier version noticed it.';
 comment on column scooters_ops.monitoring_notifications.late_because is
 'Why that was longer than detection.stalled_after_seconds, as late_because() says; null: it was not, or nobody knows.';
+comment on column scooters_ops.monitoring_notifications.told_at is
+'When its first alert was sent; null: nobody was told yet, or an earlier version told of it.';
+comment on column scooters_ops.monitoring_notifications.told_late_because is
+'As in response_times.';
+comment on column scooters_ops.monitoring_notifications.was_unrouted is
+'Whether no route matched it at first.';
 comment on index scooters_ops.monitoring_notifications_created_at_idx is
 'For: the notifications of some days, in reports and backtests.';
 comment on index scooters_ops.monitoring_notifications_pkey is
@@ -455,6 +489,8 @@ comment on column scooters_ops.notification_recipients.silence_id is
 'The silence that holds this alert or escalation, or was the last to hold it; of a change of a message, that of the message; null: none.';
 comment on column scooters_ops.notification_recipients.level is
 'Of an escalation when its level comes, as in routes[].escalate, without recipients (JSON object); null: another step, or an earlier version planned it.';
+comment on column scooters_ops.notification_recipients.delayed_by is
+'Why the alert was first leased more than notifier.stuck_after_seconds after it was due: on_hold (mostly because its chat, queue or channel was on hold), limits (others of its channel were leased meanwhile) or no_notifier (none was); null: it was leased in time, or is another step.';
 comment on index scooters_ops.notification_recipients_silence_id_idx is
 'For: what a silence holds, in unsilence, silence_status and prune_silences.';
 comment on index scooters_ops.notification_recipients_queue_idx is

@@ -21,7 +21,8 @@ begin
             ('interval_history', 'mission_intervals'),
             ('unnoticed_timeouts', 'mission_intervals'),
             ('recent_detection_passes', 'detection_passes'),
-            ('notification_deliveries', 'notification_steps')
+            ('notification_deliveries', 'notification_steps'),
+            ('response_times', 'notifications')
         ) as pair (view_name, source_name)
         inner join pg_catalog.pg_attribute as shown
             on

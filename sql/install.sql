@@ -102,6 +102,8 @@ set search_path = pg_catalog, pg_temp;
 \ir detection/record_intervals.sql
 \ir detection/late_because.sql
 \ir detection/judge_intervals.sql
+\ir board/duration_bounds.sql
+\ir board/fold_durations.sql
 \ir detection/resolve_notifications.sql
 \ir detection/run_pass.sql
 \ir detection/detect_timeouts.sql
@@ -131,6 +133,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/is_digest_over.sql
 \ir delivery/settle_digests.sql
 \ir delivery/settle_steps.sql
+\ir delivery/told_late_because.sql
 \ir delivery/refresh_notifications.sql
 \ir delivery/level_due_at.sql
 \ir delivery/match_facts.sql
@@ -168,6 +171,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/confirm_deliveries.sql
 \ir delivery/probe_channels.sql
 \ir delivery/notifications.sql
+\ir delivery/response_times.sql
 \ir delivery/notification_deliveries.sql
 \ir delivery/delivery_state.sql
 \ir delivery/send_test.sql

@@ -346,8 +346,8 @@ QUERY_OF_INDEX = {
     ),
     "mission_jobs_pkey": "select scooters_ops.skip_job('m77', 'p4', 'j1')",
     "monitoring_notifications_created_at_idx": (
-        "select count(*) from scooters_ops.notifications"
-        " where created_at >= now() - interval '1 second' and created_at < now()"
+        "select count(*) from scooters_ops.response_times"
+        " where noticed_at >= now() - interval '1 second' and noticed_at < now()"
     ),
     "missions_history_pkey": "delete from scooters_ops.missions_history where history_id = 77",
     "missions_history_mission_id_occurred_at_idx": DETECT,
@@ -365,6 +365,10 @@ QUERY_OF_INDEX = {
         "select * from scooters_ops.interval_history where started_at >= now() - interval '2 hours'"
     ),
     "pending_resolutions_pkey": DETECT,
+    "duration_totals_pkey": (
+        "insert into scooters_ops.duration_totals values"
+        " ('told', 'job_skipped', '', 5, 1, '1 s') on conflict do nothing"
+    ),
     "detection_passes_started_at_idx": "select * from scooters_ops.recent_detection_passes",
     "detection_passes_pkey": "select * from scooters_ops.detection_status",
     "monitoring_notifications_pkey": LEASE,
@@ -533,7 +537,8 @@ def test_a_pass_never_scans_a_growing_table_in_full(
         )
     )
     # These have one row, or a page or two.
-    assert scanned(either_fleet, DETECT) & tables <= {"configs", "news_horizon"}
+    few = {"configs", "news_horizon", "new_durations", "duration_totals"}
+    assert scanned(either_fleet, DETECT) & tables <= few
     assert either_fleet.value("select max(missions) from scooters_ops.detection_passes") == missions
 
 
@@ -578,6 +583,21 @@ def test_frequent_queries_read_few_pages(
     assert buffers(either_fleet, statement) <= ceiling
 
 
+def test_the_response_times_of_a_window_read_its_rows_alone(either_fleet: TestDatabase) -> None:
+    """Of forty thousand notifications, each on a page of its own if need be."""
+    either_fleet.connection.execute(
+        "update scooters_ops.monitoring_notifications set created_at = now() + interval '1 day'"
+        " where notification_id % 400 = 1"
+    )
+    window = (
+        "select * from scooters_ops.response_times"
+        " where noticed_at > now() + interval '1 hour' and noticed_at < now() + interval '2 days'"
+    )
+    # Nobody knows by which config they were noticed, so the alerts of each are asked as well.
+    assert len(either_fleet.rows(window)) == 100
+    assert buffers(either_fleet, window) <= 900
+
+
 @pytest.mark.parametrize("view", ["delivery_status", "recipient_status"])
 def test_the_status_reads_no_more_than_ten_thousand_rows_of_a_kind(
     either_fleet: TestDatabase, view: str
@@ -614,11 +634,13 @@ def test_a_scrape_reads_a_bounded_number_of_rows_however_much_waits(
         )
     )
     statement = "select * from scooters_ops.metrics"
-    # A row for each chat, type, notifier, config and silence. Of unrouted notifications it reads at
-    # most ten thousand.
+    # A row for each chat, type, notifier, config and silence, for each bucket, and for what no pass
+    # has folded yet. Of unrouted notifications it reads at most ten thousand.
     few = {
         "configs",
         "delivery_targets",
+        "duration_totals",
+        "new_durations",
         "news_horizon",
         "notifiers",
         "silences",

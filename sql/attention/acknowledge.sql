@@ -14,6 +14,9 @@ begin
 
     select
         notification_id,
+        type,
+        created_at,
+        told_at,
         resolved_at,
         acknowledged_at
     into known
@@ -40,6 +43,20 @@ begin
         acknowledged_at = now(),
         acknowledged_by = btrim(by)
     where notification_id = known.notification_id;
+
+    -- As response_times says it.
+    insert into scooters_ops.new_durations (stage, type, duration)
+    values (
+        'acknowledged',
+        known.type,
+        greatest(
+            now() - case
+                when known.told_at < now() then known.told_at
+                else known.created_at
+            end,
+            '0'
+        )
+    );
 
     perform scooters_ops.settle_steps(array[known.notification_id]);
     return true;

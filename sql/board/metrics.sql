@@ -20,6 +20,64 @@ channel as materialized (
         channel,
         failures
     from scooters_ops.delivery_channels
+),
+
+-- One snapshot shows each duration either folded or not.
+duration as materialized (
+    select
+        folded.stage,
+        folded.type,
+        folded.late_because,
+        folded.le,
+        folded.durations,
+        folded.total
+    from scooters_ops.duration_totals as folded
+    union all
+    select
+        appended.stage,
+        appended.type,
+        coalesce(appended.late_because, '') as late_because,
+        extract(epoch from appended.duration) as le,
+        1 as durations,
+        appended.duration as total
+    from scooters_ops.new_durations as appended
+),
+
+response as (
+    select
+        stage.*,
+        known.type
+    from (
+        values
+        (
+            'noticed',
+            false,
+            'From when the limit passed until it was noticed; no skip waits for that.'
+        ),
+        (
+            'told',
+            true,
+            'From when it was noticed until its first alert was sent.'
+        ),
+        (
+            'acknowledged',
+            true,
+            'From when its first alert was sent until it was acknowledged; if none was'
+            || ' sent before: from when it was noticed.'
+        ),
+        (
+            'resolved',
+            false,
+            'From when it was noticed until the interval ended, if it ended later.'
+        )
+    ) as stage (stage, has_skips, help)
+    cross join
+        unnest(
+            enum_range(null::scooters_ops.monitoring_notification_type)
+        ) as known (type)
+    where
+        known.type::text <> 'test'
+        and (stage.has_skips or known.type <> 'job_skipped')
 )
 
 select
@@ -260,6 +318,66 @@ left join scooters_ops.delivery_holds as hold using (channel)
 group by channel.channel
 union all
 select
+    response.stage || '_after_seconds_bucket' as name,
+    jsonb_build_object(
+        'type', response.type,
+        'le', case when bound.le < 'infinity' then bound.le::text else '+Inf' end
+    ) as labels,
+    coalesce(sum(duration.durations), 0)::double precision as value,
+    response.help
+from response
+cross join
+    unnest(
+        scooters_ops.duration_bounds() || double precision 'infinity'
+    ) as bound (le)
+left join duration
+    on
+        response.stage = duration.stage
+        and response.type = duration.type
+        and bound.le >= duration.le
+group by response.stage, response.type, bound.le, response.help
+union all
+select
+    response.stage || '_after_seconds_sum' as name,
+    jsonb_build_object('type', response.type) as labels,
+    coalesce(extract(epoch from sum(duration.total)), 0)::double precision as value,
+    response.help
+from response
+left join duration using (stage, type)
+group by response.stage, response.type, response.help
+union all
+select
+    late.stage || '_late_total' as name,
+    jsonb_build_object(
+        'type', response.type, 'late_because', cause.late_because
+    ) as labels,
+    coalesce(sum(duration.durations), 0)::double precision as value,
+    late.help
+from (
+    values
+    (
+        'noticed',
+        array['event_late', 'config_changed', 'detection_down'],
+        'Notifications that were noticed later than detection.stalled_after_seconds, by'
+        || ' what delayed them longest.'
+    ),
+    (
+        'told',
+        array['unrouted', 'no_notifier', 'silenced', 'on_hold', 'limits', 'failing'],
+        'Notifications whose first alert was sent later than'
+        || ' notifier.stuck_after_seconds, by the first thing that alone took so long.'
+    )
+) as late (stage, causes, help)
+inner join response on late.stage = response.stage
+cross join unnest(late.causes) as cause (late_because)
+left join duration
+    on
+        response.stage = duration.stage
+        and response.type = duration.type
+        and cause.late_because = duration.late_because
+group by late.stage, response.type, cause.late_because, late.help
+union all
+select
     'notifiers' as name,
     jsonb_build_object('state', known.state) as labels,
     count(notifier.name) as value,
@@ -271,9 +389,9 @@ group by known.state;
 comment on view scooters_ops.metrics is
 'What /metrics exports of the database, one number per row. It reads no more than delivery_status does, however much waits.';
 comment on column scooters_ops.metrics.name is
-'The name of the metric, without its prefix scooters_ops_; one that ends in _total is a counter, any other a gauge.';
+'The name of the metric, without its prefix scooters_ops_. One that ends in _total is a counter; two that end in _bucket and _sum are a histogram, whose label le is the upper bound of a bucket and which counts what is not longer; any other is a gauge.';
 comment on column scooters_ops.metrics.labels is
-'The labels of the metric (JSON object of text): channel, state or type; never an identifier.';
+'The labels of the metric (JSON object of text): channel, state, type, le or late_because; never an identifier.';
 comment on column scooters_ops.metrics.value is
 'The current value (a number: seconds where the name says so; 1 for yes, 0 for no).';
 comment on column scooters_ops.metrics.help is

@@ -98,7 +98,9 @@ begin
             allowed.limits,
             class.is_follow_up,
             class.limits as class_limits,
-            class.free
+            class.free,
+            allowed.held_until,
+            allowed.last_granted_at
         from jsonb_each_text(slots) as slot (channel, slots)
         left join scooters_ops.delivery_channels as allowed using (channel)
         cross join lateral (
@@ -126,6 +128,8 @@ begin
             queue.sent_to,
             queue.moved_to,
             queue.free,
+            greatest(open_channel.held_until, queue.held_until) as held_until,
+            open_channel.last_granted_at,
             ceil(
                 open_channel.free::numeric
                 / count(*) over (
@@ -152,6 +156,8 @@ begin
             open_address.free as address_free,
             open_address.sent_to,
             open_address.moved_to,
+            open_address.held_until,
+            open_address.last_granted_at,
             waiting.recipient_id,
             waiting.notification_id,
             waiting.attempts,
@@ -380,6 +386,24 @@ begin
             attempts = recipient.attempts + 1,
             leased_by = worker,
             is_taken_over = granted.is_in_doubt,
+            delayed_by = case
+                when
+                    recipient.step = 'alert'
+                    and recipient.attempts = 0
+                    and granted.due_at < now() - (
+                        select in_force.stuck_after
+                        from scooters_ops.config_in_force as in_force
+                    )
+                    then case
+                        when
+                            granted.held_until - granted.due_at
+                            >= now() - granted.held_until
+                            then 'on_hold'
+                        when granted.last_granted_at > granted.due_at then 'limits'
+                        else 'no_notifier'
+                    end
+                else recipient.delayed_by
+            end,
             next_attempt_at = now() + make_interval(secs => lease_seconds),
             idempotency_key = coalesce(
                 recipient.idempotency_key,

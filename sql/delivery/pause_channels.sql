@@ -41,6 +41,8 @@ begin
                     ^ least(known.failures, 100)
                 )
             )
+            -- What was held waited until now.
+            else now()
         end
     from answer
     cross join (

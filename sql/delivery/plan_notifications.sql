@@ -31,6 +31,7 @@ begin
         update scooters_ops.monitoring_notifications as notification
         set
             planned_at = now(),
+            was_unrouted = notification.was_unrouted or notification.planned_at is not null,
             planned_config_id = (
                 select in_force.config_id
                 from scooters_ops.config_in_force as in_force

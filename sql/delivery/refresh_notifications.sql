@@ -9,13 +9,20 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    untold_ids bigint[];
     unsettled_ids bigint[];
 begin
-    perform
-    from scooters_ops.monitoring_notifications
-    where notification_id = any(notification_ids)
-    order by notification_id
-    for no key update;
+    select array_agg(locked.notification_id) filter (where locked.told_at is null)
+    into untold_ids
+    from (
+        select
+            notification.notification_id,
+            notification.told_at
+        from scooters_ops.monitoring_notifications as notification
+        where notification.notification_id = any(notification_ids)
+        order by notification.notification_id
+        for no key update
+    ) as locked;
 
     with planned as (
         select
@@ -31,7 +38,13 @@ begin
                 ) filter (where recipient.step = 'alert'),
                 '[]'
             ) as recipients,
-            coalesce(bool_or(recipient.state = 'waiting'), false) as has_waiting
+            coalesce(bool_or(recipient.state = 'waiting'), false) as has_waiting,
+            min(recipient.sent_at) filter (
+                where
+                recipient.step = 'alert'
+                and recipient.state = 'sent'
+                and recipient.notification_id = any(untold_ids)
+            ) as told_at
         from unnest(notification_ids) as asked (notification_id)
         left join scooters_ops.notification_recipients as recipient using (notification_id)
         group by asked.notification_id
@@ -48,14 +61,47 @@ begin
                     from scooters_ops.unrouted_notifications as unrouted
                     where unrouted.notification_id = notification.notification_id
                 )
-            )
+            ),
+            -- Not before an acknowledgement that was committed first: what acknowledge()
+            -- has said of it stays true.
+            told_at = case
+                when planned.told_at is null then notification.told_at
+                when planned.told_at < now() then planned.told_at
+                else greatest(now(), notification.acknowledged_at)
+            end,
+            told_late_because = case
+                when planned.told_at is null then notification.told_late_because
+                when planned.told_at - notification.created_at > (
+                    select in_force.stuck_after
+                    from scooters_ops.config_in_force as in_force
+                )
+                    then scooters_ops.told_late_because(notification)
+            end
         from planned
         where notification.notification_id = planned.notification_id
         returning
             notification.notification_id,
+            notification.type,
+            notification.created_at,
+            planned.told_at is not null as is_newly_told,
+            notification.told_at,
+            notification.told_late_because,
             planned.has_waiting
             or notification.resolved_at is not null
             or notification.acknowledged_at is not null as is_unsettled
+    ),
+
+    timed as (
+        insert into scooters_ops.new_durations (stage, type, duration, late_because)
+        select
+            'told',
+            refreshed.type,
+            greatest(refreshed.told_at - refreshed.created_at, '0'),
+            refreshed.told_late_because
+        from refreshed
+        where
+            refreshed.is_newly_told
+            and refreshed.type::text <> 'test'
     )
 
     select array_agg(refreshed.notification_id)

@@ -169,7 +169,17 @@ begin
         -- Of two intervals to one point, it tells of the one that goes on.
         order by due.finished_at is not null, due.started_at
         on conflict (idempotency_token) do nothing
-        returning notification_id, mission_id, point_id, type
+        returning notification_id, mission_id, point_id, type, noticed_after, late_because
+    ),
+
+    timed as (
+        insert into scooters_ops.new_durations (stage, type, duration, late_because)
+        select
+            'noticed',
+            inserted.type,
+            inserted.noticed_after,
+            inserted.late_because
+        from inserted
     ),
 
     judged as (

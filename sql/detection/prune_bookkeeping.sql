@@ -43,6 +43,8 @@ begin
 
     -- While no pass runs, the wake-ups of a mission pile up; its earliest is enough.
     if scooters_ops.try_detection_lock() then
+        perform scooters_ops.fold_durations();
+
         delete from scooters_ops.mission_wakeups
         where ctid in (
             select ranked.ctid
@@ -61,6 +63,6 @@ end
 $$;
 
 comment on function scooters_ops.prune_bookkeeping() is
-'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, messages of notifier test that nobody ended for a day, silences that are over (prune_silences), and wake-ups of missions that have an earlier one.';
+'Deletes records of passes older than retention.passes_seconds, keys of events older than retention.idempotency_keys_seconds, notifiers not seen for retention.notifiers_seconds, messages of notifier test that nobody ended for a day, silences that are over (prune_silences), and wake-ups of missions that have an earlier one; folds durations (fold_durations).';
 
 revoke execute on function scooters_ops.prune_bookkeeping() from public;

@@ -58,7 +58,21 @@ begin
             notification.notification_id = ready.notification_id
             and notification.resolved_at is null
             and told.open_count = 0
-        returning notification.notification_id
+        returning
+            notification.notification_id,
+            notification.type,
+            notification.created_at,
+            notification.ended_at
+    ),
+
+    timed as (
+        insert into scooters_ops.new_durations (stage, type, duration)
+        select
+            'resolved',
+            resolved.type,
+            resolved.ended_at - resolved.created_at
+        from resolved
+        where resolved.ended_at > resolved.created_at
     )
 
     select array_agg(resolved.notification_id)

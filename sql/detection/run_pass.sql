@@ -57,6 +57,10 @@ begin
         );
     end if;
 
+    if exists (select from scooters_ops.new_durations) then
+        perform scooters_ops.fold_durations();
+    end if;
+
     -- Most passes find nothing overdue and nothing to resolve, and finding that out must
     -- cost little.
     if

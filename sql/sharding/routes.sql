@@ -136,6 +136,7 @@ from (
         null
     ),
     ('function', 'counting_limit()', 'here', null, null),
+    ('function', 'duration_bounds()', 'here', null, null),
     ('function', 'delivery_state(text,boolean,integer)', 'here', null, null),
     (
         'function',
@@ -175,6 +176,7 @@ from (
     ('view', 'interval_history', 'mission', null, null),
     ('view', 'job_history', 'mission', null, null),
     ('view', 'notifications', 'mission', null, null),
+    ('view', 'response_times', 'mission', null, null),
     ('view', 'notification_deliveries', 'mission', null, null),
     ('view', 'notification_steps', 'mission', null, null),
     ('view', 'unnoticed_timeouts', 'mission', null, null),
