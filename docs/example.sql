@@ -1,4 +1,4 @@
--- What do the views look like? Three finished missions of one morning.
+-- What do the views look like? Four finished missions of one morning.
 -- For an empty, migrated database: psql -f docs/example.sql
 -- config.json limits a trip to 15 minutes and the exchange of a battery to 7.5 minutes.
 \set ON_ERROR_STOP on
@@ -8,11 +8,12 @@ set timezone = 'UTC';
 
 begin;
 
-with couriers (mission_id, performer_id, performer_name) as (
+with couriers (mission_id, performer_id, performer_name, city) as (
     values
-    ('m-101', 'c-7', 'Anna'),
-    ('m-102', 'c-8', 'Boris'),
-    ('m-103', 'c-9', 'Vera')
+    ('m-101', 'c-7', 'Anna', 'Moscow'),
+    ('m-102', 'c-8', 'Boris', 'Moscow'),
+    ('m-103', 'c-9', 'Vera', 'Moscow'),
+    ('m-104', 'c-7', 'Anna', 'Tver')
 )
 
 select
@@ -21,7 +22,7 @@ select
             'mission_id', mission_id,
             'performer_id', performer_id,
             'attributes', jsonb_build_object(
-                'performer_name', performer_name, 'city', 'Moscow'
+                'performer_name', performer_name, 'city', city
             ),
             'points', '[
                 {"point_id": "p1", "eta_seconds": 600, "jobs": [
@@ -53,7 +54,14 @@ with events (mission_id, type, point_id, occurred_at) as (
     ('m-103', 'mission_started', null, '08:10'),
     ('m-103', 'point_arrived', 'p1', '08:40'),
     ('m-103', 'point_completed', 'p1', '08:46'),
-    ('m-103', 'mission_completed', null, '08:59')
+    ('m-103', 'mission_completed', null, '08:59'),
+    -- Anna again, elsewhere and on time.
+    ('m-104', 'mission_started', null, '09:00'),
+    ('m-104', 'point_arrived', 'p1', '09:09'),
+    ('m-104', 'point_completed', 'p1', '09:13'),
+    ('m-104', 'point_arrived', 'p2', '09:21'),
+    ('m-104', 'point_completed', 'p2', '09:26'),
+    ('m-104', 'mission_completed', null, '09:26')
 )
 
 select
@@ -64,10 +72,27 @@ from events;
 
 select scooters_ops.skip_job('m-103', 'p2', 'j1');
 
+-- The passes of that morning. Somebody takes care of Vera while she is under way.
+select scooters_ops.detect_timeouts('2026-11-23 08:26+00');
+
+select scooters_ops.acknowledge('m-103_p1__timeout_between_points', 'Olga');
+
+select scooters_ops.detect_timeouts('2026-11-23 08:41+00');
+
 select scooters_ops.detect_timeouts('2026-11-23 09:30+00');
 
 select scooters_ops.plan_deliveries(100);
 
+-- As if all this had been said then.
+update scooters_ops.monitoring_notifications
+set
+    created_at = coalesce(
+        (details ->> 'detected_at')::timestamptz, '2026-11-23 08:58+00'
+    ),
+    acknowledged_at = case
+        when acknowledged_at is not null then '2026-11-23 08:30+00'::timestamptz
+    end;
+
 commit;
 \o
-\echo Loaded: missions m-101, m-102 and m-103.
+\echo Loaded: missions m-101 to m-104.

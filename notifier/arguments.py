@@ -10,9 +10,11 @@ from typing import Any, NoReturn
 
 from notifier import __version__, logs
 from notifier.channels import CHANNELS
+from notifier.commands.window import add_window
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
 from notifier.notification_types import DIGEST_TYPE, NOTIFICATION_TYPES, TEST_TYPE, steps_of
+from notifier.report.questions import QUESTIONS
 from notifier.resources import CONFIG
 from notifier.silences import duration_of
 from notifier.steps import STEPS
@@ -42,6 +44,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"a {options.type} has only: {', '.join(steps_of(options.type))}")
     if options.command == "silence" and options.comment is None and not options.dry_run:
         parser.error("silence needs --comment TEXT: the messages say why")
+    if options.command == "report" and options.output == "csv" and len(options.question) != 1:
+        parser.error("report --output csv needs one --question NAME: a file has one table")
     if options.command == "test" and (problem := _test_problem(options)):
         parser.error(problem)
     return options
@@ -246,6 +250,7 @@ def _add_notifications(commands: Any) -> None:
     )
     _add_silences(commands)
     _add_test(commands)
+    _add_report(commands)
 
 
 def _add_silences(commands: Any) -> None:
@@ -327,6 +332,36 @@ def _add_test(commands: Any) -> None:
     _add_output(test)
 
 
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser(
+        "report", help="write one HTML page of charts and tables: who was late, who took care"
+    )
+    add_window(report)
+    report.add_argument(
+        "--question",
+        action="append",
+        default=[],
+        choices=list(QUESTIONS),
+        metavar="NAME",
+        help=f"answer this one only; may be repeated; one of {', '.join(QUESTIONS)}",
+    )
+    report.add_argument(
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="write there, the whole or nothing; default: to standard output",
+    )
+    report.add_argument(
+        "--locale", choices=list(LOCALES), help="default: the locale of the config in force"
+    )
+    report.add_argument(
+        "--output",
+        choices=["html", "json", "csv"],
+        default="html",
+        help="csv: the rows of one --question; default: %(default)s",
+    )
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
@@ -338,10 +373,17 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse._ActionsContainer) -> None:
+def _add_output(
+    parser: argparse._ActionsContainer, forms: Sequence[str] = ("text", "json")
+) -> None:
     parser.add_argument(
-        "--output", choices=["text", "json"], default="text", help="default: %(default)s"
+        "--output", choices=list(forms), default="text", help="default: %(default)s"
     )
+
+
+def _add_rows_output(parser: argparse._ActionsContainer) -> None:
+    """--output for a command that prints rows, by output.say_rows()."""
+    _add_output(parser, ("text", "json", "csv"))
 
 
 def _text(argument: str) -> str:

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -52,7 +52,11 @@ SETTINGS = {
     "jit": "off",
 }
 
+SNAPSHOT = "begin isolation level repeatable read read only"
+JOIN_IN_SHARDS = "select pg_catalog.set_config('enable_partitionwise_join', 'on', true)"
+
 Row = TypeVar("Row")
+Answer = TypeVar("Answer")
 
 
 class Connection:
@@ -150,6 +154,30 @@ class Connection:
         """The rows of any statement."""
         return await self._rows(dict_row, query, *parameters)
 
+    async def snapshot(
+        self, queries: Sequence[str], parameters: Mapping[str, Any]
+    ) -> list[tuple[list[str], list[dict[str, Any]]]]:
+        """The columns and the rows of each query, all as of one time: one read-only transaction,
+        whose queries share their parameters.
+
+        A router lets each shard join its own rows.
+        """
+        answers = []
+        try:
+            await self._bounded(self.connection.execute(SNAPSHOT))
+            await self._bounded(self.connection.execute(self._settings))
+            await self._bounded(self.connection.execute(JOIN_IN_SHARDS))
+            for query in queries:
+                cursor = self.connection.cursor(binary=True, row_factory=dict_row)
+                await self._bounded(cursor.execute(query, parameters))
+                columns = [column.name for column in cursor.description or ()]
+                answers.append((columns, await cursor.fetchall()))
+            await self._bounded(self.connection.execute("commit"))
+        except BaseException:
+            await self._roll_back()
+            raise
+        return answers
+
     async def objects(self, kind: type[Row], source: str, *parameters: Any) -> list[Row]:
         """The rows of a view or a function as dataclass objects. Names the columns that this
         version knows, because a newer version's view may have more."""
@@ -176,10 +204,8 @@ class Connection:
         answer that, the socket is shut down, and the wait ends as with any lost connection.
         Cancelling the await would not help: psycopg then waits until the server agrees.
         """
-        loop = asyncio.get_running_loop()
-        hanging_up = loop.call_later(self._statement_seconds + GRACE_SECONDS, self._hang_up)
         try:
-            return await self._transact(query, parameters, row_factory)
+            return await self._bounded(self._transact(query, parameters, row_factory))
         except UnicodeEncodeError:
             await self._roll_back()
             raise psycopg.DataError(
@@ -188,6 +214,13 @@ class Connection:
         except BaseException:
             await self._roll_back()
             raise
+
+    async def _bounded(self, answer: Awaitable[Answer]) -> Answer:
+        """The answer, or the end of the connection if it takes much too long."""
+        loop = asyncio.get_running_loop()
+        hanging_up = loop.call_later(self._statement_seconds + GRACE_SECONDS, self._hang_up)
+        try:
+            return await answer
         finally:
             hanging_up.cancel()
 
