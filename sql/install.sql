@@ -20,7 +20,13 @@ set search_path = pg_catalog, pg_temp;
 \ir config/config_schema.sql
 \ir config/config_history.sql
 \ir config/config_in_force.sql
+\ir config/config_timeout_rules.sql
 \ir config/timeout_rules.sql
+\ir config/config_calendars.sql
+\ir config/config_overrides.sql
+\ir config/config_matches.sql
+\ir config/match_choices.sql
+\ir config/match_rule.sql
 \ir config/override_rules.sql
 \ir config/calendars.sql
 \ir config/known_time_zones.sql

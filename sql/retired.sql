@@ -43,6 +43,12 @@ begin
             (
                 '0019_answers',
                 'function',
+                'match_failures(text, jsonb, timestamptz)'
+            ),
+            ('0019_answers', 'function', 'route_facts(jsonb, timestamptz)'),
+            (
+                '0019_answers',
+                'function',
                 'record_intervals(text[], timestamptz, timestamptz)'
             ),
             (

@@ -242,8 +242,9 @@ def test_the_reason_is_the_first_key_that_fails(database: TestDatabase) -> None:
     select fact.*, scope, failure.match_id, failure.key
     from fact
     cross join unnest(array['route', 'override']) as scope
+    cross join scooters_ops.config_in_force
     cross join scooters_ops.match_failures(
-        scope, facts, timestamptz '2026-02-01T00:00+03:00' + make_interval(hours => hour)
+        config, scope, facts, timestamptz '2026-02-01T00:00+03:00' + make_interval(hours => hour)
     ) as failure
     """
     rows = database.rows(query)
@@ -283,10 +284,8 @@ def test_a_config_that_is_not_applied_explains_as_it_would_and_leaves_nothing(
     at = "2026-01-31T12:30+03:00"
     asked = (facts(city="Omsk", zone=7), at)
     with rolled_back(database):
+        database.connection.execute("set transaction read only")
         tried = database.value(EXPLAIN, *asked, json.dumps(config(**changes)))
-        assert everything(database) == before
-        locks = "select count(*) from pg_locks where relation = %s::regclass and mode ~ 'Exclusive'"
-        assert database.value(locks, "scooters_ops.compiled_config") == 0
     with rolled_back(database):
         database.apply_config(**changes)
         applied = database.value(EXPLAIN, *asked, None)
@@ -306,8 +305,6 @@ def test_a_bad_config_or_fact_is_refused_with_what_is_wrong(
     database: TestDatabase, command: Command, tmp_path: Path
 ) -> None:
     calendars = {"night": {"from": "22:00", "to": "07:00", "time_zone": "Mars/Olympus"}}
-    many = {f"c{n}": {"from": "01:00", "to": "02:00"} for n in range(300)}
-    crowded = {"match": {"city": [str(n) for n in range(300)], "at": [*many]}, "recipients": []}
     before = everything(database)
     refusals: list[tuple[str, str | None, dict[str, Any] | None, str]] = [
         (facts("test"), NIGHT, None, "facts.type: must be one of timeout_in_point"),
@@ -322,12 +319,6 @@ def test_a_bad_config_or_fact_is_refused_with_what_is_wrong(
             "routes[0].match.at: must name one of calendars",
         ),
         (facts(), NIGHT, {"calendars": calendars}, "calendars.night.time_zone: is not a time zone"),
-        (
-            facts(),
-            NIGHT,
-            {"calendars": many, "routes": [crowded]},
-            "config: its matches have more than 100000 values, counted for each calendar",
-        ),
     ]
     for given, at, changes, problem in refusals:
         document = None if changes is None else json.dumps(config(**changes))

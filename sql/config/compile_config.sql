@@ -33,29 +33,14 @@ begin
         name, from_time, span, days, time_zone, zone_attribute
     )
     select
-        calendar.key,
-        shown.from_time,
-        shown.to_time - shown.from_time
-        + case when shown.to_time > shown.from_time then interval '0' else '24 hours' end,
-        (
-            select array_agg(day.n order by day.n)
-            from unnest(array['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])
-                with ordinality as day (name, n)
-            where calendar.value -> 'days' ? day.name
-        ),
-        case
-            when jsonb_typeof(calendar.value -> 'time_zone') = 'string'
-                then calendar.value ->> 'time_zone'
-            else in_force.config #>> '{notifier,time_zone}'
-        end,
-        calendar.value #>> '{time_zone,attribute}'
-    from jsonb_each(in_force.config -> 'calendars') as calendar
-    cross join lateral (
-        select
-            (calendar.value ->> 'from')::time as from_time,
-            (calendar.value ->> 'to')::time as to_time
-    ) as shown
-    order by calendar.key;
+        calendar.name,
+        calendar.from_time,
+        calendar.span,
+        calendar.days,
+        calendar.time_zone,
+        calendar.zone_attribute
+    from scooters_ops.config_calendars(in_force.config) as calendar
+    order by calendar.name;
 
     if exists (
         select
@@ -71,18 +56,10 @@ begin
     perform scooters_ops.compile_match(listed.scope, listed.n, listed.match)
     from (
         select
-            'route' as scope,
-            route.n,
-            route.value -> 'match' as match
-        from jsonb_array_elements(in_force.config -> 'routes')
-            with ordinality as route (value, n)
-        union all
-        select
-            'override',
-            override.n,
-            override.value -> 'match'
-        from jsonb_array_elements(in_force.config #> '{detection,overrides}')
-            with ordinality as override (value, n)
+            known.scope,
+            known.match_id as n,
+            known.match
+        from scooters_ops.config_matches(in_force.config) as known
         union all
         select
             'silence',
@@ -106,38 +83,16 @@ begin
         default_job_eta
     )
     select
-        override.n,
-        rule.type,
-        override.value ->> 'name',
-        coalesce((changed.rule ->> 'factor')::numeric, rule.factor),
-        coalesce((changed.rule ->> 'factor')::double precision, rule.factor),
-        coalesce(
-            make_interval(
-                secs => (changed.rule ->> 'minimum_seconds')::double precision
-            ),
-            rule.minimum
-        ),
-        case
-            when
-                override.value -> 'job_eta_seconds' <> '{}'
-                or override.value ->> 'default_job_eta_seconds' is not null
-                then in_force.job_eta_seconds || (override.value -> 'job_eta_seconds')
-        end,
-        coalesce(
-            make_interval(
-                secs => (
-                    override.value ->> 'default_job_eta_seconds'
-                )::double precision
-            ),
-            in_force.default_job_eta
-        )
-    from jsonb_array_elements(in_force.config #> '{detection,overrides}')
-        with ordinality as override (value, n)
-    cross join scooters_ops.timeout_rules as rule
-    cross join lateral (
-        select override.value -> 'timeouts' -> rule.type::text as rule
-    ) as changed
-    order by override.n, rule.type;
+        override.match_id,
+        override.type,
+        override.name,
+        override.factor,
+        override.binary_factor,
+        override.minimum,
+        override.job_eta_seconds,
+        override.default_job_eta
+    from scooters_ops.config_overrides(in_force.config) as override
+    order by override.match_id, override.type;
 end
 $$;
 

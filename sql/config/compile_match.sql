@@ -1,7 +1,5 @@
--- What does a match ask for, as rows?
--- It is looked up by one of its keys, the one that fewest missions may have. The
--- calendars that it names are those of the config that compile_config() read last.
--- Values of another kind than text can equal no type, job type, point or calendar.
+-- What does a match ask for, as the rows that missions are looked up in?
+-- The calendars that it names are those of the config that compile_config() read last.
 create or replace function scooters_ops.compile_match(
     scope text,
     match_id bigint,
@@ -12,45 +10,14 @@ language sql
 set search_path = pg_catalog, pg_temp
 as $$
 with choice as materialized (
-    select distinct
-        wanted.key collate "C" as key,
-        chosen.value
-    from jsonb_each(compile_match.match) as wanted (key, choices)
-    cross join lateral jsonb_array_elements(
-        case jsonb_typeof(wanted.choices)
-            when 'array' then wanted.choices
-            else jsonb_build_array(wanted.choices)
-        end
-    ) as chosen (value)
+    select *
+    from scooters_ops.match_choices(compile_match.match) as chosen
+    where chosen.key not in ('type', 'job_type', 'point_id', 'at')
 ),
 
-event_choice as (
-    select
-        choice.key,
-        coalesce(
-            array_agg(choice.value #>> '{}' order by choice.value #>> '{}') filter (
-                where jsonb_typeof(choice.value) = 'string'
-            ),
-            '{}'
-        ) as choices
-    from choice
-    where choice.key in ('type', 'job_type', 'point_id', 'at')
-    group by choice.key
-),
-
-mission_key as (
-    select
-        choice.key,
-        row_number() over (
-            order by
-                choice.key = 'mission_id' desc,
-                choice.key = 'performer_id' desc,
-                count(*),
-                choice.key
-        ) = 1 as is_anchor
-    from choice
-    where choice.key not in ('type', 'job_type', 'point_id', 'at')
-    group by choice.key
+rule as materialized (
+    select *
+    from scooters_ops.match_rule(compile_match.match)
 ),
 
 term as (
@@ -61,7 +28,6 @@ term as (
         choice.key,
         choice.value
     from choice
-    inner join mission_key using (key)
     order by choice.key, choice.value
 ),
 
@@ -69,9 +35,9 @@ asked as (
     insert into scooters_ops.compiled_keys (scope, key)
     select
         compile_match.scope,
-        mission_key.key
-    from mission_key
-    where mission_key.is_anchor
+        rule.anchor_key
+    from rule
+    where rule.anchor_key is not null
     on conflict do nothing
 ),
 
@@ -82,12 +48,12 @@ known as (
     select
         compile_match.scope,
         compile_match.match_id,
-        (select count(*) from mission_key),
-        (select choices from event_choice where key = 'type'),
-        (select choices from event_choice where key = 'job_type'),
-        (select choices from event_choice where key = 'point_id'),
-        (select choices from event_choice where key = 'at')
-    returning *
+        rule.term_count,
+        rule.types,
+        rule.job_types,
+        rule.point_ids,
+        rule.calendars
+    from rule
 )
 
 insert into scooters_ops.compiled_lookups (
@@ -106,31 +72,25 @@ insert into scooters_ops.compiled_lookups (
     zone_attribute
 )
 select
-    known.scope,
-    anchor.key,
-    anchor.value,
-    known.match_id,
-    known.term_count,
-    known.types,
-    known.job_types,
-    known.point_ids,
+    compile_match.scope,
+    choice.key,
+    choice.value,
+    compile_match.match_id,
+    rule.term_count,
+    rule.types,
+    rule.job_types,
+    rule.point_ids,
     calendar.from_time,
     calendar.span,
     calendar.days,
     calendar.time_zone,
     calendar.zone_attribute
-from known
-left join (
-    select
-        choice.key,
-        choice.value
-    from choice
-    inner join mission_key using (key)
-    where mission_key.is_anchor
-) as anchor on true
+from rule
+left join choice
+    on rule.anchor_key = choice.key
 left join scooters_ops.compiled_calendars as calendar
-    on calendar.name = any(known.calendars)
-where known.calendars is null or calendar.name is not null
+    on calendar.name = any(rule.calendars)
+where rule.calendars is null or calendar.name is not null
 $$;
 
 comment on function scooters_ops.compile_match(text, bigint, jsonb) is

@@ -1,48 +1,51 @@
--- Whom do the routes in force tell of this, and why?
-create or replace function scooters_ops.route_facts(facts jsonb, at timestamptz)
+-- Whom do the routes of this config tell of this, and why?
+create or replace function scooters_ops.route_facts(
+    config jsonb,
+    facts jsonb,
+    at timestamptz
+)
 returns jsonb
 language sql stable
 begin atomic -- noqa: disable=all
-with in_force as (
-    select
-        config_id,
-        config
-    from scooters_ops.config_in_force
-),
-
-given as (
+with given as (
     select
         coalesce(route_facts.facts -> 'attributes', '{}')
         || (route_facts.facts - 'attributes')
         || jsonb_build_object('at', route_facts.at) as facts
 ),
 
-deciding as materialized (
-    select *
-    from scooters_ops.matching_routes(route_facts.facts, route_facts.at)
+asked_route as materialized (
+    select
+        listed.n,
+        listed.route,
+        listed.key
+    from (
+        select
+            route.n,
+            route.value as route,
+            failure.key,
+            -- The first that holds decides, unless it says "continue".
+            min(route.n) filter (
+                where
+                    failure.key is null
+                    and not coalesce((route.value -> 'continue')::boolean, false)
+            ) over () as deciding_n
+        from jsonb_array_elements(route_facts.config -> 'routes')
+            with ordinality as route (value, n)
+        inner join scooters_ops.match_failures(
+            route_facts.config, 'route', route_facts.facts, route_facts.at
+        ) as failure
+            on failure.match_id = route.n
+    ) as listed
+    where listed.n <= coalesce(listed.deciding_n, listed.n)
 ),
 
-asked_route as (
+deciding as (
     select
-        route.n,
-        failure.key,
-        route.value -> 'match' as match
-    from in_force
-    cross join jsonb_array_elements(in_force.config -> 'routes')
-        with ordinality as route (value, n)
-    inner join scooters_ops.match_failures(
-        'route', route_facts.facts, route_facts.at
-    ) as failure
-        on failure.match_id = route.n
-    where
-        route.n <= coalesce(
-            (
-                select max(deciding.n)
-                from deciding
-                where not coalesce((deciding.route -> 'continue')::boolean, false)
-            ),
-            route.n
-        )
+        asked_route.n,
+        asked_route.route
+    from asked_route
+    where asked_route.key is null
 ),
 
 -- A recipient that is named twice gets one message.
@@ -58,8 +61,8 @@ recipient as (
 
 rule as (
     select *
-    from scooters_ops.timeout_rules
-    where timeout_rules.type::text = route_facts.facts ->> 'type'
+    from scooters_ops.config_timeout_rules(route_facts.config) as known
+    where known.type::text = route_facts.facts ->> 'type'
 ),
 
 asked_override as (
@@ -69,11 +72,10 @@ asked_override as (
         override.value ->> 'name' as name,
         override.value -> 'match' as match,
         min(override.n) filter (where failure.key is null) over () as deciding_n
-    from in_force
-    cross join jsonb_array_elements(in_force.config #> '{detection,overrides}')
+    from jsonb_array_elements(route_facts.config #> '{detection,overrides}')
         with ordinality as override (value, n)
     inner join scooters_ops.match_failures(
-        'override', route_facts.facts, route_facts.at
+        route_facts.config, 'override', route_facts.facts, route_facts.at
     ) as failure
         on failure.match_id = override.n
     where exists (select from rule)
@@ -81,9 +83,8 @@ asked_override as (
 
 select
     jsonb_build_object(
-        'config_id', in_force.config_id,
         'at', route_facts.at,
-        'time_zone', in_force.config #> '{notifier,time_zone}',
+        'time_zone', route_facts.config #> '{notifier,time_zone}',
         'facts', route_facts.facts,
         'routes', (
             select
@@ -93,7 +94,7 @@ select
                             'path', format('routes[%s]', asked_route.n - 1),
                             'matches', asked_route.key is null,
                             'failed_key', asked_route.key,
-                            'wanted', asked_route.match -> asked_route.key,
+                            'wanted', asked_route.route -> 'match' -> asked_route.key,
                             'given', given.facts -> asked_route.key
                         )
                         order by asked_route.n
@@ -157,11 +158,11 @@ select
                     )::double precision,
                     'job_eta_seconds', coalesce(
                         override.job_eta_seconds,
-                        in_force.config #> '{detection,job_eta_seconds}'
+                        route_facts.config #> '{detection,job_eta_seconds}'
                     ),
                     'default_job_eta_seconds', coalesce(
                         extract(epoch from override.default_job_eta),
-                        (in_force.config #>> '{detection,default_job_eta_seconds}')::numeric
+                        (route_facts.config #>> '{detection,default_job_eta_seconds}')::numeric
                     )::double precision,
                     'overrides', (
                         select
@@ -187,7 +188,7 @@ select
                     )
                 )
             from rule
-            left join scooters_ops.override_rules as override
+            left join scooters_ops.config_overrides(route_facts.config) as override
                 on
                     override.type = rule.type
                     and override.match_id = (
@@ -223,11 +224,11 @@ select
                 )
         )
     )
-from in_force
-cross join given;
+from given;
 end; -- noqa: enable=all
 
-comment on function scooters_ops.route_facts(jsonb, timestamptz) is
-'What explain_route() says about the config in force; null: there is none.';
+comment on function scooters_ops.route_facts(jsonb, jsonb, timestamptz) is
+'What explain_route() says about a config with its defaults.';
 
-revoke execute on function scooters_ops.route_facts(jsonb, timestamptz) from public;
+revoke execute on function scooters_ops.route_facts(jsonb, jsonb, timestamptz)
+from public;

@@ -1,16 +1,12 @@
 -- How long may an interval of each type last, as a multiple of its eta?
 create or replace view scooters_ops.timeout_rules as
 select
-    rule.type::scooters_ops.monitoring_notification_type as type,
-    (rule.settings ->> 'enabled')::boolean as is_enabled,
-    (rule.settings ->> 'factor')::numeric as factor,
-    make_interval(
-        secs => (rule.settings ->> 'minimum_seconds')::double precision
-    ) as minimum
+    rule.type,
+    rule.is_enabled,
+    rule.factor,
+    rule.minimum
 from scooters_ops.config_in_force as in_force
-cross join
-    jsonb_each(in_force.config -> 'detection' -> 'timeouts')
-        as rule (type, settings);
+cross join lateral scooters_ops.config_timeout_rules(in_force.config) as rule;
 
 comment on view scooters_ops.timeout_rules is
 'The rule of each timeout type in the config in force: limit = greatest(eta * factor, minimum).';

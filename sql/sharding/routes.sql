@@ -73,6 +73,12 @@ from (
         'text,text,text,timestamp with time zone)',
         'here', null, null
     ),
+    ('function', 'config_timeout_rules(jsonb)', 'here', null, null),
+    ('function', 'config_calendars(jsonb)', 'here', null, null),
+    ('function', 'config_overrides(jsonb)', 'here', null, null),
+    ('function', 'config_matches(jsonb)', 'here', null, null),
+    ('function', 'match_choices(jsonb)', 'here', null, null),
+    ('function', 'match_rule(jsonb)', 'here', null, null),
     ('function', 'mission_fact(text,text,text,jsonb)', 'here', null, null),
     ('function', 'job_seconds(interval,text,jsonb,interval)', 'here', null, null),
     ('function', 'wake_missions(text[])', 'all', null, 'sum'),
