@@ -152,12 +152,42 @@ def _add_database(commands: Any) -> None:
 
 
 def _add_config(commands: Any) -> None:
-    config = commands.add_parser("config", help="check, apply, show or try a config")
+    config = commands.add_parser(
+        "config", help="check, apply, show, try, compare or take back a config"
+    )
     actions = config.add_subparsers(dest="action", required=True)
     _add_file(actions.add_parser("check", help="print what is wrong with a config file"))
-    _add_file(actions.add_parser("apply", help="check a config file and put it in force"))
+    apply = actions.add_parser("apply", help="check a config file and put it in force")
+    _add_file(apply)
+    apply.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only check it, print how it differs from the config in force, and change nothing",
+    )
+    _add_reason(apply)
     show = actions.add_parser("show", help="print the config in force, as JSON")
     show.add_argument("--output", choices=["json"], default="json", help="default: %(default)s")
+
+    history = actions.add_parser(
+        "history", help="print who applied which config when, and why, the newest first"
+    )
+    _add_rows_output(history)
+    diff = actions.add_parser(
+        "diff",
+        help="print how a config differs from the one in force, and what it would have told",
+    )
+    diff.add_argument(
+        "other",
+        nargs="?",
+        type=_file_or_config_id,
+        default=CONFIG,
+        metavar="FILE|ID",
+        help="config file, or the number of a config that was applied; default: %(default)s",
+    )
+    _add_rows_output(diff)
+    rollback = actions.add_parser("rollback", help="put a config that was applied in force again")
+    rollback.add_argument("config_id", type=_config_id, metavar="ID", help="its number")
+    _add_reason(rollback)
 
     route = actions.add_parser(
         "route",
@@ -190,6 +220,18 @@ def _add_config(commands: Any) -> None:
         " no-route; given once for each; exit 1 if it is not so",
     )
     _add_output(route)
+
+
+def _add_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--comment", type=_text, metavar="TEXT", help="why; notifier config history shows it"
+    )
+    parser.add_argument(
+        "--expect",
+        type=_config_id,
+        metavar="ID",
+        help="only if config ID is still in force; default: the one that is in force at the start",
+    )
 
 
 def _one_of_types() -> str:
@@ -424,9 +466,24 @@ def _duration(text: str) -> timedelta:
 
 
 def _silence_id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**63):
+    if not _is_number(text):
         raise argparse.ArgumentTypeError("must be the number of a silence")
     return int(text)
+
+
+def _config_id(text: str) -> int:
+    if not _is_number(text):
+        raise argparse.ArgumentTypeError("must be the number of a config")
+    return int(text)
+
+
+def _file_or_config_id(text: str) -> Path | int:
+    """A file whose name is a number is given as ./7."""
+    return int(text) if _is_number(text) else Path(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and int(text) < 2**63
 
 
 def _address(text: str) -> Address:

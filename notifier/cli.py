@@ -18,6 +18,7 @@ import psycopg
 from notifier import arguments, logs, psql
 from notifier.commands import (
     config,
+    config_history,
     daemon,
     installation,
     notifications,
@@ -31,7 +32,6 @@ from notifier.config import ConfigError
 from notifier.database.errors import DatabaseUnusable, is_temporary, reason
 from notifier.database.session import require_session
 from notifier.delivery.notifier import NotRecorded
-from notifier.resources import CONFIG
 from notifier.secrets import SecretMissing, Secrets
 from notifier.templates import TemplateError
 from notifier.web.address import AddressUnusable
@@ -89,6 +89,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2
 
 
+async def _config(options: Namespace) -> int:
+    match options.action:
+        case "check":
+            return await config.check(options.file)
+        case "apply":
+            return await config.apply(
+                options.file, options.comment, options.expect, dry_run=options.dry_run
+            )
+        case "rollback":
+            return await config.rollback(options.config_id, options.comment, options.expect)
+        case "history":
+            return await config_history.history(options)
+        case "diff":
+            return await config_history.diff(options)
+        case "route":
+            return await route.run(options)
+        case _:
+            return await config.show()
+
+
 async def _command(options: Namespace, secrets: Secrets) -> int:
     match options.command:
         case "run":
@@ -97,10 +117,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await daemon.serve(secrets, options.listen)
         case "migrate":
             return await installation.first_config(options.file)
-        case "config" if options.action == "route":
-            return await route.run(options)
         case "config":
-            return await config.run(options.action, getattr(options, "file", CONFIG))
+            return await _config(options)
         case "preview":
             return await config.preview(options)
         case "status":

@@ -48,6 +48,9 @@ set search_path = pg_catalog, pg_temp;
 \ir config/match_problem.sql
 \ir config/checked_config.sql
 \ir config/time_zone_problem.sql
+\ir config/check_config.sql
+\ir config/require_config_comment.sql
+\ir config/require_config_in_force.sql
 \ir config/apply_config.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql

@@ -21,6 +21,9 @@ ROLES = (ANALYST, NOTIFIER, OPERATOR, WRITER)
 CALLERS: dict[str, set[str]] = {
     # Config, detection and internal functions: only the owner calls them, or pg_cron as the owner.
     "apply_config": set(),
+    "check_config": {ANALYST},
+    "require_config_comment": set(),
+    "require_config_in_force": set(),
     "board_interval": set(),
     "board_matches": set(),
     "board_notifications": set(),
@@ -316,6 +319,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
         "applied_migrations",
         "board",
         "board_mission",
+        "check_config",
         "confirm_deliveries",
         "create_mission",
         "end_test",

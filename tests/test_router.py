@@ -35,7 +35,7 @@ ROLES = (
     "scooters_ops_analyst",
     "scooters_ops_operator",
 )
-OWNERS_OWN = ("apply_config", "detect_timeouts")
+OWNERS_OWN = ("apply_config", "require_config_in_force", "detect_timeouts")
 """Functions that the contract names, though only the owner may call them."""
 
 OF_ROUTERS = {"shard_status"}
@@ -189,6 +189,7 @@ CALLS = {
     "record_event_once": "scooters_ops.record_event_once(%s, %s, %s, %s, %s) > 0",
     "skip_job": "scooters_ops.skip_job(%s, %s, %s)",
     "apply_config": "scooters_ops.apply_config(%s) > 0",
+    "check_config": "scooters_ops.check_config(%s) is not null",
     "detect_timeouts": "scooters_ops.detect_timeouts(%s)",
     "retry_deliveries": "scooters_ops.retry_deliveries(%s, %s)",
     "confirm_deliveries": "scooters_ops.confirm_deliveries(%s, %s)",
@@ -1324,10 +1325,42 @@ def test_a_bad_config_is_refused_as_before_and_applied_nowhere(
     assert [database.value(count) for database in databases] == before
 
 
+def test_a_config_carries_its_comment_and_what_was_expected(router_rig: RouterRig) -> None:
+    router_rig.empty()
+    before = router_rig.router.value("select config_id from scooters_ops.config_in_force")
+    apply = "select scooters_ops.apply_config(%s, %s, %s)"
+    mine, hers = (json.dumps(config(detection__batch_size=size)) for size in (7, 8))
+    her_id = router_rig.router.value(apply, hers, "night shift", before)
+    for database in (router_rig.router, *router_rig.shards):
+        assert database.value(
+            "select comment from scooters_ops.config_history order by config_id desc"
+        ) == ("night shift")
+    assert router_rig.router.value(apply, hers, None, before) == her_id
+    with pytest.raises(
+        psycopg.errors.ObjectNotInPrerequisiteState,
+        match=rf"^expected_config_id: .*postgres applied config {her_id} at .* \(night shift\)",
+    ):
+        router_rig.router.value(apply, mine, None, before)
+    with pytest.raises(psycopg.errors.StringDataRightTruncation, match=r"^comment is longer"):
+        router_rig.router.value(apply, mine, "x" * 1001, her_id)
+    in_force = "select detection_batch_size from scooters_ops.config_in_force"
+    databases = (router_rig.router, *router_rig.shards)
+    assert [database.value(in_force) for database in databases] == [8] * 5
+    check = "select scooters_ops.check_config(%s)"
+    assert router_rig.router.value(check, mine) == router_rig.single.value(check, mine)
+    bad = json.dumps(config(detection__batch_size=0))
+    assert len({str(answer(each, "check_config", [bad])) for each in databases}) == 1
+
+
 def test_a_limit_that_cannot_be_divided_is_named(router_rig: RouterRig) -> None:
     limits = {"per_target": [{"messages": 1, "seconds": 1}, {"messages": 1, "seconds": 40000}]}
     with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.limits\.per_target\[1\]: "):
         router_rig.router.apply_config(channels__telegram__limits=limits)
+    with pytest.raises(psycopg.DataError, match=r"^channels\.telegram\.limits\.per_target\[1\]: "):
+        router_rig.router.value(
+            "select scooters_ops.check_config(%s)",
+            json.dumps(config(channels__telegram__limits=limits)),
+        )
 
 
 def test_a_config_is_applied_nowhere_while_a_shard_is_away(router_rig: RouterRig) -> None:

@@ -282,6 +282,29 @@ select array_remove(array[
 """
 
 
+def test_who_could_apply_a_config_still_can_and_as_an_earlier_version_does(
+    ours: TestDatabase,
+) -> None:
+    """Its function has one argument, which another one with defaults must not make ambiguous."""
+    before = schema_of(ours)
+    ours.connection.execute(
+        """
+        drop function scooters_ops.apply_config(jsonb, text, bigint);
+        create function scooters_ops.apply_config(config jsonb) returns bigint
+        language sql as 'select -1::bigint';
+        grant execute on function scooters_ops.apply_config(jsonb) to scooters_ops_operator
+        """
+    )
+    migrations.migrate()
+    apply = "scooters_ops.apply_config(jsonb, text, bigint)"
+    assert ours.value(
+        f"select has_function_privilege('scooters_ops_operator', '{apply}', 'execute')"
+    )
+    assert ours.apply_config(detection__batch_size=7) > 0
+    ours.connection.execute(f"revoke execute on function {apply} from scooters_ops_operator")
+    assert schema_of(ours) == before
+
+
 def test_what_a_version_retires_keeps_working_and_is_dropped_later(ours: TestDatabase) -> None:
     """A view of an analyst's own keeps the view that it reads."""
     before = schema_of(ours)

@@ -13,6 +13,7 @@ import psycopg
 
 from notifier import config as configs
 from notifier.channels import CHANNELS
+from notifier.commands import config_history
 from notifier.commands.connection import connected
 from notifier.commands.output import complain, say, say_json
 from notifier.config import Config, ConfigError
@@ -31,29 +32,89 @@ from notifier.resources import CONFIG, TEMPLATES
 from notifier.text import escaped
 
 
-async def run(action: str, file: Path) -> int:
-    if action == "show":
-        say_json(await _in_force())
-        return 0
+async def show() -> int:
+    say_json((await _in_force())[1])
+    return 0
+
+
+async def check(file: Path) -> int:
+    document = configs.read_json(file)
+    await _check_and_warn(document, configs.parse(document))
+    say(f"{file}: good")
+    return 0
+
+
+async def apply(
+    file: Path, comment: str | None = None, expected_id: int | None = None, *, dry_run: bool = False
+) -> int:
+    """Puts a file in force. expected_id: only if this config still is; None: only if the one that
+    is in force now still is then. dry_run: checks everything, and shows what would change."""
     document = configs.read_json(file)
     config = configs.parse(document)
+    expected_id = await _expected(expected_id)
+    await _check_and_warn(document, config)
+    if dry_run:
+        await _dry_run(file, document, config, expected_id)
+        return 0
+    await _put_in_force(str(file), document, comment, expected_id)
+    return 0
+
+
+async def rollback(config_id: int, comment: str | None, expected_id: int | None) -> int:
+    """Applies the document of an earlier config again, as a new config."""
+    expected_id = await _expected(expected_id)
+    async with connected() as database:
+        document = await config_history.document_of(database, config_id)
+    await _check_and_warn(document, configs.parse(document))
+    name = f"rollback to config {config_id}"
+    await _put_in_force(name, document, name if comment is None else comment, expected_id)
+    return 0
+
+
+async def _expected(expected_id: int | None) -> int | None:
+    """The config that must still be in force when another one is applied: unless it is given, the
+    one that is in force now; None: none is."""
+    if expected_id is not None:
+        return expected_id
+    async with connected() as database:
+        in_force = await database.config()
+    return None if in_force is None else in_force[0]
+
+
+async def _dry_run(file: Path, document: Any, config: Config, expected_id: int | None) -> None:
+    """What apply_config() would refuse, and what it would change."""
+    async with connected() as database:
+        await database.check_config(document)
+        in_force = await database.config()
+        if in_force is not None:
+            if expected_id != in_force[0]:
+                raise ConfigError(
+                    [f"--expect: config {expected_id} is not in force: config {in_force[0]} is"]
+                )
+            await config_history.say_difference(database, str(file), document, config, "text")
+    say(f"{file}: good, and not applied")
+
+
+async def _put_in_force(
+    name: str, document: Any, comment: str | None, expected_id: int | None
+) -> None:
+    async with connected() as database:
+        before = await database.config()
+        config_id = await database.apply_config(document, comment, expected_id)
+        after = await database.config()
+    if before is not None and before[0] == config_id:
+        say(f"{name}: already in force as config {config_id}")
+        return
+    say(f"{name}: in force as config {config_id}")
+    if before is not None and after is not None and _jobs(before[1]) != _jobs(after[1]):
+        print("What pg_cron runs, or when, has changed: make schedule")
+
+
+async def _check_and_warn(document: Any, config: Config) -> None:
+    """Checks what the database cannot, and prints warnings. Raises ConfigError, TemplateError."""
     _check(config)
     for warning in (*configs.warnings(config), *await _seen_warnings(document)):
         print(f"notifier: warning: {escaped(warning)}", file=sys.stderr)
-    if action == "check":
-        say(f"{file}: good")
-        return 0
-    async with connected() as database:
-        before = await database.config()
-        config_id = await database.apply_config(document)
-        after = await database.config()
-    if before is not None and before[0] == config_id:
-        say(f"{file}: already in force as config {config_id}")
-        return 0
-    say(f"{file}: in force as config {config_id}")
-    if before is not None and after is not None and _jobs(before[1]) != _jobs(after[1]):
-        print("What pg_cron runs, or when, has changed: make schedule")
-    return 0
 
 
 async def _seen_warnings(document: Any) -> list[str]:
@@ -71,12 +132,12 @@ async def _seen_warnings(document: Any) -> list[str]:
     return configs.seen_warnings(document, seen)
 
 
-async def _in_force() -> Any:
+async def _in_force() -> tuple[int, Any]:
     async with connected() as database:
         in_force = await database.config()
     if in_force is None:
         raise ConfigError(["no config is in force: make config"])
-    return in_force[1]
+    return in_force
 
 
 def _check(config: Config) -> None:

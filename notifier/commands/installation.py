@@ -54,6 +54,6 @@ async def first_config(file: Path) -> int:
         print("no config is in force in the router: make config")
         return 0
     if in_force is None:
-        return await config.run("apply", file)
+        return await config.apply(file)
     print(f"config {in_force[0]} stays in force; make config changes it")
     return 0

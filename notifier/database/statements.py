@@ -26,6 +26,7 @@ from notifier.database.values import (
     Result,
     SeenValue,
     Silence,
+    StoredConfig,
     TestResult,
 )
 
@@ -68,9 +69,42 @@ class Database(Connection):
         )
         return (found[0][0], found[0][1]) if found else None
 
-    async def apply_config(self, document: Any) -> int:
-        """Puts a config in force and returns its number."""
-        return int(await self._scalar("select scooters_ops.apply_config(%s)", Jsonb(document)))
+    async def apply_config(
+        self, document: Any, comment: str | None = None, expected_id: int | None = None
+    ) -> int:
+        """Puts a config in force and returns its number. expected_id: only if this config is still
+        in force; None: whichever is."""
+        query = "select scooters_ops.apply_config(%s, %s, %s)"
+        return int(await self._scalar(query, Jsonb(document), comment, expected_id))
+
+    async def check_config(self, document: Any) -> Any:
+        """The config as apply_config() would store it, after the same checks."""
+        return await self._scalar("select scooters_ops.check_config(%s)", Jsonb(document))
+
+    async def configs(self) -> list[StoredConfig]:
+        """Every config that was applied, the newest first."""
+        return await self.objects(
+            StoredConfig, "scooters_ops.config_history order by config_id desc"
+        )
+
+    async def stored_config(self, config_id: int) -> Any | None:
+        """The document of a config that was applied; None: there is none of this number."""
+        found = await self._rows(
+            scalar_row,
+            "select config from scooters_ops.config_history where config_id = %s",
+            config_id,
+        )
+        return found[0] if found else None
+
+    async def backtest(
+        self, document: Any, since: datetime, until: datetime
+    ) -> list[dict[str, Any]]:
+        """What a config would have told in a window of time, and what was told: day, type, rule,
+        would_tell and told."""
+        return await self.rows(
+            "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
+            (Jsonb(document), since, until),
+        )
 
     # --- Delivery ---
 

@@ -110,6 +110,16 @@ def _duration(seconds: float) -> timedelta | None:
         return None
 
 
+@dataclass(frozen=True)
+class StoredConfig:
+    """A config that was applied: when, by which user of the database, and why."""
+
+    config_id: int
+    applied_at: datetime
+    applied_by: str
+    comment: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery(Notification):
     """A leased step of a notification for one recipient."""

@@ -2,7 +2,11 @@
 -- It is validated against the schema that notifier/config/models.py generates, and
 -- stored beside all earlier configs. If it can change what a pass finds, it wakes the
 -- missions concerned: those with an open interval, and those that can get one.
-create or replace function scooters_ops.apply_config(config jsonb)
+create or replace function scooters_ops.apply_config(
+    config jsonb,
+    comment text default null,
+    expected_config_id bigint default null
+)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -18,6 +22,7 @@ declare
     before scooters_ops.config_in_force;
     new_config_id bigint;
 begin
+    perform scooters_ops.require_config_comment(comment);
     checked := scooters_ops.checked_config(config);
 
     -- Those who apply configs take turns.
@@ -26,6 +31,7 @@ begin
     if before.config = checked then
         return before.config_id;
     end if;
+    perform scooters_ops.require_config_in_force(expected_config_id);
 
     -- Only if they changed: reading all time zones takes a tenth of a second.
     if
@@ -40,8 +46,8 @@ begin
         end if;
     end if;
 
-    insert into scooters_ops.configs (config)
-    values (checked)
+    insert into scooters_ops.configs (config, comment)
+    values (checked, nullif(btrim(comment), ''))
     returning config_id into new_config_id;
 
     -- Release paused channels: the new config may have fixed the cause.
@@ -75,7 +81,7 @@ begin
 end
 $$;
 
-comment on function scooters_ops.apply_config(jsonb) is
-'Validates a config (JSON, see config.schema.json) and stores it; it takes effect with the next pass. Returns its config_id, or the current one if nothing changed. SQLSTATE 22023: names the path of the first bad key; nothing is changed then.';
+comment on function scooters_ops.apply_config(jsonb, text, bigint) is
+'Validates a config (JSON, see config.schema.json) and stores it, with a comment that says why (null: none); it takes effect with the next pass. Returns its config_id, or the current one if nothing changed. expected_config_id: the config that was read before this one was written; null: any. SQLSTATE 22023: names the path of the first bad key; 22001: the comment is too long; 55000: the expected config is no longer in force, the error names who applied which config when. Nothing is changed then.';
 
-revoke execute on function scooters_ops.apply_config(jsonb) from public;
+revoke execute on function scooters_ops.apply_config(jsonb, text, bigint) from public;

@@ -5,12 +5,29 @@
 do $$
 declare
     earlier regprocedure;
+    caller regrole;
 begin
+    -- Who could apply a config still can.
+    for caller in
+        select granted.grantee
+        from pg_catalog.pg_proc as routine
+        cross join lateral aclexplode(routine.proacl) as granted
+        where
+            routine.oid = to_regprocedure('scooters_ops.apply_config(jsonb)')
+            and granted.grantee not in (0, routine.proowner)
+    loop
+        execute format(
+            'grant execute on function scooters_ops.apply_config(jsonb, text, bigint) to %s',
+            caller
+        );
+    end loop;
+
     for earlier in
         select oid::regprocedure
         from pg_catalog.pg_proc
         where
-            oid = to_regprocedure(
+            oid = to_regprocedure('scooters_ops.apply_config(jsonb)')
+            or oid = to_regprocedure(
                 'scooters_ops.lease_deliveries(text, jsonb, double precision)'
             )
             or oid = to_regprocedure(

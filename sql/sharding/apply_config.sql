@@ -2,7 +2,18 @@
 -- It is validated; then each shard stores its part of it, one after the other. Where
 -- one is away, nothing was stored in the router, and the error says so: applied again,
 -- it reaches all of them.
-create or replace function scooters_ops.apply_config(config jsonb)
+-- Shards number configs by themselves, so the router alone knows which one was
+-- expected; each shard stores the comment.
+
+-- An earlier version's has fewer arguments.
+drop function if exists scooters_ops.apply_config(jsonb);
+drop function if exists scooters_router.apply_config(integer, jsonb);
+
+create or replace function scooters_ops.apply_config(
+    config jsonb,
+    comment text default null,
+    expected_config_id bigint default null
+)
 returns bigint
 language plpgsql
 -- As its owner, whom the router's logins belong to.
@@ -22,6 +33,8 @@ declare
     error_hint text;
     new_config_id bigint;
 begin
+    -- Those who apply configs take turns.
+    lock table scooters_ops.configs in share row exclusive mode;
     if missing <> '{}' then
         raise exception using
             errcode = 'connection_failure',
@@ -41,7 +54,7 @@ begin
             if checked is null then
                 checked := scooters_router.checked_config(in_shard, config);
             else
-                perform scooters_router.apply_config(in_shard, divided);
+                perform scooters_router.apply_config(in_shard, divided, comment, null);
             end if;
         exception when others then
             get stacked diagnostics
@@ -53,7 +66,18 @@ begin
                 in_shard, error_code, error_message, error_detail, error_hint
             );
         end;
-        divided := coalesce(divided, scooters_router.divided_config(checked));
+        if divided is null then
+            divided := scooters_router.divided_config(checked);
+            if
+                not exists (
+                    select
+                    from scooters_ops.config_in_force as in_force
+                    where in_force.config = checked
+                )
+            then
+                perform scooters_ops.require_config_in_force(expected_config_id);
+            end if;
+        end if;
     end loop;
 
     select in_force.config_id
@@ -61,12 +85,12 @@ begin
     from scooters_ops.config_in_force as in_force
     where in_force.config = checked;
     if new_config_id is null then
-        insert into scooters_ops.configs (config)
-        values (checked)
+        insert into scooters_ops.configs (config, comment)
+        values (checked, nullif(btrim(comment), ''))
         returning config_id into new_config_id;
     end if;
     return new_config_id;
 end
 $$;
 
-revoke execute on function scooters_ops.apply_config(jsonb) from public;
+revoke execute on function scooters_ops.apply_config(jsonb, text, bigint) from public;

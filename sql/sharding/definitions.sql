@@ -86,7 +86,9 @@ select
                         from aclexplode(routine.proacl) as granted
                         where granted.grantee not in (0, routine.proowner)
                     )
-                    or routine.proname in ('apply_config', 'detect_timeouts')
+                    or routine.proname in (
+                        'apply_config', 'require_config_in_force', 'detect_timeouts'
+                    )
                 )
         ),
         'views', (

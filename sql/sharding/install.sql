@@ -30,6 +30,7 @@
 \ir applied_migrations.sql
 \ir missing_shards.sql
 \ir planned_totals.sql
+\ir check_config.sql
 \ir apply_config.sql
 \ir board.sql
 \ir press_buttons.sql

@@ -112,7 +112,9 @@ from (
     ),
     ('function', 'seen_values(jsonb,text[])', 'all', null, 'rows'),
     ('function', 'planned_totals()', 'written', null, null),
-    ('function', 'apply_config(jsonb)', 'written', null, null),
+    ('function', 'apply_config(jsonb,text,bigint)', 'written', null, null),
+    ('function', 'check_config(jsonb)', 'written', null, null),
+    ('function', 'require_config_in_force(bigint)', 'here', null, null),
     (
         'function',
         'board(monitoring_notification_type,text,text,boolean,integer,'
