@@ -48,6 +48,8 @@ set search_path = pg_catalog, pg_temp;
 \ir config/match_problem.sql
 \ir config/checked_config.sql
 \ir config/time_zone_problem.sql
+\ir config/judging_part.sql
+\ir config/job_etas.sql
 \ir config/apply_config.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql
@@ -198,6 +200,8 @@ set search_path = pg_catalog, pg_temp;
 \ir attention/poll_buttons.sql
 \ir attention/report_button_problem.sql
 \ir attention/button_status.sql
+\ir attention/backtest_details.sql
+\ir attention/backtest.sql
 
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql
