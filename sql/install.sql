@@ -51,6 +51,8 @@ set search_path = pg_catalog, pg_temp;
 \ir config/check_config.sql
 \ir config/require_config_comment.sql
 \ir config/require_config_in_force.sql
+\ir config/judging_part.sql
+\ir config/job_etas.sql
 \ir config/apply_config.sql
 \ir config/matching_routes.sql
 \ir config/route_notification.sql
@@ -205,6 +207,8 @@ set search_path = pg_catalog, pg_temp;
 \ir attention/poll_buttons.sql
 \ir attention/report_button_problem.sql
 \ir attention/button_status.sql
+\ir attention/backtest_details.sql
+\ir attention/backtest.sql
 
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql

@@ -162,6 +162,10 @@ CALLERS: dict[str, set[str]] = {
     "job_seconds": {ANALYST},
     "recipients_for": {ANALYST, NOTIFIER},
     "explain_route": {ANALYST, NOTIFIER},
+    "backtest": {ANALYST},
+    "backtest_details": {ANALYST},
+    "judging_part": set(),
+    "job_etas": set(),
     "config_timeout_rules": {ANALYST},
     "config_calendars": {ANALYST},
     "config_overrides": {ANALYST},
@@ -317,6 +321,7 @@ def test_every_security_definer_function_pins_its_search_path(database: TestData
     assert {row["proname"] for row in rows} == {
         "acknowledge",
         "applied_migrations",
+        "backtest_details",
         "board",
         "board_mission",
         "check_config",

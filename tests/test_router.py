@@ -314,6 +314,17 @@ QUESTIONS = (
     "select to_jsonb(interval_at) from scooters_ops.mission_intervals_at(%s) as interval_at",
     "select to_jsonb(total) from scooters_ops.planned_totals() as total where now() > %s",
     "select scooters_ops.unrecorded_missions(100) where now() > %s",
+    # What a day of the config in force told, and what another one would have told.
+    *(
+        f"select to_jsonb(found) from scooters_ops.config_in_force cross join lateral"
+        f" scooters_ops.{function} as found"
+        for trial in ("config", "jsonb_set(config, '{detection,timeouts,*,factor}', '1')")
+        for trial in (trial.replace("*", "timeout_in_point"),)
+        for function in (
+            f"backtest_details({trial}, timestamptz %s - interval '1 day', now(), 'city')",
+            f"backtest({trial}, timestamptz %s - interval '1 day', now())",
+        )
+    ),
 )
 BOARDS = (
     "",

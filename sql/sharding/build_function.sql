@@ -38,10 +38,16 @@ declare
             else call
         end
     );
+    -- Rows of all shards, for a select of what to make of them.
+    is_merged constant boolean := is_set and merge <> 'rows' and route = 'all';
     addition constant text := format(
-        case merge
-            when 'rows' then 'return query select * from %s;'
-            when 'arrays' then 'whole := whole || %s;'
+        case
+            when is_merged
+                then
+                    'whole := whole || coalesce('
+                    '(select jsonb_agg(to_jsonb(found)) from %s as found), ''[]'');'
+            when merge = 'rows' then 'return query select * from %s;'
+            when merge = 'arrays' then 'whole := whole || %s;'
             else 'whole := coalesce(whole, 0) + coalesce(%s, 0);'
         end,
         call
@@ -89,6 +95,18 @@ declare
             'scooters_router.is_answer(error_code, error_message)'
         ),
         case
+            when is_merged
+                then format(
+                    'return query %s;',
+                    replace(
+                        merge,
+                        '{}',
+                        format(
+                            'jsonb_to_recordset(whole) as found (%s)',
+                            substring(result from '^TABLE\((.*)\)$')
+                        )
+                    )
+                )
             when is_set then 'return;'
             when route = 'any' then 'return null;'
             else 'return whole;'
@@ -121,7 +139,11 @@ begin
                 %s
             end
             $body$,
-            case when is_set or route not in ('all', 'token') then '' else 'whole ' || result || ';' end,
+            case
+                when is_merged then 'whole jsonb := ''[]'';'
+                when is_set or route not in ('all', 'token') then ''
+                else 'whole ' || result || ';'
+            end,
             case route
                 when 'mission' then of_mission
                 when 'token' then format(

@@ -6,9 +6,9 @@
 --   token    to the shard of the notification whose token the key is; null: to all
 --   any      the first shard that answers: all of them would say the same; merge: what
 --            to make of its answer, {}
---   all      to every shard, merged: sum, rows (one after the other), arrays; for views
---            a select of what to make of the rows of all shards, {}; without it the
---            rows that differ
+--   all      to every shard, merged: sum, rows (one after the other), arrays, or a
+--            select of what to make of the rows of all shards, {}, where a function's
+--            columns are found.column; for views without it the rows that differ
 --   here     the router has its own copy: what it says depends on nothing in a shard
 --   written  it has a file of its own in this folder
 --   shard    only notifiers and owners use it, and they are at home in a shard
@@ -111,6 +111,27 @@ from (
         '''config_id'', (select config_id from scooters_ops.config_in_force)) end'
     ),
     ('function', 'seen_values(jsonb,text[])', 'all', null, 'rows'),
+    (
+        'function',
+        'backtest_details(jsonb,timestamp with time zone,timestamp with time zone,'
+        'text)',
+        'all', null,
+        'select found.day, found.type, found.rule collate "C",'
+        ' found.value collate "C", found.route collate "C",'
+        ' sum(found.would_tell)::bigint, sum(found.told)::bigint,'
+        ' sum(found.would_send)::bigint, sum(found.sent)::bigint,'
+        ' bool_or(found.is_lower_bound)'
+        ' from {} group by 1, 2, 3, 4, 5'
+        ' order by 1, 2, 3 nulls first, 4 nulls first, 5 nulls first'
+    ),
+    (
+        'function',
+        'backtest(jsonb,timestamp with time zone,timestamp with time zone)',
+        'all', null,
+        'select found.day, found.type, found.rule collate "C",'
+        ' sum(found.would_tell)::bigint, sum(found.told)::bigint'
+        ' from {} group by 1, 2, 3 order by 1, 2, 3 nulls first'
+    ),
     ('function', 'planned_totals()', 'written', null, null),
     ('function', 'apply_config(jsonb,text,bigint)', 'written', null, null),
     ('function', 'check_config(jsonb)', 'written', null, null),

@@ -1,0 +1,869 @@
+-- What would this config have told of the intervals and skips of some days, to whom,
+-- and what was told?
+-- It reads recorded rows and writes nothing. Most intervals end far below any limit of
+-- the config: of those it reads no more than the row. What is left is looked up one by
+-- one, by key, because a hash join would read all missions or all notifications.
+create or replace function scooters_ops.backtest_details(
+    config jsonb,
+    since timestamptz,
+    until timestamptz,
+    attribute text default null
+)
+returns table (
+    day date,
+    type scooters_ops.monitoring_notification_type,
+    rule text,
+    value text,
+    route text,
+    would_tell bigint,
+    told bigint,
+    would_send bigint,
+    sent bigint,
+    is_lower_bound boolean
+)
+language plpgsql stable
+security definer
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set plan_cache_mode = force_custom_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    trial jsonb;
+    problem text;
+    -- The configs by which what is recorded of the window may have been judged.
+    known_ids bigint[];
+    -- Those that judge as the trial does.
+    same_ids bigint[];
+    seen_until timestamptz;
+    recorded_since timestamptz;
+    reported_since timestamptz;
+    least_in_point double precision;
+    least_between_points double precision;
+    least_share double precision;
+    least_minimum interval;
+    zone_names text[];
+    notify_within interval;
+    day_zone text;
+    is_gone boolean := false;
+begin
+    if since is null or not isfinite(since) then
+        problem := 'since: must be a time, not null or infinite';
+    elsif until is null or not isfinite(until) then
+        problem := 'until: must be a time, not null or infinite';
+    elsif until < since then
+        problem := 'until: must not be before since';
+    else
+        trial := scooters_ops.checked_config(config);
+        problem := scooters_ops.time_zone_problem(trial);
+    end if;
+    if problem is not null then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = problem;
+    end if;
+
+    notify_within := make_interval(
+        secs => (trial #>> '{detection,notify_within_seconds}')::double precision
+    );
+    day_zone := coalesce(
+        (
+            select in_force.config #>> '{notifier,time_zone}'
+            from scooters_ops.config_in_force as in_force
+        ),
+        trial #>> '{notifier,time_zone}'
+    );
+    select
+        array_agg(stored.config_id),
+        array_agg(stored.config_id) filter (
+            where
+                scooters_ops.judging_part(stored.config)
+                = scooters_ops.judging_part(trial)
+        )
+    into known_ids, same_ids
+    from scooters_ops.configs as stored
+    where
+        stored.config_id >= coalesce(
+            (
+                select max(earlier.config_id)
+                from scooters_ops.configs as earlier
+                where earlier.applied_at <= since
+            ),
+            0
+        );
+    known_ids := coalesce(known_ids, '{}');
+    same_ids := coalesce(same_ids, '{}');
+
+    seen_until := coalesce(
+        (
+            select passed.as_of
+            from scooters_ops.detection_passes as passed
+            order by passed.pass_id desc
+            limit 1
+        ),
+        now()
+    );
+    recorded_since := scooters_ops.recorded_since();
+    reported_since := coalesce(
+        (
+            select max(horizon.news_since)
+            from scooters_ops.news_horizon as horizon
+            where horizon.news_since <= now()
+        ),
+        '-infinity'
+    );
+
+    -- The least limit that any rule of the trial sets, as a share of the recorded eta.
+    -- Null: it reports nothing of the type.
+    select
+        min(rule.factor) filter (where rule.type = 'timeout_in_point'),
+        min(rule.factor) filter (where rule.type = 'timeout_between_points'),
+        min(rule.minimum)
+    into least_in_point, least_between_points, least_minimum
+    from (
+        select
+            known.type,
+            known.factor::double precision as factor,
+            known.minimum
+        from scooters_ops.config_timeout_rules(trial) as known
+        union all
+        select
+            override.type,
+            override.binary_factor,
+            override.minimum
+        from scooters_ops.config_overrides(trial) as override
+    ) as rule
+    inner join scooters_ops.config_timeout_rules(trial) as enabled
+        on
+            rule.type = enabled.type
+            and enabled.is_enabled
+    where (trial #> '{detection,enabled}')::boolean;
+
+    -- By how much less the etas of jobs may be in the trial than where they were
+    -- recorded. A job with an eta of its own keeps it.
+    with eta as materialized (
+        select
+            known.*,
+            listed.is_trial
+        from (
+            select
+                trial as config,
+                true as is_trial
+            union all
+            select
+                stored.config,
+                false
+            from scooters_ops.configs as stored
+            where stored.config_id = any(known_ids)
+        ) as listed
+        cross join lateral scooters_ops.job_etas(listed.config) as known
+    ),
+
+    job_type as (
+        select distinct jsonb_object_keys(eta.job_eta_seconds) as name
+        from eta
+        union all
+        select null
+    ),
+
+    bound as (
+        select
+            min(planned.seconds) filter (where eta.is_trial) as least,
+            max(planned.seconds) filter (where not eta.is_trial) as most
+        from job_type
+        cross join eta
+        cross join lateral scooters_ops.job_seconds(
+            null, job_type.name, eta.job_eta_seconds, eta.default_job_eta
+        ) as planned (seconds)
+        group by job_type.name
+    )
+
+    select least(1, min(bound.least / nullif(bound.most, 0)))
+    into least_share
+    from bound;
+
+    if exists (
+        select
+        from scooters_ops.config_calendars(trial)
+        where zone_attribute is not null
+    ) then
+        zone_names := array(select scooters_ops.attribute_time_zones());
+    end if;
+
+    for
+        day,
+        type,
+        rule,
+        value,
+        route,
+        would_tell,
+        told,
+        would_send,
+        sent,
+        is_lower_bound
+    in
+        with recorded as materialized (
+            -- A limit is compared with a margin: rounding must not hide anything.
+            select
+                recorded.type,
+                recorded.mission_id,
+                recorded.point_id,
+                recorded.started_at,
+                recorded.finished_at,
+                recorded.eta,
+                recorded.rule,
+                recorded.config_id,
+                recorded.known_at,
+                recorded.seen_at,
+                recorded.notification_id,
+                coalesce(recorded.config_id = any(same_ids), false) as is_kept
+            from scooters_ops.recorded_intervals as recorded
+            where
+                recorded.started_at >= since
+                and recorded.started_at < until
+                and (
+                    recorded.notification_id is not null
+                    or (
+                        coalesce(recorded.finished_at, seen_until) - recorded.started_at
+                        > least_minimum
+                        and date_part(
+                            'epoch',
+                            coalesce(recorded.finished_at, seen_until) - recorded.started_at
+                        )
+                        > date_part('epoch', recorded.eta)
+                        * case
+                            when recorded.type = 'timeout_between_points'
+                                then least_between_points
+                            when coalesce(recorded.config_id = any(known_ids), true)
+                                then least_in_point * least_share
+                            else least_in_point * 0
+                        end
+                        * 0.999999 - 0.001
+                        and coalesce(recorded.config_id <> all(same_ids), true)
+                    )
+                )
+            union all
+            -- Intervals that were reported and then taken away by late or corrected events.
+            select
+                notification.type,
+                notification.mission_id,
+                notification.point_id,
+                (notification.details ->> 'started_at')::timestamptz,
+                notification.resolved_at,
+                make_interval(
+                    secs => (notification.details ->> 'eta_seconds')::double precision
+                ),
+                notification.details ->> 'rule',
+                notification.config_id,
+                notification.known_at,
+                (notification.details ->> 'detected_at')::timestamptz,
+                notification.notification_id,
+                coalesce(notification.config_id = any(same_ids), false)
+            from scooters_ops.monitoring_notifications as notification
+            where
+                notification.resolved_at is not null
+                and notification.ended_at is null
+                and notification.details ->> 'started_at' >= to_jsonb(since) #>> '{}'
+                and notification.details ->> 'started_at' < to_jsonb(until) #>> '{}'
+                and (
+                    select min(remaining.notification_id)
+                    from scooters_ops.recorded_intervals as remaining
+                    where
+                        remaining.mission_id = notification.mission_id
+                        and remaining.type = notification.type
+                        and remaining.notification_id = notification.notification_id
+                ) is null
+            union all
+            select
+                notification.type,
+                notification.mission_id,
+                notification.point_id,
+                notification.created_at,
+                null,
+                null,
+                null,
+                null,
+                null,
+                null,
+                notification.notification_id,
+                true
+            from scooters_ops.monitoring_notifications as notification
+            where
+                notification.created_at >= since
+                and notification.created_at < until
+                and notification.type = 'job_skipped'
+        ),
+
+        listed as (
+            select
+                recorded.*,
+                row_number() over () as row_n
+            from recorded
+        ),
+
+        rules as materialized (
+            select
+                known.*,
+                known.factor::double precision as binary_factor,
+                known.is_enabled and (trial #> '{detection,enabled}')::boolean
+                    as is_reported
+            from scooters_ops.config_timeout_rules(trial) as known
+        ),
+
+        overrides as materialized (
+            select *
+            from scooters_ops.config_overrides(trial)
+        ),
+
+        etas as materialized (
+            select
+                stored.config_id,
+                known.rule,
+                known.job_eta_seconds,
+                known.default_job_eta
+            from scooters_ops.configs as stored
+            cross join lateral scooters_ops.job_etas(stored.config) as known
+            where stored.config_id = any(known_ids)
+        ),
+
+        trial_etas as materialized (
+            select *
+            from scooters_ops.job_etas(trial)
+        ),
+
+        matches as materialized (
+            select
+                named.scope,
+                named.match_id,
+                named.match,
+                asked.term_count,
+                asked.types,
+                asked.job_types,
+                asked.point_ids,
+                asked.calendars
+            from scooters_ops.config_matches(trial) as named
+            cross join lateral scooters_ops.match_rule(named.match) as asked
+        ),
+
+        terms as materialized (
+            select
+                matches.scope,
+                matches.match_id,
+                choice.key,
+                choice.value
+            from matches
+            cross join lateral scooters_ops.match_choices(matches.match) as choice
+            where
+                matches.term_count > 0
+                and choice.key not in ('type', 'job_type', 'point_id', 'at')
+        ),
+
+        calendars as materialized (
+            select *
+            from scooters_ops.config_calendars(trial)
+        ),
+
+        asked_keys as materialized (
+            select
+                terms.key,
+                false as is_zone
+            from terms
+            union
+            select
+                calendars.zone_attribute,
+                true
+            from calendars
+            inner join matches on calendars.name = any(matches.calendars)
+            where calendars.zone_attribute is not null
+        ),
+
+        -- The facts when it was reported, or else those of the mission now.
+        facts as materialized (
+            select
+                listed.*,
+                report.details,
+                report.planned_at,
+                (report.details ->> 'detected_at')::timestamptz as detected_at,
+                (report.details ->> 'started_at')::timestamptz as reported_at,
+                coalesce(report.details ->> 'performer_id', mission.performer_id)
+                    as performer_id,
+                coalesce(report.details -> 'attributes', mission.attributes) as attributes,
+                scooters_ops.mission_fact(
+                    attribute,
+                    listed.mission_id,
+                    coalesce(report.details ->> 'performer_id', mission.performer_id),
+                    coalesce(report.details -> 'attributes', mission.attributes)
+                ) #>> '{}' as value,
+                -- What was told of it, or what the mission is like, is deleted.
+                coalesce(report.details -> 'attributes', mission.attributes) is null
+                or (report.details is null and listed.notification_id is not null)
+                    as is_gone
+            from listed
+            left join lateral (
+                select
+                    notification.details,
+                    notification.planned_at
+                from scooters_ops.monitoring_notifications as notification
+                where notification.notification_id = listed.notification_id
+                offset 0
+            ) as report on true
+            left join lateral (
+                select
+                    known.performer_id,
+                    known.attributes
+                from scooters_ops.missions as known
+                where
+                    report.details is null
+                    and known.mission_id = listed.mission_id
+                offset 0
+            ) as mission on true
+        ),
+
+        -- Many missions are alike in all that matches name: matches are looked up once for
+        -- all of them. Of a value that no match names only that it is another one counts.
+        profiled as materialized (
+            select
+                facts.*,
+                coalesce(alike.profile, '{}') as profile
+            from facts
+            left join lateral (
+                select
+                    jsonb_object_agg(
+                        case when asked_keys.is_zone then 'zone ' else 'term ' end
+                        || asked_keys.key,
+                        fact.value
+                    ) as profile
+                from asked_keys
+                cross join lateral (
+                    select
+                        case
+                            when asked_keys.is_zone then facts.attributes -> asked_keys.key
+                            else scooters_ops.mission_fact(
+                                asked_keys.key,
+                                facts.mission_id,
+                                facts.performer_id,
+                                facts.attributes
+                            )
+                        end as value
+                    offset 0
+                ) as fact
+                where
+                    fact.value is not null
+                    and (
+                        asked_keys.is_zone
+                        or (asked_keys.key, fact.value) in (
+                            select
+                                terms.key,
+                                terms.value
+                            from terms
+                        )
+                    )
+            ) as alike on true
+        ),
+
+        profiles as materialized (
+            select distinct profiled.profile
+            from profiled
+        ),
+
+        holding as (
+            select
+                profiles.profile,
+                terms.scope,
+                terms.match_id
+            from profiles
+            cross join lateral jsonb_each(profiles.profile) as fact
+            inner join terms
+                on
+                    fact.key = 'term ' || terms.key
+                    and fact.value = terms.value
+            inner join matches
+                on
+                    terms.scope = matches.scope
+                    and terms.match_id = matches.match_id
+            group by profiles.profile, terms.scope, terms.match_id, matches.term_count
+            having count(*) = matches.term_count
+            union all
+            select
+                profiles.profile,
+                matches.scope,
+                matches.match_id
+            from profiles
+            cross join matches
+            where matches.term_count = 0
+        ),
+
+        candidates as materialized (
+            select
+                holding.profile,
+                matches.scope,
+                matches.match_id,
+                matches.types,
+                matches.job_types,
+                matches.point_ids,
+                calendars.from_time,
+                calendars.span,
+                calendars.days,
+                coalesce(zone.name, calendars.time_zone) as time_zone
+            from holding
+            inner join matches
+                on
+                    holding.scope = matches.scope
+                    and holding.match_id = matches.match_id
+            left join calendars on calendars.name = any(matches.calendars)
+            left join lateral (
+                select lower(
+                    (holding.profile ->> ('zone ' || calendars.zone_attribute)) collate "C"
+                ) as name
+            ) as zone on zone.name = any(zone_names)
+            where matches.calendars is null or calendars.name is not null
+        ),
+
+        overridden as materialized (
+            select
+                profiled.row_n,
+                min(candidates.match_id) as match_id
+            from profiled
+            inner join candidates
+                on
+                    candidates.scope = 'override'
+                    and profiled.profile = candidates.profile
+            where
+                profiled.type <> 'job_skipped'
+                and scooters_ops.is_match(
+                    candidates.types,
+                    null,
+                    candidates.point_ids,
+                    candidates.from_time,
+                    candidates.span,
+                    candidates.days,
+                    candidates.time_zone,
+                    profiled.type::text,
+                    null,
+                    profiled.point_id,
+                    profiled.started_at
+                )
+            group by profiled.row_n
+        ),
+
+        ruled as (
+            select
+                profiled.*,
+                case when profiled.is_kept then profiled.rule else overrides.name end
+                    as trial_rule,
+                coalesce(overrides.binary_factor, rules.binary_factor) as factor,
+                coalesce(overrides.minimum, rules.minimum) as minimum,
+                coalesce(rules.is_reported, true) as is_reported
+            from profiled
+            left join rules on profiled.type = rules.type
+            left join overridden
+                on
+                    not profiled.is_kept
+                    and profiled.row_n = overridden.row_n
+            left join overrides
+                on
+                    overridden.match_id = overrides.match_id
+                    and profiled.type = overrides.type
+        ),
+
+        -- As recorded, unless the trial has other etas of jobs than those by which the
+        -- interval was judged. A point without jobs counts as one of unknown type.
+        planned as materialized (
+            select
+                ruled.*,
+                wanted.rule is not null as is_summed,
+                case
+                    when wanted.rule is not null
+                        then (
+                            select
+                                make_interval(
+                                    secs => least(
+                                        coalesce(
+                                            sum(
+                                                scooters_ops.job_seconds(
+                                                    job.eta,
+                                                    job.type,
+                                                    wanted.job_eta_seconds,
+                                                    wanted.default_job_eta
+                                                )
+                                            ),
+                                            date_part('epoch', wanted.default_job_eta)
+                                        ),
+                                        scooters_ops.longest_seconds()
+                                    )
+                                )
+                            from scooters_ops.planned_jobs as job
+                            where
+                                job.mission_id = ruled.mission_id
+                                and job.point_id = ruled.point_id
+                            having
+                                count(*) > 0
+                                or exists (
+                                    select
+                                    from scooters_ops.missions as mission
+                                    where mission.mission_id = ruled.mission_id
+                                )
+                        )
+                end as summed_eta
+            from ruled
+            left join etas as judged
+                on
+                    ruled.config_id = judged.config_id
+                    and coalesce(ruled.rule, '') = judged.rule
+            left join trial_etas as wanted
+                on
+                    ruled.type = 'timeout_in_point'
+                    and not ruled.is_kept
+                    and coalesce(ruled.trial_rule, '') = wanted.rule
+                    and (wanted.job_eta_seconds, wanted.default_job_eta)
+                    is distinct from (judged.job_eta_seconds, judged.default_job_eta)
+        ),
+
+        limited as materialized (
+            select
+                planned.*,
+                scooters_ops.deadline_of(
+                    planned.started_at,
+                    greatest(
+                        make_interval(
+                            secs => least(
+                                date_part(
+                                    'epoch', coalesce(planned.summed_eta, planned.eta)
+                                ) * planned.factor,
+                                scooters_ops.longest_seconds()
+                            )
+                        ),
+                        planned.minimum
+                    )
+                ) as deadline,
+                -- A change of the config is not what the trial would have waited for.
+                case
+                    when
+                        planned.known_at not in (
+                            select stored.applied_at
+                            from scooters_ops.configs as stored
+                        )
+                        then least(planned.known_at, planned.seen_at)
+                end as events_known_at
+            from planned
+        ),
+
+        judged as materialized (
+            select
+                limited.*,
+                limited.notification_id is not null as is_told,
+                limited.is_reported
+                and case
+                    when limited.is_kept then limited.notification_id is not null
+                    else
+                        -- One that was reported had not ended then, as far as anybody knew.
+                        greatest(
+                            coalesce(limited.finished_at, seen_until),
+                            case
+                                when limited.details ->> 'finished_at' is null
+                                    then limited.detected_at
+                            end
+                        ) > limited.deadline
+                        and coalesce(
+                            greatest(limited.deadline, limited.events_known_at)
+                            - limited.deadline
+                            <= notify_within,
+                            true
+                        )
+                end is true as would_tell,
+                coalesce(
+                    limited.planned_at,
+                    greatest(limited.deadline, limited.events_known_at),
+                    limited.started_at
+                ) as routed_at
+            from limited
+        ),
+
+        routes as materialized (
+            select
+                listed.n,
+                listed.value -> 'recipients' as recipients,
+                coalesce((listed.value -> 'continue')::boolean, false) as goes_on
+            from jsonb_array_elements(trial -> 'routes') with ordinality as listed (value, n)
+        ),
+
+        matched as materialized (
+            select
+                judged.row_n,
+                array_agg(distinct candidates.match_id order by candidates.match_id)
+                    as route_ns
+            from judged
+            inner join candidates
+                on
+                    candidates.scope = 'route'
+                    and judged.profile = candidates.profile
+            where
+                (judged.is_told or judged.would_tell)
+                and scooters_ops.is_match(
+                    candidates.types,
+                    candidates.job_types,
+                    candidates.point_ids,
+                    candidates.from_time,
+                    candidates.span,
+                    candidates.days,
+                    candidates.time_zone,
+                    judged.type::text,
+                    judged.details ->> 'job_type',
+                    judged.point_id,
+                    judged.routed_at
+                )
+            group by judged.row_n
+        ),
+
+        -- The first route decides, unless it says "continue". A recipient that is named
+        -- twice gets one message.
+        deciding as materialized (
+            select
+                matching.route_ns,
+                string_agg(format('routes[%s]', routes.n - 1), ', ' order by routes.n)
+                    as route,
+                (
+                    select count(distinct recipient.value)
+                    from routes as named
+                    cross join lateral jsonb_array_elements(named.recipients) as recipient
+                    where named.n = any(array_agg(routes.n))
+                ) as recipients
+            from (
+                select distinct matched.route_ns
+                from matched
+            ) as matching
+            cross join lateral (
+                select min(routes.n) as n
+                from routes
+                where
+                    routes.n = any(matching.route_ns)
+                    and not routes.goes_on
+            ) as last_route
+            inner join routes
+                on
+                    routes.n = any(matching.route_ns)
+                    and routes.n <= coalesce(last_route.n, routes.n)
+            group by matching.route_ns
+        ),
+
+        -- Two intervals to one point have one notification.
+        related as (
+            select
+                judged.*,
+                judged.notification_id is not null and judged.reported_at = judged.started_at
+                    as is_own,
+                coalesce(
+                    judged.notification_id,
+                    min(judged.notification_id) over (
+                        partition by judged.mission_id, judged.type, judged.point_id
+                    )
+                ) as reported_id
+            from judged
+            where
+                judged.is_told
+                or judged.would_tell
+                or (judged.is_gone and judged.is_reported)
+        ),
+
+        counted as (
+            select
+                related.*,
+                related.would_tell
+                and row_number() over (
+                    partition by
+                        related.reported_id,
+                        case when related.reported_id is null then related.mission_id end,
+                        case when related.reported_id is null then related.type end,
+                        case when related.reported_id is null then related.point_id end
+                    order by
+                        related.would_tell desc,
+                        related.is_kept and related.is_own desc,
+                        related.started_at,
+                        related.row_n
+                ) = 1 as is_trial_counted,
+                related.is_told
+                and row_number() over (
+                    partition by related.reported_id
+                    order by
+                        related.is_told desc,
+                        related.is_own desc,
+                        related.started_at,
+                        related.row_n
+                ) = 1 as is_told_counted
+            from related
+        )
+
+        select
+            (counted.started_at at time zone day_zone)::date as day,
+            counted.type,
+            counted.trial_rule collate "C",
+            counted.value collate "C",
+            deciding.route collate "C",
+            count(*) filter (where counted.is_trial_counted),
+            count(*) filter (where counted.is_told_counted),
+            coalesce(
+                sum(deciding.recipients) filter (where counted.is_trial_counted), 0
+            )::bigint,
+            coalesce(sum(alert.recipients), 0)::bigint,
+            bool_or(
+                counted.is_gone
+                or (counted.is_summed and counted.summed_eta is null)
+                or counted.started_at < case
+                    when counted.type = 'job_skipped' then reported_since
+                    else recorded_since
+                end
+            )
+        from counted
+        left join matched on counted.row_n = matched.row_n
+        left join deciding on matched.route_ns = deciding.route_ns
+        left join lateral (
+            select count(*) as recipients
+            from scooters_ops.notification_recipients as recipient
+            where
+                counted.is_told_counted
+                and recipient.notification_id = counted.notification_id
+                and recipient.step = 'alert'
+            offset 0
+        ) as alert on true
+        group by 1, 2, 3, 4, 5
+        order by 1, 2, 3 nulls first, 4 nulls first, 5 nulls first
+    loop
+        is_gone := is_gone or is_lower_bound;
+        return next;
+    end loop;
+
+    if since < recorded_since then
+        raise notice 'a lower bound: intervals that finished before % may have been pruned',
+            recorded_since;
+    elsif
+        not exists (
+            select
+            from scooters_ops.recorded_intervals as recorded
+            where recorded.started_at < since
+        )
+    then
+        raise notice 'a lower bound: no interval that started before % is recorded',
+            coalesce(
+                (
+                    select min(recorded.started_at)
+                    from scooters_ops.recorded_intervals as recorded
+                ),
+                until
+            );
+    end if;
+    if is_gone then
+        raise notice 'a lower bound: is_lower_bound in backtest_details() says of what';
+    end if;
+end
+$$;
+
+comment on function
+scooters_ops.backtest_details(jsonb, timestamptz, timestamptz, text) is
+'What a config (JSON, see config.schema.json) would have told of the intervals that started, and the jobs that were skipped, from since until until, exclusive, beside what was told: by day (of notifier.time_zone of the config in force), type, rule (the override of the config that decides; null: the default rule), value (of this attribute of the mission; null: none asked for, or it has none) and route (the paths of the routes of the config that decide, separated by commas; null: none). would_tell and told: notifications; would_send and sent: first messages to recipients (alerts) that the routes named. What a config judged that judges as this one does keeps its judgement; other intervals are judged again by their recorded times, of open ones as of the last pass. is_lower_bound: there may be more, because the mission, its jobs, or the notification is deleted, or intervals of that time were pruned. It changes nothing and locks nothing. SQLSTATE 22023: names the path of the first bad key of the config, or what is wrong with since and until.';
+
+revoke execute on function
+scooters_ops.backtest_details(jsonb, timestamptz, timestamptz, text) from public;
+grant execute on function
+scooters_ops.backtest_details(jsonb, timestamptz, timestamptz, text)
+to scooters_ops_analyst;
