@@ -338,10 +338,17 @@ def _add_file(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output(parser: argparse._ActionsContainer) -> None:
+def _add_output(
+    parser: argparse._ActionsContainer, forms: Sequence[str] = ("text", "json")
+) -> None:
     parser.add_argument(
-        "--output", choices=["text", "json"], default="text", help="default: %(default)s"
+        "--output", choices=list(forms), default="text", help="default: %(default)s"
     )
+
+
+def _add_rows_output(parser: argparse._ActionsContainer) -> None:
+    """--output for a command that prints rows, by output.say_rows()."""
+    _add_output(parser, ("text", "json", "csv"))
 
 
 def _text(argument: str) -> str:
