@@ -16,7 +16,16 @@ from collections.abc import Sequence
 import psycopg
 
 from notifier import arguments, logs, psql
-from notifier.commands import config, daemon, installation, notifications, route, silences, test
+from notifier.commands import (
+    config,
+    daemon,
+    installation,
+    notifications,
+    route,
+    silences,
+    test,
+    why,
+)
 from notifier.commands.output import complain
 from notifier.config import ConfigError
 from notifier.database.errors import DatabaseUnusable, is_temporary, reason
@@ -100,6 +109,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             )
         case "acknowledge":
             return await notifications.acknowledge(options.token, options.by)
+        case "why":
+            return await why.run(options.mission_id, options.output)
         case "silence":
             return await silences.silence(options)
         case "silences":
