@@ -290,6 +290,12 @@ def _add_notifications(commands: Any) -> None:
     acknowledge.add_argument(
         "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
     )
+    why = commands.add_parser(
+        "why",
+        help="print for each interval and skip of a mission why it was reported, or was not",
+    )
+    why.add_argument("mission_id", type=_text, metavar="MISSION", help="its mission_id")
+    _add_rows_output(why)
     _add_silences(commands)
     _add_test(commands)
     _add_report(commands)

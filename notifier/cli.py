@@ -26,6 +26,7 @@ from notifier.commands import (
     route,
     silences,
     test,
+    why,
 )
 from notifier.commands.output import complain
 from notifier.config import ConfigError
@@ -127,6 +128,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             )
         case "acknowledge":
             return await notifications.acknowledge(options.token, options.by)
+        case "why":
+            return await why.run(options.mission_id, options.output)
         case "silence":
             return await silences.silence(options)
         case "silences":

@@ -193,7 +193,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/notifier_status.sql
 \ir delivery/applied_migrations.sql
 
--- attention/: what people say: acknowledge, silences, buttons
+-- attention/: what people say: acknowledge, silences, buttons; what they ask: why
 \ir attention/require_name.sql
 \ir attention/acknowledge.sql
 \ir attention/require_silence.sql
@@ -209,6 +209,17 @@ set search_path = pg_catalog, pg_temp;
 \ir attention/button_status.sql
 \ir attention/backtest_details.sql
 \ir attention/backtest.sql
+\ir attention/why_duration.sql
+\ir attention/why_time.sql
+\ir attention/why_sentences.sql
+\ir attention/why_sentence.sql
+\ir attention/why_subjects.sql
+\ir attention/why_eta.sql
+\ir attention/why_questions.sql
+\ir attention/why_steps.sql
+\ir attention/why_told.sql
+\ir attention/why_facts.sql
+\ir attention/why.sql
 
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import scalar_row, tuple_row
+from psycopg.rows import dict_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from notifier.channels.presses import Press
@@ -305,6 +305,12 @@ class Database(Connection):
         """What such a silence would have held in the last day."""
         return await self.objects(
             Held, "scooters_ops.preview_silence(%s, %s)", Jsonb(match), duration
+        )
+
+    async def why(self, mission_id: str) -> list[Mapping[str, Any]]:
+        """Why each interval and skip of a mission was reported, or was not."""
+        return await self._rows(
+            dict_row, "select *, type::text as type from scooters_ops.why(%s)", mission_id
         )
 
     async def is_notifier_alive(self) -> bool:

@@ -62,6 +62,12 @@ from (
     ('function', 'silence(jsonb,interval,text,text)', 'written', null, null),
     ('function', 'unsilence(bigint,text)', 'written', null, null),
     ('function', 'preview_silence(jsonb,interval)', 'all', null, 'rows'),
+    ('function', 'why(text)', 'mission', 'mission_id', null),
+    (
+        'function',
+        'why_facts(text,timestamp with time zone)', 'mission', 'mission_id', null
+    ),
+    ('function', 'why_sentences()', 'here', null, null),
     (
         'function',
         'matches_for(text,jsonb,timestamp with time zone)', 'any', null, null

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from logging import ERROR
 from typing import Annotated, Any
 
@@ -337,8 +338,39 @@ class Point(Answer):
     jobs: list[Job]
 
 
+class Reason(Answer):
+    """A row of scooters_ops.why_facts()."""
+
+    started_at: datetime | None
+    point_id: str | None
+    job_id: str | None
+    type: str
+    subject: int
+    question: str
+    answer: str
+    reason: str
+    facts: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """alert, escalation, reminder, step_acknowledged, step_resolved; or the question."""
+        if not self.is_step:
+            return self.question
+        kind = steps.kind(self.question.removeprefix("step_"))
+        return f"step_{kind}" if kind in ("acknowledged", "resolved") else kind
+
+    @property
+    def level(self) -> int | None:
+        """The number of an escalation or a reminder."""
+        return steps.level(self.question.removeprefix("step_")) if self.is_step else None
+
+    @property
+    def is_step(self) -> bool:
+        return self.question.startswith("step_")
+
+
 class MissionStory(Mission):
-    """What scooters_ops.board_mission() returns."""
+    """What scooters_ops.board_mission() returns, and why."""
 
     as_of: datetime
     status: str
@@ -346,3 +378,9 @@ class MissionStory(Mission):
     points: list[Point]
     silences: list[Silence] = []
     notifications: Annotated[list[Notification], _readable(Notification)]
+    reasons: Annotated[list[Reason], _readable(Reason)] = []
+
+    @property
+    def subjects(self) -> list[list[Reason]]:
+        """The reasons of each interval and each skip, in the order of time."""
+        return [list(rows) for _, rows in groupby(self.reasons, key=lambda each: each.subject)]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from notifier.history import EVENT_TYPES
 from notifier.locales import LOCALES, Locale, clock, duration, number
 from notifier.notification_types import NOTIFICATION_TYPES
 from notifier.templates import TemplateError
+from notifier.web.board.answers import Reason
 
 FOLDER: Final = Path(__file__).parent
 STATIC_TYPES: Final = {
@@ -62,6 +64,7 @@ class Pages:
             count=partial(_count, locale=words),
             clock=partial(_clock, locale=words, time_zone=time_zone),
             segment=partial(quote, safe=""),
+            because=partial(_because, texts=self.texts[locale], locale=words, time_zone=time_zone),
         )
         environment.globals.update(
             t=self.texts[locale],
@@ -94,6 +97,48 @@ def require_texts(texts: Mapping[str, Mapping[str, str]]) -> None:
             if key not in known:
                 file = f"notifier/web/board/texts/{locale}.json"
                 raise TemplateError(f"{file}: the board has no text {key!r} in this locale")
+
+
+def _because(
+    reason: Reason,
+    after: datetime,
+    *,
+    texts: Mapping[str, str],
+    locale: Locale,
+    time_zone: tzinfo,
+) -> Markup:
+    """The sentence of a reason with its facts. A reason that this version does not know is shown
+    as it is."""
+
+    def shown(key: str, value: Any) -> str:
+        if value is None:
+            return texts["fact_unknown"]
+        try:
+            if key.endswith("_seconds"):
+                return duration(timedelta(seconds=float(value)), locale=locale)
+            if key == "at" or key.endswith("_at"):
+                moment = datetime.fromisoformat(value)
+                return _clock(moment, after, seconds=True, locale=locale, time_zone=time_zone)
+        except (TypeError, ValueError, OverflowError):
+            return str(value)
+        if key == "type":
+            return texts.get(f"type_{value}", str(value))
+        if isinstance(value, float):
+            return number(value, locale=locale)
+        if isinstance(value, list):
+            return ", ".join(map(_word, value)) or texts["fact_none"]
+        return _word(value)
+
+    sentence = texts.get(f"because_{reason.reason}", reason.reason)
+    parts = re.split(r"\{(\w+)\}", sentence)
+    return Markup("").join(
+        Markup("<bdi>{}</bdi>").format(shown(part, reason.facts.get(part))) if place % 2 else part
+        for place, part in enumerate(parts)
+    )
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _count(value: int, *, locale: Locale) -> str:

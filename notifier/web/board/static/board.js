@@ -29,7 +29,16 @@ function focusIn(part) {
   return { selector, place: [...part.querySelectorAll(selector)].indexOf(element) };
 }
 
+// What was opened stays open.
+function reopen(old, fresh) {
+  for (const part of old.querySelectorAll("details[open][id]")) {
+    const same = fresh.querySelector(`#${CSS.escape(part.id)}`);
+    if (same) same.open = true;
+  }
+}
+
 function put(old, fresh) {
+  reopen(old, fresh);
   if (old.outerHTML === fresh.outerHTML) return;
   const focused = focusIn(old);
   const scrolled = [...old.querySelectorAll(".scroller")].map((part) => part.scrollTop);
