@@ -38,6 +38,9 @@ alter table scooters_ops.new_durations set (
     vacuum_truncate = false
 );
 
+-- So that it may be published as a table without a key.
+alter table scooters_ops.new_durations replica identity full;
+
 create table scooters_ops.duration_totals (
     stage text collate "C" not null,
     type scooters_ops.monitoring_notification_type not null,
