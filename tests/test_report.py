@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import pytest
+from playwright.sync_api import Page, sync_playwright
 from psycopg.conninfo import make_conninfo
 
 from notifier.database.statements import Database
@@ -28,6 +29,9 @@ from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 from tests.delivery_rigs import run_in_process
 from tests.report_rigs import HOSTILE, SINCE, UNTIL, fill
+from tests.test_board_browser import CHROMIUM, serious_faults
+
+pytestmark = pytest.mark.slow(seconds=15)
 
 WINDOW = ("--since", "2026-11-01", "--until", "2026-11-15")
 LOGIN = "report_analyst"
@@ -289,3 +293,50 @@ def test_days_beyond_two_months_are_added_up() -> None:
     assert chart.rest["intervals"] == 10 * (100 - MOST_DAYS)
     gap = chart.bars[52].place - chart.bars[51].place
     assert round(gap / chart.bars[0].breadth) == 2  # day 90 has a place, and no bar
+
+
+def heard(page: Page) -> list[str]:
+    """What the page asks for, and what it says in dialogs, from now on."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: asked.append(dialog.message))
+    return asked
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium is installed")
+def test_the_page_reads_on_a_phone_on_a_screen_and_on_paper(
+    fortnight: TestDatabase, tmp_path: Path
+) -> None:
+    """Nothing moves sideways, no chart is cut, axe-core finds no serious problem."""
+    # Every kind of chart, few rows and many, and the hostile names.
+    names = ("late_by_day", "late_by_city", "worst_points", "reaction_by_route")
+    chosen = [word for name in names for word in ("--question", name)]
+    for locale in LOCALES:
+        file = tmp_path / f"{locale}.html"
+        written(fortnight, "--locale", locale, "--file", str(file), *chosen)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        shown: tuple[tuple[int, Literal["light", "dark"], str], ...] = (
+            (390, "light", "ru"),
+            (1280, "dark", "en"),
+        )
+        for width, scheme, locale in shown:
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            asked = heard(page)
+            page.goto((tmp_path / f"{locale}.html").as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert serious_faults(page) == []
+            assert len(asked) == 1
+            assert page.locator("svg.chart").count() == len(names)
+            if width == 1280:
+                page.emulate_media(media="print")
+                page.set_viewport_size({"width": 700, "height": 1000})
+                assert page.evaluate("document.documentElement.scrollWidth") == 700
+                ground = "getComputedStyle(document.querySelector('section')).backgroundColor"
+                assert page.evaluate(ground) == "rgb(255, 255, 255)"
+                tables = "[...document.querySelectorAll('.scroll')]"
+                assert page.evaluate(f"{tables}.every(t => t.scrollWidth <= t.clientWidth)")
+            page.close()
+        browser.close()
