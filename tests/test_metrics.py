@@ -108,6 +108,12 @@ def test_deliveries_are_counted_by_channel_and_outcome(house: House, at_work: Ht
     assert scrape.value("leases_total", channel="telegram") == 2
     assert scrape.value("notifications_total", type="job_skipped") == 1
     assert scrape.value("notifications_total", type="timeout_in_point") == 0
+    assert scrape.value("told_after_seconds_count", type="job_skipped") == 1
+    assert scrape.value("told_after_seconds_bucket", type="job_skipped", le="86400.0") == 1
+    assert scrape.value("told_after_seconds_bucket", type="job_skipped", le="+Inf") == 1
+    assert (scrape.value("told_after_seconds_sum", type="job_skipped") or 0) > 0
+    assert scrape.value("told_after_seconds_count", type="timeout_in_point") == 0
+    assert scrape.value("told_late_total", type="job_skipped", late_because="failing") == 0
     assert scrape.value("recipients", channel="telegram", state="failed") == 1
     assert scrape.value("recipients", channel="st", state="failed") == 0
     assert scrape.value("unplanned_notifications") == 0
@@ -482,7 +488,27 @@ def test_an_odd_row_of_a_newer_versions_view_does_not_hide_the_other_metrics() -
         {"name": "b", "labels": {}, "value": None, "help": "Nothing."},
         {"name": "c", "labels": {"x-y": 'q"'}, "value": 3.0, "help": "Odd."},
     ]
+    for name, labels in (
+        ("d_bucket", {"le": "+Inf"}),
+        ("d_bucket", {"le": "soon"}),
+        ("d_bucket", {"le": "5"}),
+        ("d_sum", {}),
+        ("e_bucket", {"le": "5"}),
+        ("f_bucket", {"le": "5"}),
+        ("f_sum", {}),
+        ("g_sum", {}),
+    ):
+        odd.append({"name": name, "labels": labels, "value": 4.0, "help": "A histogram?"})
     text = DatabaseMetrics(odd).text().decode()
+    assert [line for line in text.splitlines() if line.startswith("scooters_ops_d_")] == [
+        'scooters_ops_d_bucket{le="5.0"} 4.0',
+        'scooters_ops_d_bucket{le="+Inf"} 4.0',
+        "scooters_ops_d_count 4.0",
+        "scooters_ops_d_sum 4.0",
+    ]
+    assert 'scooters_ops_e_bucket{le="5"} 4.0' in text
+    assert "scooters_ops_f_bucket" not in text  # without a bucket that has no bound
+    assert "scooters_ops_g_sum 4.0" in text
     assert 'scooters_ops_a{shard="1",zone=""} 2.0' in text
     assert "scooters_ops_b" not in text
     assert 'scooters_ops_c{x_y="q\\""} 3.0' in text
