@@ -86,7 +86,7 @@ lint: sandbox ## check style and types of the Python, style of the SQL, and ever
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	$(python) -m sqlfluff lint sql migrations docs
+	$(python) -m sqlfluff lint sql migrations docs notifier
 	$(python) -m sandbox.plpgsql_check
 
 .PHONY: bench

@@ -1,4 +1,4 @@
-"""A fortnight of intervals, jobs and notifications, as passes and notifiers would have left them."""
+"""A fortnight of intervals, jobs and notifications, as passes and notifiers would leave them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOSTILE = (
     "a\u202eb\x1b[31m",
     "Санкт-Петербург & Ко",
 )
-"""The last cities' names."""
+"""Names of cities, those that are late most often."""
 
 FORTNIGHT = """
 insert into scooters_ops.missions (mission_id, performer_id, status, attributes, created_at)
@@ -57,7 +57,9 @@ select
     case when e = 0 then '' else 'place ' || (m * 5 + (e + 1) / 2) % 37 end,
     'place ' || (m * 5 + (e + 2) / 2) % 37,
     began.at,
-    began.at + interval '1 second' * (200 + (m * 37 + e * 101) % 911),
+    began.at + interval '1 second' * (
+        200 + (m * 37 + e * 101) % 911 + case when m % 31 < 25 then 0 else 120 end
+    ),
     began.at + interval '15 minutes',
     interval '10 minutes', interval '15 minutes', 1.5,
     case when m % 9 = 0 then 'night' end
@@ -71,7 +73,7 @@ cross join lateral (
 insert into scooters_ops.monitoring_notifications (
     idempotency_token, mission_id, point_id, type, created_at, planned_at, noticed_after,
     late_because, recipients, details, acknowledged_at, acknowledged_by, resolved_at,
-    resolution, ended_at, config_id
+    resolution, ended_at, config_id, told_at
 )
 select
     scooters_ops.idempotency_token(
@@ -104,7 +106,8 @@ select
     recorded.finished_at + interval '10 seconds',
     'moved_on',
     recorded.finished_at,
-    1
+    1,
+    case when n % 50 <> 1 then recorded.deadline + interval '25 seconds' end
 from (
     select *, row_number() over (order by started_at, mission_id, from_point_id) as n
     from scooters_ops.recorded_intervals

@@ -12,11 +12,12 @@ import psycopg
 import pytest
 
 from notifier.migrate import migrate
+from notifier.report.questions import QUESTIONS, Question
 from notifier.resources import ROOT
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, config
 from tests.http_rigs import TOKEN, http_process, http_user
-from tests.pages import DOCS, PAGES, Block, Reader, blocks, reader, run, run_sql
+from tests.pages import DOCS, PAGES, Block, Reader, blocks, reader, run, run_sql, section
 
 pytestmark = pytest.mark.slow
 
@@ -44,14 +45,33 @@ def test_every_command_and_query_works_beside_the_example(following: Reader, nam
             run_sql(block.text, following.environment)
 
 
-def test_every_query_for_analysts_gives_the_answer_under_it(following: Reader) -> None:
+def test_every_query_for_analysts_gives_the_answer_under_it(
+    following: Reader, tmp_path: Path
+) -> None:
+    following.environment["HOME"] = str(tmp_path)
     for block, next_block in pairwise([*page_blocks("analyst.md"), Block("end", "")]):
         if block.language == "sh":
-            following.run(block.text)
+            for command in block.text.split("\n"):
+                following.run(command)
         elif block.language == "sql":
             assert next_block.language == "text", f"no answer follows {block.text}"
             answer = run_sql(block.text, following.environment, "scooters_ops_analyst")
             assert answer == next_block.text
+    assert (tmp_path / "report.html").read_text("utf-8").rstrip().endswith("</html>")
+    assert (tmp_path / "november-23.html").exists()
+    assert json.loads((tmp_path / "report.json").read_text("utf-8"))["questions"]
+    assert (tmp_path / "late_by_city.csv").read_text("utf-8").startswith("city,intervals,late,")
+    assert len((tmp_path / "intervals.csv").read_text("utf-8").splitlines()) == 15
+
+
+@pytest.mark.parametrize("question", QUESTIONS.values(), ids=lambda question: question.name)
+def test_the_page_for_analysts_asks_as_the_report_does(question: Question) -> None:
+    title, *lines = question.query().splitlines()
+    query = re.sub(r"\A(--.*\n)+", "", "\n".join(lines)).strip()
+    for name, day in (("since", 23), ("until", 24)):
+        query = query.replace(f":'{name}'", f"'2026-11-{day} 00:00+00'")
+    page = section(DOCS / "analyst.md", f"## {title.removeprefix('-- ')}")
+    assert Block("sql", query) in blocks(page)
 
 
 def test_every_command_for_ops_works_beside_the_example(

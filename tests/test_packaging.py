@@ -145,6 +145,7 @@ def test_the_installed_wheel_detects_and_delivers_like_a_checkout(
         assert len(telegram.messages) == len(tracker.tickets) == 1
     assert empty.values("select completed from scooters_ops.monitoring_notifications") == [True]
     assert json.loads(notifier("status", "--output", "json"))["detection"]
+    assert 'id="late_by_city"' in notifier("report", "--since", "1d")
 
 
 def test_the_installed_wheel_schedules_detection_by_psql(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from notifier.report.questions import QUESTIONS
 from sandbox.postgres import Postgres
 from tests.conftest import TestDatabase, shared_database
 
@@ -77,14 +78,17 @@ insert into scooters_ops.mission_wakeups values ('m77', '-infinity'), ('m77', 'i
 
 -- Sent long ago, except for one recipient in each other state and ten unplanned notifications.
 insert into scooters_ops.monitoring_notifications
-    (idempotency_token, mission_id, point_id, job_id, type, planned_at)
+    (idempotency_token, mission_id, point_id, job_id, type, planned_at, created_at,
+     config_id)
 select
     'm' || m || '_p' || p || '_j' || j || '_job_skipped',
     'm' || m,
     'p' || p,
     'j' || j,
     'job_skipped',
-    case when m < {MISSIONS} then now() end
+    case when m < {MISSIONS} then now() end,
+    now() - interval '1 hour' * ({MISSIONS} - m),
+    1
 from
     generate_series(1, {MISSIONS}) as m, generate_series(1, 5) as p, generate_series(1, 2) as j
 where m <> 77
@@ -600,6 +604,32 @@ def test_the_response_times_of_a_window_read_its_rows_alone(either_fleet: TestDa
     # Nobody knows by which config they were noticed, so the alerts of each are asked as well.
     assert len(either_fleet.rows(window)) == 100
     assert buffers(either_fleet, window) <= 900
+
+
+def test_a_report_reads_only_its_window(either_fleet: TestDatabase) -> None:
+    """A day of a month: as much of everything that grows."""
+    missions = either_fleet.value(
+        "select count(distinct mission_id) from scooters_ops.recorded_intervals"
+        " where started_at >= now() - interval '7 days'"
+        " and started_at < now() - interval '36 hours'"
+    )
+    assert MISSIONS / 32 < missions < MISSIONS / 28
+    # Missions may be read in full instead: there is one for eleven intervals.
+    growing = {
+        "mission_jobs",
+        "monitoring_notifications",
+        "notification_recipients",
+        "recorded_intervals",
+    }
+    either_fleet.connection.execute("set local role scooters_ops_analyst")
+    for name, question in QUESTIONS.items():
+        query = question.query()
+        for bound, ago in (("since", "7 days"), ("until", "36 hours")):
+            query = query.replace(f":'{bound}'", f"now() - interval '{ago}'")
+        assert not scanned(either_fleet, query) & growing, name
+        # Each mission's jobs are looked up by an index.
+        ceiling = 8 * missions if "job_history" in query else missions
+        assert buffers(either_fleet, query) <= ceiling, name
 
 
 @pytest.mark.parametrize("view", ["delivery_status", "recipient_status"])

@@ -22,11 +22,15 @@ from psycopg.rows import scalar_row
 from psycopg.sql import SQL, Identifier, Literal
 
 from notifier.cli import main
+from notifier.database.connection import JOIN_IN_SHARDS
 from notifier.database.errors import DatabaseUnusable
+from notifier.report.questions import QUESTIONS as REPORT
+from notifier.report.questions import for_psycopg
 from notifier.router import make_router
 from notifier.router.build import SHARDING
 from tests import test_realdata as flights
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, at, config, until
+from tests.delivery_rigs import run_in_process
 from tests.router_rigs import LOGIN, PASSWORD, WORD, RouterRig
 
 ROLES = (
@@ -435,6 +439,25 @@ def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
     assert router_rig.router.rows(counted) == rows
     values = {(row["name"], row["labels"].get("le")): row["value"] for row in rows}
     assert values["noticed_after_seconds_bucket", "+Inf"] > 0
+    reports = [reported(database) for database in (router_rig.router, router_rig.single)]
+    assert reports[0] == reports[1]
+    assert all(reports[0].values())
+
+
+def reported(database: TestDatabase) -> dict[str, list[str]]:
+    """The rows of each question of the report, without times, which depend on the clock."""
+    window = ("--since", "2026-11-01", "--until", "2100-01-01")
+    finished = run_in_process(
+        ("report", *window, "--output", "json"), {"DATABASE_URL": database.conninfo}
+    )
+    assert finished.returncode == 0, finished.stderr
+    return {
+        question: sorted(
+            json.dumps({key: row[key] for key in row if not key.endswith("_seconds")})
+            for row in rows
+        )
+        for question, rows in json.loads(finished.stdout)["questions"].items()
+    }
 
 
 # --- Real events ----------------------------------------------------------------------------------
@@ -506,6 +529,20 @@ def test_a_question_about_a_mission_asks_its_shard_only(
     asked = [line for line in plan if "Foreign Scan on" in line]
     assert 1 <= len(asked) <= most
     assert sum("mission_id" in line for line in plan if "Remote SQL" in line) == len(asked)
+
+
+def test_each_shard_joins_its_own_rows_for_a_report(router_rig: RouterRig) -> None:
+    """With the setting that the command makes."""
+    window = {"since": at(0), "until": at(60)}
+    with router_rig.router.connection.transaction(force_rollback=True) as joined:
+        joined.connection.execute(JOIN_IN_SHARDS)
+        for name, question in REPORT.items():
+            plan = router_rig.router.connection.execute(
+                f"explain (verbose, costs off) {for_psycopg(question.query())}".encode(), window
+            ).fetchall()
+            remote = [line for (line,) in plan if "Remote SQL" in line]
+            assert len(remote) == len(router_rig.shards), name
+            assert all(" >= '2026-11-24 " in line for line in remote), name
 
 
 # --- Who may do what ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import Namespace
@@ -62,9 +63,9 @@ async def run(options: Namespace) -> int:
                 _head(facts, since, until, options), answers, options.locale or facts["locale"]
             )
     if options.file is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8"))
-        sys.stdout.flush()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as the page says of itself
+        sys.stdout.write(text)
     else:
         _write(options.file, text)
     return 0

@@ -1,10 +1,9 @@
--- Which city was late how often, and was it reported?
+-- Which city was late how often?
 select
     attributes ->> 'city' as city,
     count(*) as intervals,
     count(*) filter (where is_overdue) as late,
     round(100.0 * count(*) filter (where is_overdue) / count(*), 1) as late_percent,
-    count(idempotency_token) as reported,
     count(*) < 30 as is_few
 from scooters_ops.interval_history
 where started_at >= :'since' and started_at < :'until'

@@ -1,5 +1,5 @@
 -- How many were late on each day?
-with zone as (
+with zone as materialized (
     select config #>> '{notifier,time_zone}' as name
     from scooters_ops.config_in_force
 )

@@ -1,5 +1,5 @@
 -- At which hour of the day are couriers late?
-with zone as (
+with zone as materialized (
     select config #>> '{notifier,time_zone}' as name
     from scooters_ops.config_in_force
 )
