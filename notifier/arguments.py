@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 from notifier import __version__, logs
 from notifier.channels import CHANNELS
+from notifier.commands import advice as advice_command
+from notifier.commands.window import add_window
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
 from notifier.notification_types import DIGEST_TYPE, NOTIFICATION_TYPES, TEST_TYPE, steps_of
@@ -288,6 +290,7 @@ def _add_notifications(commands: Any) -> None:
     )
     _add_silences(commands)
     _add_test(commands)
+    _add_answers(commands)
 
 
 def _add_silences(commands: Any) -> None:
@@ -367,6 +370,25 @@ def _add_test(commands: Any) -> None:
         help="longest wait for the outcome; default: %(default)s",
     )
     _add_output(test)
+
+
+def _add_answers(commands: Any) -> None:
+    advice = commands.add_parser(
+        "advice",
+        help="print how many intervals a day would be overdue at which factor, how long they last,"
+        " and how long jobs take",
+    )
+    add_window(advice)
+    advice.add_argument(
+        "--attribute",
+        type=_text,
+        metavar="KEY",
+        help="by the values of this attribute of the mission, such as city",
+    )
+    advice.add_argument(
+        "--only", choices=list(advice_command.PARTS), help="only this part; csv: default thresholds"
+    )
+    _add_rows_output(advice)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

@@ -106,6 +106,39 @@ class Database(Connection):
             (Jsonb(document), since, until),
         )
 
+    # --- Advice ---
+
+    async def covered_time(
+        self, since: datetime, until: datetime
+    ) -> tuple[datetime, datetime] | None:
+        """The part of a window of which intervals are recorded; None: none are."""
+        found = await self._rows(
+            tuple_row,
+            "select min(covered_from), max(covered_until)"
+            " from scooters_ops.covered_time(%s, %s) having count(*) > 0",
+            since,
+            until,
+        )
+        return (found[0][0], found[0][1]) if found else None
+
+    async def advice(
+        self,
+        part: str,
+        columns: Sequence[str],
+        since: datetime,
+        until: datetime,
+        attribute: str | None,
+    ) -> list[dict[str, Any]]:
+        """These columns of the advice: thresholds, ratios, by the values of an attribute, or
+        jobs."""
+        function = {
+            "thresholds": "threshold_effects(%s, %s, %s)",
+            "ratios": "ratio_percentiles(%s, %s, %s)",
+            "jobs": "job_eta_advice(%s, %s)",
+        }[part]
+        query = f"select {', '.join(columns)} from scooters_ops.{function}"  # noqa: S608  # ours
+        return await self.rows(query, (since, until, attribute)[: function.count("%s")])
+
     # --- Delivery ---
 
     async def plan(self, limit: int) -> tuple[int, int | None]:
