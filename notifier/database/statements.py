@@ -96,15 +96,25 @@ class Database(Connection):
         )
         return found[0] if found else None
 
-    async def backtest(
+    async def backtest_days(
         self, document: Any, since: datetime, until: datetime
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], list[str]]:
         """What a config would have told in a window of time, and what was told: day, type, rule,
-        would_tell and told."""
-        return await self.rows(
-            "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
-            (Jsonb(document), since, until),
-        )
+        would_tell and told; and what the database says of where that is a lower bound."""
+        notes: list[str] = []
+
+        def note(notice: psycopg.errors.Diagnostic) -> None:
+            notes.append(notice.message_primary or "")
+
+        self.connection.add_notice_handler(note)
+        try:
+            rows = await self.rows(
+                "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
+                (Jsonb(document), since, until),
+            )
+        finally:
+            self.connection.remove_notice_handler(note)
+        return rows, notes
 
     # --- Advice ---
 
