@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from notifier import __version__, logs
 from notifier.channels import CHANNELS
+from notifier.commands import advice as advice_command
 from notifier.commands.window import add_window
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
@@ -299,6 +300,7 @@ def _add_notifications(commands: Any) -> None:
     _add_silences(commands)
     _add_test(commands)
     _add_report(commands)
+    _add_answers(commands)
 
 
 def _add_silences(commands: Any) -> None:
@@ -408,6 +410,25 @@ def _add_report(commands: Any) -> None:
         default="html",
         help="csv: the rows of one --question; default: %(default)s",
     )
+
+
+def _add_answers(commands: Any) -> None:
+    advice = commands.add_parser(
+        "advice",
+        help="print how many intervals a day would be overdue at which factor, how long they last,"
+        " and how long jobs take",
+    )
+    add_window(advice)
+    advice.add_argument(
+        "--attribute",
+        type=_text,
+        metavar="KEY",
+        help="by the values of this attribute of the mission, such as city",
+    )
+    advice.add_argument(
+        "--only", choices=list(advice_command.PARTS), help="only this part; csv: default thresholds"
+    )
+    _add_rows_output(advice)
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ import psycopg
 
 from notifier import arguments, logs, psql
 from notifier.commands import (
+    advice,
     config,
     config_history,
     daemon,
@@ -134,6 +135,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await silences.silence(options)
         case "silences":
             return await silences.silences(with_past=options.all, as_json=options.output == "json")
+        case "advice":
+            return await advice.run(options)
         case "unsilence":
             return await silences.unsilence(options.silence_id, options.by)
         case "report":

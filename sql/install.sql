@@ -220,6 +220,16 @@ set search_path = pg_catalog, pg_temp;
 \ir attention/why_told.sql
 \ir attention/why_facts.sql
 \ir attention/why.sql
+\ir attention/require_window.sql
+\ir attention/is_few.sql
+\ir attention/covered_time.sql
+\ir attention/threshold_counts.sql
+\ir attention/threshold_effects.sql
+\ir attention/threshold_advice.sql
+\ir attention/ratio_counts.sql
+\ir attention/ratio_percentiles.sql
+\ir attention/job_time_counts.sql
+\ir attention/job_eta_advice.sql
 
 -- board/: what the board and the metrics ask
 \ir board/metrics.sql

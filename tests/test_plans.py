@@ -215,6 +215,25 @@ def test_a_report_about_a_city_reads_only_its_span_of_time(fleet: TestDatabase) 
     assert "recorded_intervals_pkey" not in indexes
 
 
+@pytest.mark.parametrize(
+    ("question", "ceiling"),
+    [
+        ("threshold_effects({})", 50),
+        ("ratio_percentiles({})", 30),
+        ("threshold_effects({}, 'city')", 150),
+        ("job_eta_advice({})", 700),
+    ],
+)
+def test_advice_reads_only_its_window(fleet: TestDatabase, question: str, ceiling: int) -> None:
+    """A day of a mission an hour, long ago."""
+    window = "now() - interval '10 days', now() - interval '9 days'"
+    query = f"select * from scooters_ops.{question.format(window)}"
+    assert not scanned(fleet, query) & {"recorded_intervals", "mission_jobs"}
+    assert buffers(fleet, query) <= ceiling
+    fleet.connection.execute("set local role scooters_ops_analyst")
+    assert fleet.rows(query)
+
+
 def test_the_values_of_a_month_are_looked_up_by_index(fleet: TestDatabase) -> None:
     query = """select * from scooters_ops.seen_values('{"job_type": [], "city": []}')"""
     growing = {"recorded_intervals", "missions", "mission_jobs"}

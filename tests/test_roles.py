@@ -115,6 +115,17 @@ CALLERS: dict[str, set[str]] = {
     "wake_for_history": set(),
     "wake_for_plan": set(),
     "wake_notifiers": set(),
+    # Advice
+    "require_window": {ANALYST},
+    "is_few": {ANALYST},
+    "covered_time": {ANALYST},
+    "threshold_counts": {ANALYST},
+    "threshold_effects": {ANALYST},
+    "threshold_advice": {ANALYST},
+    "ratio_counts": {ANALYST},
+    "ratio_percentiles": {ANALYST},
+    "job_time_counts": {ANALYST},
+    "job_eta_advice": {ANALYST},
     # The mission service
     "create_mission": {WRITER},
     "mission_schema": {WRITER},

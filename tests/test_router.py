@@ -28,6 +28,7 @@ from notifier.report.questions import QUESTIONS as REPORT
 from notifier.report.questions import for_psycopg
 from notifier.router import make_router
 from notifier.router.build import SHARDING
+from tests import test_advice as advised
 from tests import test_realdata as flights
 from tests.conftest import CONFIG, PATIENCE_SECONDS, TestDatabase, at, config, until
 from tests.delivery_rigs import run_in_process
@@ -970,6 +971,38 @@ def test_silences_and_matches_go_as_in_one_database(router_rig: RouterRig) -> No
     single.value("select scooters_ops.unsilence(silence_id, 'anna') from scooters_ops.silences")
     assert router.rows(STATE) == [row | {"is_routed": True} for row in single.rows(STATE)]
     assert in_shards(router_rig, HELD) == sorted(single.rows(HELD), key=lambda row: str(row))
+
+
+ADVICE = (
+    "threshold_advice(%s, %s, 'city')",
+    "threshold_effects(%s, %s)",
+    "ratio_percentiles(%s, %s, 'city')",
+    "job_eta_advice(%s, %s)",
+)
+
+
+def test_advice_is_as_in_one_database(router_rig: RouterRig) -> None:
+    router_rig.empty()
+    for database in (router_rig.router, router_rig.single):
+        database.apply_config(**advised.SETTINGS)
+    made = advised.intervals(5, 200)
+    advised.store(router_rig.single, made)
+    for shard in router_rig.shards:
+        advised.store(
+            shard, [each for each in made if router_rig.shard_of(each.mission_id) is shard]
+        )
+    for question in ADVICE:
+        answers = []
+        for database in (router_rig.single, router_rig.router):
+            with database.connection.transaction(force_rollback=True):
+                database.connection.execute("set transaction read only")
+                database.connection.execute("set local role scooters_ops_analyst")
+                query = f"select * from scooters_ops.{question}"
+                answers.append(database.rows(query, *advised.WINDOW))
+                with pytest.raises(psycopg.DataError, match="since must be before until"):
+                    database.rows(query, *reversed(advised.WINDOW))
+        assert answers[0] == answers[1]
+        assert len(answers[0]) >= 4
 
 
 def test_a_silence_holds_where_shards_answer_and_the_error_says_where(

@@ -72,23 +72,24 @@ async def say_difference(
         say_rows(("path", "change", "old", "new"), [asdict(each) for each in found], output)
         return
     until = datetime.now(UTC)
-    tested, problem = None, None
+    tested: list[dict[str, Any]] | None = None
+    notes: list[str] = []
     if decides(found):
         try:
-            tested = await database.backtest(document, until - TESTED, until)
+            tested, notes = await database.backtest_days(document, until - TESTED, until)
         except psycopg.Error as error:
-            problem = reason(error)
+            notes = [f"what it would have told cannot be computed: {reason(error)}"]
     if output == "json":
         say_json(
             {
                 "compared_with": in_force[0],
                 "differences": [asdict(each) for each in found],
                 "backtest": None if tested is None else json_rows(BACKTEST_COLUMNS, tested),
-                "backtest_problem": problem,
+                "backtest_notes": notes,
             }
         )
         return
-    for line in _lines(name, in_force[0], found, tested, problem):
+    for line in _lines(name, in_force[0], found, tested, notes):
         say(line)
 
 
@@ -97,16 +98,14 @@ def _lines(
     config_id: int,
     found: Sequence[Difference],
     tested: Sequence[Mapping[str, Any]] | None,
-    problem: str | None,
+    notes: Sequence[str],
 ) -> list[str]:
     if not found:
         return [f"{name}: no difference from config {config_id}, which is in force"]
     lines = [each.line() for each in found]
-    if problem is not None:
-        return [*lines, f"what it would have told cannot be computed: {problem}"]
-    if tested is None:
-        return [*lines, "nothing that decides what is reported, or to whom, differs"]
-    return [*lines, *_told(tested)]
+    if tested is not None:
+        return [*lines, *_told(tested), *notes]
+    return [*lines, *(notes or ["nothing that decides what is reported, or to whom, differs"])]
 
 
 def _told(tested: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -124,7 +123,7 @@ def _told(tested: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _counts(would_tell: Counter[str], told: Counter[str]) -> str:
-    """5 timeout_in_point (were: 7), 2 job_skipped (were: 2)"""
+    """2 job_skipped (told: 2), 5 timeout_in_point (told: 7)"""
     types = sorted({*would_tell, *told})
     counts = [f"{would_tell[type]} {type} (told: {told[type]})" for type in types]
     return ", ".join(counts) or "nothing, as was told"

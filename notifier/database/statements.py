@@ -96,15 +96,58 @@ class Database(Connection):
         )
         return found[0] if found else None
 
-    async def backtest(
+    async def backtest_days(
         self, document: Any, since: datetime, until: datetime
-    ) -> list[dict[str, Any]]:
+    ) -> tuple[list[dict[str, Any]], list[str]]:
         """What a config would have told in a window of time, and what was told: day, type, rule,
-        would_tell and told."""
-        return await self.rows(
-            "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
-            (Jsonb(document), since, until),
+        would_tell and told; and what the database says of where that is a lower bound."""
+        notes: list[str] = []
+
+        def note(notice: psycopg.errors.Diagnostic) -> None:
+            notes.append(notice.message_primary or "")
+
+        self.connection.add_notice_handler(note)
+        try:
+            rows = await self.rows(
+                "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
+                (Jsonb(document), since, until),
+            )
+        finally:
+            self.connection.remove_notice_handler(note)
+        return rows, notes
+
+    # --- Advice ---
+
+    async def covered_time(
+        self, since: datetime, until: datetime
+    ) -> tuple[datetime, datetime] | None:
+        """The part of a window of which intervals are recorded; None: none are."""
+        found = await self._rows(
+            tuple_row,
+            "select min(covered_from), max(covered_until)"
+            " from scooters_ops.covered_time(%s, %s) having count(*) > 0",
+            since,
+            until,
         )
+        return (found[0][0], found[0][1]) if found else None
+
+    async def advice(
+        self,
+        part: str,
+        columns: Sequence[str],
+        since: datetime,
+        until: datetime,
+        attribute: str | None,
+    ) -> list[dict[str, Any]]:
+        """These columns of the advice: thresholds, ratios, by the values of an attribute, or
+        jobs."""
+        function = {
+            "thresholds": "threshold_effects(%s, %s, %s)",
+            "ratios": "ratio_percentiles(%s, %s, %s)",
+            "jobs": "job_eta_advice(%s, %s)",
+        }[part]
+        query = f"select {', '.join(columns)} from scooters_ops.{function}"  # noqa: S608  # ours
+        return await self.rows(query, (since, until, attribute)[: function.count("%s")])
 
     # --- Delivery ---
 

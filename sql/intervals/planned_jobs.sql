@@ -5,7 +5,8 @@ select
     point_id,
     job_id,
     type,
-    eta
+    eta,
+    status
 from scooters_ops.mission_jobs;
 
 comment on view scooters_ops.planned_jobs is

@@ -73,13 +73,14 @@ begin
         where routes.route <> 'shard'
         order by
             routes.route = 'written',
+            routes.route = 'on_top',
             routes.route <> 'here',
             routes.kind,
             found.n
     loop
         if object.kind = 'view' then
             perform scooters_router.build_view(object.definition, object.route, object.merge);
-        elsif object.route = 'here' then
+        elsif object.route in ('here', 'on_top') then
             execute object.definition ->> 'definition';
         elsif object.route <> 'written' then
             begin

@@ -10,6 +10,7 @@
 --            select of what to make of the rows of all shards, {}, where a function's
 --            columns are found.column; for views without it the rows that differ
 --   here     the router has its own copy: what it says depends on nothing in a shard
+--   on_top   the router has its own copy, which asks the router's other functions
 --   written  it has a file of its own in this folder
 --   shard    only notifiers and owners use it, and they are at home in a shard
 create or replace view scooters_router.routes as
@@ -149,6 +150,53 @@ from (
         'written', null, null
     ),
     ('function', 'applied_migrations()', 'written', null, null),
+    -- Answers of shards to add up; what is asked does so.
+    ('function', 'is_few(bigint)', 'here', null, null),
+    (
+        'function',
+        'require_window(timestamp with time zone,timestamp with time zone)',
+        'here', null, null
+    ),
+    (
+        'function',
+        'covered_time(timestamp with time zone,timestamp with time zone)',
+        'all', null, 'rows'
+    ),
+    (
+        'function',
+        'threshold_counts(timestamp with time zone,timestamp with time zone,text)',
+        'all', null, 'rows'
+    ),
+    (
+        'function',
+        'threshold_effects(timestamp with time zone,timestamp with time zone,text)',
+        'on_top', null, null
+    ),
+    (
+        'function',
+        'threshold_advice(timestamp with time zone,timestamp with time zone,text)',
+        'on_top', null, null
+    ),
+    (
+        'function',
+        'ratio_counts(timestamp with time zone,timestamp with time zone,text)',
+        'all', null, 'rows'
+    ),
+    (
+        'function',
+        'ratio_percentiles(timestamp with time zone,timestamp with time zone,text)',
+        'on_top', null, null
+    ),
+    (
+        'function',
+        'job_time_counts(timestamp with time zone,timestamp with time zone)',
+        'all', null, 'rows'
+    ),
+    (
+        'function',
+        'job_eta_advice(timestamp with time zone,timestamp with time zone)',
+        'on_top', null, null
+    ),
     ('function', 'mission_start_types()', 'here', null, null),
     ('function', 'mission_end_types()', 'here', null, null),
     ('function', 'point_event_types()', 'here', null, null),

@@ -28,8 +28,6 @@ create table if not exists scooters_ops.configs (
     constraint configs_pkey primary key (config_id)
 );
 
-alter table scooters_ops.configs add column if not exists comment text collate "C";
-
 comment on table scooters_ops.configs is
 'Every config that was applied through the router, as it was written. Each shard has its part of it.';
 
