@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from notifier import __version__, logs
 from notifier.channels import CHANNELS
+from notifier.commands.window import add_window
 from notifier.database.schema_version import known_migrations
 from notifier.locales import LOCALES
 from notifier.notification_types import DIGEST_TYPE, NOTIFICATION_TYPES, TEST_TYPE, steps_of
@@ -245,6 +246,7 @@ def _add_notifications(commands: Any) -> None:
         "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
     )
     _add_silences(commands)
+    _add_backtest(commands)
     _add_test(commands)
 
 
@@ -288,6 +290,27 @@ def _add_silences(commands: Any) -> None:
     unsilence.add_argument(
         "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
     )
+
+
+def _add_backtest(commands: Any) -> None:
+    backtest = commands.add_parser(
+        "backtest",
+        help="what a config would have told of recorded days, beside what was told;"
+        " changes nothing",
+    )
+    backtest.add_argument(
+        "file", nargs="?", type=Path, default=CONFIG, metavar="FILE", help="default: config.json"
+    )
+    add_window(backtest)
+    backtest.add_argument(
+        "--by",
+        action="append",
+        type=_text,
+        metavar="KEY",
+        help="day, type, rule, route, or any attribute of missions, such as city; again for more;"
+        " default: day, type and rule",
+    )
+    _add_rows_output(backtest)
 
 
 def _add_test(commands: Any) -> None:

@@ -16,7 +16,16 @@ from collections.abc import Sequence
 import psycopg
 
 from notifier import arguments, logs, psql
-from notifier.commands import config, daemon, installation, notifications, route, silences, test
+from notifier.commands import (
+    backtest,
+    config,
+    daemon,
+    installation,
+    notifications,
+    route,
+    silences,
+    test,
+)
 from notifier.commands.output import complain
 from notifier.config import ConfigError
 from notifier.database.errors import DatabaseUnusable, is_temporary, reason
@@ -106,6 +115,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await silences.silences(with_past=options.all, as_json=options.output == "json")
         case "unsilence":
             return await silences.unsilence(options.silence_id, options.by)
+        case "backtest":
+            return await backtest.run(options)
         case "test":
             return await test.run(options, secrets)
         case _:

@@ -393,6 +393,8 @@ comment on column scooters_ops.monitoring_notifications.late_because is
 'Why that was longer than detection.stalled_after_seconds, as late_because() says; null: it was not, or nobody knows.';
 comment on index scooters_ops.monitoring_notifications_created_at_idx is
 'For: the notifications of some days, in reports and backtests.';
+comment on index scooters_ops.monitoring_notifications_withdrawn_idx is
+'For: the notifications whose interval is gone, by when it started, in backtest_details.';
 comment on index scooters_ops.monitoring_notifications_pkey is
 'For: the notification of a recipient, in lease_deliveries and notification_deliveries; the oldest ones, in prune_notifications.';
 comment on index scooters_ops.monitoring_notifications_idempotency_token_key is

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import scalar_row, tuple_row
+from psycopg.rows import dict_row, scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from notifier.channels.presses import Press
@@ -272,6 +272,30 @@ class Database(Connection):
         return await self.objects(
             Held, "scooters_ops.preview_silence(%s, %s)", Jsonb(match), duration
         )
+
+    async def backtest(
+        self, document: Any, since: datetime, until: datetime, attribute: str | None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """The rows of backtest_details(), and what the database says of where they are a lower
+        bound."""
+        notes: list[str] = []
+
+        def note(notice: psycopg.errors.Diagnostic) -> None:
+            notes.append(notice.message_primary or "")
+
+        self.connection.add_notice_handler(note)
+        try:
+            rows = await self._rows(
+                dict_row,
+                "select * from scooters_ops.backtest_details(%s, %s, %s, %s)",
+                Jsonb(document),
+                since,
+                until,
+                attribute,
+            )
+        finally:
+            self.connection.remove_notice_handler(note)
+        return rows, notes
 
     async def is_notifier_alive(self) -> bool:
         """Whether any notifier has reported lately."""
