@@ -298,6 +298,7 @@ def _add_notifications(commands: Any) -> None:
     why.add_argument("mission_id", type=_text, metavar="MISSION", help="its mission_id")
     _add_rows_output(why)
     _add_silences(commands)
+    _add_backtest(commands)
     _add_test(commands)
     _add_report(commands)
     _add_answers(commands)
@@ -343,6 +344,27 @@ def _add_silences(commands: Any) -> None:
     unsilence.add_argument(
         "--by", type=_text, metavar="NAME", help="who; default: the system user's name"
     )
+
+
+def _add_backtest(commands: Any) -> None:
+    backtest = commands.add_parser(
+        "backtest",
+        help="what a config would have told of recorded days, beside what was told;"
+        " changes nothing",
+    )
+    backtest.add_argument(
+        "file", nargs="?", type=Path, default=CONFIG, metavar="FILE", help="default: config.json"
+    )
+    add_window(backtest)
+    backtest.add_argument(
+        "--by",
+        action="append",
+        type=_text,
+        metavar="KEY",
+        help="day, type, rule, route, or any attribute of missions, such as city; again for more;"
+        " default: day, type and rule",
+    )
+    _add_rows_output(backtest)
 
 
 def _add_test(commands: Any) -> None:

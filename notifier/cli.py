@@ -18,6 +18,7 @@ import psycopg
 from notifier import arguments, logs, psql
 from notifier.commands import (
     advice,
+    backtest,
     config,
     config_history,
     daemon,
@@ -141,6 +142,8 @@ async def _command(options: Namespace, secrets: Secrets) -> int:
             return await silences.unsilence(options.silence_id, options.by)
         case "report":
             return await report.run(options)
+        case "backtest":
+            return await backtest.run(options)
         case "test":
             return await test.run(options, secrets)
         case _:

@@ -427,6 +427,8 @@ comment on column scooters_ops.monitoring_notifications.was_unrouted is
 'Whether no route matched it at first.';
 comment on index scooters_ops.monitoring_notifications_created_at_idx is
 'For: the notifications of some days, in reports and backtests.';
+comment on index scooters_ops.monitoring_notifications_withdrawn_idx is
+'For: the notifications whose interval is gone, by when it started, in backtest_details.';
 comment on index scooters_ops.monitoring_notifications_pkey is
 'For: the notification of a recipient, in lease_deliveries and notification_deliveries; the oldest ones, in prune_notifications.';
 comment on index scooters_ops.monitoring_notifications_idempotency_token_key is

@@ -372,6 +372,11 @@ QUERY_OF_INDEX = {
         "select count(*) from scooters_ops.response_times"
         " where noticed_at >= now() - interval '1 second' and noticed_at < now()"
     ),
+    "monitoring_notifications_withdrawn_idx": (
+        "select * from scooters_ops.monitoring_notifications"
+        " where resolved_at is not null and ended_at is null"
+        """ and (details ->> 'started_at') collate "C" >= '2026-01-31T00:00:00+00:00'"""
+    ),
     "missions_history_pkey": "delete from scooters_ops.missions_history where history_id = 77",
     "missions_history_mission_id_occurred_at_idx": DETECT,
     "missions_history_occurred_at_idx": (

@@ -356,6 +356,30 @@ class Database(Connection):
             dict_row, "select *, type::text as type from scooters_ops.why(%s)", mission_id
         )
 
+    async def backtest(
+        self, document: Any, since: datetime, until: datetime, attribute: str | None
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """The rows of backtest_details(), and what the database says of where they are a lower
+        bound."""
+        notes: list[str] = []
+
+        def note(notice: psycopg.errors.Diagnostic) -> None:
+            notes.append(notice.message_primary or "")
+
+        self.connection.add_notice_handler(note)
+        try:
+            rows = await self._rows(
+                dict_row,
+                "select * from scooters_ops.backtest_details(%s, %s, %s, %s)",
+                Jsonb(document),
+                since,
+                until,
+                attribute,
+            )
+        finally:
+            self.connection.remove_notice_handler(note)
+        return rows, notes
+
     async def is_notifier_alive(self) -> bool:
         """Whether any notifier has reported lately."""
         query = "select exists (select from scooters_ops.notifier_status where is_alive)"

@@ -26,6 +26,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set plan_cache_mode = force_custom_plan
+set enable_nestloop = off
+set enable_mergejoin = off
+set work_mem = '32MB'
 set jit = off
 as $$
 #variable_conflict use_column
@@ -36,6 +39,9 @@ declare
     known_ids bigint[];
     -- Those that judge as the trial does.
     same_ids bigint[];
+    -- As notifications have them.
+    since_text constant text := to_jsonb(since) #>> '{}';
+    until_text constant text := to_jsonb(until) #>> '{}';
     seen_until timestamptz;
     recorded_since timestamptz;
     reported_since timestamptz;
@@ -264,8 +270,10 @@ begin
             where
                 notification.resolved_at is not null
                 and notification.ended_at is null
-                and notification.details ->> 'started_at' >= to_jsonb(since) #>> '{}'
-                and notification.details ->> 'started_at' < to_jsonb(until) #>> '{}'
+                and (notification.details ->> 'started_at') collate "C"
+                >= since_text
+                and (notification.details ->> 'started_at') collate "C"
+                < until_text
                 and (
                     select min(remaining.notification_id)
                     from scooters_ops.recorded_intervals as remaining
@@ -332,6 +340,7 @@ begin
             from scooters_ops.job_etas(trial)
         ),
 
+        -- What matches ask of the mission, and what else they say, once for each calendar.
         matches as materialized (
             select
                 named.scope,
@@ -341,235 +350,201 @@ begin
                 asked.types,
                 asked.job_types,
                 asked.point_ids,
-                asked.calendars
+                calendar.from_time,
+                calendar.span,
+                calendar.days,
+                calendar.time_zone,
+                calendar.zone_attribute,
+                asked.term_count = 0 and calendar.zone_attribute is null as is_of_any
             from scooters_ops.config_matches(trial) as named
             cross join lateral scooters_ops.match_rule(named.match) as asked
+            left join scooters_ops.config_calendars(trial) as calendar
+                on calendar.name = any(asked.calendars)
+            where
+                asked.calendars is null
+                or calendar.name is not null
+            order by named.scope, named.match_id
         ),
 
         terms as materialized (
             select
                 matches.scope,
                 matches.match_id,
+                matches.term_count,
                 choice.key,
                 choice.value
-            from matches
+            from (
+                select distinct
+                    matches.scope,
+                    matches.match_id,
+                    matches.term_count,
+                    matches.match
+                from matches
+            ) as matches
             cross join lateral scooters_ops.match_choices(matches.match) as choice
-            where
-                matches.term_count > 0
-                and choice.key not in ('type', 'job_type', 'point_id', 'at')
+            where choice.key not in ('type', 'job_type', 'point_id', 'at')
         ),
 
-        calendars as materialized (
-            select *
-            from scooters_ops.config_calendars(trial)
-        ),
-
-        asked_keys as materialized (
-            select
-                terms.key,
-                false as is_zone
-            from terms
-            union
-            select
-                calendars.zone_attribute,
-                true
-            from calendars
-            inner join matches on calendars.name = any(matches.calendars)
-            where calendars.zone_attribute is not null
-        ),
-
-        -- The facts when it was reported, or else those of the mission now.
-        facts as materialized (
-            select
-                listed.*,
-                report.details,
-                report.planned_at,
-                (report.details ->> 'detected_at')::timestamptz as detected_at,
-                (report.details ->> 'started_at')::timestamptz as reported_at,
-                coalesce(report.details ->> 'performer_id', mission.performer_id)
-                    as performer_id,
-                coalesce(report.details -> 'attributes', mission.attributes) as attributes,
-                scooters_ops.mission_fact(
-                    attribute,
-                    listed.mission_id,
-                    coalesce(report.details ->> 'performer_id', mission.performer_id),
-                    coalesce(report.details -> 'attributes', mission.attributes)
-                ) #>> '{}' as value,
-                -- What was told of it, or what the mission is like, is deleted.
-                coalesce(report.details -> 'attributes', mission.attributes) is null
-                or (report.details is null and listed.notification_id is not null)
-                    as is_gone
+        -- A mission is looked up once for all its intervals, and only if it matters.
+        asked_missions as (
+            select distinct listed.mission_id
             from listed
-            left join lateral (
-                select
-                    notification.details,
-                    notification.planned_at
-                from scooters_ops.monitoring_notifications as notification
-                where notification.notification_id = listed.notification_id
-                offset 0
-            ) as report on true
-            left join lateral (
-                select
-                    known.performer_id,
-                    known.attributes
-                from scooters_ops.missions as known
-                where
-                    report.details is null
-                    and known.mission_id = listed.mission_id
-                offset 0
-            ) as mission on true
+            where
+                not listed.is_kept
+                and exists (select from matches where scope = 'override' and not is_of_any)
         ),
 
-        -- Many missions are alike in all that matches name: matches are looked up once for
-        -- all of them. Of a value that no match names only that it is another one counts.
-        profiled as materialized (
+        missions as materialized (
             select
-                facts.*,
-                coalesce(alike.profile, '{}') as profile
-            from facts
+                asked_missions.mission_id,
+                known.performer_id,
+                known.attributes
+            from asked_missions
             left join lateral (
                 select
-                    jsonb_object_agg(
-                        case when asked_keys.is_zone then 'zone ' else 'term ' end
-                        || asked_keys.key,
-                        fact.value
-                    ) as profile
-                from asked_keys
-                cross join lateral (
-                    select
-                        case
-                            when asked_keys.is_zone then facts.attributes -> asked_keys.key
-                            else scooters_ops.mission_fact(
-                                asked_keys.key,
-                                facts.mission_id,
-                                facts.performer_id,
-                                facts.attributes
-                            )
-                        end as value
-                    offset 0
-                ) as fact
-                where
-                    fact.value is not null
-                    and (
-                        asked_keys.is_zone
-                        or (asked_keys.key, fact.value) in (
-                            select
-                                terms.key,
-                                terms.value
-                            from terms
-                        )
-                    )
-            ) as alike on true
+                    mission.performer_id,
+                    mission.attributes
+                from scooters_ops.missions as mission
+                where mission.mission_id = asked_missions.mission_id
+                offset 0
+            ) as known on true
         ),
 
-        profiles as materialized (
-            select distinct profiled.profile
-            from profiled
-        ),
-
-        holding as (
+        mission_overrides as (
             select
-                profiles.profile,
-                terms.scope,
+                missions.mission_id,
                 terms.match_id
-            from profiles
-            cross join lateral jsonb_each(profiles.profile) as fact
+            from missions
+            cross join (
+                select distinct terms.key
+                from terms
+                where terms.scope = 'override'
+            ) as asked
             inner join terms
                 on
-                    fact.key = 'term ' || terms.key
-                    and fact.value = terms.value
-            inner join matches
-                on
-                    terms.scope = matches.scope
-                    and terms.match_id = matches.match_id
-            group by profiles.profile, terms.scope, terms.match_id, matches.term_count
-            having count(*) = matches.term_count
+                    terms.scope = 'override'
+                    and asked.key = terms.key
+                    and terms.value = scooters_ops.mission_fact(
+                        asked.key,
+                        missions.mission_id,
+                        missions.performer_id,
+                        missions.attributes
+                    )
+            group by missions.mission_id, terms.match_id, terms.term_count
+            having count(*) = terms.term_count
             union all
             select
-                profiles.profile,
-                matches.scope,
+                missions.mission_id,
                 matches.match_id
-            from profiles
+            from missions
             cross join matches
-            where matches.term_count = 0
+            where
+                matches.scope = 'override'
+                and matches.term_count = 0
+                and not matches.is_of_any
         ),
 
-        candidates as materialized (
+        candidates as (
             select
-                holding.profile,
-                matches.scope,
-                matches.match_id,
-                matches.types,
-                matches.job_types,
-                matches.point_ids,
-                calendars.from_time,
-                calendars.span,
-                calendars.days,
-                coalesce(zone.name, calendars.time_zone) as time_zone
-            from holding
+                missions.mission_id,
+                matches.*,
+                coalesce(zone.name, matches.time_zone) as own_time_zone
+            from mission_overrides
             inner join matches
                 on
-                    holding.scope = matches.scope
-                    and holding.match_id = matches.match_id
-            left join calendars on calendars.name = any(matches.calendars)
+                    matches.scope = 'override'
+                    and mission_overrides.match_id = matches.match_id
+                    and not matches.is_of_any
+            inner join missions on mission_overrides.mission_id = missions.mission_id
             left join lateral (
-                select lower(
-                    (holding.profile ->> ('zone ' || calendars.zone_attribute)) collate "C"
-                ) as name
+                select lower((missions.attributes ->> matches.zone_attribute) collate "C")
+                    as name
             ) as zone on zone.name = any(zone_names)
-            where matches.calendars is null or calendars.name is not null
         ),
 
-        overridden as materialized (
+        overridden as (
             select
-                profiled.row_n,
-                min(candidates.match_id) as match_id
-            from profiled
-            inner join candidates
-                on
-                    candidates.scope = 'override'
-                    and profiled.profile = candidates.profile
-            where
-                profiled.type <> 'job_skipped'
-                and scooters_ops.is_match(
-                    candidates.types,
-                    null,
-                    candidates.point_ids,
-                    candidates.from_time,
-                    candidates.span,
-                    candidates.days,
-                    candidates.time_zone,
-                    profiled.type::text,
-                    null,
-                    profiled.point_id,
-                    profiled.started_at
-                )
-            group by profiled.row_n
+                holding.row_n,
+                min(holding.match_id) as match_id
+            from (
+                select
+                    listed.row_n,
+                    candidates.match_id
+                from listed
+                inner join candidates on listed.mission_id = candidates.mission_id
+                where
+                    not listed.is_kept
+                    and scooters_ops.is_match(
+                        candidates.types,
+                        null,
+                        candidates.point_ids,
+                        candidates.from_time,
+                        candidates.span,
+                        candidates.days,
+                        candidates.own_time_zone,
+                        listed.type::text,
+                        null,
+                        listed.point_id,
+                        listed.started_at
+                    )
+                union all
+                select
+                    listed.row_n,
+                    first.match_id
+                from listed
+                cross join lateral (
+                    select matches.match_id
+                    from matches
+                    where
+                        matches.scope = 'override'
+                        and matches.is_of_any
+                        and scooters_ops.is_match(
+                            matches.types,
+                            null,
+                            matches.point_ids,
+                            matches.from_time,
+                            matches.span,
+                            matches.days,
+                            matches.time_zone,
+                            listed.type::text,
+                            null,
+                            listed.point_id,
+                            listed.started_at
+                        )
+                    limit 1
+                ) as first
+                where
+                    not listed.is_kept
+                    and exists (select from matches where scope = 'override' and is_of_any)
+            ) as holding
+            group by holding.row_n
         ),
 
         ruled as (
             select
-                profiled.*,
-                case when profiled.is_kept then profiled.rule else overrides.name end
+                listed.*,
+                case when listed.is_kept then listed.rule else override.name end
                     as trial_rule,
-                coalesce(overrides.binary_factor, rules.binary_factor) as factor,
-                coalesce(overrides.minimum, rules.minimum) as minimum,
-                coalesce(rules.is_reported, true) as is_reported
-            from profiled
-            left join rules on profiled.type = rules.type
-            left join overridden
+                coalesce(override.binary_factor, rules.binary_factor) as trial_factor,
+                coalesce(override.minimum, rules.minimum) as trial_minimum,
+                coalesce(rules.is_reported, true) as is_reported,
+                not listed.is_kept and listed.mission_id in (
+                    select missions.mission_id
+                    from missions
+                    where missions.attributes is null
+                ) as is_gone
+            from listed
+            left join rules on listed.type = rules.type
+            left join overridden on listed.row_n = overridden.row_n
+            left join overrides as override
                 on
-                    not profiled.is_kept
-                    and profiled.row_n = overridden.row_n
-            left join overrides
-                on
-                    overridden.match_id = overrides.match_id
-                    and profiled.type = overrides.type
+                    overridden.match_id = override.match_id
+                    and listed.type = override.type
         ),
 
         -- As recorded, unless the trial has other etas of jobs than those by which the
         -- interval was judged. A point without jobs counts as one of unknown type.
-        planned as materialized (
+        planned as (
             select
                 ruled.*,
                 wanted.rule is not null as is_summed,
@@ -593,7 +568,7 @@ begin
                                         scooters_ops.longest_seconds()
                                     )
                                 )
-                            from scooters_ops.planned_jobs as job
+                            from scooters_ops.mission_jobs as job
                             where
                                 job.mission_id = ruled.mission_id
                                 and job.point_id = ruled.point_id
@@ -618,9 +593,11 @@ begin
                     and coalesce(ruled.trial_rule, '') = wanted.rule
                     and (wanted.job_eta_seconds, wanted.default_job_eta)
                     is distinct from (judged.job_eta_seconds, judged.default_job_eta)
+            -- Computes each of these once.
+            offset 0
         ),
 
-        limited as materialized (
+        limited as (
             select
                 planned.*,
                 scooters_ops.deadline_of(
@@ -630,11 +607,11 @@ begin
                             secs => least(
                                 date_part(
                                     'epoch', coalesce(planned.summed_eta, planned.eta)
-                                ) * planned.factor,
+                                ) * planned.trial_factor,
                                 scooters_ops.longest_seconds()
                             )
                         ),
-                        planned.minimum
+                        planned.trial_minimum
                     )
                 ) as deadline,
                 -- A change of the config is not what the trial would have waited for.
@@ -647,37 +624,126 @@ begin
                         then least(planned.known_at, planned.seen_at)
                 end as events_known_at
             from planned
+            offset 0
         ),
 
         judged as materialized (
             select
                 limited.*,
+                report.details,
                 limited.notification_id is not null as is_told,
-                limited.is_reported
-                and case
-                    when limited.is_kept then limited.notification_id is not null
-                    else
-                        -- One that was reported had not ended then, as far as anybody knew.
-                        greatest(
-                            coalesce(limited.finished_at, seen_until),
-                            case
-                                when limited.details ->> 'finished_at' is null
-                                    then limited.detected_at
-                            end
-                        ) > limited.deadline
-                        and coalesce(
-                            greatest(limited.deadline, limited.events_known_at)
-                            - limited.deadline
-                            <= notify_within,
-                            true
-                        )
-                end is true as would_tell,
+                (report.details ->> 'started_at')::timestamptz as reported_at,
+                verdict.would_tell,
                 coalesce(
-                    limited.planned_at,
+                    report.planned_at,
                     greatest(limited.deadline, limited.events_known_at),
                     limited.started_at
                 ) as routed_at
             from limited
+            left join lateral (
+                select
+                    notification.details,
+                    notification.planned_at
+                from scooters_ops.monitoring_notifications as notification
+                where notification.notification_id = limited.notification_id
+                offset 0
+            ) as report on true
+            cross join lateral (
+                select
+                    limited.is_reported
+                    and case
+                        when limited.is_kept then limited.notification_id is not null
+                        else
+                            -- One that was reported went on then, as far as was known.
+                            greatest(
+                                coalesce(limited.finished_at, seen_until),
+                                case
+                                    when report.details ->> 'finished_at' is null
+                                        then (
+                                            report.details ->> 'detected_at'
+                                        )::timestamptz
+                                end
+                            ) > limited.deadline
+                            and coalesce(
+                                greatest(limited.deadline, limited.events_known_at)
+                                - limited.deadline
+                                <= notify_within,
+                                true
+                            )
+                    end is true as would_tell
+                offset 0
+            ) as verdict
+            where
+                limited.notification_id is not null
+                or verdict.would_tell
+                or (
+                    limited.is_reported
+                    and (
+                        limited.is_gone
+                        or (limited.is_summed and limited.summed_eta is null)
+                    )
+                )
+        ),
+
+        -- The facts when it was reported, or else those of the mission now.
+        facts as materialized (
+            select
+                judged.row_n,
+                judged.type,
+                judged.mission_id,
+                judged.point_id,
+                judged.routed_at,
+                judged.is_told or judged.would_tell as is_routed,
+                judged.details ->> 'job_type' as job_type,
+                coalesce(judged.details ->> 'performer_id', mission.performer_id)
+                    as performer_id,
+                coalesce(judged.details -> 'attributes', mission.attributes) as attributes
+            from judged
+            left join lateral (
+                select
+                    known.performer_id,
+                    known.attributes
+                from scooters_ops.missions as known
+                where
+                    judged.details is null
+                    and known.mission_id = judged.mission_id
+                offset 0
+            ) as mission on true
+        ),
+
+        fact_routes as (
+            select
+                facts.row_n,
+                terms.match_id
+            from facts
+            cross join (
+                select distinct terms.key
+                from terms
+                where terms.scope = 'route'
+            ) as asked
+            inner join terms
+                on
+                    terms.scope = 'route'
+                    and asked.key = terms.key
+                    and terms.value = scooters_ops.mission_fact(
+                        asked.key, facts.mission_id, facts.performer_id, facts.attributes
+                    )
+            where facts.is_routed
+            group by facts.row_n, terms.match_id, terms.term_count
+            having count(*) = terms.term_count
+            union all
+            select
+                facts.row_n,
+                matches.match_id
+            from facts
+            cross join (
+                select distinct matches.match_id
+                from matches
+                where
+                    matches.scope = 'route'
+                    and matches.term_count = 0
+            ) as matches
+            where facts.is_routed
         ),
 
         routes as materialized (
@@ -690,30 +756,33 @@ begin
 
         matched as materialized (
             select
-                judged.row_n,
-                array_agg(distinct candidates.match_id order by candidates.match_id)
-                    as route_ns
-            from judged
-            inner join candidates
+                facts.row_n,
+                array_agg(distinct matches.match_id order by matches.match_id) as route_ns
+            from fact_routes
+            inner join facts on fact_routes.row_n = facts.row_n
+            inner join matches
                 on
-                    candidates.scope = 'route'
-                    and judged.profile = candidates.profile
+                    matches.scope = 'route'
+                    and fact_routes.match_id = matches.match_id
+            left join lateral (
+                select lower((facts.attributes ->> matches.zone_attribute) collate "C")
+                    as name
+            ) as zone on zone.name = any(zone_names)
             where
-                (judged.is_told or judged.would_tell)
-                and scooters_ops.is_match(
-                    candidates.types,
-                    candidates.job_types,
-                    candidates.point_ids,
-                    candidates.from_time,
-                    candidates.span,
-                    candidates.days,
-                    candidates.time_zone,
-                    judged.type::text,
-                    judged.details ->> 'job_type',
-                    judged.point_id,
-                    judged.routed_at
+                scooters_ops.is_match(
+                    matches.types,
+                    matches.job_types,
+                    matches.point_ids,
+                    matches.from_time,
+                    matches.span,
+                    matches.days,
+                    coalesce(zone.name, matches.time_zone),
+                    facts.type::text,
+                    facts.job_type,
+                    facts.point_id,
+                    facts.routed_at
                 )
-            group by judged.row_n
+            group by facts.row_n
         ),
 
         -- The first route decides, unless it says "continue". A recipient that is named
@@ -750,9 +819,20 @@ begin
         -- Two intervals to one point have one notification.
         related as (
             select
-                judged.*,
-                judged.notification_id is not null and judged.reported_at = judged.started_at
-                    as is_own,
+                judged.row_n,
+                judged.type,
+                judged.mission_id,
+                judged.point_id,
+                judged.started_at,
+                judged.trial_rule,
+                judged.is_kept,
+                judged.is_told,
+                judged.would_tell,
+                judged.notification_id,
+                judged.is_gone
+                or (judged.is_told and judged.details is null)
+                or (judged.is_summed and judged.summed_eta is null) as is_gone,
+                judged.reported_at is not distinct from judged.started_at as is_own,
                 coalesce(
                     judged.notification_id,
                     min(judged.notification_id) over (
@@ -760,10 +840,6 @@ begin
                     )
                 ) as reported_id
             from judged
-            where
-                judged.is_told
-                or judged.would_tell
-                or (judged.is_gone and judged.is_reported)
         ),
 
         counted as (
@@ -798,7 +874,9 @@ begin
             (counted.started_at at time zone day_zone)::date as day,
             counted.type,
             counted.trial_rule collate "C",
-            counted.value collate "C",
+            scooters_ops.mission_fact(
+                attribute, counted.mission_id, facts.performer_id, facts.attributes
+            ) #>> '{}' collate "C",
             deciding.route collate "C",
             count(*) filter (where counted.is_trial_counted),
             count(*) filter (where counted.is_told_counted),
@@ -807,14 +885,15 @@ begin
             )::bigint,
             coalesce(sum(alert.recipients), 0)::bigint,
             bool_or(
-                counted.is_gone
-                or (counted.is_summed and counted.summed_eta is null)
+                facts.attributes is null
+                or counted.is_gone
                 or counted.started_at < case
                     when counted.type = 'job_skipped' then reported_since
                     else recorded_since
                 end
             )
         from counted
+        inner join facts on counted.row_n = facts.row_n
         left join matched on counted.row_n = matched.row_n
         left join deciding on matched.route_ns = deciding.route_ns
         left join lateral (
