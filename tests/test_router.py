@@ -313,6 +313,22 @@ QUESTIONS = (
     "select to_jsonb(total) from scooters_ops.planned_totals() as total where now() > %s",
     "select scooters_ops.unrecorded_missions(100) where now() > %s",
 )
+
+
+def why_rows(database: TestDatabase) -> list[tuple[Any, ...]]:
+    """Why, for each mission, without what each database numbers or times by itself."""
+    rows = database.rows(
+        "select mission_id, found.point_id, found.type::text as type, found.question,"
+        " found.answer, regexp_replace(found.because, '[0-9]+', '0', 'g') as because"
+        " from scooters_ops.mission_overview cross join lateral scooters_ops.why(mission_id)"
+        " as found"
+    )
+    assert database.value("select count(*) from scooters_ops.why_sentences()") > 50
+    with pytest.raises(psycopg.errors.NoDataFound, match='no mission "nobody"'):
+        database.value("select scooters_ops.why('nobody')")
+    return [tuple(row.values()) for row in rows]
+
+
 BOARDS = (
     "",
     "of_type => 'timeout_in_point'",
@@ -390,6 +406,11 @@ def test_random_scripts_go_as_in_one_database(router_rig: RouterRig) -> None:
             for database in (router_rig.single, router_rig.router)
         )
         assert routed == one, question
+    why = [
+        sorted(why_rows(database), key=str) for database in (router_rig.single, router_rig.router)
+    ]
+    assert why[0] == why[1]
+    assert len(why[0]) > 200
     for filters in BOARDS:
         assert board(router_rig.router, filters) == board(router_rig.single, filters), filters
     assert board(router_rig.router, "")["open_notifications"]
