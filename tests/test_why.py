@@ -187,6 +187,28 @@ def test_what_was_not_told_says_which_no_it_was(asked: TestDatabase) -> None:
     assert last(asked)["p2 job_skipped"] == ("reported", "no", "skip_unreported")
 
 
+def test_of_two_intervals_to_one_point_the_notification_explains_the_one_that_it_names(
+    asked: TestDatabase,
+) -> None:
+    asked.create_mission()
+    asked.record("mission_started", 0)
+    asked.detect(20)  # p1 would be next
+    asked.record("point_completed", 25, "p3")
+    asked.detect(60)  # and p1 is next again
+    assert [row for row in why(asked) if row[1] == "reported"] == [
+        ("p3 timeout_between_points", "reported", "yes", "reported"),
+        ("p1 timeout_between_points", "reported", "with_another", "reported_with_another"),
+    ]
+    assert because(asked, "over_limit")[0] == (
+        "When it was noticed, it had lasted 20 min, 5 min over its limit of 15 min."
+    )
+    asked.connection.execute(
+        "delete from scooters_ops.missions_history where type = 'mission_started'"
+    )
+    asked.detect(61)
+    assert [row[2:] for row in why(asked) if row[1] == "reported"] == [("yes", "reported")]
+
+
 def test_what_earlier_versions_did_not_record_is_unknown_and_nothing_is_guessed(
     asked: TestDatabase,
 ) -> None:
