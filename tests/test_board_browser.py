@@ -318,6 +318,8 @@ def test_everything_works_without_javascript(browser: Browser, busy: Served) -> 
         page.locator(".mission .who a").click()
         expect(page.get_by_role("heading", name="Why was I paged?")).to_be_visible()
         expect(page.locator(".because")).to_contain_text("Limit: 10 min as planned × 1.5")
+        page.locator(".answers summary").first.click()
+        expect(page.locator(".answers dd").first).to_contain_text("The route plans 10 min")
         page.get_by_role("link", name="Русский").click()
         expect(page.get_by_role("heading", name="Почему пришло уведомление?")).to_be_visible()
 
@@ -345,6 +347,11 @@ def test_every_page_is_accessible_on_every_screen(
     is wider than the screen, whatever the identifiers. The screenshots are kept."""
     size: ViewportSize = {"width": width, "height": SIZES[width]}
     with opened(browser, busy, path, viewport=size) as page:
+        page.evaluate("document.querySelectorAll('details').forEach((each) => each.open = true)")
+        if "missions/" in path:
+            wait_for_refresh(page)
+            assert page.locator("details:not([open])").count() == 0, "a refresh closed it"
+            assert page.locator("details[open]").count() > 0
         assert page.evaluate("document.documentElement.scrollWidth") == width
         assert page.evaluate(WIDEST, "table, tr, li, .line, .id") <= width
         for scheme in SCHEMES:

@@ -587,8 +587,8 @@ def test_a_pass_reads_in_proportion_to_what_is_due(
         pytest.param(ONE_MISSION, 80, id="one mission's intervals"),
         # It is under way: three intervals, ten skips without a notification; then one that is
         # over, with ten notifications, each with its route and its step.
-        pytest.param("select * from scooters_ops.why('m77')", 1, id="why, under way"),
-        pytest.param("select * from scooters_ops.why('m3998')", 1, id="why, reported"),
+        pytest.param("select * from scooters_ops.why('m77')", 130, id="why, under way"),
+        pytest.param("select * from scooters_ops.why('m3998')", 500, id="why, reported"),
         pytest.param(LEASE, 80, id="lease"),
         pytest.param(DELIVERY_STATUS, 80, id="delivery status"),
         pytest.param("select * from scooters_ops.recipient_status", 60, id="recipient status"),

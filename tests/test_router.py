@@ -331,6 +331,8 @@ QUESTIONS = (
         )
     ),
 )
+
+
 def why_rows(database: TestDatabase) -> list[tuple[Any, ...]]:
     """Why, for each mission, without what each database numbers or times by itself."""
     rows = database.rows(

@@ -142,7 +142,7 @@ class DetectionWorld(detection.World):
             if (row["mission_id"], row["type"], row["from_point_id"] or "") not in names
         ]
         told = self.database.rows(
-            "select mission_id, type::text as type, idempotency_token, point_id,"
+            "select notification_id, mission_id, type::text as type, idempotency_token, point_id,"
             " (details ->> 'started_at')::timestamptz as started_at"
             " from scooters_ops.monitoring_notifications"
         )
@@ -165,6 +165,16 @@ class DetectionWorld(detection.World):
         groups = answers(self.database, self.as_of)
         found: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(list)
         tokens: list[str] = []
+        # Of two intervals that share a notification, it tells of the one that it names.
+        named = {
+            each["idempotency_token"]: each["started_at"]
+            for each in told
+            if any(
+                (row["notification_id"], row["started_at"])
+                == (each["notification_id"], each["started_at"])
+                for row in recorded
+            )
+        }
         for (mission_id, _), rows in groups.items():
             first = rows[0]
             nos = [row["question"] for row in rows if row["answer"] == "no"]
@@ -174,7 +184,9 @@ class DetectionWorld(detection.World):
                 self.sentences.check(row)
                 self.seen[row["reason"]] += 1
                 if (row["question"], row["answer"]) == ("reported", "yes"):
-                    tokens.append(row["facts"]["token"])
+                    token = row["facts"]["token"]
+                    tokens.append(token)
+                    assert named.get(token, row["started_at"]) == row["started_at"]
             name = (mission_id, first["type"], first["point_id"], first["started_at"])
             found[name].append(rows)
         assert sorted(tokens) == sorted(reported)

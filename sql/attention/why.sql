@@ -27,10 +27,10 @@ begin
     then
         raise exception using
             errcode = 'no_data_found',
-            message = coalesce(
-                format('no mission "%s"', why.mission_id),
-                'mission_id: must not be null'
-            );
+            message = case
+                when why.mission_id is null then 'mission_id: must not be null'
+                else format('no mission "%s"', why.mission_id)
+            end;
     end if;
 
     return query

@@ -67,17 +67,24 @@ waiting as (
             where jsonb_typeof(config.channels -> told.channel) = 'object'
         ) as set_limits
     ) as setting on told.state = 'pending'
-    left join scooters_ops.delivery_targets as whole
-        on
-            told.state = 'pending'
-            and whole.channel = told.channel
-            and whole.address = ''
-    left join scooters_ops.delivery_targets as place
-        on
-            told.state = 'pending'
-            and place.channel = told.channel
-            and place.address = told.goes_to
-            and told.goes_to <> ''
+    -- "limit 1" keeps the planner from reading all rows of delivery_targets.
+    left join lateral (
+        select known.*
+        from scooters_ops.delivery_targets as known
+        where
+            known.channel = told.channel
+            and known.address = ''
+        limit 1
+    ) as whole on told.state = 'pending'
+    left join lateral (
+        select known.*
+        from scooters_ops.delivery_targets as known
+        where
+            known.channel = told.channel
+            and known.address = told.goes_to
+            and known.address <> ''
+        limit 1
+    ) as place on told.state = 'pending'
     left join lateral scooters_ops.rate_limit_status(
         whole.granted_at, setting.limits -> 'per_channel'
     ) as channel_limit on told.state = 'pending'
