@@ -1,6 +1,12 @@
 -- What must be known later, to say how soon people were told, and how long each step of
 -- an answer takes? No row is read or rewritten.
 
+alter table scooters_ops.notification_recipients
+-- Why the alert was leased so long after it was due.
+add column delayed_by text collate "C",
+add constraint notification_recipients_delayed_by_check
+check (delayed_by in ('on_hold', 'limits', 'no_notifier')) not valid;
+
 alter table scooters_ops.monitoring_notifications
 -- When its first alert was sent.
 add column told_at timestamptz,
@@ -13,12 +19,6 @@ check (
         'unrouted', 'silenced', 'on_hold', 'limits', 'failing', 'no_notifier'
     )
 ) not valid;
-
-alter table scooters_ops.notification_recipients
--- Why the alert was leased so long after it was due.
-add column delayed_by text collate "C",
-add constraint notification_recipients_delayed_by_check
-check (delayed_by in ('on_hold', 'limits', 'no_notifier')) not valid;
 
 -- Whoever makes a duration known only appends it, and so never waits. Passes fold them
 -- into duration_totals.
@@ -37,6 +37,9 @@ alter table scooters_ops.new_durations set (
     autovacuum_vacuum_insert_scale_factor = 0,
     vacuum_truncate = false
 );
+
+-- So that it may be published as a table without a key.
+alter table scooters_ops.new_durations replica identity full;
 
 create table scooters_ops.duration_totals (
     stage text collate "C" not null,

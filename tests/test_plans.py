@@ -599,7 +599,15 @@ def test_the_response_times_of_a_window_read_its_rows_alone(either_fleet: TestDa
     )
     # Nobody knows by which config they were noticed, so the alerts of each are asked as well.
     assert len(either_fleet.rows(window)) == 100
-    assert buffers(either_fleet, window) <= 900
+    assert buffers(either_fleet, window) <= 600
+    either_fleet.connection.execute(
+        "update scooters_ops.monitoring_notifications set config_id = 1"
+        " where notification_id % 400 = 1"
+    )
+    assert buffers(either_fleet, window) <= 320
+    mission = "select * from scooters_ops.response_times where mission_id = 'm78'"
+    assert len(either_fleet.rows(mission)) == 10
+    assert buffers(either_fleet, mission) <= 100
 
 
 def test_a_report_reads_only_its_window(either_fleet: TestDatabase) -> None:

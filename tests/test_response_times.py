@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.conftest import TestDatabase, config
+from tests.conftest import TestDatabase, config, until
 from tests.test_clock import set_back
 from tests.test_lateness import passed, record, started
 
@@ -303,6 +304,33 @@ def test_the_first_of_two_alerts_counts_and_the_second_changes_nothing(
     database.value("select scooters_ops.confirm_deliveries(%s)", token)
     assert times(database, token)["told_at"] == told_at
     assert total(database, "told", "job_skipped") == 1
+
+
+def test_two_notifiers_that_record_two_alerts_at_once_tell_once(database: TestDatabase) -> None:
+    routed(database, routes=[{"match": {}, "recipients": [CHAT, OTHER_CHAT]}])
+    token = skip(database, "m1")
+    first, second = lease(database)
+    sent = {"state": "sent", "is_attempt": True, "delay_seconds": 0}
+    record_first = json.dumps([sent | {"recipient_id": first}])
+    with database.connect() as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            other.execute("select scooters_ops.record_deliveries('n1', %s)", (record_first,))
+            waiting = pool.submit(answered, database, [second], "sent")
+            until(
+                lambda: (
+                    other.execute(
+                        "select count(*) from pg_stat_activity"
+                        " where datname = current_database() and wait_event_type = 'Lock'"
+                    ).fetchone()
+                    == (1,)
+                )
+            )
+        waiting.result()
+    assert total(database, "told", "job_skipped") == 1
+    (first_sent_at,) = database.values(
+        "select min(sent_at) from scooters_ops.notification_deliveries"
+    )
+    assert times(database, token)["told_at"] == first_sent_at
 
 
 def test_what_an_earlier_version_told_of_has_the_time_of_its_first_alert(

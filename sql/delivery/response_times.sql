@@ -5,21 +5,19 @@ create or replace view scooters_ops.response_times as
 with noticed as (
     select
         notification.*,
-        coalesce(
-            notification.told_at,
-            -- An earlier version may have told of it.
-            case
-                when notification.config_id is null then (
-                    select min(alert.sent_at)
-                    from scooters_ops.notification_recipients as alert
-                    where
-                        alert.notification_id = notification.notification_id
-                        and alert.step = 'alert'
-                        and alert.state = 'sent'
-                )
-            end
-        ) as first_told_at
+        coalesce(notification.told_at, earlier.told_at) as first_told_at
     from scooters_ops.monitoring_notifications as notification
+    -- An earlier version may have told of it.
+    left join lateral (
+        select min(alert.sent_at) as told_at
+        from scooters_ops.notification_recipients as alert
+        where
+            notification.told_at is null
+            and notification.config_id is null
+            and alert.notification_id = notification.notification_id
+            and alert.step = 'alert'
+            and alert.state = 'sent'
+    ) as earlier on true
     where notification.type::text <> 'test'
 )
 
