@@ -1,4 +1,4 @@
--- Which city was late how often?
+-- How often was each city late?
 select
     attributes ->> 'city' as city,
     count(*) as intervals,

@@ -1,4 +1,4 @@
--- How soon is it acknowledged, and how soon over, by whom the route tells?
+-- How soon is it acknowledged and over, by route?
 -- A route is known by its recipients, in whichever config it stands.
 with reported as (
     select
@@ -6,17 +6,13 @@ with reported as (
         (
             select
                 string_agg(
-                    concat_ws(
-                        ' ',
-                        recipient.target ->> 'type',
-                        recipient.target ->> 'chat_id',
-                        recipient.target ->> 'queue'
-                    ),
-                    ', ' order by recipient.n
+                    part.value, case part.key when 'type' then ', ' else ' ' end
+                    order by recipient.n, part.key <> 'type', part.key
                 )
             from
                 jsonb_array_elements(notification.recipients)
                 with ordinality as recipient (target, n)
+            cross join jsonb_each_text(recipient.target - 'sended') as part (key, value)
         ) as recipients
     from scooters_ops.response_times as response
     inner join scooters_ops.notifications as notification
