@@ -1429,6 +1429,14 @@ def test_a_bad_config_is_refused_as_before_and_applied_nowhere(
 
 def test_a_config_carries_its_comment_and_what_was_expected(router_rig: RouterRig) -> None:
     router_rig.empty()
+    # As an earlier version made it.
+    router_rig.router.connection.execute(
+        "create function scooters_ops.apply_config(config jsonb) returns bigint"
+        " language sql as 'select -1::bigint'"
+    )
+    router_rig.make()
+    earlier = "select to_regprocedure('scooters_ops.apply_config(jsonb)')"
+    assert router_rig.router.value(earlier) is None
     before = router_rig.router.value("select config_id from scooters_ops.config_in_force")
     apply = "select scooters_ops.apply_config(%s, %s, %s)"
     mine, hers = (json.dumps(config(detection__batch_size=size)) for size in (7, 8))
