@@ -210,7 +210,9 @@ set search_path = pg_catalog, pg_temp;
 \ir attention/backtest_details.sql
 \ir attention/backtest.sql
 \ir attention/why_duration.sql
+\ir attention/why_moment.sql
 \ir attention/why_time.sql
+\ir attention/why_number.sql
 \ir attention/why_sentences.sql
 \ir attention/why_sentence.sql
 \ir attention/why_subjects.sql

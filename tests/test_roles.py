@@ -104,6 +104,8 @@ CALLERS: dict[str, set[str]] = {
     "wait_for_detection_lock": set(),
     "acknowledge_data": set(),
     "why_duration": set(),
+    "why_moment": set(),
+    "why_number": set(),
     "why_eta": set(),
     "why_questions": set(),
     "why_sentence": set(),

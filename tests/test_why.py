@@ -142,10 +142,9 @@ def test_each_interval_and_skip_is_explained_question_by_question(asked: TestDat
         "Planned time of its jobs: 5 min. Jobs with an eta of their own: none. Job types with an"
         " eta in config 2: battery_exchange. Job types with its default: none.",
     ]
-    assert because(asked, "over_limit") == [
+    assert because(asked, "over_limit")[:2] == [
         "It lasted 10 min, within its limit of 15 min.",
         "When it was noticed, it had lasted 20 min, 12 min 30 s over its limit of 7 min 30 s.",
-        *because(asked, "over_limit")[2:],
     ]
 
 

@@ -99,10 +99,7 @@ asked as materialized (
     ) as named on true
     cross join lateral (
         select coalesce(
-            (
-                coalesce((span.notification).details -> 'minimum_seconds', 'null')
-                #>> '{}'
-            )::numeric,
+            scooters_ops.why_number((span.notification).details, 'minimum_seconds'),
             (
                 named.value #>> array['timeouts', span.type::text, 'minimum_seconds']
             )::numeric,

@@ -59,23 +59,23 @@ from (
     ),
     (
         'rule_default',
-        'Its limit is {limit_seconds}: the planned time × {factor}, by the '
+        'Its limit is {limit_seconds}: {factor} times the planned time, by the '
         || 'default rule of config {config_id}.'
     ),
     (
         'rule_default_minimum',
-        'Its limit is {limit_seconds}: the planned time × {factor} is less '
+        'Its limit is {limit_seconds}: {factor} times the planned time is less '
         || 'than the minimum of {minimum_seconds}, by the default rule of config '
         || '{config_id}.'
     ),
     (
         'rule_override',
-        'Its limit is {limit_seconds}: the planned time × {factor}, by the '
+        'Its limit is {limit_seconds}: {factor} times the planned time, by the '
         || 'override {rule} of config {config_id}.'
     ),
     (
         'rule_override_minimum',
-        'Its limit is {limit_seconds}: the planned time × {factor} is less '
+        'Its limit is {limit_seconds}: {factor} times the planned time is less '
         || 'than the minimum of {minimum_seconds}, by the override {rule} of '
         || 'config {config_id}.'
     ),
@@ -177,8 +177,8 @@ from (
     ),
     (
         'noticed_event_late',
-        'The pass at {noticed_at} noticed it {after_seconds} after its limit '
-        || 'had passed: what says so came late, at {known_at}.'
+        'The pass at {noticed_at} noticed it {after_seconds} after its limit had '
+        || 'passed: its events or its plan came late, at {known_at}.'
     ),
     (
         'noticed_config_changed',

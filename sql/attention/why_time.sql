@@ -18,13 +18,7 @@ from (
             (known.at at time zone why_time.time_zone) - (known.at at time zone 'UTC')
         )::double precision as ahead
     from (
-        select case
-            when
-                isfinite(why_time.at::timestamptz)
-                and why_time.at::timestamptz
-                between '4000-01-01 BC' and '9999-12-30 00:00:00+00'
-                then why_time.at::timestamptz
-        end as at
+        select scooters_ops.why_moment(why_time.at) as at
     ) as known
 ) as shown;
 end; -- noqa: enable=all

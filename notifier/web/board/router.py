@@ -34,9 +34,9 @@ BOARD: Final = (
     " of_city => %s, of_performer => %s, only_overdue => %s) as answer, "
 )
 MISSION: Final = (
-    "select scooters_ops.board_mission(%(mission_id)s) as answer,"
+    "select scooters_ops.board_mission(%s) as answer,"
     " (select coalesce(json_agg(found order by found.subject, found.n), '[]')"
-    " from scooters_ops.why_facts(%(mission_id)s) as found) as reasons, "
+    " from scooters_ops.why_facts(%s) as found) as reasons, "
 )
 CHANNELS: Final = "(select config -> 'channels' from scooters_ops.config_in_force) as channels"
 MISSIONS: Final = "/board/missions/"
@@ -126,7 +126,7 @@ def board_router(
         return Snapshot(Board.model_validate(row["answer"]), links_by(row.get("channels")))
 
     async def ask_mission(mission_id: str) -> Snapshot[MissionStory] | None:
-        (row,) = await rows(MISSION + CHANNELS, {"mission_id": mission_id})
+        (row,) = await rows(MISSION + CHANNELS, (mission_id, mission_id))
         if not row["answer"]:
             return None
         story = MissionStory.model_validate(row["answer"] | {"reasons": row.get("reasons", [])})
