@@ -198,7 +198,7 @@ def test_rows_as_csv_are_read_back_by_any_reader(capsys: pytest.CaptureFixture[s
 
 
 def test_intervals_are_shown_as_psql_shows_them(database: TestDatabase) -> None:
-    seconds = [0, 727, -727, 1.5, -0.25, 86400, -86400, 93784.000001, 864000, -93600]
+    seconds = [0.0, 727.0, -727.0, 1.5, -0.25, 86400.0, -86400.0, 93784.000001, -93600.0]
     shown = database.values(
         "select justify_hours(seconds * interval '1 second')::text"
         " from unnest(%s::double precision[]) as seconds",
