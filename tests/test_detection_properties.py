@@ -494,7 +494,9 @@ class Recorded:
         cursors = [
             database.connection.cursor(row_factory=dict_row).execute(query)
             for query in (
-                "select *, type::text as type from scooters_ops.recorded_intervals",
+                "select mission_id, type::text as type, from_point_id, point_id, started_at,"
+                " finished_at, eta, factor, rule, time_limit, deadline, is_judged,"
+                " notification_id from scooters_ops.recorded_intervals",
                 "select notification_id, idempotency_token, mission_id, type::text as type,"
                 " point_id, (details ->> 'started_at')::timestamptz as started_at, resolution"
                 " from scooters_ops.monitoring_notifications where type <> 'job_skipped'",

@@ -287,7 +287,7 @@ def script(seed: int, missions: int, steps: int) -> Iterator[tuple[str, list[Any
 OWN_COLUMNS = {"history_id", "notification_id", "config_id", "pass_id"} | {
     "applied_at", "applied_by", "created_at", "detected_at", "elapsed", "recorded_at",
     "skipped_at", "oldest_created_at", "next_attempt_at", "updated_at", "recipient_id",
-    "decided_at", "acknowledged_at",
+    "decided_at", "acknowledged_at", "known_at", "planned_at", "planned_config_id",
 }  # fmt: skip
 OF_ONE_DATABASE = {"recent_detection_passes", "detection_status", "metrics", "delivery_channels"}
 """Views that tell how each shard works, not what happened to missions."""

@@ -31,6 +31,8 @@ create table if not exists scooters_ops.configs (
 comment on table scooters_ops.configs is
 'Every config that was applied through the router, as it was written. Each shard has its part of it.';
 
+alter table scooters_ops.configs add column if not exists comment text collate "C";
+
 -- As in a shard, and held_since.
 create table if not exists scooters_ops.button_polls (
     channel text not null,
