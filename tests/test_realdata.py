@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from notifier.resources import ROOT
 from sandbox.postgres import Postgres
@@ -246,6 +247,28 @@ def test_a_pass_notifies_each_recorded_timeout_once_and_a_lower_factor_adds_the_
     added = set(tokens(still_open)) - set(tokens(answer))
     assert pass_over(flights) == len(added)
     assert set(flights.tokens()) == added | set(tokens(answer))
+
+
+@pytest.mark.slow(seconds=8)
+def test_a_backtest_of_another_factor_tells_the_recorded_timeouts(flights: TestDatabase) -> None:
+    apply_factor(flights, 1.5)
+    assert pass_over(flights) == 6239
+    for factor in (1.5, 2.0):
+        flights.connection.execute("savepoint before")
+        apply_factor(flights, factor)
+        document = flights.value("select config from scooters_ops.config_in_force")
+        flights.connection.execute("rollback to before")
+        rows = flights.rows(
+            "select day, type::text, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
+            Jsonb(document),
+            datetime(2000, 1, 1, tzinfo=UTC),
+            AS_OF,
+        )
+        for column, of_factor in (("would_tell", factor), ("told", 1.5)):
+            assert +Counter({(row["day"], row["type"]): row[column] for row in rows}) == Counter(
+                (timeout.started_at.astimezone(UTC).date(), timeout.type)
+                for timeout in expected(of_factor).elements()
+            )
 
 
 @pytest.mark.slow(seconds=20)

@@ -326,8 +326,8 @@ QUESTIONS = (
         for trial in ("config", "jsonb_set(config, '{detection,timeouts,*,factor}', '1')")
         for trial in (trial.replace("*", "timeout_in_point"),)
         for function in (
-            f"backtest_details({trial}, timestamptz %s - interval '1 day', now(), 'city')",
-            f"backtest({trial}, timestamptz %s - interval '1 day', now())",
+            f"backtest_details({trial}, %s::timestamptz - interval '1 day', now(), 'city')",
+            f"backtest({trial}, %s::timestamptz - interval '1 day', now())",
         )
     ),
 )

@@ -45,7 +45,7 @@ declare
             when is_merged
                 then
                     'whole := whole || coalesce('
-                    '(select jsonb_agg(to_jsonb(found)) from %s as found), ''[]'');'
+                    '(select jsonb_agg(to_jsonb(answer)) from %s as answer), ''[]'');'
             when merge = 'rows' then 'return query select * from %s;'
             when merge = 'arrays' then 'whole := whole || %s;'
             else 'whole := coalesce(whole, 0) + coalesce(%s, 0);'
@@ -102,7 +102,7 @@ declare
                         merge,
                         '{}',
                         format(
-                            'jsonb_to_recordset(whole) as found (%s)',
+                            'jsonb_to_recordset(whole) as answer (%s)',
                             substring(result from '^TABLE\((.*)\)$')
                         )
                     )

@@ -8,7 +8,7 @@
 --            to make of its answer, {}
 --   all      to every shard, merged: sum, rows (one after the other), arrays, or a
 --            select of what to make of the rows of all shards, {}, where a function's
---            columns are found.column; for views without it the rows that differ
+--            columns are answer.column; for views without it the rows that differ
 --   here     the router has its own copy: what it says depends on nothing in a shard
 --   on_top   the router has its own copy, which asks the router's other functions
 --   written  it has a file of its own in this folder
@@ -123,11 +123,11 @@ from (
         'backtest_details(jsonb,timestamp with time zone,timestamp with time zone,'
         'text)',
         'all', null,
-        'select found.day, found.type, found.rule collate "C",'
-        ' found.value collate "C", found.route collate "C",'
-        ' sum(found.would_tell)::bigint, sum(found.told)::bigint,'
-        ' sum(found.would_send)::bigint, sum(found.sent)::bigint,'
-        ' bool_or(found.is_lower_bound)'
+        'select answer.day, answer.type, answer.rule collate "C",'
+        ' answer.value collate "C", answer.route collate "C",'
+        ' sum(answer.would_tell)::bigint, sum(answer.told)::bigint,'
+        ' sum(answer.would_send)::bigint, sum(answer.sent)::bigint,'
+        ' bool_or(answer.is_lower_bound)'
         ' from {} group by 1, 2, 3, 4, 5'
         ' order by 1, 2, 3 nulls first, 4 nulls first, 5 nulls first'
     ),
@@ -135,8 +135,8 @@ from (
         'function',
         'backtest(jsonb,timestamp with time zone,timestamp with time zone)',
         'all', null,
-        'select found.day, found.type, found.rule collate "C",'
-        ' sum(found.would_tell)::bigint, sum(found.told)::bigint'
+        'select answer.day, answer.type, answer.rule collate "C",'
+        ' sum(answer.would_tell)::bigint, sum(answer.told)::bigint'
         ' from {} group by 1, 2, 3 order by 1, 2, 3 nulls first'
     ),
     ('function', 'planned_totals()', 'written', null, null),
