@@ -136,6 +136,41 @@ def test_a_config_that_shortens_a_limit_or_enables_a_type_is_the_reason(
     assert noticed(database, "m3")["late_because"] == "detection_down"
 
 
+def test_a_config_is_the_reason_whatever_else_came_before_the_next_pass(
+    database: TestDatabase,
+) -> None:
+    between = "detection__timeouts__timeout_between_points__"
+    within = {"detection__notify_within_seconds": 600}
+    database.apply_config(**{between + "factor": 10})
+    started(database, 60 * MINUTE, "m1")
+    started(database, 60 * MINUTE, "m2")
+    passed(database)
+    # An event that changes nothing, and another config.
+    record(database, 59 * MINUTE, "m2", "mission_started")
+    database.apply_config(**{between + "enabled": False})
+    database.apply_config()
+    database.apply_config(notifier__poll_seconds=7)
+    passed(database)
+    assert noticed(database, "m1")["late_because"] == "config_changed"
+    assert noticed(database, "m2")["late_because"] == "config_changed"
+    # A config that enables what was disabled, and another one after it.
+    database.apply_config(**{between + "enabled": False})
+    started(database, 30 * MINUTE, "m3")
+    passed(database)
+    database.apply_config()
+    database.apply_config(notifier__poll_seconds=7)
+    passed(database)
+    assert noticed(database, "m3")["late_because"] == "config_changed"
+    # A config that makes news of what was history.
+    database.apply_config(**within)
+    started(database, 60 * MINUTE, "m4")
+    passed(database)
+    assert database.rows(NOTICED, "m4") == []
+    database.apply_config()
+    passed(database)
+    assert noticed(database, "m4")["late_because"] == "config_changed"
+
+
 @pytest.mark.parametrize("column", ["known_at", "config_id"])
 def test_what_an_earlier_version_recorded_has_no_reason_and_is_noticed_all_the_same(
     database: TestDatabase, column: str

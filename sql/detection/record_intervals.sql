@@ -82,6 +82,22 @@ begin
                     = (seen.point_id, seen.started_at)
                     and known.time_limit is not distinct from seen.time_limit
                     then known.known_at
+                -- The config has changed the limit, whatever else woke the mission.
+                when
+                    (known.point_id, known.started_at)
+                    = (seen.point_id, seen.started_at)
+                    and known.config_id
+                    <> (
+                        select in_force.config_id
+                        from scooters_ops.config_in_force as in_force
+                    )
+                    then greatest(
+                        seen.woken_at,
+                        (
+                            select in_force.applied_at
+                            from scooters_ops.config_in_force as in_force
+                        )
+                    )
                 else seen.woken_at
             end as known_at
         from seen
