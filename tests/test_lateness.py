@@ -171,6 +171,23 @@ def test_a_config_is_the_reason_whatever_else_came_before_the_next_pass(
     assert noticed(database, "m4")["late_because"] == "config_changed"
 
 
+def test_a_config_is_not_the_reason_if_the_limit_before_it_had_passed_too(
+    database: TestDatabase,
+) -> None:
+    started(database, 14 * MINUTE)
+    passed(database)
+    database.connection.execute(
+        "set session_replication_role = replica;"
+        "update scooters_ops.missions_history set occurred_at = occurred_at - interval '1 hour';"
+        "update scooters_ops.recorded_intervals set started_at = started_at - interval '1 hour',"
+        " deadline = deadline - interval '1 hour', known_at = known_at - interval '1 hour';"
+        "reset session_replication_role"
+    )
+    database.apply_config(detection__timeouts__timeout_between_points__factor=1.2)
+    passed(database)
+    assert noticed(database)["late_because"] == "detection_down"
+
+
 @pytest.mark.parametrize("column", ["known_at", "config_id"])
 def test_what_an_earlier_version_recorded_has_no_reason_and_is_noticed_all_the_same(
     database: TestDatabase, column: str
