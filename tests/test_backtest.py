@@ -299,6 +299,13 @@ def between_points(number: float) -> dict[str, Any]:
     return {"detection__timeouts__timeout_between_points__factor": number}
 
 
+def test_what_was_over_when_it_was_taken_away_counts_as_told(day: TestDatabase) -> None:
+    told = counts(day)
+    day.connection.execute("delete from scooters_ops.missions_history where mission_id = 'm1'")
+    day.detect(26)
+    assert counts(day) == told
+
+
 def test_it_says_where_it_is_a_lower_bound(day: TestDatabase) -> None:
     day.connection.execute("delete from scooters_ops.missions where mission_id = 'm1'")
     trial = json.dumps(

@@ -209,7 +209,7 @@ begin
         sent,
         is_lower_bound
     in
-        with recorded as materialized (
+        with seen as materialized (
             -- A limit is compared with a margin: rounding must not hide anything.
             select
                 recorded.type,
@@ -249,6 +249,11 @@ begin
                         and coalesce(recorded.config_id <> all(same_ids), true)
                     )
                 )
+        ),
+
+        recorded as materialized (
+            select *
+            from seen
             union all
             -- Intervals that were reported and then taken away by late or corrected events.
             select
@@ -272,11 +277,26 @@ begin
                 scooters_ops.why_moment(notification.details ->> 'detected_at'),
                 notification.notification_id,
                 coalesce(notification.config_id = any(same_ids), false)
-            from scooters_ops.monitoring_notifications as notification
+            from (
+                select withdrawn.*
+                from scooters_ops.monitoring_notifications as withdrawn
+                where
+                    withdrawn.resolved_at is not null
+                    and withdrawn.ended_at is null
+                union all
+                select ended.*
+                from scooters_ops.monitoring_notifications as ended
+                where
+                    ended.ended_at is not null
+                    and ended.created_at >= since
+                    and ended.notification_id not in (
+                        select seen.notification_id
+                        from seen
+                        where seen.notification_id is not null
+                    )
+            ) as notification
             where
-                notification.resolved_at is not null
-                and notification.ended_at is null
-                and (notification.details ->> 'started_at') collate "C"
+                (notification.details ->> 'started_at') collate "C"
                 >= since_text
                 and (notification.details ->> 'started_at') collate "C"
                 < until_text
