@@ -44,6 +44,7 @@ declare
     until_text constant text := to_jsonb(until) #>> '{}';
     seen_until timestamptz;
     recorded_since timestamptz;
+    first_started_at timestamptz;
     reported_since timestamptz;
     least_in_point double precision;
     least_between_points double precision;
@@ -111,6 +112,10 @@ begin
         now()
     );
     recorded_since := scooters_ops.recorded_since();
+    first_started_at := coalesce(
+        (select min(recorded.started_at) from scooters_ops.recorded_intervals as recorded),
+        until
+    );
     reported_since := coalesce(
         (
             select max(horizon.news_since)
@@ -915,21 +920,9 @@ begin
     if since < recorded_since then
         raise notice 'a lower bound: intervals that finished before % may have been pruned',
             recorded_since;
-    elsif
-        not exists (
-            select
-            from scooters_ops.recorded_intervals as recorded
-            where recorded.started_at < since
-        )
-    then
+    elsif since < first_started_at then
         raise notice 'a lower bound: no interval that started before % is recorded',
-            coalesce(
-                (
-                    select min(recorded.started_at)
-                    from scooters_ops.recorded_intervals as recorded
-                ),
-                until
-            );
+            first_started_at;
     end if;
     if is_gone then
         raise notice 'a lower bound: is_lower_bound in backtest_details() says of what';
