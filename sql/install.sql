@@ -176,6 +176,7 @@ set search_path = pg_catalog, pg_temp;
 \ir delivery/confirm_deliveries.sql
 \ir delivery/probe_channels.sql
 \ir delivery/notifications.sql
+\ir attention/why_moment.sql
 \ir delivery/response_times.sql
 \ir delivery/notification_deliveries.sql
 \ir delivery/delivery_state.sql
@@ -207,12 +208,11 @@ set search_path = pg_catalog, pg_temp;
 \ir attention/poll_buttons.sql
 \ir attention/report_button_problem.sql
 \ir attention/button_status.sql
+\ir attention/why_number.sql
 \ir attention/backtest_details.sql
 \ir attention/backtest.sql
 \ir attention/why_duration.sql
-\ir attention/why_moment.sql
 \ir attention/why_time.sql
-\ir attention/why_number.sql
 \ir attention/why_sentences.sql
 \ir attention/why_sentence.sql
 \ir attention/why_subjects.sql

@@ -136,6 +136,58 @@ def test_a_config_that_shortens_a_limit_or_enables_a_type_is_the_reason(
     assert noticed(database, "m3")["late_because"] == "detection_down"
 
 
+def test_a_config_is_the_reason_whatever_else_came_before_the_next_pass(
+    database: TestDatabase,
+) -> None:
+    between = "detection__timeouts__timeout_between_points__"
+    within = {"detection__notify_within_seconds": 600}
+    database.apply_config(**{between + "factor": 10})
+    started(database, 60 * MINUTE, "m1")
+    started(database, 60 * MINUTE, "m2")
+    passed(database)
+    # An event that changes nothing, and another config.
+    record(database, 59 * MINUTE, "m2", "mission_started")
+    database.apply_config(**{between + "enabled": False})
+    database.apply_config()
+    database.apply_config(notifier__poll_seconds=7)
+    passed(database)
+    assert noticed(database, "m1")["late_because"] == "config_changed"
+    assert noticed(database, "m2")["late_because"] == "config_changed"
+    # A config that enables what was disabled, and another one after it.
+    database.apply_config(**{between + "enabled": False})
+    started(database, 30 * MINUTE, "m3")
+    passed(database)
+    database.apply_config()
+    database.apply_config(notifier__poll_seconds=7)
+    passed(database)
+    assert noticed(database, "m3")["late_because"] == "config_changed"
+    # A config that makes news of what was history.
+    database.apply_config(**within)
+    started(database, 60 * MINUTE, "m4")
+    passed(database)
+    assert database.rows(NOTICED, "m4") == []
+    database.apply_config()
+    passed(database)
+    assert noticed(database, "m4")["late_because"] == "config_changed"
+
+
+def test_a_config_is_not_the_reason_if_the_limit_before_it_had_passed_too(
+    database: TestDatabase,
+) -> None:
+    started(database, 14 * MINUTE)
+    passed(database)
+    database.connection.execute(
+        "set session_replication_role = replica;"
+        "update scooters_ops.missions_history set occurred_at = occurred_at - interval '1 hour';"
+        "update scooters_ops.recorded_intervals set started_at = started_at - interval '1 hour',"
+        " deadline = deadline - interval '1 hour', known_at = known_at - interval '1 hour';"
+        "reset session_replication_role"
+    )
+    database.apply_config(detection__timeouts__timeout_between_points__factor=1.2)
+    passed(database)
+    assert noticed(database)["late_because"] == "detection_down"
+
+
 @pytest.mark.parametrize("column", ["known_at", "config_id"])
 def test_what_an_earlier_version_recorded_has_no_reason_and_is_noticed_all_the_same(
     database: TestDatabase, column: str

@@ -104,7 +104,7 @@ CALLERS: dict[str, set[str]] = {
     "wait_for_detection_lock": set(),
     "acknowledge_data": set(),
     "why_duration": set(),
-    "why_moment": set(),
+    "why_moment": {ANALYST},
     "why_number": set(),
     "why_eta": set(),
     "why_questions": set(),

@@ -305,6 +305,19 @@ def test_who_could_apply_a_config_still_can_and_as_an_earlier_version_does(
     assert schema_of(ours) == before
 
 
+def test_a_function_that_returned_nothing_gains_a_result(ours: TestDatabase) -> None:
+    before = schema_of(ours)
+    ours.connection.execute(
+        """
+        drop function scooters_ops.take_wakeups(text[], timestamptz);
+        create function scooters_ops.take_wakeups(mission_ids text[], as_of timestamptz)
+        returns void language sql as 'select'
+        """
+    )
+    migrations.migrate()
+    assert schema_of(ours) == before
+
+
 def test_what_a_version_retires_keeps_working_and_is_dropped_later(ours: TestDatabase) -> None:
     """A view of an analyst's own keeps the view that it reads."""
     before = schema_of(ours)

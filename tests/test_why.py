@@ -230,6 +230,50 @@ def test_what_earlier_versions_did_not_record_is_unknown_and_nothing_is_guessed(
     assert "config unknown" in because(asked, "rule")[1]
 
 
+SPOILED = (
+    "details = '{}'",
+    'details = details || \'{"started_at": "abc", "detected_at": 5}\'',
+    'details = details || \'{"started_at": "2026-02-29T10:00:00+00:00",'
+    ' "detected_at": "2026-11-26T24:61:00+00:00"}\'',
+    "details = details || jsonb_build_object('started_at', (details ->> 'started_at') || ' or so',"
+    " 'eta_seconds', 'long', 'factor', null, 'attributes', 'none'),"
+    " resolved_at = now(), resolution = 'withdrawn'",
+)
+
+
+def test_a_notification_with_spoiled_details_hides_no_other(asked: TestDatabase) -> None:
+    late_at_p1(asked)
+    asked.create_mission("m2", attributes={"city": "Omsk"})
+    asked.record("mission_started", 0, mission_id="m2")
+    asked.detect(30)
+    asked.value("select scooters_ops.plan_deliveries(10)")
+    trial = (
+        "select sum(told) from scooters_ops.backtest("
+        "(select jsonb_set(config, '{detection,timeouts,timeout_in_point,factor}', '1.2')"
+        " from scooters_ops.config_in_force), %s, %s)"
+    )
+    for spoil in SPOILED:
+        with asked.connection.transaction(force_rollback=True):
+            asked.connection.execute("update scooters_ops.recorded_intervals set seen_at = null")
+            asked.connection.execute(
+                f"update scooters_ops.monitoring_notifications set {spoil} where mission_id = 'm1'"
+            )
+            asked.connection.execute(
+                "delete from scooters_ops.recorded_intervals where notification_id in"
+                " (select notification_id from scooters_ops.notifications"
+                " where resolution = 'withdrawn')"
+            )
+            asked.connection.execute("set local role scooters_ops_analyst")
+            times = dict(
+                asked.connection.execute(
+                    "select mission_id, happened_at is not null from scooters_ops.response_times"
+                ).fetchall()
+            )
+            assert times == {"m1": "or so" in spoil, "m2": True}
+            assert asked.value(trial, at(-60), at(600)) == 2
+            assert "reported" in {row[1] for row in why(asked)}
+
+
 def test_a_silence_says_who_holds_the_alert_until_when(asked: TestDatabase) -> None:
     silence_id = asked.value(
         "select scooters_ops.silence('{\"city\": \"Omsk\"}', '1 hour', 'works', 'Ivan')"

@@ -260,15 +260,21 @@ begin
                 notification.type,
                 notification.mission_id,
                 notification.point_id,
-                (notification.details ->> 'started_at')::timestamptz,
+                coalesce(
+                    scooters_ops.why_moment(notification.details ->> 'started_at'),
+                    notification.created_at
+                ),
                 notification.resolved_at,
                 make_interval(
-                    secs => (notification.details ->> 'eta_seconds')::double precision
+                    secs => least(
+                        scooters_ops.why_number(notification.details, 'eta_seconds'),
+                        scooters_ops.longest_seconds()::numeric
+                    )::double precision
                 ),
                 notification.details ->> 'rule',
                 notification.config_id,
                 notification.known_at,
-                (notification.details ->> 'detected_at')::timestamptz,
+                scooters_ops.why_moment(notification.details ->> 'detected_at'),
                 notification.notification_id,
                 coalesce(notification.config_id = any(same_ids), false)
             from scooters_ops.monitoring_notifications as notification
@@ -637,7 +643,7 @@ begin
                 limited.*,
                 report.details,
                 limited.notification_id is not null as is_told,
-                (report.details ->> 'started_at')::timestamptz as reported_at,
+                scooters_ops.why_moment(report.details ->> 'started_at') as reported_at,
                 verdict.would_tell,
                 coalesce(
                     report.planned_at,
@@ -664,9 +670,9 @@ begin
                                 coalesce(limited.finished_at, seen_until),
                                 case
                                     when report.details ->> 'finished_at' is null
-                                        then (
+                                        then scooters_ops.why_moment(
                                             report.details ->> 'detected_at'
-                                        )::timestamptz
+                                        )
                                 end
                             ) > limited.deadline
                             and coalesce(

@@ -32,7 +32,7 @@ select
     details -> 'attributes' as attributes,
     case
         when type = 'job_skipped' then created_at
-        else (details ->> 'detected_at')::timestamptz - noticed_after
+        else scooters_ops.why_moment(details ->> 'detected_at') - noticed_after
     end as happened_at,
     created_at as noticed_at,
     first_told_at as told_at,

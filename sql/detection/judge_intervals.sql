@@ -21,34 +21,16 @@ begin
     with in_force as materialized (
         select
             current.config_id,
-            current.applied_at,
-            current.stalled_after,
-            before.detection
+            current.stalled_after
         from scooters_ops.config_in_force as current
-        left join lateral (
-            select stored.config -> 'detection' as detection
-            from scooters_ops.configs as stored
-            where stored.config_id < current.config_id
-            order by stored.config_id desc
-            limit 1
-        ) as before on true
     ),
 
     rules as materialized (
         select
             rule.type,
             rule.is_enabled,
-            rule.minimum,
-            -- Null: it was enabled before this config as well.
-            case
-                when
-                    in_force.detection -> 'enabled' = 'false'
-                    or in_force.detection #> array['timeouts', rule.type::text, 'enabled']
-                    = 'false'
-                    then in_force.applied_at
-            end as enabled_at
+            rule.minimum
         from scooters_ops.timeout_rules as rule
-        cross join in_force
     ),
 
     -- Of a disabled type only what is no longer news, so that the rest is reported once
@@ -59,7 +41,6 @@ begin
             coalesce(override.minimum, rules.minimum) as minimum,
             overdue.deadline >= news_since as is_news,
             as_of - overdue.deadline as noticed_after,
-            rules.enabled_at,
             known.notification_id as known_notification_id
         from rules
         cross join lateral (
@@ -100,6 +81,26 @@ begin
                     = to_jsonb(overdue.started_at) #>> '{}'
                 )
         ) as known on true
+    ),
+
+    -- The configs that were replaced after one of these deadlines. Mostly there are none.
+    replaced as materialized (
+        select
+            earlier.next_applied_at,
+            stored.config -> 'detection' as detection
+        from (
+            select
+                known.config_id,
+                lead(known.applied_at) over (order by known.config_id) as next_applied_at
+            from scooters_ops.configs as known
+        ) as earlier
+        inner join scooters_ops.configs as stored using (config_id)
+        where
+            earlier.next_applied_at > (
+                select min(due.deadline)
+                from due
+                where due.is_news
+            )
     ),
 
     inserted as (
@@ -154,10 +155,37 @@ begin
                     then scooters_ops.late_because(
                         due.deadline,
                         due.known_at,
-                        case
-                            when due.known_at = in_force.applied_at then due.known_at
-                            else due.enabled_at
-                        end,
+                        greatest(
+                            case
+                                when
+                                    due.known_at in (
+                                        select stored.applied_at
+                                        from scooters_ops.configs as stored
+                                    )
+                                    then due.known_at
+                            end,
+                            -- Since when every config has reported it.
+                            (
+                                select max(replaced.next_applied_at)
+                                from replaced
+                                where
+                                    replaced.next_applied_at > due.deadline
+                                    and (
+                                        replaced.detection -> 'enabled' = 'false'
+                                        or replaced.detection
+                                        #> array['timeouts', due.type::text, 'enabled']
+                                        = 'false'
+                                        or extract(
+                                            epoch from replaced.next_applied_at
+                                            - due.deadline
+                                        )
+                                        > (
+                                            replaced.detection
+                                            ->> 'notify_within_seconds'
+                                        )::numeric
+                                    )
+                            )
+                        ),
                         as_of
                     )
             end

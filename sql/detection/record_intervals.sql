@@ -76,13 +76,17 @@ begin
                 when is_kept then known.config_id
                 else (select in_force.config_id from scooters_ops.config_in_force as in_force)
             end as config_id,
+            -- Whatever had passed its limit before a change of it was known.
             case
                 when
                     (known.point_id, known.started_at)
                     = (seen.point_id, seen.started_at)
-                    and known.time_limit is not distinct from seen.time_limit
+                    and (
+                        known.time_limit is not distinct from seen.time_limit
+                        or known.deadline <= changed.at
+                    )
                     then known.known_at
-                else seen.woken_at
+                else changed.at
             end as known_at
         from seen
         full join known using (mission_id, type, started_from)
@@ -94,6 +98,26 @@ begin
                 and (known.eta is not null or seen.eta is null) as is_kept
             offset 0
         ) as judgement
+        -- A config that may have changed the limit counts, whatever else woke the mission.
+        cross join lateral (
+            select
+                greatest(
+                    seen.woken_at,
+                    case
+                        when
+                            (known.point_id, known.started_at)
+                            = (seen.point_id, seen.started_at)
+                            and known.config_id <> (
+                                select in_force.config_id
+                                from scooters_ops.config_in_force as in_force
+                            )
+                            then (
+                                select in_force.applied_at
+                                from scooters_ops.config_in_force as in_force
+                            )
+                    end
+                ) as at
+        ) as changed
         where
             (
                 (known.point_id, known.started_at) = (seen.point_id, seen.started_at)

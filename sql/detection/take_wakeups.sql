@@ -1,6 +1,22 @@
 -- Which wake-ups does a pass take? All of the missions that it is about to record.
 -- The missions must be evaluated in a later statement: its snapshot then sees at least
 -- the changes that caused these wake-ups.
+do $$
+begin
+    -- An earlier version returned nothing, which "create or replace" cannot change.
+    if exists (
+        select
+        from pg_catalog.pg_proc
+        where
+            oid = to_regprocedure('scooters_ops.take_wakeups(text[], timestamptz)')
+            and prorettype = 'void'::regtype
+    )
+    then
+        drop function scooters_ops.take_wakeups(text[], timestamptz);
+    end if;
+end
+$$;
+
 create or replace function scooters_ops.take_wakeups(
     mission_ids text[],
     as_of timestamptz,
