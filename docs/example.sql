@@ -91,6 +91,11 @@ set
     ),
     acknowledged_at = case
         when acknowledged_at is not null then '2026-11-23 08:30+00'::timestamptz
+    end,
+    details = case
+        when details ? 'skipped_at'
+            then jsonb_set(details, '{skipped_at}', '"2026-11-23T08:58:00+00:00"')
+        else details
     end;
 
 commit;

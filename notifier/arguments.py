@@ -349,20 +349,17 @@ def _add_silences(commands: Any) -> None:
 def _add_backtest(commands: Any) -> None:
     backtest = commands.add_parser(
         "backtest",
-        help="what a config would have told of recorded days, beside what was told;"
-        " changes nothing",
+        help="print what a config would have told, beside what was told; changes nothing",
     )
-    backtest.add_argument(
-        "file", nargs="?", type=Path, default=CONFIG, metavar="FILE", help="default: config.json"
-    )
+    _add_file(backtest)
     add_window(backtest)
     backtest.add_argument(
         "--by",
         action="append",
         type=_text,
         metavar="KEY",
-        help="day, type, rule, route, or any attribute of missions, such as city; again for more;"
-        " default: day, type and rule",
+        help="count by day, type, rule, route, or one attribute of missions, such as city; may be"
+        " repeated; default: day, type and rule",
     )
     _add_rows_output(backtest)
 

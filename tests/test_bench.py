@@ -50,6 +50,7 @@ FIGURES = {
     ("storm, largest pass of pg_cron's job", "intervals"),
     ("report over interval_history / reading the rows", "×"),
     ("report over interval_history, one hour / all", "×"),
+    ("backtest of factor 2 / report by city", "×"),
     ("recorded_intervals / missions_history, size", "×"),
     ("inserting by 1, clients: 1, triggers / none", "×"),
     ("inserting by 1, clients: 8, triggers / none", "×"),

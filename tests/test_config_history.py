@@ -182,12 +182,14 @@ def test_configs_are_applied_compared_and_taken_back(
     )
     assert f"{FACTOR}: 2.0 -> 1.5\n" in run("diff", str(first))[1]
 
+    assert run("apply", file, "--expect", str(first), "--dry-run")[0] == 0  # nothing would change
+
     # Edited from the first config, while a colleague applied another one.
     other = written(tmp_path, "other.json", detection__batch_size=17)
     for arguments in (["--expect", str(first)], ["--expect", str(first), "--dry-run"]):
         code, said, problem = run("apply", other, *arguments)
         assert (code, said.count("in force as")) == (2, 0)
-        assert f"config {first} is not in force" in problem
+        assert problem.startswith(f"notifier: --expect: config {first} is not in force: ")
     assert run("apply", other, "--expect", str(first + 1))[0] == 0
 
     assert run("rollback", str(first + 1))[:2] == (
@@ -199,7 +201,7 @@ def test_configs_are_applied_compared_and_taken_back(
     )
     assert run("rollback", "99")[::2] == (
         2,
-        "notifier: no config 99 was applied: notifier config history\n",
+        "notifier: ID: no config 99 was applied: see notifier config history\n",
     )
     run("rollback", str(first), "--comment", "as ever")
 

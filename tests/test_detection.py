@@ -4,7 +4,7 @@ interval once.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -547,7 +547,16 @@ def test_the_details_of_an_open_interval_are_the_facts_at_detection(
         "detected_at": at(26),
     }
     del notification["details"], notification["created_at"], notification["notification_id"]
-    for later in ("resolved_at", "resolution", "ended_at", "acknowledged_at", "acknowledged_by"):
+    assert notification.pop("config_id") < database.value(
+        "select config_id from scooters_ops.config_in_force"
+    )
+    assert notification.pop("noticed_after") == timedelta(minutes=1)
+    assert notification.pop("known_at") is not None
+    assert notification.pop("was_unrouted") is False
+    for later in (
+        *("resolved_at", "resolution", "ended_at", "acknowledged_at", "acknowledged_by"),
+        *("planned_config_id", "late_because", "told_at", "told_late_because"),
+    ):
         assert notification.pop(later) is None
     assert notification == {
         "idempotency_token": TRAVEL_TO_P2,

@@ -241,6 +241,40 @@ def test_the_values_of_a_month_are_looked_up_by_index(fleet: TestDatabase) -> No
     assert fleet.value(query.replace("*", "missions") + " where key is null") > 600
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "'{timeouts,timeout_in_point,factor}', '1.1'",
+        "'{default_job_eta_seconds}', '1'",
+        """'{overrides}', '[{"name": "x", "match": {"city": "Omsk"}, "default_job_eta_seconds": 1,
+        "timeouts": {"timeout_between_points": {"factor": 0.1}}}]'""",
+    ],
+)
+def test_a_backtest_of_ten_minutes_reads_the_rows_of_ten_minutes(
+    fleet: TestDatabase, change: str
+) -> None:
+    query = (
+        "select * from scooters_ops.backtest_details(jsonb_set((select config from"
+        f" scooters_ops.config_in_force), '{{detection}}', jsonb_set((select config -> 'detection'"
+        f" from scooters_ops.config_in_force), {change})), now() - interval '10 minutes', now())"
+    )
+    fleet.connection.execute(
+        "update scooters_ops.monitoring_notifications"
+        " set created_at = now() - interval '1 minute' * notification_id"
+    )
+    fleet.connection.execute("analyze scooters_ops.monitoring_notifications")
+    growing = {
+        "recorded_intervals",
+        "missions",
+        "mission_jobs",
+        "monitoring_notifications",
+        "notification_recipients",
+    }
+    assert not scanned(fleet, query) & growing
+    assert fleet.value(query.replace("*", "sum(would_tell)")) > 0
+    assert buffers(fleet, query) <= 3000
+
+
 def test_only_skipped_jobs_are_given_a_token_to_look_up(fleet: TestDatabase) -> None:
     """It takes longer to make than all the rest of the row."""
     (plan,) = fleet.value(

@@ -389,6 +389,6 @@ def test_the_page_answers_in_both_languages(asked: TestDatabase) -> None:
             pages[locale] = re.sub(r"<[^>]+>|\s+", " ", section)
     words = {locale: " ".join(text.split()) for locale, text in pages.items()}
     assert "It lasted 10 min , within its limit of 15 min ." in words["en"]
-    assert "Прошло 10 мин , предел 15 мин не превышен." in words["ru"]
+    assert "Прошло 10 мин , норма 15 мин не превышена." in words["ru"]
     assert "city = Omsk , а не Moscow" in words["ru"]
     assert words["en"].count("not reported") == 1

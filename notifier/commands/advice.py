@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from notifier.commands.connection import connected
@@ -64,12 +65,17 @@ async def run(options: Namespace) -> int:
                 }
             )
         case _ if covered is None:
-            say(f"nothing is recorded from {since.isoformat()} until {until.isoformat()}")
+            say(f"nothing is recorded {_span(since, until)}")
         case _:
-            say(f"Recorded from {covered[0].isoformat()} until {covered[1].isoformat()}")
+            say(f"Recorded {_span(*covered)}")
             for part in parts:
                 _say_table(*PARTS[part], found[part])
     return 0
+
+
+def _span(since: datetime, until: datetime) -> str:
+    shown = [time.isoformat(timespec="seconds") for time in (since, until)]
+    return f"from {shown[0]} until {shown[1]}"
 
 
 def _say_table(heading: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

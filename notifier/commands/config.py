@@ -17,7 +17,7 @@ from notifier.commands import config_history
 from notifier.commands.connection import connected
 from notifier.commands.output import complain, say, say_json
 from notifier.config import Config, ConfigError
-from notifier.database.errors import DatabaseUnusable
+from notifier.database.errors import DatabaseUnusable, reason
 from notifier.delivery.setup import renderer_for
 from notifier.locales import LOCALES
 from notifier.notification_types import (
@@ -84,13 +84,13 @@ async def _expected(expected_id: int | None) -> int | None:
 async def _dry_run(file: Path, document: Any, config: Config, expected_id: int | None) -> None:
     """What apply_config() would refuse, and what it would change."""
     async with connected() as database:
-        await database.check_config(document)
+        checked = await database.check_config(document)
         in_force = await database.config()
+        config_id, stored = in_force or (None, None)
+        if expected_id not in (None, config_id) and checked != stored:
+            others = "none" if config_id is None else f"config {config_id}"
+            raise ConfigError([f"--expect: config {expected_id} is not in force: {others} is"])
         if in_force is not None:
-            if expected_id != in_force[0]:
-                raise ConfigError(
-                    [f"--expect: config {expected_id} is not in force: config {in_force[0]} is"]
-                )
             await config_history.say_difference(database, str(file), document, config, "text")
     say(f"{file}: good, and not applied")
 
@@ -100,7 +100,11 @@ async def _put_in_force(
 ) -> None:
     async with connected() as database:
         before = await database.config()
-        config_id = await database.apply_config(document, comment, expected_id)
+        try:
+            config_id = await database.apply_config(document, comment, expected_id)
+        except psycopg.errors.ObjectNotInPrerequisiteState as error:
+            problem = reason(error).replace("expected_config_id:", "--expect:", 1)
+            raise ConfigError([problem]) from None
         after = await database.config()
     if before is not None and before[0] == config_id:
         say(f"{name}: already in force as config {config_id}")

@@ -39,7 +39,7 @@ async def document_of(database: Database, config_id: int) -> Any:
     """The document of a config that was applied. Raises ConfigError if there is none."""
     document = await database.stored_config(config_id)
     if document is None:
-        raise ConfigError([f"no config {config_id} was applied: notifier config history"])
+        raise ConfigError([f"ID: no config {config_id} was applied: see notifier config history"])
     return document
 
 

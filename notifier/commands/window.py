@@ -37,8 +37,13 @@ async def window_by(database: Database, options: argparse.Namespace) -> tuple[da
 
     Raises ConfigError.
     """
+    return window(options, await time_zone_of(database))
+
+
+async def time_zone_of(database: Database) -> str:
+    """The time zone of the config in force."""
     in_force = await database.config()
-    return window(options, "UTC" if in_force is None else in_force[1]["notifier"]["time_zone"])
+    return "UTC" if in_force is None else str(in_force[1]["notifier"]["time_zone"])
 
 
 def window(
@@ -53,9 +58,8 @@ def window(
     since = _time(options.since, time_zone, now)
     until = now if options.until is None else _time(options.until, time_zone, now)
     if since >= until:
-        raise ConfigError(
-            [f"--since: {since.isoformat()} is not before --until, {until.isoformat()}"]
-        )
+        shown = [time.isoformat(timespec="seconds") for time in (since, until)]
+        raise ConfigError([f"--since: {shown[0]} is not before --until, {shown[1]}"])
     return since, until
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row, scalar_row, tuple_row
+from psycopg.rows import scalar_row, tuple_row
 from psycopg.types.json import Jsonb
 
 from notifier.channels.presses import Press
@@ -101,20 +101,10 @@ class Database(Connection):
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """What a config would have told in a window of time, and what was told: day, type, rule,
         would_tell and told; and what the database says of where that is a lower bound."""
-        notes: list[str] = []
-
-        def note(notice: psycopg.errors.Diagnostic) -> None:
-            notes.append(notice.message_primary or "")
-
-        self.connection.add_notice_handler(note)
-        try:
-            rows = await self.rows(
-                "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
-                (Jsonb(document), since, until),
-            )
-        finally:
-            self.connection.remove_notice_handler(note)
-        return rows, notes
+        return await self._rows_and_notices(
+            "select day, type, rule, would_tell, told from scooters_ops.backtest(%s, %s, %s)",
+            (Jsonb(document), since, until),
+        )
 
     # --- Advice ---
 
@@ -350,10 +340,10 @@ class Database(Connection):
             Held, "scooters_ops.preview_silence(%s, %s)", Jsonb(match), duration
         )
 
-    async def why(self, mission_id: str) -> list[Mapping[str, Any]]:
+    async def why(self, mission_id: str) -> list[dict[str, Any]]:
         """Why each interval and skip of a mission was reported, or was not."""
-        return await self._rows(
-            dict_row, "select *, type::text as type from scooters_ops.why(%s)", mission_id
+        return await self.rows(
+            "select *, type::text as type from scooters_ops.why(%s)", (mission_id,)
         )
 
     async def backtest(
@@ -361,24 +351,25 @@ class Database(Connection):
     ) -> tuple[list[dict[str, Any]], list[str]]:
         """The rows of backtest_details(), and what the database says of where they are a lower
         bound."""
-        notes: list[str] = []
+        return await self._rows_and_notices(
+            "select * from scooters_ops.backtest_details(%s, %s, %s, %s)",
+            (Jsonb(document), since, until, attribute),
+        )
+
+    async def _rows_and_notices(
+        self, query: str, parameters: Sequence[Any]
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        notices: list[str] = []
 
         def note(notice: psycopg.errors.Diagnostic) -> None:
-            notes.append(notice.message_primary or "")
+            notices.append(notice.message_primary or "")
 
         self.connection.add_notice_handler(note)
         try:
-            rows = await self._rows(
-                dict_row,
-                "select * from scooters_ops.backtest_details(%s, %s, %s, %s)",
-                Jsonb(document),
-                since,
-                until,
-                attribute,
-            )
+            rows = await self.rows(query, parameters)
         finally:
             self.connection.remove_notice_handler(note)
-        return rows, notes
+        return rows, notices
 
     async def is_notifier_alive(self) -> bool:
         """Whether any notifier has reported lately."""

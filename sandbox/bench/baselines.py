@@ -83,6 +83,28 @@ REPORT: LiteralString = """
 are for its condition."""
 
 
+REPORT_BY_CITY: LiteralString = """
+    select
+        type, attributes ->> 'city', count(*), count(*) filter (where is_overdue),
+        count(idempotency_token), avg(elapsed), avg(eta), max(deadline), max(rule),
+        max(config_id), max(known_at)
+    from scooters_ops.interval_history
+    group by 1, 2
+    """
+"""Reads what a backtest may need of every recorded interval."""
+BACKTEST: LiteralString = """
+    select sum(would_tell)
+    from scooters_ops.backtest(
+        (
+            select jsonb_set(config, '{detection,timeouts,timeout_in_point,factor}', '2')
+            from scooters_ops.config_in_force
+        ),
+        %s,
+        %s
+    )
+    """
+
+
 def plain_view_pass(connection: psycopg.Connection[Any], as_of: datetime, expected: int) -> None:
     """Run the pass. Raises WrongCount."""
     inserted = connection.execute(PLAIN_VIEW, {"as_of": as_of}).rowcount

@@ -15,8 +15,10 @@ from itertools import pairwise, product
 from typing import Any, LiteralString
 
 from sandbox.bench.baselines import (
+    BACKTEST,
     READ_ROWS,
     REPORT,
+    REPORT_BY_CITY,
     TIMEOUTS,
     plain_view_pass,
     polling_worker,
@@ -329,11 +331,16 @@ def reports(bench: Bench) -> None:
             times["read"].append(session.timed(READ_ROWS)[0])
             times["report"].append(session.timed(REPORT.format(""))[0])
             times["hour"].append(session.timed(hour, [since, since + timedelta(hours=1)])[0])
+            times["by city"].append(session.timed(REPORT_BY_CITY)[0])
+            window = [fleet.start - timedelta(days=365), fleet.start + timedelta(days=1)]
+            times["backtest"].append(session.timed(BACKTEST, window)[0])
             bench.report.advance()
     scale, large = fleet.label, bench.at_large
     name = "report over interval_history"
     bench.ratio(f"{name} / reading the rows", times["report"], times["read"], large(1), scale=scale)
     bench.ratio(f"{name}, one hour / all", times["hour"], times["report"], large(0.1), scale=scale)
+    name = "backtest of factor 2 / report by city"
+    bench.ratio(name, times["backtest"], times["by city"], large(3), scale=scale)
     name = "recorded_intervals / missions_history, size"
     bench.count(name, sizes[0] / sizes[1], "×", large(1.2), scale)
 

@@ -44,6 +44,7 @@ declare
     until_text constant text := to_jsonb(until) #>> '{}';
     seen_until timestamptz;
     recorded_since timestamptz;
+    first_started_at timestamptz;
     reported_since timestamptz;
     least_in_point double precision;
     least_between_points double precision;
@@ -111,6 +112,10 @@ begin
         now()
     );
     recorded_since := scooters_ops.recorded_since();
+    first_started_at := coalesce(
+        (select min(recorded.started_at) from scooters_ops.recorded_intervals as recorded),
+        until
+    );
     reported_since := coalesce(
         (
             select max(horizon.news_since)
@@ -842,7 +847,8 @@ begin
             group by matching.route_ns
         ),
 
-        -- Two intervals to one point have one notification.
+        -- Two intervals to one point have one notification, and so has one that was
+        -- reported on its way to another point.
         related as (
             select
                 judged.row_n,
@@ -859,12 +865,13 @@ begin
                 or (judged.is_told and judged.details is null)
                 or (judged.is_summed and judged.summed_eta is null) as is_gone,
                 judged.reported_at is not distinct from judged.started_at as is_own,
-                coalesce(
-                    judged.notification_id,
-                    min(judged.notification_id) over (
-                        partition by judged.mission_id, judged.type, judged.point_id
-                    )
-                ) as reported_id
+                case
+                    when judged.is_kept then judged.notification_id
+                    else
+                        min(judged.notification_id) filter (where judged.is_kept) over (
+                            partition by judged.mission_id, judged.type, judged.point_id
+                        )
+                end as reported_id
             from judged
         ),
 
@@ -886,7 +893,7 @@ begin
                 ) = 1 as is_trial_counted,
                 related.is_told
                 and row_number() over (
-                    partition by related.reported_id
+                    partition by related.notification_id
                     order by
                         related.is_told desc,
                         related.is_own desc,
@@ -941,21 +948,9 @@ begin
     if since < recorded_since then
         raise notice 'a lower bound: intervals that finished before % may have been pruned',
             recorded_since;
-    elsif
-        not exists (
-            select
-            from scooters_ops.recorded_intervals as recorded
-            where recorded.started_at < since
-        )
-    then
+    elsif since < first_started_at then
         raise notice 'a lower bound: no interval that started before % is recorded',
-            coalesce(
-                (
-                    select min(recorded.started_at)
-                    from scooters_ops.recorded_intervals as recorded
-                ),
-                until
-            );
+            first_started_at;
     end if;
     if is_gone then
         raise notice 'a lower bound: is_lower_bound in backtest_details() says of what';

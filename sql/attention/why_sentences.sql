@@ -246,7 +246,7 @@ from (
     ),
     (
         'reported_pruned',
-        'It was reported. Its notification was deleted since.'
+        'It was reported. Its notification has been deleted since.'
     ),
     (
         'skip_reported',
