@@ -66,7 +66,11 @@ def trips(draw: st.DrawFn) -> tuple[list[tuple[Mission, list[Event]]], datetime]
     base = draw(st.sampled_from(CLOCK_CHANGES))
     fleet = []
     for n in range(draw(st.integers(2, 5))):
-        points = draw(plans())
+        # Without skipped jobs, which would lead the courier elsewhere for a while.
+        points = tuple(
+            replace(point, jobs=tuple(replace(job, status="planned") for job in point.jobs))
+            for point in draw(plans())
+        )
         moment = base + draw(durations) * draw(st.integers(-10, 10))
         story = [Event("mission_started", None, moment)]
         for point in sorted(points, key=lambda point: point.position):
@@ -312,9 +316,9 @@ def test_it_says_where_it_is_a_lower_bound(day: TestDatabase) -> None:
     assert True in bounds
     notices: list[str | None] = []
     day.connection.add_notice_handler(lambda notice: notices.append(notice.message_primary))
-    day.rows("select * from scooters_ops.backtest(%s, %s, %s)", trial, at(0), at(600))
+    day.rows("select * from scooters_ops.backtest(%s, %s, %s)", trial, at(-1), at(600))
     day.connection.execute("update scooters_ops.news_horizon set recorded_since = %s", [at(5)])
-    day.rows("select * from scooters_ops.backtest(%s, %s, %s)", trial, at(0), at(600))
+    day.rows("select * from scooters_ops.backtest(%s, %s, %s)", trial, at(-1), at(600))
     assert [str(notice).partition(":")[0] for notice in notices] == ["a lower bound"] * 4
     assert "no interval that started before" in str(notices[0])
     assert "may have been pruned" in str(notices[2])

@@ -827,7 +827,8 @@ begin
             group by matching.route_ns
         ),
 
-        -- Two intervals to one point have one notification.
+        -- Two intervals to one point have one notification, and so has one that was
+        -- reported on its way to another point.
         related as (
             select
                 judged.row_n,
@@ -844,12 +845,13 @@ begin
                 or (judged.is_told and judged.details is null)
                 or (judged.is_summed and judged.summed_eta is null) as is_gone,
                 judged.reported_at is not distinct from judged.started_at as is_own,
-                coalesce(
-                    judged.notification_id,
-                    min(judged.notification_id) over (
-                        partition by judged.mission_id, judged.type, judged.point_id
-                    )
-                ) as reported_id
+                case
+                    when judged.is_kept then judged.notification_id
+                    else
+                        min(judged.notification_id) filter (where judged.is_kept) over (
+                            partition by judged.mission_id, judged.type, judged.point_id
+                        )
+                end as reported_id
             from judged
         ),
 
@@ -871,7 +873,7 @@ begin
                 ) = 1 as is_trial_counted,
                 related.is_told
                 and row_number() over (
-                    partition by related.reported_id
+                    partition by related.notification_id
                     order by
                         related.is_told desc,
                         related.is_own desc,

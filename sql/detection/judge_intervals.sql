@@ -83,24 +83,21 @@ begin
         ) as known on true
     ),
 
-    -- The configs that were replaced after one of these deadlines. Mostly there are none.
-    replaced as materialized (
+    -- The latest configs, which are few. Earlier ones delay nothing.
+    applied as materialized (
         select
-            earlier.next_applied_at,
-            stored.config -> 'detection' as detection
+            latest.config,
+            latest.applied_at,
+            lead(latest.applied_at) over (order by latest.config_id) as next_applied_at
         from (
             select
-                known.config_id,
-                lead(known.applied_at) over (order by known.config_id) as next_applied_at
-            from scooters_ops.configs as known
-        ) as earlier
-        inner join scooters_ops.configs as stored using (config_id)
-        where
-            earlier.next_applied_at > (
-                select min(due.deadline)
-                from due
-                where due.is_news
-            )
+                stored.config_id,
+                stored.config,
+                stored.applied_at
+            from scooters_ops.configs as stored
+            order by stored.config_id desc
+            limit 5
+        ) as latest
     ),
 
     inserted as (
@@ -159,20 +156,23 @@ begin
                             case
                                 when
                                     due.known_at in (
-                                        select stored.applied_at
-                                        from scooters_ops.configs as stored
+                                        select applied.applied_at
+                                        from applied
                                     )
                                     then due.known_at
                             end,
                             -- Since when every config has reported it.
                             (
                                 select max(replaced.next_applied_at)
-                                from replaced
+                                from applied as replaced
+                                cross join lateral (
+                                    select replaced.config -> 'detection' as detection
+                                ) as kept
                                 where
                                     replaced.next_applied_at > due.deadline
                                     and (
-                                        replaced.detection -> 'enabled' = 'false'
-                                        or replaced.detection
+                                        kept.detection -> 'enabled' = 'false'
+                                        or kept.detection
                                         #> array['timeouts', due.type::text, 'enabled']
                                         = 'false'
                                         or extract(
@@ -180,8 +180,7 @@ begin
                                             - due.deadline
                                         )
                                         > (
-                                            replaced.detection
-                                            ->> 'notify_within_seconds'
+                                            kept.detection ->> 'notify_within_seconds'
                                         )::numeric
                                     )
                             )

@@ -69,6 +69,7 @@ from (
         'why_facts(text,timestamp with time zone)', 'mission', 'mission_id', null
     ),
     ('function', 'why_sentences()', 'here', null, null),
+    ('function', 'why_moment(text)', 'here', null, null),
     (
         'function',
         'matches_for(text,jsonb,timestamp with time zone)', 'any', null, null
