@@ -211,7 +211,7 @@ def test_near_the_limits_the_view_agrees_with_exact_arithmetic(
     database: TestDatabase, points: int, eta: int, ratio: float, started: datetime, lasted: int
 ) -> None:
     """In whole seconds, which Python counts without limit; as_of may be the last timestamptz."""
-    start = started.replace(tzinfo=UTC)
+    start = started.replace(microsecond=0, tzinfo=UTC)
     with database.connection.transaction(force_rollback=True):
         factor(database, ratio)
         planned(database, "m1", points, start.isoformat(), eta=f"{eta} seconds")
