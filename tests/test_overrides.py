@@ -79,7 +79,8 @@ def test_the_override_that_decided_is_named_beside_each_limit(database: TestData
         board = httpx.get(f"{served.url}/board?lang=en").text
         assert board.count("<bdi>omsk-winter &lt;2&gt;</bdi>") == 1
         page = httpx.get(f"{served.url}/board/missions/m1?lang=en").text
-        assert page.count("<bdi>omsk-winter &lt;2&gt;</bdi>") == 2
+        # In the table, in what was reported, and twice where the page says why.
+        assert page.count("<bdi>omsk-winter &lt;2&gt;</bdi>") == 4
         assert "but at least 20 min (<bdi>omsk-winter &lt;2&gt;</bdi>)." in page
         assert "omsk" not in httpx.get(f"{served.url}/board/missions/m2?lang=en").text
 
