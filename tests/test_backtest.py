@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, note, seed, settings
+from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
 from notifier import cli
@@ -27,6 +27,7 @@ from tests.reference import Config, Event, Mission
 from tests.test_interval_properties import SEED, durations, plans, write
 from tests.test_override_properties import (
     CLOCK_CHANGES,
+    IN_A_DATABASE,
     attributes,
     configs_with_overrides,
     matches,
@@ -145,17 +146,7 @@ def play(
 
 @pytest.mark.slow(seconds=15)
 @seed(SEED)
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    print_blob=True,
-    suppress_health_check=[
-        HealthCheck.function_scoped_fixture,
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-    ],
-)
+@settings(IN_A_DATABASE, max_examples=EXAMPLES)
 @given(
     moving=trips(),
     rules=st.tuples(configs_with_overrides(), configs_with_overrides(), configs_with_overrides()),

@@ -37,6 +37,17 @@ pytestmark = pytest.mark.slow(seconds=15)
 
 # Each example applies a config, and reads the names of all time zones for its calendars.
 EXAMPLES = 40
+IN_A_DATABASE = settings(
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
+"""What a property needs whose examples share a database."""
 FACTS_OF_AN_EXAMPLE = 20
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kolkata")
@@ -254,17 +265,7 @@ def with_matches_as_json(in_force: Config, route_matches: list[Match]) -> str:
 
 
 @seed(SEED)
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    database=None,
-    print_blob=True,
-    suppress_health_check=[
-        HealthCheck.function_scoped_fixture,
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-    ],
-)
+@settings(IN_A_DATABASE, max_examples=EXAMPLES)
 @given(
     in_force=configs_with_overrides(),
     moving=fleets_around_clock_changes(),
