@@ -268,6 +268,17 @@ def test_the_first_override_that_holds_decides_and_what_is_disabled_tells_nothin
     assert counts(day, detection__enabled=False) == {}
 
 
+def test_exactly_at_the_limit_is_in_time_and_what_was_known_too_late_is_no_news(
+    day: TestDatabase,
+) -> None:
+    both = {(BETWEEN, None, "Omsk"): 1, (BETWEEN, None, "Tver"): 1}
+    assert counts(day, **between_points(1.59)) == both
+    assert counts(day, **between_points(1.6)) == {}
+    # Its limit would have passed 3 minutes before the pass that saw the end.
+    assert counts(day, **between_points(1.4), detection__notify_within_seconds=600) == both
+    assert counts(day, **between_points(1.4), detection__notify_within_seconds=60) == {}
+
+
 def test_skips_and_withdrawn_notifications_count_as_told(day: TestDatabase) -> None:
     day.value("select scooters_ops.skip_job('m1', 'p2', 'j1')")
     rows = day.rows(

@@ -103,6 +103,17 @@ def test_the_end_of_an_interval_does_not_make_its_beginning_known_later(
     assert travel[0]["known_at"] == before["known_at"] < travel[0]["seen_at"]
 
 
+def test_of_several_changes_since_the_last_pass_the_first_counts(database: TestDatabase) -> None:
+    started(database, 10 * MINUTE)
+    record(database, MINUTE, "m1", "point_arrived", "p1")
+    first = database.value(
+        "update scooters_ops.mission_wakeups set woken_at = woken_at - interval '5 minutes'"
+        " where ctid = (select min(ctid) from scooters_ops.mission_wakeups) returning woken_at"
+    )
+    passed(database)
+    assert {row["known_at"] for row in database.rows(HISTORY, "m1")} == {first}
+
+
 def test_passes_that_did_not_run_are_the_reason(database: TestDatabase) -> None:
     started(database, 14 * MINUTE)
     passed(database, 10 * MINUTE)
